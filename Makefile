@@ -1,0 +1,71 @@
+# Everything that is installed goes into .venv; only what the distribution must provide goes
+# elsewhere. A stamp in .venv says which extras are in, so that a second run installs nothing.
+
+PYTHON ?= python3
+VENV   := .venv
+
+define HELP
+make run     install pagewalk into $(VENV) and run its main job
+make test    run the tests; installs g++ and iverilog first if they are missing
+make lint    check style and types
+make clean   remove all that these have made in this folder, $(VENV) included
+
+ARGS=...     further arguments for run and test:  make test ARGS="-k walker"
+PYTHON=...   the interpreter to build $(VENV) from:  make run PYTHON=python3.12
+endef
+
+.PHONY: help run test lint clean tools
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+help:
+	@: $(info $(HELP))
+
+run: $(VENV)/run.stamp
+	$(VENV)/bin/pagewalk run $(ARGS)
+
+test: tools $(VENV)/test.stamp
+	$(VENV)/bin/pytest $(ARGS)
+
+# mypy does not see an editable installation, but it follows links.
+lint: $(VENV)/lint.stamp
+	@mkdir -p build/typing/pagewalk
+	@for package in hdl model sim; do ln -sfn ../../../$$package build/typing/pagewalk/$$package; done
+	$(VENV)/bin/ruff check --ignore-noqa
+	$(VENV)/bin/mypy
+
+clean:
+	rm -rf $(VENV) build *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+$(VENV)/test.stamp: EXTRAS = [test,cocotb]
+$(VENV)/lint.stamp: EXTRAS = [dev]
+$(VENV)/%.stamp: pyproject.toml $(VENV)/venv.stamp
+	@echo "Installing pagewalk$(EXTRAS) into $(VENV) ..."
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --editable '.$(EXTRAS)'
+	@touch $@
+
+# Debian's python3 has no ensurepip, and so no venv, before its package python3.N-venv is there.
+$(VENV)/venv.stamp:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "$(PYTHON) is not Python 3.11 or newer: choose one with PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
+		package=$$($(PYTHON) -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])'); \
+		$(call apt-install,$$package); }
+	@$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+# Each command has the name of its Debian package.
+tools:
+	@missing=$$(for tool in g++ iverilog; do command -v $$tool >/dev/null || echo $$tool; done); \
+	[ -z "$$missing" ] || $(call apt-install,$$missing)
+
+# $(call apt-install,PACKAGES): install them as root or with sudo, or say in one line what to do.
+SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
+apt-install = { \
+	for tool in apt-get $(SUDO); do command -v $$tool >/dev/null || { \
+		echo "Please install (there is no $$tool to do it with):" $(1) >&2; exit 1; }; done; \
+	echo "Installing" $(1) "..."; \
+	$(SUDO) apt-get -qq update; \
+	$(SUDO) env DEBIAN_FRONTEND=noninteractive \
+		apt-get -qq install --no-install-recommends $(1) >/dev/null; }

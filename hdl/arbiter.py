@@ -1,0 +1,70 @@
+"""Several request ports to one walker, in turn."""
+
+from amaranth import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from .shapes import walk_signature
+
+__all__ = ["WalkArbiter"]
+
+
+class WalkArbiter(wiring.Component):
+    """Round-robin arbiter of walk requests; responses go back to the port they name.
+
+    Adds no cycle. A request once offered stays the one offered until it is accepted.
+
+    Parameters
+    ----------
+    config : :class:`Config`
+        Parameters of the MMU.
+
+    Members
+    -------
+    ports : In(walk_signature), one for each of ``config.ports``
+        The ports that miss.
+    walk : Out(walk_signature)
+        What answers misses.
+    """
+
+    def __init__(self, config):
+        self._count = len(config.ports)
+        signature = walk_signature(config)
+        super().__init__({"ports": In(signature).array(self._count), "walk": Out(signature)})
+
+    def elaborate(self, platform):
+        m = Module()
+        chosen = Signal(range(self._count))
+        last = Signal(range(self._count))  # the port chosen last
+        waiting = Signal()  # it is still offered
+        m.d.comb += chosen.eq(last)
+        with m.If(~waiting):
+            with m.Switch(last):
+                for previous in range(self._count):
+                    with m.Case(previous):
+                        self._choose(m, chosen, previous)
+        m.d.sync += [
+            last.eq(chosen),
+            waiting.eq(self.walk.req.valid & ~self.walk.req.ready),
+        ]
+        for number, port in enumerate(self.ports):
+            with m.If(chosen == number):
+                m.d.comb += [
+                    self.walk.req.valid.eq(port.req.valid),
+                    self.walk.req.payload.eq(port.req.payload),
+                    port.req.ready.eq(self.walk.req.ready),
+                ]
+            m.d.comb += port.rsp.payload.eq(self.walk.rsp.payload)
+            with m.If(self.walk.rsp.payload.port == number):
+                m.d.comb += [
+                    port.rsp.valid.eq(self.walk.rsp.valid),
+                    self.walk.rsp.ready.eq(port.rsp.ready),
+                ]
+        return m
+
+    def _choose(self, m, chosen, previous):
+        """Choose the first port after ``previous`` that asks, if any does."""
+        order = [(previous + step) % self._count for step in range(1, self._count + 1)]
+        for number in reversed(order):
+            with m.If(self.ports[number].req.valid):
+                m.d.comb += chosen.eq(number)

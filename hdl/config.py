@@ -1,0 +1,93 @@
+"""The parameters of an MMU, checked once for every component that takes them."""
+
+import re
+from dataclasses import dataclass
+
+from ..model.x86 import PAGE_SHIFT, X86_64, PagingMode
+from .replacement import POLICIES
+
+__all__ = ["Config"]
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Parameters of an MMU.
+
+    Parameters
+    ----------
+    mode : :class:`PagingMode`
+        Paging mode, one of ``model.x86.MODES``.
+    ports : tuple of str
+        Names of the request ports; each has a TLB of its own, all share the walker.
+    entries : int
+        Entries of each port's L1 TLB.
+    policy : str
+        Replacement policy of the TLBs, a key of ``hdl.replacement.POLICIES``.
+    paddr_bits : int
+        MAXPHYADDR, 32 to 52; what the mode cannot address is cut off (40 bits in 32-bit paging).
+    tag_bits : int
+        Width of the tag that a response carries over from its request.
+
+    Raises
+    ------
+    :exc:`TypeError`
+        If a parameter has the wrong type.
+    :exc:`ValueError`
+        If a parameter is out of range, or the policy cannot work with the number of entries.
+    """
+
+    mode: PagingMode = X86_64
+    ports: tuple[str, ...] = ("fetch", "data")
+    entries: int = 32
+    policy: str = "plru"
+    paddr_bits: int = 40
+    tag_bits: int = 4
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.mode, PagingMode):
+            raise TypeError(f"Mode must be a PagingMode, not {self.mode!r}")
+        for name, lowest, highest in (("entries", 1, 4096), ("paddr_bits", 32, 52),
+                                      ("tag_bits", 1, 64)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise TypeError(f"Parameter {name} must be an integer, not {value!r}")
+            if not lowest <= value <= highest:
+                raise ValueError(
+                    f"Parameter {name} must be from {lowest} to {highest}, not {value!r}")
+        if self.policy not in POLICIES:
+            raise ValueError(
+                f"Replacement policy must be one of {', '.join(POLICIES)}, not {self.policy!r}")
+        POLICIES[self.policy].check(self.entries)
+        if not self.ports or len(set(self.ports)) != len(self.ports):
+            raise ValueError(f"Port names must be distinct, at least one, not {self.ports!r}")
+        for port in self.ports:
+            if not re.fullmatch(r"[a-z][a-z0-9]*", port) or port in RESERVED_PORT_NAMES:
+                raise ValueError(f"Port name must be a lower-case word of its own, not {port!r}")
+
+    @property
+    def physical_bits(self) -> int:
+        """Width of a physical address that a translation can give."""
+        return min(self.paddr_bits, self.mode.max_paddr_bits)
+
+    @property
+    def pfn_bits(self) -> int:
+        """Width of a page frame number."""
+        return self.physical_bits - PAGE_SHIFT
+
+    @property
+    def root_bits(self) -> int:
+        """Width of a frame number that holds a paging structure (32-bit paging: below 4 GiB)."""
+        return min(self.physical_bits, 8 * self.mode.entry_bytes) - PAGE_SHIFT
+
+    @property
+    def vpn_bits(self) -> int:
+        """Width of the page number that the TLBs compare."""
+        return self.mode.translated_bits - PAGE_SHIFT
+
+    @property
+    def has_long_entries(self) -> bool:
+        """Whether entries have 64 bits, and with them XD and protection keys."""
+        return self.mode.entry_bytes == 8
+
+
+RESERVED_PORT_NAMES = frozenset({"control", "invalidate", "memory", "events", "walk", "clk", "rst"})

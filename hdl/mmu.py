@@ -1,0 +1,117 @@
+"""The whole memory-management unit: wiring only."""
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from .arbiter import WalkArbiter
+from .config import Config
+from .invalidate import Invalidator
+from .port import RequestPort
+from .shapes import (
+    control_layout,
+    events_layout,
+    invalidate_layout,
+    memory_signature,
+    port_signature,
+)
+from .walker import Walker
+
+__all__ = ["Mmu"]
+
+
+class Mmu(wiring.Component):
+    """An x86 memory-management unit for one paging mode.
+
+    Timing, in clock cycles: each port accepts a request per cycle and answers a hit in the next
+    cycle. A miss of an idle walker is answered 2 + (sum of the memory latencies) cycles after it
+    was accepted, where a memory latency counts from the cycle in which the MMU offers a page-table
+    access to the cycle of its response, one for each level and each A/D update; memory must
+    respond in a later cycle than it was asked. A port answers in order and accepts nothing while
+    it waits for a walk; other ports go on. An offered invalidation stops all ports from accepting
+    requests, and is accepted as soon as all answers are taken: a requester must take the answers
+    it is due before it can see an invalidation accepted.
+
+    A request's control state is what ``control`` holds in the cycle in which it is accepted.
+
+    Parameters
+    ----------
+    config : :class:`Config`
+        Parameters of the MMU.
+
+    Members
+    -------
+    control : In(control_layout)
+        Registers that govern translation.
+    ``<port>`` : In(port_signature), one for each of ``config.ports``
+        Requests and responses.
+    invalidate : In(stream)
+        Invalidating operations; ``control`` holds the registers before the operation.
+    memory : Out(memory_signature)
+        Accesses to page-table memory.
+    events : Out(events_layout)
+        What happens in this cycle, one bit per event.
+
+    Raises
+    ------
+    :exc:`TypeError`
+        If ``config`` is not a :class:`Config`.
+    """
+
+    def __init__(self, config):
+        if not isinstance(config, Config):
+            raise TypeError(f"MMU parameters must be a Config, not {config!r}")
+        self._config = config
+        super().__init__({
+            "control": In(control_layout(config)),
+            **{port: In(port_signature(config)) for port in config.ports},
+            "invalidate": In(stream.Signature(invalidate_layout(config))),
+            "memory": Out(memory_signature(config)),
+            "events": Out(events_layout(config)),
+        })
+
+    @property
+    def config(self):
+        """Parameters of the MMU."""
+        return self._config
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.arbiter = arbiter = WalkArbiter(self._config)
+        m.submodules.walker = walker = Walker(self._config)
+        m.submodules.invalidator = invalidator = Invalidator(self._config)
+        control = self._effective_control(m)
+        ports = []
+        for number, name in enumerate(self._config.ports):
+            m.submodules[name] = port = RequestPort(self._config, number)
+            ports.append(port)
+            connect(m, port.requests, flipped(getattr(self, name)))
+            connect(m, port.walk, arbiter.ports[number])
+            m.d.comb += [
+                port.control.eq(control),
+                port.drop.eq(invalidator.drop),
+                port.pause.eq(invalidator.pause),
+                self.events[name].eq(port.events),
+            ]
+        connect(m, arbiter.walk, walker.walk)
+        connect(m, walker.memory, flipped(self.memory))
+        connect(m, invalidator.operation, flipped(self.invalidate))
+        m.d.comb += [
+            invalidator.control.eq(control),
+            invalidator.idle.eq(Cat(port.idle for port in ports).all()),
+            self.events.walk.eq(walker.events),
+            self.events.flush.eq(invalidator.drop.valid),
+        ]
+        return m
+
+    def _effective_control(self, m):
+        """Return ``control`` with what the paging mode or CR4 switches off as zeros."""
+        control = Signal.like(self.control)
+        m.d.comb += [
+            control.eq(self.control),
+            control.pcid.eq(Mux(self.control.pcide, self.control.pcid, 0)),
+        ]
+        if not self._config.has_long_entries:
+            for name in ("pcid", "pcide", "pke", "nxe", "pkru"):
+                m.d.comb += control[name].eq(0)
+        return control

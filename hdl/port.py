@@ -1,0 +1,209 @@
+"""One request port: look up, check permission, answer; on a miss, ask for a walk."""
+
+from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..model.x86 import PAGE_SHIFT, Vector
+from .permission import Permission
+from .shapes import (
+    AccessKind,
+    control_layout,
+    drop_layout,
+    page_name,
+    port_events_layout,
+    port_signature,
+    request_layout,
+    walk_signature,
+)
+from .tlb import Tlb
+
+__all__ = ["RequestPort"]
+
+
+class RequestPort(wiring.Component):
+    """A TLB of its own behind a request stream, answering in order.
+
+    A request accepted in cycle *t* is answered in cycle *t* + 1 if it hits, or needs no
+    translation (paging off, non-canonical address); a request may be accepted in every cycle. A
+    miss offers ``walk.req`` in cycle *t* + 1, is answered in the cycle in which ``walk.rsp``
+    is offered, and takes requests again in the cycle after the answer is accepted.
+
+    A write that meets an entry without the dirty flag is a miss: the walk sets the flag. A page
+    fault drops the entry that caused it [SDM 4.10.4.1].
+
+    Parameters
+    ----------
+    config : :class:`Config`
+        Parameters of the MMU.
+    number : int
+        Number of the port, which its walk requests carry.
+
+    Members
+    -------
+    requests : In(port_signature)
+        The requester's side.
+    control : In(control_layout)
+        Control state, sampled with each request. ``pcid`` is 0 unless ``pcide`` is set.
+    walk : Out(walk_signature)
+        Where misses go.
+    drop : In(drop_layout)
+        TLB entries to drop, given only while ``idle``.
+    pause : In(1)
+        Accept no requests.
+    idle : Out(1)
+        No request waits for its answer.
+    events : Out(port_events_layout)
+        What happens in this cycle.
+    """
+
+    def __init__(self, config, number):
+        self._config = config
+        self._number = number
+        super().__init__({
+            "requests": In(port_signature(config)),
+            "control": In(control_layout(config)),
+            "walk": Out(walk_signature(config)),
+            "drop": In(drop_layout(config)),
+            "pause": In(1),
+            "idle": Out(1),
+            "events": Out(port_events_layout(config)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.tlb = tlb = Tlb(self._config)
+        m.submodules.permission = permission = Permission(self._config)
+        req, rsp = self.requests.req, self.requests.rsp
+
+        held = Signal(data.StructLayout({
+            "access": request_layout(self._config), "control": control_layout(self._config)}))
+        held_valid = Signal()
+        fresh = Signal()  # the held request was accepted in the previous cycle
+        hit, present = Signal(), Signal()
+        walking = Signal()  # the held request's walk was accepted
+        walk_needed, answered = Signal(), Signal()
+        translated = held.control.pg & self._canonical(held.access.vaddr)
+        m.d.comb += [
+            walk_needed.eq(held_valid & translated & ~hit & ~walking),
+            rsp.valid.eq(Mux(walking, self.walk.rsp.valid, held_valid & ~walk_needed)),
+            answered.eq(rsp.valid & rsp.ready),
+            req.ready.eq(~self.pause & ~walking & (~held_valid | answered)),
+            self.idle.eq(~held_valid),
+            self.walk.req.valid.eq(walk_needed),
+            self.walk.req.payload.port.eq(self._number),
+            self.walk.req.payload.access.eq(held.access),
+            self.walk.req.payload.control.eq(held.control),
+            self.walk.rsp.ready.eq(walking & rsp.ready),
+        ]
+        accepted = req.valid & req.ready
+        m.d.sync += fresh.eq(accepted)
+        with m.If(answered):
+            m.d.sync += [held_valid.eq(0), walking.eq(0)]
+        with m.If(self.walk.req.valid & self.walk.req.ready):
+            m.d.sync += walking.eq(1)
+        with m.If(accepted):
+            m.d.sync += [
+                held_valid.eq(1),
+                held.access.eq(req.payload),
+                held.control.eq(self.control),
+                hit.eq(tlb.hit),
+                present.eq(tlb.present),
+                tlb.read_slot.eq(tlb.slot),
+            ]
+
+        self._connect_tlb(m, tlb, held, walking)
+        faults = self._answer(m, tlb, permission, held, walking, translated)
+        m.d.comb += [
+            tlb.reuse.eq(present),
+            tlb.touch.eq(answered & translated & hit),
+            tlb.evict.eq(answered & translated & present & faults),
+            tlb.fill.eq(answered & walking & ~faults),
+            self.events.lookup.eq(fresh & translated),
+            self.events.miss.eq(fresh & translated & ~hit),
+            self.events.stall.eq(req.valid & ~req.ready),
+            self.events.fault.eq(answered & faults),
+        ]
+        for number, page in enumerate(self._config.mode.pages):
+            m.d.comb += self.events[f"hit_{page_name(page)}"].eq(
+                fresh & translated & hit & (tlb.translation.page == number))
+        return m
+
+    def _canonical(self, vaddr):
+        """Return whether all bits above the translated ones extend their sign."""
+        upper = vaddr[self._config.mode.translated_bits - 1:]
+        return upper.all() | ~upper.any()
+
+    def _connect_tlb(self, m, tlb, held, walking):
+        """Give the TLB its key: the request offered, a page to fill, or a page to drop."""
+        low, high = PAGE_SHIFT, self._config.mode.translated_bits
+        filled = self.walk.rsp.payload.translation
+        m.d.comb += [tlb.drop.eq(self.drop), tlb.fill_translation.eq(filled)]
+        with m.If(self.drop.valid):
+            m.d.comb += [tlb.key.vpn.eq(self.drop.vpn), tlb.key.pcid.eq(self.drop.pcid)]
+        with m.Elif(walking):
+            m.d.comb += [
+                tlb.key.vpn.eq(held.access.vaddr[low:high]),
+                tlb.key.pcid.eq(held.control.pcid),
+                tlb.key.page.eq(filled.page),
+            ]
+        with m.Else():
+            request = self.requests.req.payload
+            m.d.comb += [
+                tlb.key.vpn.eq(request.vaddr[low:high]),
+                tlb.key.pcid.eq(self.control.pcid),
+                tlb.write.eq(request.kind == AccessKind.WRITE),
+            ]
+
+    def _answer(self, m, tlb, permission, held, walking, translated):
+        """Add the response payload; return whether it is a fault."""
+        walked, response = self.walk.rsp.payload, self.requests.rsp.payload
+        translation = Signal.like(tlb.translation)
+        verdict = Signal(data.StructLayout({"fault": 1, "vector": 5, "error_code": 6}))
+        m.d.comb += [
+            translation.eq(tlb.translation),
+            permission.access.eq(held.access),
+            permission.control.eq(held.control),
+            permission.rights.eq(tlb.translation.rights),
+            permission.present.eq(1),
+            response.tag.eq(held.access.tag),
+        ]
+        with m.If(walking):
+            m.d.comb += [
+                translation.eq(walked.translation),
+                verdict.fault.eq(walked.fault),
+                verdict.vector.eq(walked.vector),
+                verdict.error_code.eq(walked.error_code),
+            ]
+        with m.Elif(translated):
+            m.d.comb += [
+                verdict.fault.eq(permission.fault),
+                verdict.vector.eq(Vector.PF),
+                verdict.error_code.eq(permission.error_code),
+            ]
+        with m.Elif(held.control.pg):
+            m.d.comb += [
+                verdict.fault.eq(1),
+                verdict.vector.eq(Mux(held.access.stack, Vector.SS, Vector.GP)),
+            ]
+        with m.If(verdict.fault):
+            m.d.comb += [
+                response.fault.eq(1),
+                response.vector.eq(verdict.vector),
+                response.error_code.eq(verdict.error_code),
+                response.vaddr.eq(held.access.vaddr),
+            ]
+        with m.Elif(~held.control.pg):
+            m.d.comb += response.paddr.eq(held.access.vaddr[:32])
+        with m.Else():
+            offset = Signal(self._config.physical_bits)
+            with m.Switch(translation.page):
+                for number, page in enumerate(self._config.mode.pages):
+                    with m.Case(number):
+                        m.d.comb += offset.eq(held.access.vaddr[:page.shift])
+            m.d.comb += [
+                response.paddr.eq(Cat(Const(0, PAGE_SHIFT), translation.frame) | offset),
+                response.page.eq(translation.page),
+                response.memory_type.eq(translation.memory_type),
+            ]
+        return verdict.fault

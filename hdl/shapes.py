@@ -1,0 +1,246 @@
+"""Shapes that cross a port: enumerations and payload layouts, after the field names of the SDM.
+
+Layouts depend on the MMU's ``Config`` and come from functions; enumerations and fixed records are
+classes.
+"""
+
+from amaranth.lib import data, enum, stream
+from amaranth.lib.wiring import In, Out, Signature
+
+from ..model import x86
+
+__all__ = [
+    "MEMORY_TAG_BITS",
+    "AccessKind",
+    "InvalidateOp",
+    "MemoryOp",
+    "control_layout",
+    "drop_layout",
+    "events_layout",
+    "invalidate_layout",
+    "memory_signature",
+    "page_name",
+    "port_events_layout",
+    "port_signature",
+    "request_layout",
+    "rights_layout",
+    "translation_layout",
+    "walk_events_layout",
+    "walk_signature",
+]
+
+
+class AccessKind(enum.Enum, shape=2):
+    """What an access does; codes of ``model.x86.AccessKind``."""
+
+    READ = x86.AccessKind.READ.value
+    WRITE = x86.AccessKind.WRITE.value
+    FETCH = x86.AccessKind.FETCH.value
+
+
+class InvalidateOp(enum.Enum, shape=3):
+    """Invalidating operations; codes of ``model.x86.InvalidateOp``."""
+
+    INVPCID_ADDRESS = x86.InvalidateOp.INVPCID_ADDRESS.value
+    INVPCID_CONTEXT = x86.InvalidateOp.INVPCID_CONTEXT.value
+    INVPCID_ALL = x86.InvalidateOp.INVPCID_ALL.value
+    INVPCID_ALL_NON_GLOBAL = x86.InvalidateOp.INVPCID_ALL_NON_GLOBAL.value
+    INVLPG = x86.InvalidateOp.INVLPG.value
+    MOV_CR3 = x86.InvalidateOp.MOV_CR3.value
+    MOV_CR4 = x86.InvalidateOp.MOV_CR4.value
+    MOV_CR0 = x86.InvalidateOp.MOV_CR0.value
+
+
+class MemoryOp(enum.Enum, shape=1):
+    """Operations on page-table memory."""
+
+    READ = 0
+    COMPARE_EXCHANGE = 1
+
+
+def page_name(level):
+    """Return the usual name of the page that ``level`` maps: ``4k``, ``2m``, ``4m``, ``1g``."""
+    shift = level.shift
+    return f"{1 << shift % 10}{'kmg'[shift // 10 - 1]}"
+
+
+MEMORY_TAG_BITS = 4
+"""Width of the tag of a page-table access, enough to tell several walkers apart."""
+
+
+def control_layout(config):
+    """Return the registers that govern translation, sampled with each request.
+
+    ``root`` is the frame number in CR3 and ``pcid`` its bits 11:0; the rest are single bits of
+    CR0, CR4 and IA32_EFER, and PKRU. CR4.PAE and EFER.LME select the paging mode, which is
+    fixed when the hardware is made. 32-bit paging ignores ``pcid``, ``pcide``, ``pke``, ``nxe``
+    and ``pkru``; 4-level paging ignores ``pse``.
+    """
+    bits = ("pg", "wp", "pse", "pge", "pcide", "smep", "smap", "pke", "nxe")
+    return data.StructLayout({
+        "root": config.root_bits, "pcid": 12, **dict.fromkeys(bits, 1), "pkru": 32,
+    })
+
+
+def request_layout(config):
+    """Return an access to translate: fields of ``model.mmu.walk.Access``, and a tag."""
+    return data.StructLayout({
+        "vaddr": config.mode.vaddr_bits,
+        "kind": AccessKind,
+        "user": 1,
+        "implicit": 1,
+        "ac": 1,
+        "stack": 1,
+        "tag": config.tag_bits,
+    })
+
+
+def port_signature(config):
+    """Return a request port as the requester sees it.
+
+    In a response, ``page`` indexes ``config.mode.pages`` (smallest page first) and ``memory_type``
+    the PAT; both and ``paddr`` are 0 on a fault. On a fault ``vector`` is the exception,
+    ``error_code`` its low bits (0 unless a page fault) and ``vaddr`` the linear address, for CR2.
+    """
+    return Signature({
+        "req": Out(stream.Signature(request_layout(config))),
+        "rsp": In(stream.Signature(data.StructLayout({
+            "tag": config.tag_bits,
+            "paddr": config.physical_bits,
+            "page": range(len(config.mode.pages)),
+            "memory_type": 3,
+            "fault": 1,
+            "vector": 5,
+            "error_code": 6,
+            "vaddr": config.mode.vaddr_bits,
+        }))),
+    })
+
+
+def invalidate_layout(config):
+    """Return an invalidating operation.
+
+    ``vaddr`` is the operand of INVLPG and INVPCID, ``pcid`` that of INVPCID; ``new`` is the value
+    that a MOV to CR0, CR3 or CR4 writes and ``old`` what CR0 or CR4 held before. With MOV CR3,
+    ``new`` includes bit 63, which asks to keep the cached translations of the new PCID.
+    """
+    return data.StructLayout({
+        "op": InvalidateOp,
+        "vaddr": config.mode.vaddr_bits,
+        "pcid": 12,
+        "old": 32,
+        "new": 64,
+    })
+
+
+def memory_signature(config):
+    """Return the page-table memory port as the MMU sees it.
+
+    ``address`` is the byte address of an entry. A read returns the entry in ``data``. A
+    compare-and-exchange, atomic against all other agents, stores ``desired`` if the entry equals
+    ``expected``; ``exchanged`` says whether it did. ``error`` means that nothing answers there.
+    A response comes in a later cycle than its request, carrying its tag.
+    """
+    entry_bits = 8 * config.mode.entry_bytes
+    return Signature({
+        "req": Out(stream.Signature(data.StructLayout({
+            "tag": MEMORY_TAG_BITS,
+            "op": MemoryOp,
+            "address": config.physical_bits,
+            "expected": entry_bits,
+            "desired": entry_bits,
+        }))),
+        "rsp": In(stream.Signature(data.StructLayout({
+            "tag": MEMORY_TAG_BITS,
+            "data": entry_bits,
+            "exchanged": 1,
+            "error": 1,
+        }))),
+    })
+
+
+def rights_layout():
+    """Return what a translation permits, combined over all levels; ``key`` is the leaf's."""
+    return data.StructLayout({"writable": 1, "user": 1, "execute_disable": 1, "key": 4})
+
+
+def translation_layout(config):
+    """Return a translation as the TLBs hold it.
+
+    ``frame`` is the page frame number with the bits below a large page's size zero, ``page`` the
+    size as an index into ``config.mode.pages``; ``global_page`` includes CR4.PGE.
+    """
+    return data.StructLayout({
+        "frame": config.pfn_bits,
+        "page": range(len(config.mode.pages)),
+        "rights": rights_layout(),
+        "memory_type": 3,
+        "dirty": 1,
+        "global_page": 1,
+    })
+
+
+def walk_signature(config):
+    """Return the port between a TLB that missed and what finds the translation.
+
+    A response to a request that may not proceed has ``fault``, ``vector`` and ``error_code``, and
+    no meaningful translation. ``port`` comes back as it was given.
+    """
+    port = range(max(2, len(config.ports)))
+    return Signature({
+        "req": Out(stream.Signature(data.StructLayout({
+            "port": port,
+            "access": request_layout(config),
+            "control": control_layout(config),
+        }))),
+        "rsp": In(stream.Signature(data.StructLayout({
+            "port": port,
+            "translation": translation_layout(config),
+            "fault": 1,
+            "vector": 5,
+            "error_code": 6,
+        }))),
+    })
+
+
+def drop_layout(config):
+    """Return which TLB entries to drop: those that meet every condition.
+
+    With ``by_address`` the page holds ``vpn``; with ``by_pcid`` the entry has ``pcid``. Global
+    entries go if ``globals`` is set, whatever their PCID, and stay otherwise.
+    """
+    return data.StructLayout({
+        "valid": 1,
+        "by_address": 1,
+        "by_pcid": 1,
+        "globals": 1,
+        "vpn": config.vpn_bits,
+        "pcid": 12,
+    })
+
+
+def port_events_layout(config):
+    """Return the events of a request port; hits of all page sizes and misses add to lookups.
+
+    ``lookup`` is a request that needs a translation, ``miss`` one that starts a walk; ``stall`` is
+    a cycle in which an offered request is not accepted, ``fault`` an accepted faulting response.
+    """
+    hits = {f"hit_{page_name(page)}": 1 for page in config.mode.pages}
+    return data.StructLayout({"lookup": 1, **hits, "miss": 1, "stall": 1, "fault": 1})
+
+
+def walk_events_layout(config):
+    """Return the events of the walker: ``read_<level>`` per entry read from memory.
+
+    ``update`` is a compare-and-exchange for A or D, ``restart`` one that lost against another
+    writer; ``fault`` counts walks that ended in any fault, bus errors included.
+    """
+    reads = {f"read_{level.name.lower()}": 1 for level in config.mode.levels}
+    return data.StructLayout(
+        {"start": 1, "end": 1, **reads, "update": 1, "restart": 1, "fault": 1})
+
+
+def events_layout(config):
+    """Return one bit per event and cycle, of every port and the walker; ``flush`` counts drops."""
+    ports = {port: port_events_layout(config) for port in config.ports}
+    return data.StructLayout({**ports, "walk": walk_events_layout(config), "flush": 1})

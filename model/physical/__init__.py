@@ -1,0 +1,1 @@
+"""Physical memory, as the machine and the kernel see it."""

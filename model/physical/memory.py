@@ -1,0 +1,112 @@
+"""Sparse physical memory in numpy page frames."""
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..x86 import PAGE_SHIFT
+
+__all__ = ["BusError", "PhysicalMemory"]
+
+FRAME_BYTES = 1 << PAGE_SHIFT
+FRAME_WORDS = FRAME_BYTES // 8
+
+
+class BusError(Exception):
+    """An access to a physical address where there is no memory."""
+
+    def __init__(self, paddr: int) -> None:
+        super().__init__(f"No memory at physical address {paddr:#x}")
+        self.paddr = paddr
+
+
+class PhysicalMemory:
+    """Page frames that exist one by one, over any physical address range.
+
+    Frames lie in one growing pool of shape (capacity, 512), little-endian ``uint64``, which the
+    compiled engine works on in place. Growing moves the pool: take ``frames`` and ``index()``
+    anew after adding frames. Accesses are 4 or 8 bytes wide and naturally aligned.
+    """
+
+    def __init__(self, frame_count: int = 0) -> None:
+        self._rows: dict[int, int] = {}
+        self._index: tuple[NDArray[np.uint64], NDArray[np.uint32]] | None = None
+        self._adopt(np.zeros((max(frame_count, 16), FRAME_WORDS), "<u8"))
+
+    def _adopt(self, pool: NDArray[np.uint64]) -> None:
+        """Take ``pool`` as the frames; the flat memoryviews make scalar access fast."""
+        self._pool = pool
+        flat = pool.data.cast("B")
+        self._views = {4: flat.cast("I"), 8: flat.cast("Q")}
+
+    def __contains__(self, pfn: int) -> bool:
+        return pfn in self._rows
+
+    def __len__(self) -> int:
+        """Return the number of frames."""
+        return len(self._rows)
+
+    @property
+    def frames(self) -> NDArray[np.uint64]:
+        """All frames in the order they were added, shape (len, 512), a view and not a copy."""
+        return self._pool[: len(self._rows)]
+
+    def index(self) -> tuple[NDArray[np.uint64], NDArray[np.uint32]]:
+        """Return frame numbers in ascending order, and the row of ``frames`` of each."""
+        if self._index is None:
+            pfns = np.fromiter(self._rows, np.uint64, len(self._rows))
+            rows = np.argsort(pfns, kind="stable").astype(np.uint32)
+            self._index = pfns[rows], rows
+        return self._index
+
+    def add(self, pfns: Iterable[int]) -> None:
+        """Make the frames ``pfns`` exist, filled with zeros; those that do already stay."""
+        for pfn in pfns:
+            self._rows.setdefault(int(pfn), len(self._rows))
+        self._index = None
+        if len(self._rows) > len(self._pool):
+            pool = np.zeros((max(len(self._rows), 2 * len(self._pool)), FRAME_WORDS), "<u8")
+            pool[: len(self._pool)] = self._pool
+            self._adopt(pool)
+
+    def load(self, pfns: NDArray[np.uint64], data: NDArray[np.unsignedinteger]) -> None:
+        """Make the frames ``pfns`` (N,) exist and fill them from the rows of ``data``.
+
+        ``data`` is (N, 512) ``uint64`` or (N, 1024) ``uint32``, little-endian.
+        """
+        self.add(pfns.tolist())
+        rows = [self._rows[pfn] for pfn in pfns.tolist()]
+        self._pool[rows] = np.ascontiguousarray(data).view("<u8").reshape(-1, FRAME_WORDS)
+
+    def copy(self) -> "PhysicalMemory":
+        """Return an independent memory with the same frames."""
+        other = PhysicalMemory()
+        other._rows = dict(self._rows)
+        other._adopt(self._pool.copy())
+        return other
+
+    def _at(self, paddr: int, size: int) -> int:
+        row = self._rows.get(paddr >> PAGE_SHIFT)
+        if row is None:
+            raise BusError(paddr)
+        return (row * FRAME_BYTES + (paddr & (FRAME_BYTES - 1))) // size
+
+    def read(self, paddr: int, size: int) -> int:
+        """Return the ``size``-byte value (4 or 8) at ``paddr``; raise ``BusError``."""
+        return self._views[size][self._at(paddr, size)]
+
+    def write(self, paddr: int, size: int, value: int) -> None:
+        """Store the ``size``-byte ``value`` (4 or 8) at ``paddr``; raise ``BusError``."""
+        self._views[size][self._at(paddr, size)] = value
+
+    def compare_exchange(self, paddr: int, size: int, expected: int, desired: int) -> int:
+        """Store ``desired`` if the value is ``expected``; return the value before.
+
+        This is the locked update that the processor makes of accessed and dirty flags.
+        Raise ``BusError`` as ``read`` does.
+        """
+        value = self.read(paddr, size)
+        if value == expected:
+            self.write(paddr, size, desired)
+        return value

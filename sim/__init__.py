@@ -1,0 +1,1 @@
+"""What brings hardware and model together: engines, memory images, replays, the command line."""
