@@ -9,7 +9,7 @@ from .replacement import POLICIES
 __all__ = ["Config"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Config:
     """Parameters of an MMU.
 

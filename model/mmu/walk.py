@@ -141,6 +141,10 @@ def _canonical(mode: PagingMode, vaddr: int) -> bool:
     return mode.translated_bits == mode.vaddr_bits or upper in (0, all_ones)
 
 
+class _EntryChanged(Exception):
+    """Another agent wrote an entry after it was read: the walk must start over."""
+
+
 class _Walker:
     """The state of one walk: rights combined so far and the steps taken."""
 
@@ -158,13 +162,21 @@ class _Walker:
         self.access = access
         self.paddr_bits = paddr_bits
         self.user_access = access.user and not access.implicit
+
+    def run(self) -> Walk:
+        """Walk until no entry changed between its reading and its update. [SDM 4.8]"""
+        while True:
+            try:
+                return self._walk()
+            except _EntryChanged:
+                continue
+
+    def _walk(self) -> Walk:
         self.steps: list[Step] = []
         # R/W and U/S are the AND, XD the OR over all levels. [SDM 4.6.1]
         self.writable = True
         self.user_page = True
         self.execute_disable = False
-
-    def run(self) -> Walk:
         table = self.control.cr3 & self._address_bits()
         try:
             for level in self.mode.levels:
@@ -207,9 +219,10 @@ class _Walker:
 
     def _step(self, level: Level, paddr: int, entry: int, flags: int) -> None:
         """Record a step and set ``flags`` in its entry."""
-        updated = entry | flags
+        updated, size = entry | flags, self.mode.entry_bytes
         if updated != entry:
-            self.memory.compare_exchange(paddr, self.mode.entry_bytes, entry, updated)
+            if self.memory.compare_exchange(paddr, size, entry, updated) != entry:
+                raise _EntryChanged
         self.steps.append(Step(level, paddr, entry, updated))
 
     def _combine(self, entry: int) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ...hdl.config import Config
 from ...hdl.flat import flat_fields
 from ...hdl.mmu import Mmu
-from ...hdl.shapes import MemoryOp, events_layout
+from ...hdl.shapes import MemoryOp
 from ...model.physical.memory import BusError, PhysicalMemory
 from .base import ANSWER, COMMAND, OP_ACCESS, EngineStalled, Run, stall_limit
 from .ports import INVALIDATE_FIELDS, REQUEST_FIELDS, RESPONSE_FIELDS, control_values
@@ -29,140 +29,206 @@ class AmaranthEngine:
     def __init__(self, config: Config, latency: int = 1) -> None:
         self.config = config
         self.latency = latency
-        self._mmu = Mmu(config)
+        self._wires = _Wires(Mmu(config))
         self._job: _Job | None = None
-        self._simulator = Simulator(self._mmu)
+        self._simulator = Simulator(self._wires.mmu)
         self._simulator.add_clock(1e-6)
-        self._simulator.add_testbench(self._drive)
+        self._simulator.add_process(self._drive)
 
     def run(self, memory: PhysicalMemory, commands: NDArray[np.void]) -> Run:
         """Carry out ``commands``; see ``Engine.run``."""
-        self._job = job = _Job(self._mmu, memory, commands, self.latency)
+        self._job = job = _Job(self._wires, memory, commands, self.latency)
         while not job.done:
             self._simulator.advance()
-        self._job = None
+            if job.stalled:
+                raise EngineStalled(f"No progress for {stall_limit(self.latency)} cycles, "
+                                    f"at command {job.row} of {len(commands)}")
         return Run(job.answers, job.cycle, job.events())
 
     async def _drive(self, ctx: Any) -> None:
-        while True:
-            if self._job is not None and not self._job.done:
-                self._job.step(ctx)
-            await ctx.tick()
+        # A process, not a testbench: the inputs of a cycle follow from earlier cycles alone, and a
+        # process lets the simulator settle once a cycle instead of after every input.
+        for stream in self._wires.taken:
+            ctx.set(stream.ready, 1)
+        driven: _Job | None = None
+        async for _, _, *outputs in ctx.tick().sample(*self._wires.outputs):
+            if driven is not None:
+                driven.observe(*outputs)
+            driven = self._job if self._job is not None and not self._job.done else None
+            if driven is not None:
+                driven.drive(ctx)
+            else:
+                self._wires.rest(ctx)
+
+
+class _Record:
+    """Packing and unpacking of a layout's fields, quick enough for every cycle."""
+
+    def __init__(self, layout: Any) -> None:
+        self.fields = {name: (low, (1 << width) - 1) for name, low, width in flat_fields(layout)}
+
+    def pack(self, values: dict[str, int]) -> int:
+        return sum((value & self.fields[name][1]) << self.fields[name][0]
+                   for name, value in values.items())
+
+    def unpack(self, word: int) -> dict[str, int]:
+        return {name: word >> low & mask for name, (low, mask) in self.fields.items()}
+
+
+class _Wires:
+    """The ports of an MMU as signals, and their payloads as records."""
+
+    def __init__(self, mmu: Mmu) -> None:
+        self.mmu = mmu
+        ports = [getattr(mmu, name) for name in mmu.config.ports]
+        self.offered = [*(_Offer(port.req) for port in ports), _Offer(mmu.invalidate)]
+        self.taken = [*(port.rsp for port in ports), mmu.memory.req]
+        self.response = _Offer(mmu.memory.rsp)
+        # Sampled as they are: the simulator is slow to put a value together.
+        self.outputs = (
+            mmu.events.as_value(),
+            *(offer.ready for offer in self.offered),
+            *(part for stream in self.taken for part in (stream.valid, stream.payload.as_value())),
+        )
+        self.control = _Record(mmu.control.shape())
+        self.control_signal = mmu.control.as_value()
+        self.answer = _Record(ports[0].rsp.payload.shape())
+        self.access = _Record(mmu.memory.req.payload.shape())
+        self.events = _Record(mmu.events.shape())
+
+    def rest(self, ctx: Any) -> None:
+        """Offer nothing."""
+        for offer in (*self.offered, self.response):
+            offer.withdraw(ctx)
+
+
+class _Offer:
+    """A stream into the MMU. Setting an input costs time: it is done when something changes."""
+
+    def __init__(self, stream: Any) -> None:
+        self.valid, self.ready = stream.valid, stream.ready
+        self.payload = stream.payload.as_value()
+        self.record = _Record(stream.payload.shape())
+        self.is_valid = False
+
+    def offer(self, ctx: Any, values: dict[str, int]) -> None:
+        ctx.set(self.payload, self.record.pack(values))
+        if not self.is_valid:
+            ctx.set(self.valid, 1)
+            self.is_valid = True
+
+    def withdraw(self, ctx: Any) -> None:
+        if self.is_valid:
+            ctx.set(self.valid, 0)
+            self.is_valid = False
 
 
 class _Job:
     """One run: the command on offer, the answers due, the memory responses under way."""
 
     def __init__(
-        self, mmu: Mmu, memory: PhysicalMemory, commands: NDArray[np.void], latency: int
+        self, wires: _Wires, memory: PhysicalMemory, commands: NDArray[np.void], latency: int
     ) -> None:
-        self.mmu = mmu
+        self.wires = wires
+        self.config: Config = wires.mmu.config
         self.memory = memory
-        self.commands = commands
         self.latency = latency
+        names = COMMAND.names or ()
+        self.commands = [dict(zip(names, row, strict=True)) for row in commands.tolist()]
         self.answers = np.zeros(len(commands), ANSWER)
-        self.ports = [getattr(mmu, name) for name in mmu.config.ports]
-        self.due: list[deque[int]] = [deque() for _ in self.ports]
+        self.due: list[deque[int]] = [deque() for _ in self.config.ports]
         self.responses: deque[tuple[int, dict[str, int]]] = deque()
         self.event_words: Counter[int] = Counter()
-        self.row = 0
-        self.offer: Any = None  # the stream that offers command ``row``
+        self.row = 0  # the next command to be accepted
+        self.offered = -1  # the command on offer
         self.cycle = 0
-        self.progress = 0  # cycle of the last answer, acceptance or memory access
+        self.progress = 0  # cycle of the last acceptance, answer or memory access
 
     @property
     def done(self) -> bool:
         return self.row == len(self.commands) and not any(self.due)
 
-    def step(self, ctx: Any) -> None:
-        """Play one cycle: set all inputs, then look at the outputs they lead to."""
-        self._respond(ctx)
-        if self.offer is None:
-            self._offer(ctx)
-        accepted = self.offer is not None and ctx.get(self.offer.ready)
-        self._serve(ctx)
-        self._collect(ctx)
-        self.event_words[ctx.get(self.mmu.events.as_value())] += 1
-        if accepted:
-            self._accept()
-        if self.cycle - self.progress > stall_limit(self.latency):
-            raise EngineStalled(f"No progress since cycle {self.progress}, at command {self.row}")
-        self.cycle += 1
+    @property
+    def stalled(self) -> bool:
+        return self.cycle - self.progress > stall_limit(self.latency)
 
-    def _offer(self, ctx: Any) -> None:
-        """Offer the next command on its port, if there is one."""
-        for stream in (*(port.req for port in self.ports), self.mmu.invalidate):
-            ctx.set(stream.valid, 0)
+    def drive(self, ctx: Any) -> None:
+        """Set the inputs of the cycle that begins."""
+        if self.responses and self.responses[0][0] == self.cycle:
+            self.wires.response.offer(ctx, self.responses.popleft()[1])
+        else:
+            self.wires.response.withdraw(ctx)
+        if self.offered == self.row:
+            return
+        for offer in self.wires.offered:
+            offer.withdraw(ctx)
         if self.row == len(self.commands):
             return
-        command = dict(zip(COMMAND.names or (), self.commands[self.row].item(), strict=True))
-        ctx.set(self.mmu.control, control_values(self.mmu.config, command))
+        self.offered = self.row
+        command = self.commands[self.row]
+        control = control_values(self.config, command)
+        ctx.set(self.wires.control_signal, self.wires.control.pack(control))
         if command["op"] == OP_ACCESS:
-            self.offer = self.ports[command["port"]].req
-            tag = self.row & (1 << self.mmu.config.tag_bits) - 1
-            payload = {"tag": tag, **{name: command[name] for name in REQUEST_FIELDS}}
+            values = {"tag": self.row, **{name: command[name] for name in REQUEST_FIELDS}}
+            self.wires.offered[command["port"]].offer(ctx, values)
         else:
-            self.offer = self.mmu.invalidate
-            payload = {name: command[field] for name, field in INVALIDATE_FIELDS.items()}
-        ctx.set(self.offer.payload, payload)
-        ctx.set(self.offer.valid, 1)
+            values = {name: command[field] for name, field in INVALIDATE_FIELDS.items()}
+            self.wires.offered[-1].offer(ctx, values)
 
-    def _accept(self) -> None:
-        """Note that the command on offer was accepted in this cycle."""
-        answer = self.answers[self.row]
-        answer["accepted"] = self.progress = self.cycle
-        if self.commands[self.row]["op"] == OP_ACCESS:
-            self.due[self.commands[self.row]["port"]].append(self.row)
-        else:
-            answer["answered"] = self.cycle
-        self.row += 1
-        self.offer = None
+    def observe(self, events: int, *outputs: int) -> None:
+        """Take in the outputs of the cycle that ends, in the order of ``wires.outputs``."""
+        self.event_words[events] += 1
+        ready, taken = outputs[:len(self.due) + 1], outputs[len(self.due) + 1:]
+        *answers, (access_valid, access) = zip(taken[::2], taken[1::2], strict=True)
+        if access_valid:
+            self._serve(self.wires.access.unpack(access))
+        for due, (valid, answer) in zip(self.due, answers, strict=True):
+            if valid:
+                self._collect(due.popleft(), self.wires.answer.unpack(answer))
+        if self.row < len(self.commands):
+            self._accept(self.commands[self.row], ready)
+        self.cycle += 1
 
-    def _collect(self, ctx: Any) -> None:
-        """Take the answers given in this cycle."""
-        for port, due in zip(self.ports, self.due, strict=True):
-            ctx.set(port.rsp.ready, 1)
-            if not ctx.get(port.rsp.valid):
-                continue
-            response = ctx.get(port.rsp.payload)
-            row = due.popleft()
-            assert response.tag == row & (1 << self.mmu.config.tag_bits) - 1
-            answer = self.answers[row]
-            answer["answered"] = self.progress = self.cycle
-            for name, field in RESPONSE_FIELDS.items():
-                answer[field] = response[name]
-
-    def _respond(self, ctx: Any) -> None:
-        """Give the memory response that is due in this cycle."""
-        rsp = self.mmu.memory.rsp
-        due = bool(self.responses) and self.responses[0][0] == self.cycle
-        ctx.set(rsp.valid, due)
-        if due:
-            ctx.set(rsp.payload, self.responses.popleft()[1])
-
-    def _serve(self, ctx: Any) -> None:
-        """Do the page-table access offered in this cycle."""
-        ctx.set(self.mmu.memory.req.ready, 1)
-        if not ctx.get(self.mmu.memory.req.valid):
+    def _accept(self, command: dict[str, int], ready: tuple[int, ...]) -> None:
+        """Go on to the next command if this one was accepted."""
+        is_access = command["op"] == OP_ACCESS
+        if not ready[command["port"] if is_access else -1]:
             return
+        self.answers[self.row]["accepted"] = self.progress = self.cycle
+        if is_access:
+            self.due[command["port"]].append(self.row)
+        else:
+            self.answers[self.row]["answered"] = self.cycle
+        self.row += 1
+
+    def _collect(self, row: int, response: dict[str, int]) -> None:
+        """Note the answer to command ``row``."""
+        assert response["tag"] == row & (1 << self.config.tag_bits) - 1
+        answer = self.answers[row]
+        answer["answered"] = self.progress = self.cycle
+        for name, field in RESPONSE_FIELDS.items():
+            answer[field] = response[name]
+
+    def _serve(self, access: dict[str, int]) -> None:
+        """Do a page-table access, and keep the response until it is due."""
         self.progress = self.cycle
-        access = ctx.get(self.mmu.memory.req.payload)
-        size = self.mmu.config.mode.entry_bytes
-        response = {"tag": access.tag}
+        size, address = self.config.mode.entry_bytes, access["address"]
+        response = {"tag": access["tag"]}
         try:
-            if access.op == MemoryOp.READ:
-                response["data"] = self.memory.read(access.address, size)
+            if MemoryOp(access["op"]) == MemoryOp.READ:
+                response["data"] = self.memory.read(address, size)
             else:
                 response["data"] = self.memory.compare_exchange(
-                    access.address, size, access.expected, access.desired)
-                response["exchanged"] = int(response["data"] == access.expected)
+                    address, size, access["expected"], access["desired"])
+                response["exchanged"] = int(response["data"] == access["expected"])
         except BusError:
             response["error"] = 1
         self.responses.append((self.cycle + self.latency, response))
 
     def events(self) -> dict[str, int]:
-        """Return the cycles in which each event bit was set."""
-        return {
-            name: sum(count for word, count in self.event_words.items() if word >> bit & 1)
-            for name, bit, _ in flat_fields(events_layout(self.mmu.config))
-        }
+        """Return the number of cycles in which each event bit was set."""
+        totals: Counter[str] = Counter()
+        for word, count in self.event_words.items():
+            for name, bit in self.wires.events.unpack(word).items():
+                totals[name] += bit * count
+        return dict(totals)

@@ -50,4 +50,4 @@ class ModelEngine:
         return result.paddr, 0, 0, 0, 0, 0, 0, page, result.memory_type
 
 
-NOTHING = (0,) * len(ANSWER)
+NOTHING = (0,) * len(ANSWER.names or ())

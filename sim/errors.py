@@ -1,0 +1,24 @@
+"""Errors that are the user's to mend, not ours."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = ["InputError", "writing"]
+
+
+class InputError(Exception):
+    """Bad input: one line that names the file, the field and what was expected.
+
+    The command line prints it without a traceback and exits with 2.
+    """
+
+
+@contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """Raise ``InputError`` if ``path`` cannot be opened or written in the block."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: cannot be written: {reason}; expected a file name") from None

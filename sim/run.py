@@ -1,0 +1,49 @@
+"""The main job: real Linux page tables, walked by the hardware in Amaranth's own simulator."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+
+from rich.text import Text
+
+from ..hdl.config import Config
+from ..model.mmu.walk import Access, walk
+from ..model.x86 import MODES, AccessKind
+from .engine import create
+from .image import Image, ProbeRight
+from .picture import walk_picture
+from .replay import ReplayResult, replay
+
+__all__ = ["replay_shipped", "sample_walks"]
+
+
+def sample_walks() -> Iterator[Text]:
+    """Yield, for each paging mode, the picture of one walk of the shipped image.
+
+    It is a user's write to the highest page that users may write: the program's stack.
+    """
+    for mode in MODES.values():
+        view = Image.shipped(mode).views[0]
+        probes = view.probes
+        wanted = ProbeRight.WRITE | ProbeRight.USER
+        chosen = probes.has_rights & (probes.rights & wanted == wanted)
+        vaddr = int(probes.va[chosen].max()) + 0x2A8  # inside the page, so that the offset is seen
+        access = Access(vaddr, AccessKind.WRITE, user=True)
+        yield walk_picture(mode, view.control, walk(view.memory(), mode, view.control, access))
+
+
+def replay_shipped(
+    config: Config, latency: int, limit: int, progress: Callable[[str, int, int], None]
+) -> dict[str, ReplayResult]:
+    """Replay ``limit`` probes of the shipped image of each paging mode; return the replays by mode.
+
+    The hardware has the parameters ``config``, but for the mode, and page-table memory that takes
+    ``latency`` cycles. ``progress`` is called with the name of the mode and the number of its
+    probes done and of all.
+    """
+    results = {}
+    for name, mode in MODES.items():
+        engine = create("amaranth", replace(config, mode=mode), latency)
+        results[name] = replay(Image.shipped(mode), engine, limit=limit,
+                               paddr_bits=config.paddr_bits, progress=partial(progress, name))
+    return results
