@@ -44,13 +44,9 @@ class Config:
     tag_bits: int = 4
 
     def __post_init__(self) -> None:
-        if not isinstance(self.mode, PagingMode):
-            raise TypeError(f"Mode must be a PagingMode, not {self.mode!r}")
-        for name, lowest, highest in (("entries", 1, 4096), ("paddr_bits", 32, 52),
-                                      ("tag_bits", 1, 64)):
+        self._check_types()
+        for name, (lowest, highest) in RANGES.items():
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool):
-                raise TypeError(f"Parameter {name} must be an integer, not {value!r}")
             if not lowest <= value <= highest:
                 raise ValueError(
                     f"Parameter {name} must be from {lowest} to {highest}, not {value!r}")
@@ -61,8 +57,20 @@ class Config:
         if not self.ports or len(set(self.ports)) != len(self.ports):
             raise ValueError(f"Port names must be distinct, at least one, not {self.ports!r}")
         for port in self.ports:
-            if not re.fullmatch(r"[a-z][a-z0-9]*", port) or port in RESERVED_PORT_NAMES:
+            if not re.fullmatch(r"[a-z][a-z0-9]*", port) or port in TAKEN_NAMES:
                 raise ValueError(f"Port name must be a lower-case word of its own, not {port!r}")
+
+    def _check_types(self) -> None:
+        if not isinstance(self.mode, PagingMode):
+            raise TypeError(f"Mode must be a PagingMode, not {self.mode!r}")
+        for name in RANGES:
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise TypeError(f"Parameter {name} must be an integer, not {value!r}")
+        if not isinstance(self.policy, str):
+            raise TypeError(f"Replacement policy must be a string, not {self.policy!r}")
+        if not isinstance(self.ports, tuple) or not all(isinstance(x, str) for x in self.ports):
+            raise TypeError(f"Ports must be a tuple of strings, not {self.ports!r}")
 
     @property
     def physical_bits(self) -> int:
@@ -90,4 +98,11 @@ class Config:
         return self.mode.entry_bytes == 8
 
 
-RESERVED_PORT_NAMES = frozenset({"control", "invalidate", "memory", "events", "walk", "clk", "rst"})
+RANGES = {"entries": (1, 4096), "paddr_bits": (32, 52), "tag_bits": (1, 64)}
+
+TAKEN_NAMES = frozenset({
+    "control", "invalidate", "memory", "events", "walk", "flush", "clk", "rst",  # ports, events
+    "arbiter", "walker", "invalidator",  # submodules
+    "config", "elaborate", "signature", "metadata",  # attributes of the component
+})
+"""What has a name in the MMU beside its request ports."""

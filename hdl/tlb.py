@@ -85,10 +85,11 @@ class Tlb(wiring.Component):
             self.hit.eq(Mux(self.write, matches & dirty, matches).any()),
             self.slot.eq(_encode(matches)),
         ]
-        for slot, tag in enumerate(tags):
-            self._update(m, tag, same_address[slot], same_pcid[slot],
-                         fill=self.fill & (fill_slot == slot),
-                         evict=self.evict & (self.read_slot == slot))
+        with m.If(self.fill | self.evict | self.drop.valid):  # in most cycles nothing changes
+            for slot, tag in enumerate(tags):
+                self._update(m, tag, same_address[slot], same_pcid[slot],
+                             fill=self.fill & (fill_slot == slot),
+                             evict=self.evict & (self.read_slot == slot))
 
         m.submodules.policy = policy = POLICIES[self._config.policy](entries)
         vacant = Signal(range(entries))

@@ -1,0 +1,126 @@
+"""Between the golden walk and the ports of the hardware: the same things in the words of both."""
+
+from pagewalk.model.mmu.walk import Access, Control, walk
+from pagewalk.model.x86 import AccessKind, Cr0, Cr3, Cr4, Efer, Entry
+
+from .bench import plain
+
+
+def control_fields(config, control):
+    """Return the ``control`` port for the registers of a golden ``Control``."""
+    return {
+        "root": control.cr3 >> 12 & (1 << config.root_bits) - 1,
+        "pcid": control.cr3 & Cr3.PCID,
+        "wp": bool(control.cr0 & Cr0.WP),
+        "pg": bool(control.cr0 & Cr0.PG),
+        "pse": bool(control.cr4 & Cr4.PSE),
+        "pge": bool(control.cr4 & Cr4.PGE),
+        "pcide": bool(control.cr4 & Cr4.PCIDE),
+        "smep": bool(control.cr4 & Cr4.SMEP),
+        "smap": bool(control.cr4 & Cr4.SMAP),
+        "pke": bool(control.cr4 & Cr4.PKE),
+        "nxe": bool(control.efer & Efer.NXE) and config.has_long_entries,
+        "pkru": control.pkru,
+    }
+
+
+def access_fields(access, tag=0):
+    """Return the request for a golden ``Access``."""
+    flags = {name: getattr(access, name) for name in ("user", "implicit", "ac", "stack")}
+    return {"vaddr": access.vaddr, "kind": access.kind.value, "tag": tag, **flags}
+
+
+def translation_fields(config, walked, control):
+    """Return the TLB's translation for a golden ``Walk`` that did not fault."""
+    entries = [step.updated for step in walked.steps]
+    leaf, long = entries[-1], config.has_long_entries
+    return {
+        "frame": (walked.paddr & -walked.page.page_bytes) >> 12,
+        "page": config.mode.pages.index(walked.page),
+        "rights": {
+            "writable": int(all(entry & Entry.RW for entry in entries)),
+            "user": int(all(entry & Entry.US for entry in entries)),
+            "execute_disable": int(long and any(entry & Entry.XD for entry in entries)),
+            "key": leaf >> 59 & 0xF if long else 0,
+        },
+        "memory_type": walked.memory_type,
+        "dirty": int(bool(leaf & Entry.D)),
+        "global_page": int(bool(leaf & Entry.G and control.cr4 & Cr4.PGE)),
+    }
+
+
+def response_fields(config, walked, tag=0):
+    """Return the port's response for a golden ``Walk``."""
+    fault = walked.fault
+    return {
+        "tag": tag,
+        "paddr": 0 if fault else walked.paddr,
+        "page": config.mode.pages.index(walked.page) if walked.page and not fault else 0,
+        "memory_type": 0 if fault else walked.memory_type,
+        "fault": int(fault is not None),
+        "vector": fault.vector.value if fault else 0,
+        "error_code": fault.error_code if fault else 0,
+        "vaddr": fault.vaddr if fault else 0,
+    }
+
+
+def golden_request(request):
+    """Return the golden ``Access`` and ``Control`` of a walk request."""
+    fields, state = request["access"], request["control"]
+    flags = {name: bool(fields[name]) for name in ("user", "implicit", "ac", "stack")}
+    cr4_bits = {"pse": Cr4.PSE, "pge": Cr4.PGE, "pcide": Cr4.PCIDE, "smep": Cr4.SMEP,
+                "smap": Cr4.SMAP, "pke": Cr4.PKE, "nxe": Cr4.PAE}
+    control = Control(
+        cr3=state["root"] << 12 | state["pcid"], cr0=state["pg"] * Cr0.PG | state["wp"] * Cr0.WP,
+        cr4=sum(bit for name, bit in cr4_bits.items() if state[name]),
+        efer=state["nxe"] * Efer.NXE, pkru=state["pkru"])
+    return Access(fields["vaddr"], AccessKind(fields["kind"]), **flags), control
+
+
+class GoldenWalker:
+    """Answers walk requests with the golden walk; ``serve`` is a background testbench.
+
+    ``delay()`` is asked, before and after each request, after how many cycles to go on.
+    ``requests`` has each request as it came, ``walks`` its golden ``Access``.
+    """
+
+    def __init__(self, config, port, memory, delay):
+        self.config = config
+        self.port = port
+        self.memory = memory
+        self.delay = delay
+        self.requests = []
+        self.walks = []
+
+    async def serve(self, ctx):
+        req, rsp = self.port.req, self.port.rsp
+        while True:
+            await self._wait(ctx)
+            ctx.set(req.ready, 1)
+            asked, payload = 0, None
+            while not asked:
+                _, _, asked, payload = await ctx.tick().sample(req.valid, req.payload)
+            ctx.set(req.ready, 0)
+            await self._wait(ctx)
+            ctx.set(rsp.payload, self._walked(plain(payload)))
+            ctx.set(rsp.valid, 1)
+            taken = 0
+            while not taken:
+                _, _, taken = await ctx.tick().sample(rsp.ready)
+            ctx.set(rsp.valid, 0)
+
+    async def _wait(self, ctx):
+        for _ in range(self.delay() - 1):
+            await ctx.tick()
+
+    def _walked(self, request):
+        """Return the response to a request."""
+        access, control = golden_request(request)
+        self.requests.append(request)
+        self.walks.append(access)
+        walked = walk(self.memory, self.config.mode, control, access, self.config.paddr_bits)
+        if walked.fault:
+            return {"port": request["port"], "fault": 1, "vector": walked.fault.vector,
+                    "error_code": walked.fault.error_code}
+        return {"port": request["port"],
+                "translation": translation_fields(self.config, walked, control)}

@@ -1,0 +1,103 @@
+import re
+from dataclasses import FrozenInstanceError
+
+import pytest
+
+from pagewalk.hdl.config import Config
+from pagewalk.model.x86 import IA32, MODES, X86_64
+
+WRONG_TYPES = [
+    ({"mode": "x86_64"}, "Mode must be a PagingMode, not 'x86_64'"),
+    ({"mode": None}, "Mode must be a PagingMode, not None"),
+    ({"entries": 8.0}, "Parameter entries must be an integer, not 8.0"),
+    ({"entries": True}, "Parameter entries must be an integer, not True"),
+    ({"paddr_bits": "40"}, "Parameter paddr_bits must be an integer, not '40'"),
+    ({"tag_bits": None}, "Parameter tag_bits must be an integer, not None"),
+    ({"policy": 3}, "Replacement policy must be a string, not 3"),
+    ({"policy": ["lru"]}, "Replacement policy must be a string, not ['lru']"),
+    ({"ports": "data"}, "Ports must be a tuple of strings, not 'data'"),
+    ({"ports": ["data"]}, "Ports must be a tuple of strings, not ['data']"),
+    ({"ports": ("data", 1)}, "Ports must be a tuple of strings, not ('data', 1)"),
+]
+
+WRONG_VALUES = [
+    ({"entries": 0}, "Parameter entries must be from 1 to 4096, not 0"),
+    ({"entries": -8}, "Parameter entries must be from 1 to 4096, not -8"),
+    ({"entries": 4097}, "Parameter entries must be from 1 to 4096, not 4097"),
+    ({"paddr_bits": 31}, "Parameter paddr_bits must be from 32 to 52, not 31"),
+    ({"paddr_bits": 53}, "Parameter paddr_bits must be from 32 to 52, not 53"),
+    ({"tag_bits": 0}, "Parameter tag_bits must be from 1 to 64, not 0"),
+    ({"tag_bits": 65}, "Parameter tag_bits must be from 1 to 64, not 65"),
+    ({"policy": "mru"}, "Replacement policy must be one of plru, lru, fifo, random, not 'mru'"),
+    ({"policy": "plru", "entries": 3},
+     "Entry count must be a power of two for policy 'plru', not 3"),
+    ({"ports": ()}, "Port names must be distinct, at least one, not ()"),
+    ({"ports": ("data", "data")},
+     "Port names must be distinct, at least one, not ('data', 'data')"),
+    ({"ports": ("Data",)}, "Port name must be a lower-case word of its own, not 'Data'"),
+    ({"ports": ("a_b",)}, "Port name must be a lower-case word of its own, not 'a_b'"),
+    ({"ports": ("data", "0")}, "Port name must be a lower-case word of its own, not '0'"),
+    ({"ports": ("",)}, "Port name must be a lower-case word of its own, not ''"),
+]
+
+# What else has a name in the MMU: its other ports and events, its parts, and what every
+# component has.
+TAKEN_NAMES = ("control", "invalidate", "memory", "events", "walk", "flush", "clk", "rst",
+               "arbiter", "walker", "invalidator", "config", "elaborate", "signature", "metadata")
+
+# (mode, paddr_bits) to physical_bits, pfn_bits, root_bits, vpn_bits, has_long_entries.
+WIDTHS = [
+    (X86_64, 32, (32, 20, 20, 36, True)),
+    (X86_64, 40, (40, 28, 28, 36, True)),
+    (X86_64, 52, (52, 40, 40, 36, True)),
+    (IA32, 32, (32, 20, 20, 20, False)),
+    (IA32, 36, (36, 24, 20, 20, False)),
+    (IA32, 40, (40, 28, 20, 20, False)),
+    (IA32, 52, (40, 28, 20, 20, False)),
+]
+
+
+@pytest.mark.parametrize(("parameters", "message"), WRONG_TYPES)
+def test_a_parameter_of_the_wrong_type_is_a_type_error(parameters, message):
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+        Config(**parameters)
+
+
+@pytest.mark.parametrize(("parameters", "message"), WRONG_VALUES)
+def test_a_parameter_out_of_range_is_a_value_error(parameters, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        Config(**parameters)
+
+
+@pytest.mark.parametrize("name", TAKEN_NAMES)
+def test_a_port_may_not_take_a_name_that_the_mmu_uses(name):
+    message = f"Port name must be a lower-case word of its own, not {name!r}"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        Config(ports=("data", name))
+
+
+@pytest.mark.parametrize("mode", MODES.values(), ids=lambda mode: mode.name)
+@pytest.mark.parametrize("policy", ["plru", "lru", "fifo", "random"])
+@pytest.mark.parametrize(("entries", "paddr_bits", "tag_bits"), [(1, 32, 1), (4096, 52, 64)])
+def test_the_ends_of_each_range_are_allowed(mode, policy, entries, paddr_bits, tag_bits):
+    config = Config(mode=mode, policy=policy, entries=entries, paddr_bits=paddr_bits,
+                    tag_bits=tag_bits, ports=("a", "b2"))
+    assert (config.entries, config.paddr_bits, config.tag_bits) == (entries, paddr_bits, tag_bits)
+
+
+@pytest.mark.parametrize(("mode", "paddr_bits", "widths"), WIDTHS)
+def test_widths_follow_from_mode_and_physical_address_width(mode, paddr_bits, widths):
+    config = Config(mode=mode, paddr_bits=paddr_bits)
+    assert widths == (config.physical_bits, config.pfn_bits, config.root_bits, config.vpn_bits,
+                      config.has_long_entries)
+
+
+def test_parameters_do_not_change():
+    config = Config()
+    with pytest.raises(FrozenInstanceError):
+        config.entries = 64
+
+
+def test_equal_parameters_make_equal_and_hashable_configs():
+    assert Config(entries=8) == Config(entries=8) != Config(entries=16)
+    assert len({Config(entries=8), Config(entries=8), Config(entries=16)}) == 2

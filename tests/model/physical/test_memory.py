@@ -1,0 +1,260 @@
+import numpy as np
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
+
+from pagewalk.model.physical.memory import BusError, PhysicalMemory
+
+FRAME_BYTES = 4096
+FRAME_WORDS = 512
+
+# Neighbours, so that an access may go wrong by one frame, and the ends of the address range.
+PFNS = st.sampled_from([0, 1, 2, 3, 0x7FFFF, 0x80000, 0xFFFFF, 0x100000, (1 << 40) - 1])
+SIZES = st.sampled_from([4, 8])
+
+
+@st.composite
+def places(draw):
+    """An aligned physical address, near the edges of its frame more often than not, and a size."""
+    size = draw(SIZES)
+    last = FRAME_BYTES // size - 1
+    slot = draw(st.sampled_from([0, 1, last - 1, last]) | st.integers(0, last))
+    return draw(PFNS) * FRAME_BYTES + slot * size, size
+
+
+VALUES = st.sampled_from([0, 1, 0xFFFF_FFFF, 0x0123_4567_89AB_CDEF, 2**64 - 1]) | st.integers(
+    0, 2**64 - 1
+)
+
+
+class Bytes:
+    """The reference: a dict of bytes by physical address; bytes never written are zero."""
+
+    def __init__(self, pfns: list[int], data: dict[int, int]) -> None:
+        self.pfns, self.data = pfns, data  # frame numbers in the order they were added
+
+    def copy(self) -> "Bytes":
+        return Bytes(list(self.pfns), dict(self.data))
+
+    def add(self, pfns: list[int]) -> None:
+        self.pfns += [pfn for pfn in dict.fromkeys(pfns) if pfn not in self.pfns]
+
+    def has(self, paddr: int) -> bool:
+        return paddr // FRAME_BYTES in self.pfns
+
+    def read(self, paddr: int, size: int) -> int:
+        each = bytes(self.data.get(paddr + i, 0) for i in range(size))
+        return int.from_bytes(each, "little")
+
+    def write(self, paddr: int, size: int, value: int) -> None:
+        self.data.update(enumerate(value.to_bytes(size, "little"), start=paddr))
+
+    def frame(self, pfn: int) -> list[int]:
+        return [self.read(pfn * FRAME_BYTES + 8 * word, 8) for word in range(FRAME_WORDS)]
+
+
+class MemoryMachine(RuleBasedStateMachine):
+    """Does the same to several memories and their references; a copy is one more memory."""
+
+    memories = Bundle("memories")
+
+    @initialize(target=memories, capacity=st.integers(0, 20))
+    def start(self, capacity):
+        self.pairs = [(PhysicalMemory(capacity), Bytes([], {}))]
+        return self.pairs[0]
+
+    @rule(target=memories, pair=memories)
+    def copy(self, pair):
+        memory, reference = pair
+        self.pairs.append((memory.copy(), reference.copy()))
+        return self.pairs[-1]
+
+    @rule(pair=memories, pfns=st.lists(PFNS, max_size=4))
+    def add(self, pair, pfns):
+        memory, reference = pair
+        memory.add(pfns)
+        reference.add(pfns)
+
+    @rule(pair=memories, first=st.integers(16, 1 << 30), count=st.integers(1, 40))
+    def grow(self, pair, first, count):
+        """More frames than the pool was made for."""
+        self.add(pair, range(first, first + count))
+
+    @rule(
+        pair=memories,
+        pfns=st.lists(PFNS, max_size=3, unique=True),
+        word=st.sampled_from(["<u4", "<u8"]),
+        seed=st.integers(0, 9),
+    )
+    def load(self, pair, pfns, word, seed):
+        memory, reference = pair
+        data = np.random.default_rng(seed).bytes(len(pfns) * FRAME_BYTES)
+        width = np.dtype(word).itemsize
+        rows = np.frombuffer(data, word).reshape(len(pfns), FRAME_BYTES // width)
+        memory.load(np.array(pfns, np.uint64), rows)
+        reference.add(pfns)
+        for row, pfn in enumerate(pfns):
+            frame = data[row * FRAME_BYTES : (row + 1) * FRAME_BYTES]
+            reference.data.update(enumerate(frame, start=pfn * FRAME_BYTES))
+
+    @rule(pair=memories, place=places())
+    def read(self, pair, place):
+        memory, reference = pair
+        if reference.has(place[0]):
+            assert memory.read(*place) == reference.read(*place)
+        else:
+            with pytest.raises(BusError):
+                memory.read(*place)
+
+    @rule(pair=memories, place=places(), value=VALUES)
+    def write(self, pair, place, value):
+        memory, reference = pair
+        value %= 1 << (8 * place[1])
+        if reference.has(place[0]):
+            memory.write(*place, value)
+            reference.write(*place, value)
+        else:
+            with pytest.raises(BusError):
+                memory.write(*place, value)
+
+    @rule(pair=memories, place=places(), desired=VALUES, guess=st.none() | VALUES)
+    def compare_exchange(self, pair, place, desired, guess):
+        memory, reference = pair
+        paddr, size = place
+        desired %= 1 << (8 * size)
+        before = reference.read(paddr, size)
+        expected = before if guess is None else guess % (1 << (8 * size))
+        if not reference.has(paddr):
+            with pytest.raises(BusError):
+                memory.compare_exchange(paddr, size, expected, desired)
+            return
+        assert memory.compare_exchange(paddr, size, expected, desired) == before
+        if expected == before:
+            reference.write(paddr, size, desired)
+
+    @rule(pair=memories, place=places(), value=VALUES)
+    def write_through_frames(self, pair, place, value):
+        memory, reference = pair
+        pfn, offset = divmod(place[0] & ~7, FRAME_BYTES)
+        if pfn in reference.pfns:
+            memory.frames[reference.pfns.index(pfn), offset // 8] = value
+            reference.write(pfn * FRAME_BYTES + offset, 8, value)
+
+    @invariant()
+    def frames_are_those_added_in_that_order(self):
+        for memory, reference in self.pairs:
+            assert len(memory) == len(reference.pfns)
+            assert memory.frames.shape == (len(reference.pfns), FRAME_WORDS)
+            assert all(pfn in memory for pfn in reference.pfns)
+
+    @invariant()
+    def index_is_sorted_and_finds_every_frame(self):
+        for memory, reference in self.pairs:
+            pfns, rows = memory.index()
+            assert pfns.tolist() == sorted(reference.pfns)
+            assert [reference.pfns[row] for row in rows] == pfns.tolist()
+
+    def teardown(self):
+        """Every byte at the end, also where no rule looked."""
+        for memory, reference in getattr(self, "pairs", []):
+            written = {paddr // FRAME_BYTES for paddr in reference.data}
+            for row, pfn in enumerate(reference.pfns):
+                words = memory.frames[row].tolist()
+                assert words == (reference.frame(pfn) if pfn in written else [0] * FRAME_WORDS)
+
+
+TestMemoryAgainstADictOfBytes = MemoryMachine.TestCase
+TestMemoryAgainstADictOfBytes.settings = settings(
+    max_examples=40, stateful_step_count=25, deadline=None
+)
+
+
+@pytest.fixture
+def memory():
+    """Three frames, not in ascending order, filled with their own frame number."""
+    memory = PhysicalMemory()
+    memory.add([7, 2, 0x123456])
+    for row, pfn in enumerate([7, 2, 0x123456]):
+        memory.frames[row] = pfn
+    return memory
+
+
+def test_a_new_memory_has_no_frames_whatever_its_capacity():
+    memory = PhysicalMemory(100)
+    assert len(memory) == 0
+    assert memory.frames.shape == (0, FRAME_WORDS)
+    assert [array.tolist() for array in memory.index()] == [[], []]
+
+
+def test_capacity_is_room_that_adding_frames_does_not_move():
+    memory = PhysicalMemory(100)
+    memory.add([0])
+    frames = memory.frames
+    memory.add(range(100))
+    assert np.shares_memory(frames, memory.frames)
+
+
+def test_values_are_little_endian(memory):
+    memory.write(0x2008, 8, 0x0123_4567_89AB_CDEF)
+    assert memory.read(0x2008, 4) == 0x89AB_CDEF
+    assert memory.read(0x200C, 4) == 0x0123_4567
+
+
+def test_arrays_have_the_types_that_compiled_code_expects(memory):
+    pfns, rows = memory.index()
+    assert (pfns.dtype, rows.dtype, memory.frames.dtype) == (np.uint64, np.uint32, np.dtype("<u8"))
+    assert memory.frames.flags.c_contiguous
+
+
+def test_frames_added_again_keep_their_row_and_content(memory):
+    memory.add([0x123456, 7, 9])
+    assert memory.frames[:, 0].tolist() == [7, 2, 0x123456, 0]
+
+
+def test_growing_keeps_every_frame(memory):
+    memory.add(range(0x1000, 0x1000 + 1000))
+    assert len(memory) == 1003
+    assert memory.frames[:4, 511].tolist() == [7, 2, 0x123456, 0]
+    memory.write(0x7FF8, 8, 1)
+    assert memory.frames[0, 511] == 1  # scalar accesses and the view are of the same pool
+
+
+def test_growing_one_frame_at_a_time_seldom_moves_the_pool(memory):
+    moves = 0
+    for pfn in range(1000, 2000):
+        frames = memory.frames
+        memory.add([pfn])
+        moves += not np.shares_memory(frames, memory.frames)
+    assert 1 <= moves <= 10
+
+
+def test_load_replaces_frames_that_exist(memory):
+    memory.load(np.array([2, 3], np.uint64), np.full((2, FRAME_WORDS), 5, np.uint64))
+    assert memory.frames[:, 0].tolist() == [7, 5, 0x123456, 5]
+
+
+def test_load_takes_arrays_that_are_not_contiguous():
+    memory = PhysicalMemory()
+    data = np.arange(4 * FRAME_WORDS, dtype=np.uint64).reshape(2, 2 * FRAME_WORDS)[:, ::2]
+    memory.load(np.array([1, 0], np.uint64), data)
+    assert memory.read(0x1008, 8) == 2
+    assert memory.read(0x0008, 8) == 2 * FRAME_WORDS + 2
+
+
+@pytest.mark.parametrize("size", [4, 8])
+@pytest.mark.parametrize("paddr", [0, 0x6FF8, 0x8000, 0x12_3457_0000, 1 << 60])
+@pytest.mark.parametrize(
+    "access",
+    [
+        lambda memory, paddr, size: memory.read(paddr, size),
+        lambda memory, paddr, size: memory.write(paddr, size, 1),
+        lambda memory, paddr, size: memory.compare_exchange(paddr, size, 0, 1),
+    ],
+    ids=["read", "write", "compare_exchange"],
+)
+def test_an_access_where_there_is_no_memory_is_a_bus_error(memory, access, paddr, size):
+    with pytest.raises(BusError, match=rf"^No memory at physical address {paddr:#x}$") as error:
+        access(memory, paddr, size)
+    assert error.value.paddr == paddr
+    assert memory.frames.tolist() == [[pfn] * FRAME_WORDS for pfn in (7, 2, 0x123456)]

@@ -1,0 +1,268 @@
+"""What the MMU must show in every cycle: the golden walk, a model of the TLBs, and the timing.
+
+The timing is what the docstrings of ``hdl/mmu.py``, ``hdl/port.py``, ``hdl/walker.py`` and
+``hdl/arbiter.py`` promise. Nothing here looks into the design.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from bins import Bins, name_fault, page_bin
+from page_tables import PADDR_BITS, Tables
+from scoreboard import Scoreboard
+from streams import Cycle
+from tlb_model import Lookup, TlbModel, dropped_by
+from walk_reference import Arbiter, Rehearsal, WalkerReference, rehearse
+
+from pagewalk.model.mmu.walk import Access, Control, Walk
+from pagewalk.model.x86 import AccessKind, InvalidateOp, PagingMode, Vector
+
+STREAK = 8  # hits in cycles running that show a rate of one a cycle
+
+
+@dataclass(slots=True)
+class Held:
+    """A request that waits for its answer, which is valid from cycle ``valid_from`` on.
+
+    ``lookup`` is None if the request needs no translation, ``result`` None until it is known.
+    """
+
+    access: Access
+    control: Control
+    tag: int
+    accepted: int
+    lookup: Lookup | None
+    result: Walk | None
+    valid_from: int
+    walking: bool = False
+
+    @property
+    def misses(self) -> bool:
+        return self.lookup is not None and not self.lookup.hit
+
+    def __str__(self) -> str:
+        """Return what the expected answer rests on."""
+        how = "no translation" if self.lookup is None else "miss" if self.misses else "hit"
+        return f"{how} accepted in cycle {self.accepted}, {self.access}, {self.control}"
+
+
+class PortReference:
+    """One request port with its TLB."""
+
+    def __init__(
+        self, name: str, tables: Tables, entries: int, scoreboard: Scoreboard, bins: Bins
+    ) -> None:
+        self.name = name
+        self.held: Held | None = None
+        self.tlb = TlbModel(tables.mode, entries)
+        self._tables, self._scoreboard, self._bins = tables, scoreboard, bins
+        self._streak, self._last_hit = 0, 0
+
+    @property
+    def asks(self) -> bool:
+        """Whether the request at hand waits for the walker."""
+        held = self.held
+        return held is not None and held.misses and not held.walking
+
+    def walked(self, result: Walk, cycle: Cycle) -> None:
+        """Take the result of the walk: the answer is valid in the next cycle."""
+        assert self.held is not None
+        self.held.result, self.held.valid_from = result, cycle.number + 1
+
+    def compare(self, cycle: Cycle) -> None:
+        """Compare the answer of this cycle, or that there is none, and what is accepted."""
+        held, answer = self.held, cycle.beats[f"{self.name}_rsp"]
+        due = held is not None and held.result is not None and cycle.number >= held.valid_from
+        expected = self._fields(held) if held is not None and due else None
+        self._scoreboard.offer(
+            f"{self.name}_rsp", expected, answer, held or "no request waits")
+        request = cycle.beats[f"{self.name}_req"]
+        if not request.valid:
+            return
+        free = held is None or (answer.transfer and not held.misses)
+        paused = cycle.beats["invalidate"].valid
+        self._scoreboard.equal(f"{self.name}_req_ready", free and not paused, request.ready,
+                               held or "no request waits")
+        if not request.ready:
+            self._scoreboard.event(f"{self.name}_stall")
+
+    def _fields(self, held: Held) -> dict[str, int]:
+        """Return the payload of an answer; what does not apply is 0."""
+        result = held.result
+        assert result is not None
+        fields = dict.fromkeys(
+            ("paddr", "page", "memory_type", "fault", "vector", "error_code", "vaddr"), 0)
+        fields["tag"] = held.tag
+        if result.fault is not None:
+            fault = result.fault
+            return fields | {"fault": 1, "vector": fault.vector, "error_code": fault.error_code,
+                             "vaddr": fault.vaddr}
+        page = 0 if result.page is None else self._tables.mode.pages.index(result.page)
+        return fields | {"paddr": result.paddr, "page": page, "memory_type": result.memory_type}
+
+    def advance(self, cycle: Cycle) -> bool:
+        """Go into the next cycle; return whether the answer of a walk was taken."""
+        answer, request = cycle.beats[f"{self.name}_rsp"], cycle.beats[f"{self.name}_req"]
+        # The lookup sees the TLB as it was before the answer of this cycle touches it.
+        accepted = self._accept(request.payload, cycle) if request.transfer else None
+        taken = self.held if answer.transfer else None
+        if taken is not None:
+            self._take(taken, cycle)
+            self.held = None
+        if accepted is not None:
+            self.held = accepted
+        return taken is not None and taken.misses
+
+    def _accept(self, payload: dict[str, int], cycle: Cycle) -> Held:
+        """Look up a request that is accepted in this cycle."""
+        access = Access(payload["vaddr"], AccessKind(payload["kind"]), bool(payload["user"]),
+                        bool(payload["implicit"]), bool(payload["ac"]), bool(payload["stack"]))
+        result, accesses = rehearse(self._tables, access, cycle.control)
+        held = Held(access, cycle.control, payload["tag"], cycle.number, None, result,
+                    valid_from=cycle.number + 1)
+        if not accesses:
+            self._bins.meet(f"#{result.fault.vector.name}" if result.fault else "no translation")
+            return held
+        held.lookup = lookup = self.tlb.lookup(access, cycle.control)
+        self._scoreboard.event(f"{self.name}_lookup")
+        self._scoreboard.note(f"{self.name}: {held}")
+        if lookup.hit:
+            assert lookup.entry is not None
+            self._hit(held, lookup)
+        else:
+            held.result = None
+            self._scoreboard.event(f"{self.name}_miss")
+        return held
+
+    def _hit(self, held: Held, lookup: Lookup) -> None:
+        """Answer from the TLB: as the golden walk does, with the page size of the entry."""
+        entry, result = lookup.entry, held.result
+        assert entry is not None
+        assert result is not None
+        held.result = result if result.fault else replace(result, page=entry.page)
+        size = f"{1 << entry.page.shift % 10}{'kmg'[entry.page.shift // 10 - 1]}"
+        self._scoreboard.event(f"{self.name}_hit_{size}")
+        self._bins.meet(f"{self.name}: hit, {page_bin(entry.page)}")
+        if entry.in_all_pcids:
+            self._bins.meet("hit in a global page")
+        elif self.tlb.copies(entry) > 1:
+            self._bins.meet("page cached under several PCIDs")
+        self._streak = self._streak + 1 if held.accepted == self._last_hit + 1 else 1
+        self._last_hit = held.accepted
+        if self._streak == STREAK:
+            self._bins.meet(f"{self.name}: hits in {STREAK} cycles running")
+
+    def _take(self, held: Held, cycle: Cycle) -> None:
+        """Note in the TLB what an answer leads to."""
+        result, lookup = held.result, held.lookup
+        assert result is not None
+        if result.fault is not None:
+            self._scoreboard.event(f"{self.name}_fault")
+        if lookup is None:
+            return
+        when = "walk" if held.misses else "hit"
+        if cycle.number > held.valid_from:
+            self._bins.meet(f"{self.name}: answer of a {when} held")
+        if lookup.hit and lookup.slot is not None:
+            self.tlb.touch(lookup.slot)
+        if result.fault is None:
+            if held.misses:
+                self._fill(held, result, lookup)
+            return
+        if result.fault.vector is Vector.PF:
+            memory = Rehearsal(self._tables.shadow)
+            name = name_fault(result, memory, self._tables.mode, held.control, PADDR_BITS)
+            self._bins.meet(f"{when}: {name}")
+        if lookup.slot is not None:
+            self._bins.meet(f"{self.name}: entry of a fault dropped")
+            self.tlb.drop(lookup.slot)
+
+    def _fill(self, held: Held, result: Walk, lookup: Lookup) -> None:
+        how, rivals = self.tlb.fill(result, held.control, lookup.slot)
+        assert result.page is not None
+        self._bins.meet(f"{self.name}: miss, {page_bin(result.page)}")
+        self._bins.meet(f"{self.name}: {how} slot filled")
+        if rivals:
+            self._bins.meet("page of another size driven out")
+
+
+class Reference:
+    """The whole MMU: compares every output of every cycle, then takes the cycle's transfers."""
+
+    def __init__(
+        self, tables: Tables, ports: Sequence[str], entries: int, scoreboard: Scoreboard,
+        bins: Bins,
+    ) -> None:
+        self._mode: PagingMode = tables.mode
+        self._scoreboard, self._bins = scoreboard, bins
+        self.ports = {name: PortReference(name, tables, entries, scoreboard, bins)
+                      for name in ports}
+        self._walker = WalkerReference(tables, scoreboard, bins)
+        self._arbiter = Arbiter(ports)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request waits for its answer."""
+        return all(port.held is None for port in self.ports.values())
+
+    def step(self, cycle: Cycle) -> None:
+        """Compare a cycle and go into the next one."""
+        self._scoreboard.cycle = cycle.number
+        self._scoreboard.observed_events.update(cycle.events)
+        self._compare_walker(cycle)
+        for port in self.ports.values():
+            port.compare(cycle)
+        invalidation = cycle.beats["invalidate"]
+        if invalidation.valid:
+            self._scoreboard.equal("invalidate_ready", self.idle, invalidation.ready)
+            if not invalidation.ready:
+                self._bins.meet("invalidation waits for answers")
+        for port in self.ports.values():
+            if port.advance(cycle):
+                self._walker.release()
+        if invalidation.transfer:
+            self._invalidate(cycle)
+
+    def _compare_walker(self, cycle: Cycle) -> None:
+        """Compare the memory request; the walk that ends in this cycle is answered in the next."""
+        response = cycle.beats["memory_rsp"]
+        if response.valid:
+            self._scoreboard.equal("memory_rsp_ready", True, response.ready)
+        finished = self._walker.respond(cycle)
+        if finished is not None:
+            self.ports[finished.port].walked(finished.result, cycle)
+        asking = [port.name for port in self.ports.values() if port.asks]
+        chosen = self._arbiter.choose(asking)
+        if chosen is not None and self._walker.walk is None:
+            held = self.ports[chosen].held
+            assert held is not None
+            self._walker.begin(chosen, held.access, held.control)
+        if self._walker.compare(cycle):
+            self._arbiter.taken()
+            self.ports[chosen].held.walking = True
+        self._cover_waiting(cycle, asking)
+
+    def _cover_waiting(self, cycle: Cycle, asking: Sequence[str]) -> None:
+        """Count what ports do while the walker is busy."""
+        walk = self._walker.walk
+        if walk is None:
+            return
+        for name in asking:
+            if name != walk.port:
+                self._bins.meet(f"{name}: walk waits for another port")
+                if walk.is_new:
+                    self._bins.meet(f"{walk.port}: chosen over another port")
+        for name, port in self.ports.items():
+            if name != walk.port and port.held is not None and not port.held.misses:
+                self._bins.meet("hit beside a walk")
+
+    def _invalidate(self, cycle: Cycle) -> None:
+        """Drop what an operation accepted in this cycle must reach."""
+        fields = cycle.beats["invalidate"].payload
+        self._scoreboard.note(f"invalidate: {dict(fields)}")
+        is_dropped = dropped_by(self._mode, cycle.control, fields)
+        if is_dropped is None:
+            return
+        self._scoreboard.event("flush")
+        if sum(port.tlb.invalidate(is_dropped) for port in self.ports.values()):
+            self._bins.meet(f"{InvalidateOp(fields['op']).name} drops an entry")

@@ -1,0 +1,228 @@
+"""What the testbench asks of the MMU: random accesses, and what software does in between."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from random import Random
+
+from page_tables import PROMOTED_PAGES, SPACES, Site, Tables
+
+from pagewalk.model.mmu.walk import Access, Control
+from pagewalk.model.x86 import (
+    IA32,
+    PAGE_SHIFT,
+    X86_64,
+    AccessKind,
+    Cr0,
+    Cr3,
+    Cr4,
+    Efer,
+    InvalidateOp,
+    Level,
+)
+
+KIND_WEIGHTS = {"fetch": (1, 1, 8), "data": (6, 5, 1)}  # read, write, fetch
+HOT_PAGES = 110  # more than the TLB has entries; the first are visited far more often
+BURSTS = 0.03  # of the accesses are followed by more to the same page
+BURST = 10
+
+
+class AccessSource:
+    """Random accesses of one port: mostly to few pages, which change little by little."""
+
+    def __init__(self, tables: Tables, port: str, rng: Random) -> None:
+        self._tables = tables
+        self._weights = KIND_WEIGHTS[port]
+        self._rng = rng
+        self._hot = [self._page() for _ in range(HOT_PAGES)]
+        self._last = Access(0)
+        self._repeats = 0
+
+    def hot_page(self) -> Site:
+        """Return a page, the more likely the more often it is visited."""
+        return self._hot[int(HOT_PAGES * self._rng.random() ** 2)]
+
+    def next(self) -> Access:
+        """Return one more access."""
+        if self._repeats:
+            self._repeats -= 1
+            return replace(self._last, vaddr=self._last.vaddr ^ self._rng.getrandbits(PAGE_SHIFT))
+        if self._rng.random() < BURSTS:
+            self._repeats = BURST
+        self._last = self._access(self._vaddr())
+        return self._last
+
+    def _access(self, vaddr: int) -> Access:
+        """Return an access that fits the address: user accesses rarely go to the upper half."""
+        chance = self._rng.random
+        upper = vaddr >> self._tables.mode.vaddr_bits - 1
+        return Access(
+            vaddr=vaddr,
+            kind=self._rng.choices(tuple(AccessKind), self._weights)[0],
+            user=chance() < (0.1 if upper else 0.8),
+            implicit=chance() < 0.05,
+            ac=chance() < 0.7,
+            stack=chance() < 0.3,
+        )
+
+    def _vaddr(self) -> int:
+        pick, mode = self._rng.random(), self._tables.mode
+        if pick < 0.78:
+            if self._rng.random() < 0.03:
+                self._hot[self._rng.randrange(HOT_PAGES)] = self._page()
+            return self._within(self.hot_page())
+        if pick < 0.92:
+            site = self._rng.choice(self._tables.regions).site
+            page = self._rng.randrange(PROMOTED_PAGES)
+            return site.vaddr | page << PAGE_SHIFT | self._rng.getrandbits(PAGE_SHIFT)
+        vaddr = self._within(self._any(self._tables.sites, mode.levels))
+        if pick < 0.98 or mode is IA32:
+            return vaddr
+        # Somewhere in the bits that must all be alike.
+        return vaddr ^ 1 << self._rng.randrange(mode.translated_bits - 1, mode.vaddr_bits)
+
+    def _page(self) -> Site:
+        return self._any(self._tables.pages, self._tables.mode.pages)
+
+    def _any(self, sites: Sequence[Site], levels: Sequence[Level]) -> Site:
+        """Return a site, of each level as likely."""
+        level = self._rng.choice(levels)
+        return self._rng.choice([site for site in sites if site.level is level])
+
+    def _within(self, site: Site) -> int:
+        """Return an address that a site maps, or should map."""
+        return site.vaddr | self._rng.getrandbits(site.level.shift)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An invalidating operation, and what holds from the cycle after it was accepted.
+
+    ``sites`` are entries that software may change at that moment, as the operation reaches all
+    their cached copies. All entries are among them if ``all_sites``.
+    """
+
+    fields: Mapping[str, int]
+    control: Control
+    sites: list[Site] = field(default_factory=list)
+    all_sites: bool = False
+
+
+class Software:
+    """The operating system: switches address spaces and control bits, changes page tables.
+
+    PCIDs are used as the architecture demands: CR4.PCIDE is set only while CR3 has PCID 0, and
+    without it no operation names another PCID.
+    """
+
+    def __init__(self, tables: Tables, sources: Sequence[AccessSource], rng: Random) -> None:
+        self._tables = tables
+        self._sources = sources
+        self._mode = tables.mode
+        self._rng = rng
+        self._pcids = (0, rng.randrange(1, 0xFFF), 0xFFF)
+        # 32-bit paging must ignore that PCIDE is set, and 64-bit paging that PSE is.
+        cr4 = Cr4.PGE | Cr4.PSE | Cr4.PCIDE | (Cr4.PAE if self._mode is X86_64 else 0)
+        self.start = Control(cr3=tables.roots[0], cr4=cr4)
+
+    def quiet_change(self, control: Control) -> Control:
+        """Return other registers that no operation need go with."""
+        pick = self._rng.randrange(6)
+        if pick < 2:
+            return replace(control, cr0=control.cr0 ^ Cr0.WP)
+        if pick < 5:
+            bit = (Cr4.SMEP, Cr4.SMAP, Cr4.PKE)[pick - 2]
+            return replace(control, cr4=control.cr4 ^ bit)
+        # Mostly few denied keys, or nothing else would get through.
+        return replace(control, pkru=self._rng.getrandbits(32) & self._rng.getrandbits(32)
+                       & self._rng.getrandbits(32))
+
+    def operation(self, control: Control) -> Operation:
+        """Return something to do that an operation goes with."""
+        # Do not stay for long in a state in which most accesses end alike.
+        if not control.cr0 & Cr0.PG:
+            return self._mov_cr0(control)
+        if self._mode is IA32 and not control.cr4 & Cr4.PSE:
+            return self._mov_cr4(control, Cr4.PSE)
+        actions = {self._invlpg: 6, self._mov_cr3: 8, self._mov_cr4: 2, self._mov_cr0: 2,
+                   self._everything: 1, self._invpcid: 8}
+        return self._rng.choices(list(actions), list(actions.values()))[0](control)
+
+    def apply(self, operation: Operation) -> None:
+        """Change page tables, at the moment at which ``operation`` has dropped all copies."""
+        sites = self._tables.sites if operation.all_sites else operation.sites
+        for site in self._rng.sample(sites, min(len(sites), self._rng.randrange(4))):
+            self._tables.rewrite(site)
+        if operation.all_sites:
+            self._tables.age()
+        if self._mode is X86_64 or operation.control.cr4 & Cr4.PSE:
+            self._tables.toggle(self._rng.choice(self._tables.regions))
+
+    def _has_pcids(self, control: Control) -> bool:
+        return self._mode is X86_64 and bool(control.cr4 & Cr4.PCIDE)
+
+    def _space(self, control: Control) -> int:
+        return self._tables.roots.index(control.cr3 & ~Cr3.PCID)
+
+    def _private(self, space: int) -> list[Site]:
+        return [site for site in self._tables.sites if site.space == space]
+
+    def _invlpg(self, control: Control) -> Operation:
+        site = self._rng.choice(self._sources).hot_page()
+        regions = [region.site for region in self._tables.regions]
+        site = self._rng.choice([site, site, site, *regions])
+        fields = _fields(InvalidateOp.INVLPG, vaddr=site.vaddr | self._rng.getrandbits(PAGE_SHIFT))
+        reached = site.table is None and site.space == self._space(control)
+        return Operation(fields, control, [site] if reached else [])
+
+    def _invpcid(self, control: Control) -> Operation:
+        """Return an INVPCID, by address or not; without PCIDs, of PCID 0."""
+        has_pcids = self._has_pcids(control)
+        space = self._rng.randrange(SPACES) if has_pcids else self._space(control)
+        pcid = self._pcids[space] if has_pcids else 0
+        op = InvalidateOp(self._rng.choices(range(4), (8, 3, 1, 3))[0])
+        site = self._rng.choice(self._sources).hot_page()
+        sites = {
+            InvalidateOp.INVPCID_ADDRESS: [site] if site.space == space else [],
+            InvalidateOp.INVPCID_CONTEXT: self._private(space),
+            InvalidateOp.INVPCID_ALL: [],
+            InvalidateOp.INVPCID_ALL_NON_GLOBAL: [
+                site for site in self._tables.sites if site.space is not None],
+        }[op]
+        return Operation(_fields(op, vaddr=site.vaddr, pcid=pcid), control, sites,
+                         all_sites=op is InvalidateOp.INVPCID_ALL)
+
+    def _everything(self, control: Control) -> Operation:
+        """Return an operation that drops all there is, so that EFER.NXE may change."""
+        nxe = Efer.NXE if self._rng.random() < 0.8 else 0
+        changed = replace(control, efer=control.efer & ~Efer.NXE | nxe)
+        return Operation(_fields(InvalidateOp.INVPCID_ALL), changed, all_sites=True)
+
+    def _mov_cr3(self, control: Control) -> Operation:
+        space = self._rng.randrange(SPACES)
+        cr3 = self._tables.roots[space] | self._pcids[space]
+        keep = self._has_pcids(control) and self._rng.random() < 0.7
+        fields = _fields(InvalidateOp.MOV_CR3, new=cr3 | (Cr3.NO_FLUSH if keep else 0))
+        return Operation(fields, replace(control, cr3=cr3), [] if keep else self._private(space))
+
+    def _mov_cr4(self, control: Control, bit: int = 0) -> Operation:
+        bits = [Cr4.PGE, Cr4.SMEP, Cr4.SMAP]
+        if self._mode is IA32:
+            bits.append(Cr4.PSE)
+        elif control.cr4 & Cr4.PCIDE or not control.cr3 & Cr3.PCID:
+            bits += [Cr4.PCIDE] * 3
+        changed = replace(control, cr4=control.cr4 ^ (bit or self._rng.choice(bits)))
+        everything = (control.cr4 ^ changed.cr4) & (Cr4.PGE | Cr4.PSE)
+        fields = _fields(InvalidateOp.MOV_CR4, old=control.cr4, new=changed.cr4)
+        return Operation(fields, changed, all_sites=bool(everything))
+
+    def _mov_cr0(self, control: Control) -> Operation:
+        changed = replace(control, cr0=control.cr0 ^ self._rng.choice((Cr0.PG, Cr0.WP))
+                          if control.cr0 & Cr0.PG else control.cr0 | Cr0.PG)
+        fields = _fields(InvalidateOp.MOV_CR0, old=control.cr0, new=changed.cr0)
+        return Operation(fields, changed)
+
+
+def _fields(
+    op: InvalidateOp, *, vaddr: int = 0, pcid: int = 0, old: int = 0, new: int = 0
+) -> dict[str, int]:
+    return {"op": op, "vaddr": vaddr, "pcid": pcid, "old": old, "new": new}
