@@ -137,9 +137,10 @@ def memory_signature(config):
     """Return the page-table memory port as the MMU sees it.
 
     ``address`` is the byte address of an entry. A read returns the entry in ``data``. A
-    compare-and-exchange, atomic against all other agents, stores ``desired`` if the entry equals
-    ``expected``; ``exchanged`` says whether it did. ``error`` means that nothing answers there.
-    A response comes in a later cycle than its request, carrying its tag.
+    compare-and-exchange, atomic against all other writers, stores ``desired`` if the entry equals
+    ``expected``; ``data`` is the entry as it was before, and ``exchanged`` says whether it was
+    replaced. ``error`` means that nothing answers there. A response comes in a later cycle than its
+    request, carrying its tag.
     """
     entry_bits = 8 * config.mode.entry_bytes
     return Signature({

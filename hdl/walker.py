@@ -29,8 +29,8 @@ class Walker(wiring.Component):
     be updated adds one memory latency.
 
     Entries used on the way get their accessed flag, the leaf only (with D, for a write) if the
-    access is permitted. If another agent changes an entry before the update, the walk starts over.
-    A bus error ends the walk in a machine check.
+    access is permitted. If another processor changes an entry before the update, the walk starts
+    over. A bus error ends the walk in a machine check.
 
     Parameters
     ----------

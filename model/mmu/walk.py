@@ -142,7 +142,7 @@ def _canonical(mode: PagingMode, vaddr: int) -> bool:
 
 
 class _EntryChanged(Exception):
-    """Another agent wrote an entry after it was read: the walk must start over."""
+    """Another processor wrote an entry after it was read: the walk must start over."""
 
 
 class _Walker:

@@ -61,9 +61,15 @@ class PhysicalMemory:
         return self._index
 
     def add(self, pfns: Iterable[int]) -> None:
-        """Make the frames ``pfns`` exist, filled with zeros; those that do already stay."""
-        for pfn in pfns:
-            self._rows.setdefault(int(pfn), len(self._rows))
+        """Make the frames ``pfns`` exist, filled with zeros; those that do already stay.
+
+        Raise ``ValueError`` for a negative frame number.
+        """
+        wanted = [int(pfn) for pfn in pfns]
+        if wanted and min(wanted) < 0:
+            raise ValueError(f"Frame number must not be negative, not {min(wanted)}")
+        for pfn in wanted:
+            self._rows.setdefault(pfn, len(self._rows))
         self._index = None
         if len(self._rows) > len(self._pool):
             pool = np.zeros((max(len(self._rows), 2 * len(self._pool)), FRAME_WORDS), "<u8")
@@ -73,8 +79,12 @@ class PhysicalMemory:
     def load(self, pfns: NDArray[np.uint64], data: NDArray[np.unsignedinteger]) -> None:
         """Make the frames ``pfns`` (N,) exist and fill them from the rows of ``data``.
 
-        ``data`` is (N, 512) ``uint64`` or (N, 1024) ``uint32``, little-endian.
+        ``data`` is (N, 512) ``uint64`` or (N, 1024) ``uint32``, little-endian; anything else is
+        a ``ValueError``.
         """
+        if data.ndim != 2 or len(data) != len(pfns) or data[:1].nbytes not in (0, FRAME_BYTES):
+            raise ValueError(f"Frame data must be {len(pfns)} rows of {FRAME_BYTES} bytes, "
+                             f"not an array {data.shape} of {data.dtype}")
         self.add(pfns.tolist())
         rows = [self._rows[pfn] for pfn in pfns.tolist()]
         self._pool[rows] = np.ascontiguousarray(data).view("<u8").reshape(-1, FRAME_WORDS)

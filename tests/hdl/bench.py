@@ -12,7 +12,7 @@ from amaranth.sim import Simulator
 from pagewalk.hdl.shapes import MemoryOp
 from pagewalk.model.physical.memory import BusError
 
-CYCLE_LIMIT = 50_000  # far more than any test needs: a design that hangs fails soon
+CYCLE_LIMIT = 20_000  # far more than any test needs: a design that hangs fails soon
 
 
 def simulate(dut, *testbenches, background=()):
@@ -149,7 +149,7 @@ class PageTableMemory:
 
     ``latency()`` is asked for the cycles from an accepted access to its response, ``ready()`` in
     each cycle whether to accept one. ``before(access)`` is called before each access is done, and
-    may write to ``memory`` as another agent would, or raise ``BusError``. ``log`` has, for each
+    may write to ``memory`` as another processor would, or raise ``BusError``. ``log`` has, for each
     access, ``("read", address)`` or ``("exchange", address, expected, desired)``.
     """
 

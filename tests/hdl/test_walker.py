@@ -1,4 +1,4 @@
-"""The walker against the golden walk: results, memory accesses, timing, other agents."""
+"""The walker against the golden walk: results, memory accesses, timing, other writers."""
 
 import pytest
 from numpy.random import default_rng
@@ -198,7 +198,7 @@ def test_a_lost_exchange_starts_the_walk_over(mode, number, change):
 
     bench = Bench(Config(mode=mode), tables.memory, before=another_agent)
     result, = bench.walk([(1, access, control)])
-    golden = walk(lost[0], mode, control, access)  # a walk of what the other agent left
+    golden = walk(lost[0], mode, control, access)  # a walk of what the other writer left
     assert_result(result, expected_result(bench.config, golden, control, 1), change)
     assert (tables.memory.frames == lost[0].frames).all()
     before = 2 * number + 2  # reads and exchanges down to the one lost

@@ -258,3 +258,19 @@ def test_an_access_where_there_is_no_memory_is_a_bus_error(memory, access, paddr
         access(memory, paddr, size)
     assert error.value.paddr == paddr
     assert memory.frames.tolist() == [[pfn] * FRAME_WORDS for pfn in (7, 2, 0x123456)]
+
+
+def test_frame_data_of_another_shape_is_refused_and_changes_nothing():
+    memory = PhysicalMemory()
+    pfns = np.array([1, 2], np.uint64)
+    for shape in [(1, 512), (2, 511), (1024,)]:
+        with pytest.raises(ValueError, match=r"^Frame data must be 2 rows of 4096 bytes, not an "):
+            memory.load(pfns, np.zeros(shape, np.uint64))
+    assert not len(memory)
+
+
+def test_a_negative_frame_number_is_refused_and_changes_nothing():
+    memory = PhysicalMemory()
+    with pytest.raises(ValueError, match=r"^Frame number must not be negative, not -1$"):
+        memory.add([5, -1])
+    assert not len(memory)
