@@ -29,7 +29,10 @@ class AmaranthEngine:
     def __init__(self, config: Config, latency: int = 1) -> None:
         self.config = config
         self.latency = latency
-        self._wires = _Wires(Mmu(config))
+        self._power_up()
+
+    def _power_up(self) -> None:
+        self._wires = _Wires(Mmu(self.config))
         self._job: _Job | None = None
         self._simulator = Simulator(self._wires.mmu)
         self._simulator.add_clock(1e-6)
@@ -41,6 +44,7 @@ class AmaranthEngine:
         while not job.done:
             self._simulator.advance()
             if job.stalled:
+                self._power_up()  # requests that still wait must not meet the next run's
                 raise EngineStalled(f"No progress for {stall_limit(self.latency)} cycles, "
                                     f"at command {job.row} of {len(commands)}")
         return Run(job.answers, job.cycle, job.events())

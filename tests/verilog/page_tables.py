@@ -1,6 +1,7 @@
 """Random page tables for the testbench, and the changes that software makes in them."""
 
 from dataclasses import dataclass
+from itertools import zip_longest
 from random import Random
 
 from pagewalk.model.physical.memory import PhysicalMemory
@@ -8,8 +9,8 @@ from pagewalk.model.x86 import PAGE_SHIFT, X86_64, Entry, Leaf, Level, PagingMod
 
 PADDR_BITS = 40
 SPACES = 3
-TABLE_RATIO = 0.65  # of the entries that may map a large page but point to a table
-ENTRIES_PER_TABLE = 4
+TABLE_RATIO = 0.65  # of the entries that could as well map a large page
+ENTRIES_PER_TABLE = 6
 PROMOTED_PAGES = 12  # pages of a promotable region that the traffic visits
 SOFTWARE_BITS = (1 << 9, 1 << 10, 1 << 11)  # ignored by the hardware
 
@@ -82,7 +83,7 @@ class Tables:
 
     def rewrite(self, site: Site) -> None:
         """Give a site new flags, and if it maps a page, a new address."""
-        kind = self._rng.choices(("good", "absent", "reserved"), (96, 2, 2))[0]
+        kind = self._rng.choices((None, "absent", "reserved"), (96, 2, 2))[0]
         self._write_site(site, kind)
 
     def toggle(self, region: Region) -> None:
@@ -113,37 +114,38 @@ class Tables:
     ) -> None:
         """Fill entries of a table, or of all copies of one, and the tables below them.
 
-        The first two indices become entries that are not present and reserved.
+        Every table has an entry that is not present, a reserved one, a page and a table below it,
+        as far as its level can have them.
         """
         level = self.mode.levels[depth]
         if level is self.mode.pages[1]:
             self._directories.append((tables[0], vaddr, space))
-        for index, kind in zip(indices, ["absent", "reserved"] + ["good"] * len(indices),
-                               strict=False):
+        for index, kind in zip_longest(indices, ("absent", "reserved", "page", "table")):
             first = vaddr | index << level.shift
             paddrs = tuple(table + index * self.mode.entry_bytes for table in tables)
             site = Site(level, self._canonical(first), paddrs, space, None)
             self.sites.append(site)
-            if self._layout.random() < self._table_ratio(level, kind):
+            if self._has_table(level, kind):
                 site.table = self._frame()
             self._write_site(site, kind)
-            if site.table is not None and kind == "good":
+            if site.table is not None and site.is_good:
                 below = 1 << self.mode.levels[depth + 1].index_bits
                 self._fill([site.table << PAGE_SHIFT], depth + 1, first, space,
-                           self._layout.sample(range(below), ENTRIES_PER_TABLE + 2))
+                           self._layout.sample(range(below), ENTRIES_PER_TABLE))
 
-    def _table_ratio(self, level: Level, kind: str) -> float:
-        """Return how many entries are to point to tables: with ia32, these have no reserved bit."""
-        large = 0.0 if kind == "reserved" else TABLE_RATIO
-        return {Leaf.NEVER: 1.0, Leaf.IF_PS: large, Leaf.ALWAYS: 0.0}[level.leaf]
+    def _has_table(self, level: Level, kind: str | None) -> bool:
+        """Return whether an entry points to a table; with ia32, these have no reserved bit."""
+        if level.leaf is not Leaf.IF_PS or kind == "table":
+            return level.leaf is not Leaf.ALWAYS
+        return kind not in ("reserved", "page") and self._layout.random() < TABLE_RATIO
 
     def _canonical(self, vaddr: int) -> int:
         sign = 1 << (self.mode.translated_bits - 1)
         return ((vaddr ^ sign) - sign) & ((1 << self.mode.vaddr_bits) - 1)
 
-    def _write_site(self, site: Site, kind: str) -> None:
+    def _write_site(self, site: Site, kind: str | None) -> None:
         value = self._entry(site)
-        site.is_good = kind == "good"
+        site.is_good = kind not in ("absent", "reserved")
         if kind == "absent":
             value &= ~Entry.P
         elif kind == "reserved":

@@ -1,0 +1,204 @@
+"""The engine that runs the MMU as compiled C++; needs g++, and a minute for each new design."""
+
+import ctypes
+import weakref
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from amaranth.back import rtlil
+from numpy.typing import NDArray
+
+from ...hdl.config import Config
+from ...hdl.flat import FlatMmu, flat_fields
+from ...hdl.shapes import MemoryOp, events_layout
+from ...model.physical.memory import PhysicalMemory
+from ...model.x86 import PAGE_SHIFT
+from .base import ANSWER, COMMAND, OP_ACCESS, EngineStalled, Run, stall_limit
+from .build import build_library
+from .ports import CONTROL_FIELDS, INVALIDATE_FIELDS, REQUEST_FIELDS, RESPONSE_FIELDS
+
+__all__ = ["CxxrtlEngine"]
+
+# `Status` in harness.cc.
+DONE, STALLED, UNASKED = range(3)
+
+
+class _Batch(ctypes.Structure):
+    """Arguments and results of one run; ``Batch`` in harness.cc has the same members."""
+
+    _fields_ = (
+        ("commands", ctypes.c_void_p),
+        ("answers", ctypes.c_void_p),
+        ("count", ctypes.c_uint64),
+        ("frames", ctypes.c_void_p),
+        ("pfns", ctypes.c_void_p),
+        ("rows", ctypes.c_void_p),
+        ("frame_count", ctypes.c_uint64),
+        ("latency", ctypes.c_uint64),
+        ("stall_limit", ctypes.c_uint64),
+        ("events", ctypes.c_void_p),
+        ("cycle", ctypes.c_uint64),
+        ("row", ctypes.c_uint64),
+    )
+
+
+class CxxrtlEngine:
+    """Drives an MMU that CXXRTL turned into C++, cycle for cycle as ``AmaranthEngine`` does.
+
+    A run is one call of the compiled ``harness.cc``, which works on commands, answers and
+    page-table memory where numpy has them. After an exception the hardware is as after a reset.
+    """
+
+    def __init__(self, config: Config, latency: int = 1) -> None:
+        self.config = config
+        self.latency = latency
+        harness = (files(__package__) / "harness.cc").read_text(encoding="utf-8")
+        self._library = build_library(_rtlil(config), harness, _glue(config))
+        self._library.mmu_create.restype = ctypes.c_void_p
+        self._events = _event_names(config)
+        self._power_up()
+
+    def _power_up(self) -> None:
+        self._mmu = ctypes.c_void_p(self._library.mmu_create())
+        self._power_down = weakref.finalize(self, self._library.mmu_destroy, self._mmu)
+
+    def run(self, memory: PhysicalMemory, commands: NDArray[np.void]) -> Run:
+        """Carry out ``commands``; see ``Engine.run``."""
+        commands = np.ascontiguousarray(commands, COMMAND)
+        self._check_ports(commands)
+        answers = np.zeros(len(commands), ANSWER)
+        events = np.zeros(len(self._events), np.uint64)
+        frames, (pfns, rows) = memory.frames, memory.index()
+        batch = _Batch(
+            commands.ctypes.data, answers.ctypes.data, len(commands),
+            frames.ctypes.data, pfns.ctypes.data, rows.ctypes.data, len(frames),
+            self.latency, stall_limit(self.latency), events.ctypes.data)
+        status = self._library.mmu_run(self._mmu, ctypes.byref(batch))
+        if status != DONE:
+            self._power_down()
+            self._power_up()
+        if status == STALLED:
+            raise EngineStalled(f"No progress for {batch.stall_limit} cycles, "
+                                f"at command {batch.row} of {len(commands)}")
+        if status == UNASKED:
+            raise AssertionError(f"Answer in cycle {batch.cycle} is to no command that waits")
+        return Run(answers, batch.cycle, dict(zip(self._events, events.tolist(), strict=True)))
+
+    def _check_ports(self, commands: NDArray[np.void]) -> None:
+        """Raise ``IndexError`` for a port that is not there; C++ would go astray."""
+        wrong = (commands["op"] == OP_ACCESS) & (commands["port"] >= len(self.config.ports))
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise IndexError(f"Command {row} is for port {commands['port'][row]}, "
+                             f"of {len(self.config.ports)}")
+
+
+def _rtlil(config: Config) -> str:
+    """Return the hardware as Yosys reads it; the same text for the same hardware."""
+    flat = FlatMmu(config)
+    ports = [*flat.inputs.values(), *flat.outputs.values()]
+    text: str = rtlil.convert(flat, name="mmu", ports=ports, emit_src=False)
+    return text
+
+
+def _event_names(config: Config) -> list[str]:
+    """Return the names of the events, in the order in which the harness counts them."""
+    return [name for name, _, _ in flat_fields(events_layout(config))]
+
+
+def _glue(config: Config) -> str:
+    """Return the header that ties harness.cc to the ports of the MMU."""
+    compare_exchange: Any = MemoryOp.COMPARE_EXCHANGE  # which mypy takes for an int
+    return "\n".join([
+        "using Top = cxxrtl_design::p_mmu;",
+        f"using Entry = uint{8 * config.mode.entry_bytes}_t;",
+        f"const uint64_t FRAME_BYTES = {1 << PAGE_SHIFT};",
+        f"const uint64_t TAG_MASK = {(1 << config.tag_bits) - 1}u;",
+        f"const unsigned INVALIDATE = {len(config.ports)};",
+        f"const unsigned OP_ACCESS = {OP_ACCESS};",
+        f"const unsigned COMPARE_EXCHANGE = {compare_exchange.value};",
+        *_struct("Command", COMMAND),
+        *_struct("Answer", ANSWER),
+        *_input_functions(config),
+        *_output_functions(config),
+        "",
+    ])
+
+
+def _struct(name: str, dtype: np.dtype[np.void]) -> Iterator[str]:
+    """Yield a struct like ``dtype``; members end in ``_``, as the name of a field is ``new``."""
+    fields: Mapping[str, Any] = dtype.fields or {}
+    members = [f"uint{8 * kind.itemsize}_t {field}_;" for field, (kind, *_) in fields.items()]
+    yield from (f"struct {name} {{", *members, "};")
+    for field, (_, offset, *_) in fields.items():
+        yield f"static_assert(offsetof({name}, {field}_) == {offset});"
+    yield f"static_assert(sizeof({name}) == {dtype.itemsize});"
+
+
+def _input_functions(config: Config) -> Iterator[str]:
+    readies = [*(f"{port}_rsp_ready" for port in config.ports), "memory_req_ready"]
+    yield from _function("void accept_outputs(Top &top)", [_put(name, "1") for name in readies])
+    valids = [*(f"{port}_req_valid" for port in config.ports), "invalidate_valid"]
+    yield from _function("void offer_nothing(Top &top)", [_put(name, "0") for name in valids])
+    yield from _function("void put_control(Top &top, const Command &command)", [
+        _put(f"control_{name}", f"command.{register}_ >> {low}")
+        for name, (register, low) in CONTROL_FIELDS.items()
+    ])
+    payloads = [
+        [*(_put(f"{port}_req_{name}", f"command.{name}_") for name in REQUEST_FIELDS),
+         _put(f"{port}_req_tag", "row")]
+        for port in config.ports
+    ]
+    payloads.append([
+        _put(f"invalidate_{name}", f"command.{field}_") for name, field in INVALIDATE_FIELDS.items()
+    ])
+    yield from _switch(
+        "void offer(Top &top, unsigned stream, const Command &command, uint64_t row)", "stream",
+        [[*payload, _put(valid, "1")] for payload, valid in zip(payloads, valids, strict=True)])
+
+
+def _output_functions(config: Config) -> Iterator[str]:
+    readies = [*(f"{port}_req_ready" for port in config.ports), "invalidate_ready"]
+    yield from _switch("bool is_ready(const Top &top, unsigned stream)", "stream",
+                       [[f"return {_take(name)};"] for name in readies])
+    yield from _switch("bool is_answered(const Top &top, unsigned port)", "port",
+                       [[f"return {_take(f'{port}_rsp_valid')};"] for port in config.ports])
+    payloads = [
+        [*(f"answer.{field}_ = {_take(f'{port}_rsp_{name}')};"
+           for name, field in RESPONSE_FIELDS.items()),
+         f"return {_take(f'{port}_rsp_tag')};"]
+        for port in config.ports
+    ]
+    yield from _switch(
+        "uint64_t take_answer(const Top &top, unsigned port, Answer &answer)", "port", payloads)
+    yield from _function("void count_events(const Top &top, uint64_t *counts)", [
+        f"counts[{number}] += {_take(f'events_{name}')};"
+        for number, name in enumerate(_event_names(config))
+    ])
+
+
+def _put(name: str, value: str) -> str:
+    return f"put({_port(name)}, {value});"
+
+
+def _take(name: str) -> str:
+    return f"take({_port(name)})"
+
+
+def _port(name: str) -> str:
+    """Return the port ``name`` as CXXRTL calls it."""
+    return f"top.p_{name.replace('_', '__')}"
+
+
+def _function(head: str, body: Iterable[str]) -> Iterator[str]:
+    yield from (f"{head} {{", *body, "}")
+
+
+def _switch(head: str, number: str, cases: list[list[str]]) -> Iterator[str]:
+    """Yield a function that does the one of ``cases`` that its argument ``number`` tells."""
+    lines = [f"switch ({number}) {{"]
+    for case, body in enumerate(cases):
+        lines += ["default:" if case == len(cases) - 1 else f"case {case}:", *body, "break;"]
+    return _function(head, [*lines, "}"])

@@ -1,0 +1,241 @@
+// Drives a compiled MMU through batches of commands, cycle for cycle as amaranth.py does.
+//
+// mmu.cc is what Yosys makes of the hardware. glue.h, made by cxxrtl.py, knows the ports of the
+// same MMU: it has the types Top, Entry, Command and Answer and the functions that set and read
+// the ports of a stream. Streams are numbered: request ports in their order, then INVALIDATE.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+
+#include "mmu.cc"
+
+namespace {
+
+template <size_t Bits>
+void put(cxxrtl::value<Bits> &port, uint64_t value) {
+    port.set(Bits < 64 ? value & ((uint64_t{1} << Bits % 64) - 1) : value);
+}
+
+template <class Port>
+uint64_t take(const Port &port) {
+    return port.template get<uint64_t>();
+}
+
+#include "glue.h"
+
+enum Status { DONE, STALLED, UNASKED };
+
+// Arguments and results of one run; `_Batch` in cxxrtl.py has the same members.
+struct Batch {
+    const Command *commands;
+    Answer *answers;  // all zero at first
+    uint64_t count;   // of commands, and of answers
+    Entry *frames;
+    const uint64_t *pfns;  // frame numbers, ascending
+    const uint32_t *rows;  // for each of them, where it is in `frames`
+    uint64_t frame_count;
+    uint64_t latency;
+    uint64_t stall_limit;
+    uint64_t *events;  // a counter for each event, all zero at first
+    uint64_t cycle;    // cycles played, 0 at first
+    uint64_t row;      // the next command to be accepted, 0 at first
+};
+
+class Mmu {
+public:
+    Top top;
+
+    Mmu() : loops_(!top.eval()) { top.commit(); }
+
+    // Note that inputs are not as they were in the cycle before.
+    void wake() { asleep_ = false; }
+
+    // Let the outputs follow the inputs.
+    void settle() {
+        if (asleep_)
+            return;
+        // One evaluation at the clock edge gives the outputs before it, and what the registers
+        // will hold after it. Only wires that feed back on each other have to settle beforehand.
+        if (loops_)
+            top.step();
+        put(top.p_clk, 1);
+        top.eval();
+    }
+
+    // Let the clock edge pass.
+    void advance() {
+        if (asleep_)
+            return;
+        put(top.p_clk, 0);
+        // If no register changes, no output will until an input does.
+        asleep_ = !top.commit();
+    }
+
+private:
+    const bool loops_;
+    bool asleep_ = false;
+};
+
+class Job {
+public:
+    Job(Mmu &mmu, Batch &batch) : mmu_(mmu), top_(mmu.top), batch_(batch) {}
+
+    Status run() {
+        rest();
+        while (batch_.row < batch_.count || answers_due_ > 0) {
+            drive();
+            mmu_.settle();
+            count_events(top_, batch_.events);
+            serve();
+            if (!collect())
+                return UNASKED;
+            accept();
+            mmu_.advance();
+            ++batch_.cycle;
+            if (batch_.cycle - progress_ > batch_.stall_limit)
+                return STALLED;
+        }
+        return DONE;
+    }
+
+private:
+    struct Response {
+        uint64_t cycle, tag, data;
+        bool exchanged, error;
+    };
+
+    // Play a cycle in which nothing is offered.
+    void rest() {
+        accept_outputs(top_);
+        offer_nothing(top_);
+        put(top_.p_memory__rsp__valid, 0);
+        mmu_.wake();
+        mmu_.settle();
+        mmu_.advance();
+    }
+
+    // Set the inputs of the cycle that begins.
+    void drive() {
+        respond();
+        if (offered_)
+            return;
+        mmu_.wake();
+        offer_nothing(top_);
+        if (batch_.row == batch_.count)
+            return;
+        const Command &command = batch_.commands[batch_.row];
+        stream_ = command.op_ == OP_ACCESS ? command.port_ : INVALIDATE;
+        put_control(top_, command);
+        offer(top_, stream_, command, batch_.row);
+        offered_ = true;
+    }
+
+    // Give the memory response that is due.
+    void respond() {
+        const bool due = !responses_.empty() && responses_.front().cycle == batch_.cycle;
+        if (due || responding_)
+            mmu_.wake();
+        put(top_.p_memory__rsp__valid, due);
+        responding_ = due;
+        if (!due)
+            return;
+        const Response &response = responses_.front();
+        put(top_.p_memory__rsp__tag, response.tag);
+        put(top_.p_memory__rsp__data, response.data);
+        put(top_.p_memory__rsp__exchanged, response.exchanged);
+        put(top_.p_memory__rsp__error, response.error);
+        responses_.pop_front();
+    }
+
+    // Do the page-table access that is offered, if any, and keep the response until it is due.
+    void serve() {
+        if (!take(top_.p_memory__req__valid))
+            return;
+        progress_ = batch_.cycle;
+        Response response{batch_.cycle + batch_.latency, take(top_.p_memory__req__tag),
+                          0, false, false};
+        if (Entry *entry = find(take(top_.p_memory__req__address))) {
+            response.data = *entry;
+            if (take(top_.p_memory__req__op) == COMPARE_EXCHANGE &&
+                *entry == take(top_.p_memory__req__expected)) {
+                response.exchanged = true;
+                *entry = static_cast<Entry>(take(top_.p_memory__req__desired));
+            }
+        } else {
+            response.error = true;
+        }
+        responses_.push_back(response);
+    }
+
+    // Return the page-table entry at a physical address, null where there is no memory.
+    Entry *find(uint64_t address) const {
+        const uint64_t pfn = address / FRAME_BYTES;
+        const uint64_t *end = batch_.pfns + batch_.frame_count;
+        const uint64_t *found = std::lower_bound(batch_.pfns, end, pfn);
+        if (found == end || *found != pfn)
+            return nullptr;
+        const uint64_t row = batch_.rows[found - batch_.pfns];
+        return batch_.frames + (row * FRAME_BYTES + address % FRAME_BYTES) / sizeof(Entry);
+    }
+
+    // Note the answers given; return whether each carries the tag of the command that is due.
+    bool collect() {
+        for (unsigned port = 0; port < INVALIDATE; ++port) {
+            if (!is_answered(top_, port))
+                continue;
+            if (due_[port].empty())
+                return false;
+            const uint64_t row = due_[port].front();
+            due_[port].pop_front();
+            --answers_due_;
+            Answer &answer = batch_.answers[row];
+            if (take_answer(top_, port, answer) != (row & TAG_MASK))
+                return false;
+            answer.answered_ = progress_ = batch_.cycle;
+        }
+        return true;
+    }
+
+    // Go on to the next command if the one on offer is accepted.
+    void accept() {
+        if (!offered_ || !is_ready(top_, stream_))
+            return;
+        Answer &answer = batch_.answers[batch_.row];
+        answer.accepted_ = progress_ = batch_.cycle;
+        if (stream_ == INVALIDATE) {
+            answer.answered_ = batch_.cycle;
+        } else {
+            due_[stream_].push_back(batch_.row);
+            ++answers_due_;
+        }
+        ++batch_.row;
+        offered_ = false;
+    }
+
+    Mmu &mmu_;
+    Top &top_;
+    Batch &batch_;
+    bool offered_ = false;  // the command `row`,
+    unsigned stream_ = 0;   // on this stream
+    std::deque<uint64_t> due_[INVALIDATE];  // commands accepted and not yet answered, by port
+    uint64_t answers_due_ = 0;
+    std::deque<Response> responses_;
+    bool responding_ = false;
+    uint64_t progress_ = 0;  // cycle of the last acceptance, answer or memory access
+};
+
+}  // namespace
+
+extern "C" {
+
+void *mmu_create() { return new Mmu; }
+
+void mmu_destroy(void *mmu) { delete static_cast<Mmu *>(mmu); }
+
+int mmu_run(void *mmu, void *batch) {
+    return Job(*static_cast<Mmu *>(mmu), *static_cast<Batch *>(batch)).run();
+}
+
+}
