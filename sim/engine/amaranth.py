@@ -29,22 +29,22 @@ class AmaranthEngine:
     def __init__(self, config: Config, latency: int = 1) -> None:
         self.config = config
         self.latency = latency
-        self._power_up()
-
-    def _power_up(self) -> None:
-        self._wires = _Wires(Mmu(self.config))
+        self._wires = _Wires(Mmu(config))
         self._job: _Job | None = None
-        self._simulator = Simulator(self._wires.mmu)
-        self._simulator.add_clock(1e-6)
-        self._simulator.add_process(self._drive)
+        self._simulator: Simulator | None = None  # made by the first run
 
     def run(self, memory: PhysicalMemory, commands: NDArray[np.void]) -> Run:
         """Carry out ``commands``; see ``Engine.run``."""
+        if self._simulator is None:
+            self._simulator = Simulator(self._wires.mmu)
+            self._simulator.add_clock(1e-6)
+            self._simulator.add_process(self._drive)
         self._job = job = _Job(self._wires, memory, commands, self.latency)
         while not job.done:
             self._simulator.advance()
             if job.stalled:
-                self._power_up()  # requests that still wait must not meet the next run's
+                # Requests that still wait must not meet the next run's.
+                self._wires, self._simulator = _Wires(Mmu(self.config)), None
                 raise EngineStalled(f"No progress for {stall_limit(self.latency)} cycles, "
                                     f"at command {job.row} of {len(commands)}")
         return Run(job.answers, job.cycle, job.events())

@@ -51,8 +51,11 @@ def test_ports_in_parallel_answer_as_the_golden_walk(mode, ports, busy, seed):
     vaddrs = [random_vaddr(rng, mode) for _ in range(12)]
     slow = {"latency": lambda: int(rng.integers(1, 5)), "ready": lambda: rng.random() < 0.7}
     bench = MmuBench(tables, ports=ports, **slow if busy else {})
-    requesters = [Requester(port, [random_access(rng, int(rng.choice(vaddrs))) for _ in range(60)],
-                            lambda: int(rng.integers(3)) if busy else 0) for port in bench.ports]
+    # Not rng.choice: it makes floats of addresses that do not all fit one integer type.
+    some = [[vaddrs[index] for index in rng.integers(len(vaddrs), size=60)] for _ in bench.ports]
+    requesters = [Requester(port, [random_access(rng, vaddr) for vaddr in of_port],
+                            lambda: int(rng.integers(3)) if busy else 0)
+                  for port, of_port in zip(bench.ports, some, strict=True)]
     bench.run(*(one.ask for one in requesters), *(one.collect for one in requesters),
               background=[changing_control(bench, requesters, rng, controls)])
     for one in requesters:

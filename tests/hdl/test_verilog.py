@@ -27,7 +27,7 @@ def verilog(mode: str) -> str:
 def icarus(source: Path) -> str:
     """Compile ``source`` and return all that Icarus Verilog says; it must be installed."""
     result = subprocess.run(
-        ["iverilog", "-g2012", "-Wall", "-o", os.devnull, source],
+        ["iverilog", "-g2012", "-Wall", "-o", source.with_suffix(".vvp"), source],
         capture_output=True, text=True, check=False)
     return result.stdout + result.stderr + (f"exit code {result.returncode}"
                                             if result.returncode else "")

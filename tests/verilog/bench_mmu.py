@@ -6,7 +6,7 @@ the simulator chooses.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from random import Random
 
 import cocotb
@@ -31,6 +31,7 @@ from streams import (
     Stream,
 )
 
+from pagewalk.hdl.shapes import page_name
 from pagewalk.model.x86 import MODES, PagingMode
 
 PORTS = ("fetch", "data")
@@ -46,34 +47,41 @@ STUCK = 400  # cycles in which a run must come to an end once all is offered
 
 
 class Bench:
-    """One run from reset: streams, monitors, drivers and the reference, tied together."""
+    """One run from reset: streams, monitors, drivers and the reference, tied together.
+
+    All inputs have a value once it is made, reset above all.
+    """
 
     def __init__(
-        self, dut: HierarchyObject, streams: Mapping[str, Stream], tables: Tables, entries: int,
-        pace: Pace, bins: Bins, rng: Random,
+        self, dut: HierarchyObject, tables: Tables, entries: int, pace: Pace, bins: Bins, seed: int
     ) -> None:
-        self._tables = tables
-        sources = [AccessSource(tables, port, rng) for port in PORTS]
         self.scoreboard = Scoreboard()
+        self._reset, self._edge = dut.rst, RisingEdge(dut.clk)
+        self._tables, self._cycle = tables, 0
         self._reference = Reference(tables, PORTS, entries, self.scoreboard, bins)
+        streams = {stream.name: stream for stream in _streams(dut)}
         self._monitors = {name: Monitor(stream) for name, stream in streams.items()}
         self._event_monitor = EventMonitor(dut, _event_names(tables.mode))
-        self._software = SoftwareDriver(
-            dut, streams["invalidate"], [f"{port}_req" for port in PORTS],
-            Software(tables, sources, rng), pace, rng)
-        self._memory = Memory(
-            streams["memory_req"], streams["memory_rsp"], tables, pace, rng)
+        rng = Random(f"{seed} {pace.name}")
+        sources = [AccessSource(tables, port, rng) for port in PORTS]
         self._requesters = [
-            Requester(streams[f"{port}_req"], streams[f"{port}_rsp"],
-                      source, pace, rng)
+            Requester(streams[f"{port}_req"], streams[f"{port}_rsp"], source, pace, rng)
             for port, source in zip(PORTS, sources, strict=True)]
-        self._cycle = 0
+        self._memory = Memory(streams["memory_req"], streams["memory_rsp"], tables, pace, rng)
+        self._software = SoftwareDriver(
+            dut, streams["invalidate"], Software(tables, sources, rng), pace, rng)
+        self._reset.value = 1
+        for stream in streams.values():
+            stream.clear()
 
-    async def run(self, clock_edge: RisingEdge) -> None:
+    async def run(self) -> None:
         """Play until every request has its answer, then compare what is left."""
+        await self._edge
+        await self._edge
+        self._reset.value = 0
         last = None
         while last is None or self._cycle < last:
-            await clock_edge
+            await self._edge
             self._step()
             if last is None and not any(requester.left for requester in self._requesters):
                 self._software.active = False
@@ -88,7 +96,9 @@ class Bench:
         events = self._event_monitor.sample()
         cycle = Cycle(self._cycle, self._software.control, beats, events)
         self._reference.step(cycle)
-        for driver in (self._software, self._memory, *self._requesters):
+        accepted = sum(beats[f"{port}_req"].transfer for port in PORTS)
+        self._software.step(cycle, accepted)
+        for driver in (self._memory, *self._requesters):
             driver.step(cycle)
         self._cycle += 1
 
@@ -107,10 +117,9 @@ def _streams(dut: HierarchyObject) -> list[Stream]:
 
 
 def _event_names(mode: PagingMode) -> Iterator[str]:
-    sizes = {12: "4k", 21: "2m", 22: "4m", 30: "1g"}
     for port in PORTS:
         yield from (f"{port}_{event}" for event in ("lookup", "miss", "stall", "fault"))
-        yield from (f"{port}_hit_{sizes[page.shift]}" for page in mode.pages)
+        yield from (f"{port}_hit_{page_name(page)}" for page in mode.pages)
     yield from (f"walk_{event}" for event in ("start", "end", "update", "restart", "fault"))
     yield from (f"walk_read_{level.name.lower()}" for level in mode.levels)
     yield "flush"
@@ -121,22 +130,12 @@ async def random_traffic_agrees_in_every_cycle(dut: HierarchyObject) -> None:
     mode = MODES[os.environ["PAGEWALK_MODE"]]
     entries, seed = int(os.environ["PAGEWALK_ENTRIES"]), int(os.environ["PAGEWALK_SEED"])
     bins = Bins(mode, PORTS)
-    streams = {stream.name: stream for stream in _streams(dut)}
-    edge = RisingEdge(dut.clk)
-    clock = None
     for pace in PACES:
-        # All inputs have a value before the first clock edge, reset above all.
-        dut.rst.value = 1
-        for stream in streams.values():
-            stream.clear()
         # The same tables in every run: entries that outlive the reset would be hit.
-        tables = Tables(mode, Random(seed))
-        bench = Bench(dut, streams, tables, entries, pace, bins, Random(f"{seed} {pace.name}"))
-        clock = clock or Clock(dut.clk, 10, unit="ns").start()
-        await edge
-        await edge
-        dut.rst.value = 0
-        await bench.run(edge)
+        bench = Bench(dut, Tables(mode, Random(seed)), entries, pace, bins, seed)
+        if pace is PACES[0]:
+            Clock(dut.clk, 10, unit="ns").start()  # not before the inputs have their values
+        await bench.run()
         dut._log.info("%s: %s", pace.name, dict(bench.scoreboard.observed_events))
     dut._log.info("met:\n%s", bins.table())
     assert not bins.missing, f"never met with seed {seed}: {', '.join(bins.missing)}"

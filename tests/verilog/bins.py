@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
+from pagewalk.hdl.shapes import page_name
 from pagewalk.model.mmu.walk import Control, Walk, walk
 from pagewalk.model.physical.memory import PhysicalMemory
 from pagewalk.model.x86 import (
@@ -14,7 +15,6 @@ from pagewalk.model.x86 import (
     ErrorCode,
     InvalidateOp,
     Leaf,
-    Level,
     PagingMode,
     Vector,
 )
@@ -47,16 +47,16 @@ class Bins:
 
 
 def _lookup_bins(mode: PagingMode, ports: Sequence[str]) -> list[str]:
-    pages = [page_bin(page) for page in mode.pages]
     return [
-        *(f"{port}: {kind}, {page}" for port in ports for kind in ("hit", "miss")
-          for page in pages),
+        *(f"{port}: {kind}, {page_name(page)} page" for port in ports for kind in ("hit", "miss")
+          for page in mode.pages),
         *(f"{port}: {slot} slot filled" for port in ports
           for slot in ("empty", "replaced", "reused")),
         *(f"{port}: entry of a fault dropped" for port in ports),
         *(["page cached under several PCIDs"] if mode is not IA32 else []),
         "page of another size driven out",
         "hit in a global page",
+        "INVLPG drops a global page",
         "no translation",
     ]
 
@@ -116,7 +116,3 @@ def name_fault(
     # A write that neither rule alone stops is against both.
     return "supervisor fetch" if result.access.kind is AccessKind.FETCH else "SMAP"
 
-
-def page_bin(page: Level) -> str:
-    """Return how bins call a page size."""
-    return f"page of a {page.name}"

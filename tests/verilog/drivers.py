@@ -1,23 +1,20 @@
-"""What drives the MMU's inputs: one requester a port, page-table memory, and software.
+"""What drives the MMU's inputs: a requester on each port, page-table memory, and software.
 
-Each driver has a ``step`` that looks at the cycle that has ended and sets inputs for the next one.
+The ``step`` of a driver looks at the cycle that has ended and sets inputs for the next one.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
 from cocotb.handle import HierarchyObject
 from page_tables import SOFTWARE_BITS, Tables
 from stimulus import AccessSource, Operation, Software
-from streams import Cycle, Stream
+from streams import READ, Cycle, Stream
 
 from pagewalk.model.mmu.walk import Control
 from pagewalk.model.physical.memory import BusError
 from pagewalk.model.x86 import Entry
 from pagewalk.sim.engine.ports import CONTROL_FIELDS
-
-READ, COMPARE_EXCHANGE = 0, 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +49,9 @@ class Requester:
         self.left -= beat.transfer
         if beat.transfer:
             self._req.withdraw(self._rng)
-        if (beat.transfer or not beat.valid) and self.left:
-            if self._rng.random() < self._pace.request:
-                self._offer()
+        is_free = beat.transfer or not beat.valid
+        if is_free and self.left and self._rng.random() < self._pace.request:
+            self._offer()
         self._rsp.ready.value = self._rng.random() < self._pace.take_answer
 
     def _offer(self) -> None:
@@ -132,10 +129,8 @@ class SoftwareDriver:
     QUIET_CHANGES = 0.05  # a cycle
 
     def __init__(
-        self, dut: HierarchyObject, stream: Stream, requests: Sequence[str], software: Software,
-        pace: Pace, rng: Random,
+        self, dut: HierarchyObject, stream: Stream, software: Software, pace: Pace, rng: Random
     ) -> None:
-        self._requests = requests  # the streams that requests come in
         self._signals = {name: getattr(dut, f"control_{name}") for name in CONTROL_FIELDS}
         self._stream = stream
         self._software, self._pace, self._rng = software, pace, rng
@@ -155,7 +150,8 @@ class SoftwareDriver:
             signal = self._signals[name]
             signal.value = getattr(control, register) >> low & (1 << len(signal)) - 1
 
-    def step(self, cycle: Cycle) -> None:
+    def step(self, cycle: Cycle, requests: int) -> None:
+        """Go on after a cycle in which the ports accepted so many requests."""
         if cycle.beats[self._stream.name].transfer:
             assert self._operation is not None
             self._stream.withdraw(self._rng)
@@ -166,7 +162,6 @@ class SoftwareDriver:
             self.drive(self._software.quiet_change(self.control))
         if not self.active or self._operation is not None:
             return
-        requests = sum(cycle.beats[name].transfer for name in self._requests)
         if self._rng.random() < requests * self._pace.operation:
             self._operation = self._software.operation(self.control)
             self._stream.offer(self._operation.fields)

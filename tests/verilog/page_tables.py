@@ -157,7 +157,7 @@ class Tables:
         """Return a present entry for a site; entries above a page mostly permit everything."""
         is_table, is_kernel = site.table is not None, site.space is None
         flags = self._flags({
-            Entry.RW: 0.98 if is_table else 0.85,
+            Entry.RW: 0.98 if is_table else 0.75,
             Entry.US: 0.3 if is_kernel else 0.98 if is_table else 0.9,
             Entry.XD: 0.01 if is_table else 0.08,
         })

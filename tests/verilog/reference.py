@@ -7,13 +7,14 @@ The timing is what the docstrings of ``hdl/mmu.py``, ``hdl/port.py``, ``hdl/walk
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from bins import Bins, name_fault, page_bin
+from bins import Bins, name_fault
 from page_tables import PADDR_BITS, Tables
 from scoreboard import Scoreboard
 from streams import Cycle
 from tlb_model import Lookup, TlbModel, dropped_by
 from walk_reference import Arbiter, Rehearsal, WalkerReference, rehearse
 
+from pagewalk.hdl.shapes import page_name
 from pagewalk.model.mmu.walk import Access, Control, Walk
 from pagewalk.model.x86 import AccessKind, InvalidateOp, PagingMode, Vector
 
@@ -140,9 +141,9 @@ class PortReference:
         assert entry is not None
         assert result is not None
         held.result = result if result.fault else replace(result, page=entry.page)
-        size = f"{1 << entry.page.shift % 10}{'kmg'[entry.page.shift // 10 - 1]}"
+        size = page_name(entry.page)
         self._scoreboard.event(f"{self.name}_hit_{size}")
-        self._bins.meet(f"{self.name}: hit, {page_bin(entry.page)}")
+        self._bins.meet(f"{self.name}: hit, {size} page")
         if entry.in_all_pcids:
             self._bins.meet("hit in a global page")
         elif self.tlb.copies(entry) > 1:
@@ -180,7 +181,7 @@ class PortReference:
     def _fill(self, held: Held, result: Walk, lookup: Lookup) -> None:
         how, rivals = self.tlb.fill(result, held.control, lookup.slot)
         assert result.page is not None
-        self._bins.meet(f"{self.name}: miss, {page_bin(result.page)}")
+        self._bins.meet(f"{self.name}: miss, {page_name(result.page)} page")
         self._bins.meet(f"{self.name}: {how} slot filled")
         if rivals:
             self._bins.meet("page of another size driven out")
@@ -264,5 +265,9 @@ class Reference:
         if is_dropped is None:
             return
         self._scoreboard.event("flush")
-        if sum(port.tlb.invalidate(is_dropped) for port in self.ports.values()):
-            self._bins.meet(f"{InvalidateOp(fields['op']).name} drops an entry")
+        op = InvalidateOp(fields["op"])
+        for port in self.ports.values():
+            for entry in port.tlb.invalidate(is_dropped):
+                self._bins.meet(f"{op.name} drops an entry")
+                if op is InvalidateOp.INVLPG and entry.in_all_pcids:
+                    self._bins.meet("INVLPG drops a global page")

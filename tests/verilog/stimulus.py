@@ -37,6 +37,11 @@ class AccessSource:
         self._last = Access(0)
         self._repeats = 0
 
+    @property
+    def last_vaddr(self) -> int:
+        """The address of the latest access."""
+        return self._last.vaddr
+
     def hot_page(self) -> Site:
         """Return a page, the more likely the more often it is visited."""
         return self._hot[int(HOT_PAGES * self._rng.random() ** 2)]
@@ -143,7 +148,7 @@ class Software:
             return self._mov_cr0(control)
         if self._mode is IA32 and not control.cr4 & Cr4.PSE:
             return self._mov_cr4(control, Cr4.PSE)
-        actions = {self._invlpg: 6, self._mov_cr3: 8, self._mov_cr4: 2, self._mov_cr0: 2,
+        actions = {self._invlpg: 12, self._mov_cr3: 8, self._mov_cr4: 2, self._mov_cr0: 2,
                    self._everything: 1, self._invpcid: 8}
         return self._rng.choices(list(actions), list(actions.values()))[0](control)
 
@@ -167,12 +172,13 @@ class Software:
         return [site for site in self._tables.sites if site.space == space]
 
     def _invlpg(self, control: Control) -> Operation:
+        """Return an INVLPG of a page that may change then, or of one that is likely cached."""
+        if self._rng.random() < 0.6:
+            latest = max(source.last_vaddr for source in self._sources)  # rather a kernel page
+            return Operation(_fields(InvalidateOp.INVLPG, vaddr=latest), control)
         site = self._rng.choice(self._sources).hot_page()
-        regions = [region.site for region in self._tables.regions]
-        site = self._rng.choice([site, site, site, *regions])
         fields = _fields(InvalidateOp.INVLPG, vaddr=site.vaddr | self._rng.getrandbits(PAGE_SHIFT))
-        reached = site.table is None and site.space == self._space(control)
-        return Operation(fields, control, [site] if reached else [])
+        return Operation(fields, control, [site] if site.space == self._space(control) else [])
 
     def _invpcid(self, control: Control) -> Operation:
         """Return an INVPCID, by address or not; without PCIDs, of PCID 0."""

@@ -13,6 +13,7 @@ ANSWER = ("tag", "paddr", "page", "memory_type", "fault", "vector", "error_code"
 INVALIDATE = ("op", "vaddr", "pcid", "old", "new")
 MEMORY_REQUEST = ("tag", "op", "address", "expected", "desired")
 MEMORY_RESPONSE = ("tag", "data", "exchanged", "error")
+READ, COMPARE_EXCHANGE = 0, 1  # ``op`` of a memory request
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,11 +18,11 @@ HERE = Path(__file__).parent
 
 @pytest.mark.cocotb
 @pytest.mark.slow
-@pytest.mark.parametrize(("mode", "entries"), [
-    ("x86_64", Config().entries), ("ia32", Config().entries), ("x86_64", 4), ("ia32", 4)])
-def test_verilog_agrees_with_the_reference_in_every_cycle(mode, entries, tmp_path, monkeypatch):
+@pytest.mark.parametrize("mode", MODES)
+def test_verilog_agrees_with_the_reference_in_every_cycle(mode, tmp_path, monkeypatch):
+    config = Config(mode=MODES[mode])
     source = tmp_path / "mmu.v"
-    source.write_text(to_verilog(Config(mode=MODES[mode], entries=entries)))
+    source.write_text(to_verilog(config))
     seed = os.environ.get("PAGEWALK_SEED", "1")
     print(f"replay with PAGEWALK_SEED={seed}")
     monkeypatch.syspath_prepend(HERE)  # the runner hands sys.path on to the simulator
@@ -34,6 +34,6 @@ def test_verilog_agrees_with_the_reference_in_every_cycle(mode, entries, tmp_pat
         test_dir=tmp_path,
         extra_env={
             "PAGEWALK_MODE": mode,
-            "PAGEWALK_ENTRIES": str(entries),
+            "PAGEWALK_ENTRIES": str(config.entries),
             "PAGEWALK_SEED": seed,
         })

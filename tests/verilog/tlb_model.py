@@ -139,12 +139,11 @@ class TlbModel:
             return "empty", self._slots.index(None)
         return "replaced", self._plru.victim()
 
-    def invalidate(self, is_dropped: Callable[[TlbEntry], bool]) -> int:
-        """Drop the entries for which ``is_dropped`` holds; return how many."""
-        slots = [slot for slot, entry in enumerate(self._slots) if entry and is_dropped(entry)]
-        for slot in slots:
-            self.drop(slot)
-        return len(slots)
+    def invalidate(self, is_dropped: Callable[[TlbEntry], bool]) -> list[TlbEntry]:
+        """Drop the entries for which ``is_dropped`` holds, and return them."""
+        dropped = [entry for entry in self._slots if entry and is_dropped(entry)]
+        self._slots = [None if entry in dropped else entry for entry in self._slots]
+        return dropped
 
     def _translated(self, vaddr: int) -> int:
         return vaddr & ((1 << self._mode.translated_bits) - 1)

@@ -6,13 +6,11 @@ from typing import NamedTuple
 from bins import Bins
 from page_tables import PADDR_BITS, Tables
 from scoreboard import Scoreboard
-from streams import Cycle
+from streams import COMPARE_EXCHANGE, READ, Cycle
 
 from pagewalk.model.mmu.walk import Access, Control, Fault, Walk, walk
 from pagewalk.model.physical.memory import PhysicalMemory
 from pagewalk.model.x86 import Level, Vector
-
-READ, COMPARE_EXCHANGE = 0, 1
 
 
 class PageTableAccess(NamedTuple):
