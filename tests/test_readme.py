@@ -7,6 +7,7 @@ import pytest
 from amaranth.back import rtlil
 
 from pagewalk.sim.cli import main
+from pagewalk.sim.run import sample_walks
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 DESIGN, TRANSLATION = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
@@ -29,3 +30,8 @@ def test_a_verb_named_in_the_readme_exists(verb, capsys):
     with pytest.raises(SystemExit, match=r"^0$"):
         main([verb, "--help"])
     assert capsys.readouterr().out.startswith(f"usage: pagewalk {verb}")
+
+
+def test_the_picture_is_the_one_that_run_shows():
+    *_, picture = sample_walks()
+    assert picture.plain.strip() in README

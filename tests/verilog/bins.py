@@ -115,4 +115,3 @@ def name_fault(
         return f"user {result.access.kind.name.lower()}"
     # A write that neither rule alone stops is against both.
     return "supervisor fetch" if result.access.kind is AccessKind.FETCH else "SMAP"
-
