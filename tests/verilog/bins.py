@@ -56,6 +56,7 @@ def _lookup_bins(mode: PagingMode, ports: Sequence[str]) -> list[str]:
         *(["page cached under several PCIDs"] if mode is not IA32 else []),
         "page of another size driven out",
         "hit in a global page",
+        "global page without CR4.PGE",
         "INVLPG drops a global page",
         "no translation",
     ]

@@ -159,7 +159,7 @@ class Tables:
         flags = self._flags({
             Entry.RW: 0.98 if is_table else 0.75,
             Entry.US: 0.3 if is_kernel else 0.98 if is_table else 0.9,
-            Entry.XD: 0.01 if is_table else 0.08,
+            Entry.XD: 0.05 if is_table else 0.08,
         })
         if site.table is not None:
             if self._rng.random() < 0.02:  # a table where there is no memory

@@ -16,7 +16,7 @@ from walk_reference import Arbiter, Rehearsal, WalkerReference, rehearse
 
 from pagewalk.hdl.shapes import page_name
 from pagewalk.model.mmu.walk import Access, Control, Walk
-from pagewalk.model.x86 import AccessKind, InvalidateOp, PagingMode, Vector
+from pagewalk.model.x86 import AccessKind, Cr4, Entry, InvalidateOp, PagingMode, Vector
 
 STREAK = 8  # hits in cycles running that show a rate of one a cycle
 
@@ -183,6 +183,8 @@ class PortReference:
         assert result.page is not None
         self._bins.meet(f"{self.name}: miss, {page_name(result.page)} page")
         self._bins.meet(f"{self.name}: {how} slot filled")
+        if result.steps[-1].entry & Entry.G and not held.control.cr4 & Cr4.PGE:
+            self._bins.meet("global page without CR4.PGE")
         if rivals:
             self._bins.meet("page of another size driven out")
 

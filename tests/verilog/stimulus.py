@@ -148,7 +148,9 @@ class Software:
             return self._mov_cr0(control)
         if self._mode is IA32 and not control.cr4 & Cr4.PSE:
             return self._mov_cr4(control, Cr4.PSE)
-        actions = {self._invlpg: 12, self._mov_cr3: 8, self._mov_cr4: 2, self._mov_cr0: 2,
+        if not control.cr4 & Cr4.PGE and self._rng.random() < 0.3:
+            return self._mov_cr4(control, Cr4.PGE)
+        actions = {self._invlpg: 16, self._mov_cr3: 8, self._mov_cr4: 4, self._mov_cr0: 2,
                    self._everything: 1, self._invpcid: 8}
         return self._rng.choices(list(actions), list(actions.values()))[0](control)
 
@@ -211,11 +213,11 @@ class Software:
         return Operation(fields, replace(control, cr3=cr3), [] if keep else self._private(space))
 
     def _mov_cr4(self, control: Control, bit: int = 0) -> Operation:
-        bits = [Cr4.PGE, Cr4.SMEP, Cr4.SMAP]
+        bits = [Cr4.PGE, Cr4.PGE, Cr4.SMEP, Cr4.SMAP]
         if self._mode is IA32:
             bits.append(Cr4.PSE)
         elif control.cr4 & Cr4.PCIDE or not control.cr3 & Cr3.PCID:
-            bits += [Cr4.PCIDE] * 3
+            bits.append(Cr4.PCIDE)
         changed = replace(control, cr4=control.cr4 ^ (bit or self._rng.choice(bits)))
         everything = (control.cr4 ^ changed.cr4) & (Cr4.PGE | Cr4.PSE)
         fields = _fields(InvalidateOp.MOV_CR4, old=control.cr4, new=changed.cr4)

@@ -164,7 +164,6 @@ def dropped_by(
     """
     op, current = InvalidateOp(operation["op"]), effective_pcid(mode, control)
     vaddr = operation["vaddr"] & ((1 << mode.translated_bits) - 1)
-    old, new = operation["old"], operation["new"]
     if op is InvalidateOp.INVLPG:
         return lambda entry: entry.overlaps(vaddr, PAGE_SHIFT) and (
             entry.in_all_pcids or entry.pcid == current)
@@ -177,6 +176,13 @@ def dropped_by(
         return lambda entry: True
     if op is InvalidateOp.INVPCID_ALL_NON_GLOBAL:
         return lambda entry: not entry.in_all_pcids
+    return _dropped_by_mov(mode, control, op, operation["old"], operation["new"])
+
+
+def _dropped_by_mov(
+    mode: PagingMode, control: Control, op: InvalidateOp, old: int, new: int
+) -> Callable[[TlbEntry], bool] | None:
+    current = effective_pcid(mode, control)
     if op is InvalidateOp.MOV_CR3:
         has_pcids = mode.entry_bytes == 8 and control.cr4 & Cr4.PCIDE
         if has_pcids and new & Cr3.NO_FLUSH:
