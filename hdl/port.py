@@ -113,7 +113,9 @@ class RequestPort(wiring.Component):
             ]
 
         self._connect_tlb(m, tlb, held, walking)
-        faults = self._answer(m, tlb, permission, held, walking, translated)
+        verdict = self._verdict(m, tlb, permission, held, walking, translated)
+        self._respond(m, tlb, held, walking, verdict)
+        faults = verdict.fault
         m.d.comb += [
             tlb.reuse.eq(present),
             tlb.touch.eq(answered & translated & hit),
@@ -155,22 +157,18 @@ class RequestPort(wiring.Component):
                 tlb.write.eq(request.kind == AccessKind.WRITE),
             ]
 
-    def _answer(self, m, tlb, permission, held, walking, translated):
-        """Add the response payload; return whether it is a fault."""
-        walked, response = self.walk.rsp.payload, self.requests.rsp.payload
-        translation = Signal.like(tlb.translation)
+    def _verdict(self, m, tlb, permission, held, walking, translated):
+        """Return whether the held request faults, and how."""
+        walked = self.walk.rsp.payload
         verdict = Signal(data.StructLayout({"fault": 1, "vector": 5, "error_code": 6}))
         m.d.comb += [
-            translation.eq(tlb.translation),
             permission.access.eq(held.access),
             permission.control.eq(held.control),
             permission.rights.eq(tlb.translation.rights),
             permission.present.eq(1),
-            response.tag.eq(held.access.tag),
         ]
         with m.If(walking):
             m.d.comb += [
-                translation.eq(walked.translation),
                 verdict.fault.eq(walked.fault),
                 verdict.vector.eq(walked.vector),
                 verdict.error_code.eq(walked.error_code),
@@ -186,6 +184,18 @@ class RequestPort(wiring.Component):
                 verdict.fault.eq(1),
                 verdict.vector.eq(Mux(held.access.stack, Vector.SS, Vector.GP)),
             ]
+        return verdict
+
+    def _respond(self, m, tlb, held, walking, verdict):
+        """Add the response payload: the fault, or the translation walked or found."""
+        response = self.requests.rsp.payload
+        translation = Signal.like(tlb.translation)
+        m.d.comb += [
+            translation.eq(tlb.translation),
+            response.tag.eq(held.access.tag),
+        ]
+        with m.If(walking):
+            m.d.comb += translation.eq(self.walk.rsp.payload.translation)
         with m.If(verdict.fault):
             m.d.comb += [
                 response.fault.eq(1),
@@ -206,4 +216,3 @@ class RequestPort(wiring.Component):
                 response.page.eq(translation.page),
                 response.memory_type.eq(translation.memory_type),
             ]
-        return verdict.fault
