@@ -58,6 +58,7 @@ def _lookup_bins(mode: PagingMode, ports: Sequence[str]) -> list[str]:
         "hit in a global page",
         "global page without CR4.PGE",
         "INVLPG drops a global page",
+        "INVPCID_ADDRESS spares a global page",
         "no translation",
     ]
 

@@ -269,6 +269,8 @@ class Reference:
         self._scoreboard.event("flush")
         op = InvalidateOp(fields["op"])
         for port in self.ports.values():
+            if op is InvalidateOp.INVPCID_ADDRESS and port.tlb.holds_global(fields["vaddr"]):
+                self._bins.meet("INVPCID_ADDRESS spares a global page")
             for entry in port.tlb.invalidate(is_dropped):
                 self._bins.meet(f"{op.name} drops an entry")
                 if op is InvalidateOp.INVLPG and entry.in_all_pcids:

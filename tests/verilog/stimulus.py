@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from random import Random
 
 from page_tables import PROMOTED_PAGES, SPACES, Site, Tables
+from tlb_model import effective_pcid
 
 from pagewalk.model.mmu.walk import Access, Control
 from pagewalk.model.x86 import (
@@ -24,6 +25,7 @@ KIND_WEIGHTS = {"fetch": (1, 1, 8), "data": (6, 5, 1)}  # read, write, fetch
 HOT_PAGES = 110  # more than the TLB has entries; the first are visited far more often
 BURSTS = 0.03  # of the accesses are followed by more to the same page
 BURST = 10
+REVISITS = 2
 
 
 class AccessSource:
@@ -41,6 +43,10 @@ class AccessSource:
     def last_vaddr(self) -> int:
         """The address of the latest access."""
         return self._last.vaddr
+
+    def revisit(self) -> None:
+        """Go on with the page of the latest access: an entry that ought to be gone would be hit."""
+        self._repeats = max(self._repeats, REVISITS)
 
     def hot_page(self) -> Site:
         """Return a page, the more likely the more often it is visited."""
@@ -148,7 +154,7 @@ class Software:
             return self._mov_cr0(control)
         if self._mode is IA32 and not control.cr4 & Cr4.PSE:
             return self._mov_cr4(control, Cr4.PSE)
-        if not control.cr4 & Cr4.PGE and self._rng.random() < 0.3:
+        if not control.cr4 & Cr4.PGE and self._rng.random() < 0.15:
             return self._mov_cr4(control, Cr4.PGE)
         actions = {self._invlpg: 16, self._mov_cr3: 8, self._mov_cr4: 4, self._mov_cr0: 2,
                    self._everything: 1, self._invpcid: 8}
@@ -161,8 +167,15 @@ class Software:
             self._tables.rewrite(site)
         if operation.all_sites:
             self._tables.age()
+        for source in self._sources:
+            source.revisit()
         if self._mode is X86_64 or operation.control.cr4 & Cr4.PSE:
             self._tables.toggle(self._rng.choice(self._tables.regions))
+
+    @property
+    def _latest(self) -> int:
+        """Return an address that is likely cached, rather one of the kernel."""
+        return max(source.last_vaddr for source in self._sources)
 
     def _has_pcids(self, control: Control) -> bool:
         return self._mode is X86_64 and bool(control.cr4 & Cr4.PCIDE)
@@ -176,8 +189,7 @@ class Software:
     def _invlpg(self, control: Control) -> Operation:
         """Return an INVLPG of a page that may change then, or of one that is likely cached."""
         if self._rng.random() < 0.6:
-            latest = max(source.last_vaddr for source in self._sources)  # rather a kernel page
-            return Operation(_fields(InvalidateOp.INVLPG, vaddr=latest), control)
+            return Operation(_fields(InvalidateOp.INVLPG, vaddr=self._latest), control)
         site = self._rng.choice(self._sources).hot_page()
         fields = _fields(InvalidateOp.INVLPG, vaddr=site.vaddr | self._rng.getrandbits(PAGE_SHIFT))
         return Operation(fields, control, [site] if site.space == self._space(control) else [])
@@ -188,6 +200,9 @@ class Software:
         space = self._rng.randrange(SPACES) if has_pcids else self._space(control)
         pcid = self._pcids[space] if has_pcids else 0
         op = InvalidateOp(self._rng.choices(range(4), (8, 3, 1, 3))[0])
+        if op is InvalidateOp.INVPCID_ADDRESS and self._rng.random() < 0.7:
+            return Operation(
+                _fields(op, vaddr=self._latest, pcid=effective_pcid(self._mode, control)), control)
         site = self._rng.choice(self._sources).hot_page()
         sites = {
             InvalidateOp.INVPCID_ADDRESS: [site] if site.space == space else [],

@@ -97,6 +97,12 @@ class TlbModel:
         return sum(other is not None and other.overlaps(entry.vaddr, entry.page.shift)
                    for other in self._slots)
 
+    def holds_global(self, vaddr: int) -> bool:
+        """Return whether ``vaddr`` is in a global page."""
+        return any(entry and entry.in_all_pcids
+                   and entry.overlaps(self._translated(vaddr), PAGE_SHIFT)
+                   for entry in self._slots)
+
     def touch(self, slot: int) -> None:
         """Note that a hit used ``slot``."""
         self._plru.touch(slot)
