@@ -21,6 +21,9 @@ class Config:
         Names of the request ports; each has a TLB of its own, all share the walker.
     entries : int
         Entries of each port's L1 TLB.
+    walk_cache : int
+        Entries of the walk cache's lowest level; each level above has half as many, but at least
+        one. 0 leaves it out.
     policy : str
         Replacement policy of the TLBs, a key of ``hdl.replacement.POLICIES``.
     paddr_bits : int
@@ -39,6 +42,7 @@ class Config:
     mode: PagingMode = X86_64
     ports: tuple[str, ...] = ("fetch", "data")
     entries: int = 32
+    walk_cache: int = 8
     policy: str = "plru"
     paddr_bits: int = 40
     tag_bits: int = 4
@@ -98,7 +102,7 @@ class Config:
         return self.mode.entry_bytes == 8
 
 
-RANGES = {"entries": (1, 4096), "paddr_bits": (32, 52), "tag_bits": (1, 64)}
+RANGES = {"entries": (1, 4096), "walk_cache": (0, 256), "paddr_bits": (32, 52), "tag_bits": (1, 64)}
 
 TAKEN_NAMES = frozenset({
     "control", "invalidate", "memory", "events", "walk", "flush", "clk", "rst",  # ports, events

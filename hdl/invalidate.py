@@ -1,11 +1,17 @@
 """INVLPG, INVPCID, MOV CR3, MOV CR4 and MOV CR0: what to drop where. [SDM 4.10.4.1]"""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..model.x86 import PAGE_SHIFT, Cr0, Cr3, Cr4
-from .shapes import InvalidateOp, control_layout, drop_layout, invalidate_layout
+from .shapes import (
+    InvalidateOp,
+    control_layout,
+    drop_layout,
+    invalidate_layout,
+    page_fault_layout,
+)
 
 __all__ = ["Invalidator"]
 
@@ -16,6 +22,9 @@ class Invalidator(wiring.Component):
     As long as an operation is offered, the ports accept no requests; it is accepted, and its
     entries are dropped, in the first cycle in which no request waits for its answer. So every
     answer given after an operation is accepted comes from a walk that began after it.
+
+    A page fault invalidates what its address and PCID could use, in the TLBs of all ports, as
+    INVLPG would; it stops the ports in the same way and comes before any operation.
 
     Parameters
     ----------
@@ -28,12 +37,18 @@ class Invalidator(wiring.Component):
         The operation.
     control : In(control_layout)
         Control state before the operation; ``pcid`` is 0 unless ``pcide`` is set.
+    page_faults : In(page_fault_layout), one for each port
+        Page faults that were answered.
+    faults_taken : Out, one bit for each port
+        The page fault is dealt with in this cycle.
     idle : In(1)
         No request waits for its answer.
     pause : Out(1)
         The ports must accept no requests.
     drop : Out(drop_layout)
-        What the TLBs drop in this cycle.
+        What the TLBs and the walk cache drop in this cycle.
+    flush : Out(1)
+        They do so because of an operation.
     """
 
     def __init__(self, config):
@@ -41,27 +56,55 @@ class Invalidator(wiring.Component):
         super().__init__({
             "operation": In(stream.Signature(invalidate_layout(config))),
             "control": In(control_layout(config)),
+            "page_faults": In(page_fault_layout(config)).array(len(config.ports)),
+            "faults_taken": Out(len(config.ports)),
             "idle": In(1),
             "pause": Out(1),
             "drop": Out(drop_layout(config)),
+            "flush": Out(1),
         })
 
     def elaborate(self, platform):
         m = Module()
-        operation, drop = self.operation.payload, self.drop
         needed = Signal()
+        pending = Cat(fault.valid for fault in self.page_faults).any()
         m.d.comb += [
-            self.pause.eq(self.operation.valid),
-            self.operation.ready.eq(self.idle),
-            drop.valid.eq(self.operation.valid & self.idle & needed),
-            drop.vpn.eq(operation.vaddr[PAGE_SHIFT:]),
+            self.pause.eq(self.operation.valid | pending),
+            self.operation.ready.eq(self.idle & ~pending),
+            self.flush.eq(self.operation.valid & self.operation.ready & needed),
+            self.drop.valid.eq(self.flush | (pending & self.idle)),
         ]
+        with m.If(pending):
+            self._page_fault(m)
+        with m.Else():
+            self._operation(m, needed)
+        return m
+
+    def _page_fault(self, m):
+        """Drop what the first of the page faults at hand could use. [SDM 4.10.4.1]"""
+        m.d.comb += [
+            self.drop.by_address.eq(1), self.drop.by_pcid.eq(1), self.drop.globals.eq(1)]
+        for number, fault in reversed([*enumerate(self.page_faults)]):
+            with m.If(fault.valid):
+                m.d.comb += [
+                    self.drop.vpn.eq(fault.vpn),
+                    self.drop.pcid.eq(fault.pcid),
+                    self.faults_taken.eq(self.idle << number),
+                ]
+
+    def _operation(self, m, needed):
+        """Say what the operation drops, and whether it drops anything."""
+        operation, drop = self.operation.payload, self.drop
+        translated = self._config.mode.translated_bits
+        upper = operation.vaddr[translated - 1:]
+        canonical = upper.all() | ~upper.any() if len(upper) > 1 else 1
+        m.d.comb += drop.vpn.eq(operation.vaddr[PAGE_SHIFT:])
         with m.Switch(operation.op):
             with m.Case(InvalidateOp.INVLPG):
-                m.d.comb += [needed.eq(1), drop.by_address.eq(1), drop.by_pcid.eq(1),
+                m.d.comb += [needed.eq(canonical), drop.by_address.eq(1), drop.by_pcid.eq(1),
                              drop.globals.eq(1), drop.pcid.eq(self.control.pcid)]
             with m.Case(InvalidateOp.INVPCID_ADDRESS):
-                m.d.comb += [needed.eq(1), drop.by_address.eq(1), drop.by_pcid.eq(1),
+                m.d.comb += [needed.eq(canonical), drop.by_address.eq(1), drop.by_pcid.eq(1),
                              drop.pcid.eq(operation.pcid)]
             with m.Case(InvalidateOp.INVPCID_CONTEXT):
                 m.d.comb += [needed.eq(1), drop.by_pcid.eq(1), drop.pcid.eq(operation.pcid)]
@@ -79,7 +122,6 @@ class Invalidator(wiring.Component):
                 paging = _bit(Cr0.PG)
                 m.d.comb += [needed.eq(operation.old[paging] & ~operation.new[paging]),
                              drop.globals.eq(1)]
-        return m
 
     def _mov_cr4(self, m, needed):
         """Drop everything, the current PCID's and global entries, or nothing."""

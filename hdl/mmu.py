@@ -26,11 +26,13 @@ class Mmu(wiring.Component):
     Timing, in clock cycles: each port accepts a request per cycle and answers a hit in the next
     cycle. A miss of an idle walker is answered 2 + (sum of the memory latencies) cycles after it
     was accepted, where a memory latency counts from the cycle in which the MMU offers a page-table
-    access to the cycle of its response, one for each level and each A/D update; memory must
-    respond in a later cycle than it was asked. A port answers in order and accepts nothing while
-    it waits for a walk; other ports go on. An offered invalidation stops all ports from accepting
-    requests, and is accepted as soon as all answers are taken: a requester must take the answers
-    it is due before it can see an invalidation accepted.
+    access to the cycle of its response, one for each level that the walk cache does not hold and
+    each A/D update; memory must respond in a later cycle than it was asked. A port answers in order
+    and accepts nothing while it waits for a walk; other ports go on. An offered invalidation stops
+    all ports from accepting requests, and is accepted as soon as all answers are taken: a requester
+    must take the answers it is due before it can see an invalidation accepted. A page fault that is
+    answered stops them in the same way, for the one cycle in which it invalidates what its address
+    could use; its own port accepts nothing in the cycle of the answer either.
 
     A request's control state is what ``control`` holds in the cycle in which it is accepted.
 
@@ -90,6 +92,8 @@ class Mmu(wiring.Component):
             m.d.comb += [
                 port.control.eq(control),
                 port.drop.eq(invalidator.drop),
+                port.fault_taken.eq(invalidator.faults_taken[number]),
+                invalidator.page_faults[number].eq(port.page_fault),
                 port.pause.eq(invalidator.pause),
                 self.events[name].eq(port.events),
             ]
@@ -97,10 +101,11 @@ class Mmu(wiring.Component):
         connect(m, walker.memory, flipped(self.memory))
         connect(m, invalidator.operation, flipped(self.invalidate))
         m.d.comb += [
+            walker.drop.eq(invalidator.drop),
             invalidator.control.eq(control),
             invalidator.idle.eq(Cat(port.idle for port in ports).all()),
             self.events.walk.eq(walker.events),
-            self.events.flush.eq(invalidator.drop.valid),
+            self.events.flush.eq(invalidator.flush),
         ]
         return m
 

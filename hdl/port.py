@@ -10,6 +10,7 @@ from .shapes import (
     AccessKind,
     control_layout,
     drop_layout,
+    page_fault_layout,
     page_name,
     port_events_layout,
     port_signature,
@@ -29,8 +30,9 @@ class RequestPort(wiring.Component):
     miss offers ``walk.req`` in cycle *t* + 1, is answered in the cycle in which ``walk.rsp``
     is offered, and takes requests again in the cycle after the answer is accepted.
 
-    A write that meets an entry without the dirty flag is a miss: the walk sets the flag. A page
-    fault drops the entry that caused it [SDM 4.10.4.1].
+    A write that meets an entry without the dirty flag is a miss: the walk sets the flag. So is an
+    entry with XD while IA32_EFER.NXE is clear, as XD is reserved then. After the answer to an
+    access that caused a page fault no request is accepted until ``fault_taken``.
 
     Parameters
     ----------
@@ -49,6 +51,8 @@ class RequestPort(wiring.Component):
         Where misses go.
     drop : In(drop_layout)
         TLB entries to drop, given only while ``idle``.
+    page_fault : Out(page_fault_layout), fault_taken : In(1)
+        A page fault that was answered, until the cycle of ``fault_taken``.
     pause : In(1)
         Accept no requests.
     idle : Out(1)
@@ -65,6 +69,8 @@ class RequestPort(wiring.Component):
             "control": In(control_layout(config)),
             "walk": Out(walk_signature(config)),
             "drop": In(drop_layout(config)),
+            "page_fault": Out(page_fault_layout(config)),
+            "fault_taken": In(1),
             "pause": In(1),
             "idle": Out(1),
             "events": Out(port_events_layout(config)),
@@ -80,15 +86,17 @@ class RequestPort(wiring.Component):
             "access": request_layout(self._config), "control": control_layout(self._config)}))
         held_valid = Signal()
         fresh = Signal()  # the held request was accepted in the previous cycle
-        hit, present = Signal(), Signal()
+        found, present, hit = Signal(), Signal(), Signal()
+        faults = Signal()
         walking = Signal()  # the held request's walk was accepted
         walk_needed, answered = Signal(), Signal()
         translated = held.control.pg & self._canonical(held.access.vaddr)
         m.d.comb += [
+            hit.eq(found & (held.control.nxe | ~tlb.translation.rights.execute_disable)),
             walk_needed.eq(held_valid & translated & ~hit & ~walking),
             rsp.valid.eq(Mux(walking, self.walk.rsp.valid, held_valid & ~walk_needed)),
             answered.eq(rsp.valid & rsp.ready),
-            req.ready.eq(~self.pause & ~walking & (~held_valid | answered)),
+            req.ready.eq(~self.pause & ~walking & (~held_valid | (answered & ~faults))),
             self.idle.eq(~held_valid),
             self.walk.req.valid.eq(walk_needed),
             self.walk.req.payload.port.eq(self._number),
@@ -107,7 +115,7 @@ class RequestPort(wiring.Component):
                 held_valid.eq(1),
                 held.access.eq(req.payload),
                 held.control.eq(self.control),
-                hit.eq(tlb.hit),
+                found.eq(tlb.hit),
                 present.eq(tlb.present),
                 tlb.read_slot.eq(tlb.slot),
             ]
@@ -115,11 +123,16 @@ class RequestPort(wiring.Component):
         self._connect_tlb(m, tlb, held, walking)
         verdict = self._verdict(m, tlb, permission, held, walking, translated)
         self._respond(m, tlb, held, walking, verdict)
-        faults = verdict.fault
+        with m.If(answered & faults & (verdict.vector == Vector.PF)):
+            m.d.sync += self.page_fault.valid.eq(1)
+        with m.Elif(self.fault_taken):
+            m.d.sync += self.page_fault.valid.eq(0)
         m.d.comb += [
+            faults.eq(verdict.fault),
+            self.page_fault.vpn.eq(held.access.vaddr[PAGE_SHIFT:]),
+            self.page_fault.pcid.eq(held.control.pcid),
             tlb.reuse.eq(present),
             tlb.touch.eq(answered & translated & hit),
-            tlb.evict.eq(answered & translated & present & faults),
             tlb.fill.eq(answered & walking & ~faults),
             self.events.lookup.eq(fresh & translated),
             self.events.miss.eq(fresh & translated & ~hit),

@@ -19,6 +19,7 @@ __all__ = [
     "events_layout",
     "invalidate_layout",
     "memory_signature",
+    "page_fault_layout",
     "page_name",
     "port_events_layout",
     "port_signature",
@@ -208,7 +209,8 @@ def drop_layout(config):
     """Return which TLB entries to drop: those that meet every condition.
 
     With ``by_address`` the page holds ``vpn``; with ``by_pcid`` the entry has ``pcid``. Global
-    entries go if ``globals`` is set, whatever their PCID, and stay otherwise.
+    entries go if ``globals`` is set, whatever their PCID, and stay otherwise. The walk cache drops
+    all entries of the PCID, or of every PCID, whatever the address. [SDM 4.10.4.1]
     """
     return data.StructLayout({
         "valid": 1,
@@ -218,6 +220,11 @@ def drop_layout(config):
         "vpn": config.vpn_bits,
         "pcid": 12,
     })
+
+
+def page_fault_layout(config):
+    """Return a page fault that a port has answered: its page number and PCID."""
+    return data.StructLayout({"valid": 1, "vpn": config.vpn_bits, "pcid": 12})
 
 
 def port_events_layout(config):
@@ -233,15 +240,20 @@ def port_events_layout(config):
 def walk_events_layout(config):
     """Return the events of the walker: ``read_<level>`` per entry read from memory.
 
+    ``hit_<level>`` is a walk that starts below the entry of that level, which the walk cache holds;
     ``update`` is a compare-and-exchange for A or D, ``restart`` one that lost against another
     writer; ``fault`` counts walks that ended in any fault, bus errors included.
     """
+    hits = {f"hit_{level.name.lower()}": 1 for level in config.mode.levels[:-1]}
     reads = {f"read_{level.name.lower()}": 1 for level in config.mode.levels}
     return data.StructLayout(
-        {"start": 1, "end": 1, **reads, "update": 1, "restart": 1, "fault": 1})
+        {"start": 1, "end": 1, **hits, **reads, "update": 1, "restart": 1, "fault": 1})
 
 
 def events_layout(config):
-    """Return one bit per event and cycle, of every port and the walker; ``flush`` counts drops."""
+    """Return one bit per event and cycle, of every port and the walker.
+
+    ``flush`` is an invalidating operation that drops something.
+    """
     ports = {port: port_events_layout(config) for port in config.ports}
     return data.StructLayout({**ports, "walk": walk_events_layout(config), "flush": 1})

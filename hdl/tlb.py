@@ -7,6 +7,7 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..model.x86 import PAGE_SHIFT
+from .onehot import encode
 from .replacement import POLICIES
 from .shapes import drop_layout, translation_layout
 
@@ -17,7 +18,7 @@ class Tlb(wiring.Component):
     """Tags in flip-flops, compared all at once; translations in a distributed RAM.
 
     ``hit``, ``present`` and ``slot`` follow ``key`` combinationally, ``translation`` follows
-    ``read_slot``. ``fill``, ``evict``, ``drop`` and ``touch`` take effect at the end of the cycle.
+    ``read_slot``. ``fill``, ``drop`` and ``touch`` take effect at the end of the cycle.
     At most one entry matches any key: a fill drops all entries that overlap the new page.
 
     Parameters
@@ -39,8 +40,8 @@ class Tlb(wiring.Component):
         That entry.
     read_slot : In, translation : Out(translation_layout)
         An entry to read, and what it holds.
-    touch, evict : In(1)
-        Tell the replacement policy that ``read_slot`` is used; drop it.
+    touch : In(1)
+        Tell the replacement policy that ``read_slot`` is used.
     fill : In(1), fill_translation : In(translation_layout)
         Enter the translation of ``key``, in ``read_slot`` if ``reuse``, else in the first invalid
         entry, else in the policy's victim.
@@ -63,7 +64,6 @@ class Tlb(wiring.Component):
             "read_slot": In(slots),
             "translation": Out(translation_layout(config)),
             "touch": In(1),
-            "evict": In(1),
             "fill": In(1),
             "fill_translation": In(translation_layout(config)),
             "reuse": In(1),
@@ -83,13 +83,12 @@ class Tlb(wiring.Component):
             matches.eq(valid & same_address & (same_pcid | Cat(tag.global_page for tag in tags))),
             self.present.eq(matches.any()),
             self.hit.eq(Mux(self.write, matches & dirty, matches).any()),
-            self.slot.eq(_encode(matches)),
+            self.slot.eq(encode(matches)),
         ]
-        with m.If(self.fill | self.evict | self.drop.valid):  # in most cycles nothing changes
+        with m.If(self.fill | self.drop.valid):  # in most cycles nothing changes
             for slot, tag in enumerate(tags):
                 self._update(m, tag, same_address[slot], same_pcid[slot],
-                             fill=self.fill & (fill_slot == slot),
-                             evict=self.evict & (self.read_slot == slot))
+                             fill=self.fill & (fill_slot == slot))
 
         m.submodules.policy = policy = POLICIES[self._config.policy](entries)
         vacant = Signal(range(entries))
@@ -142,7 +141,7 @@ class Tlb(wiring.Component):
             for size, (low, high) in enumerate(pairwise(shifts))
         ).all()
 
-    def _update(self, m, tag, same_address, same_pcid, *, fill, evict):
+    def _update(self, m, tag, same_address, same_pcid, *, fill):
         """Fill or drop one entry."""
         filled, drop = self.fill_translation, self.drop
         dropped = (
@@ -162,14 +161,5 @@ class Tlb(wiring.Component):
                 tag.global_page.eq(filled.global_page),
                 tag.dirty.eq(filled.dirty),
             ]
-        with m.Elif(dropped | overlapped | evict):
+        with m.Elif(dropped | overlapped):
             m.d.sync += tag.valid.eq(0)
-
-
-def _encode(one_hot):
-    """Return the position of the set bit of a vector that has at most one."""
-    width = (len(one_hot) - 1).bit_length()
-    return Cat(
-        Cat(one_hot[slot] for slot in range(len(one_hot)) if slot >> bit & 1).any()
-        for bit in range(width)
-    )

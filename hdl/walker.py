@@ -4,17 +4,19 @@ from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..model.x86 import Entry, Vector
+from ..model.x86 import PAGE_SHIFT, Entry, Vector
 from .entry import EntryDecoder
 from .permission import Permission
 from .shapes import (
     AccessKind,
     MemoryOp,
+    drop_layout,
     memory_signature,
     rights_layout,
     walk_events_layout,
     walk_signature,
 )
+from .walk_cache import WalkCache
 
 __all__ = ["Walker"]
 
@@ -22,15 +24,15 @@ __all__ = ["Walker"]
 class Walker(wiring.Component):
     """One walk at a time, without a wasted cycle between page-table accesses.
 
-    An idle walker offers the root entry's read in the cycle in which a request is offered, and
+    An idle walker offers the first entry's read in the cycle in which a request is offered, and
     each later memory request in the cycle in which the response before it arrives. The walk's
     response is offered in the cycle after the last memory response. A walk of *n* entries whose
     A and D need no change thus takes *n* memory latencies and one cycle; each entry that has to
-    be updated adds one memory latency.
+    be updated adds one memory latency. Entries that the walk cache holds are not read.
 
     Entries used on the way get their accessed flag, the leaf only (with D, for a write) if the
     access is permitted. If another processor changes an entry before the update, the walk starts
-    over. A bus error ends the walk in a machine check.
+    over from the root. A bus error ends the walk in a machine check.
 
     Parameters
     ----------
@@ -43,6 +45,8 @@ class Walker(wiring.Component):
         Requests and their results.
     memory : Out(memory_signature)
         Page-table memory.
+    drop : In(drop_layout)
+        Entries of the walk cache to drop, given only while no walk is under way.
     events : Out(walk_events_layout)
         What happens in this cycle.
     """
@@ -52,6 +56,7 @@ class Walker(wiring.Component):
         super().__init__({
             "walk": In(walk_signature(config)),
             "memory": Out(memory_signature(config)),
+            "drop": In(drop_layout(config)),
             "events": Out(walk_events_layout(config)),
         })
 
@@ -59,6 +64,8 @@ class Walker(wiring.Component):
         m = Module()
         m.submodules.decoder = decoder = EntryDecoder(self._config)
         m.submodules.permission = permission = Permission(self._config)
+        m.submodules.cache = cache = WalkCache(self._config)
+        m.d.comb += cache.drop.eq(self.drop)
         req, rsp = self.memory.req, self.memory.rsp
 
         request = Signal.like(self.walk.req.payload)
@@ -68,7 +75,7 @@ class Walker(wiring.Component):
         blocked = Signal.like(rsp.payload)  # a response that memory did not let us follow up
         place = Signal(self._place_layout())  # of the access under way
         self._decide(m, now, request, response, place, decoder, permission)
-        self._access(m, now, request, response, place, decoder, permission.rights)
+        self._access(m, now, request, response, place, decoder, permission.rights, cache)
 
         accepted = req.valid & req.ready
         with m.FSM():
@@ -155,46 +162,79 @@ class Walker(wiring.Component):
                 result.translation.global_page.eq(decoder.global_page & request.control.pge),
             ]
 
-    def _access(self, m, now, request, response, place, decoder, rights):
-        """Make the next access to page-table memory: the root, an update, or the level below."""
-        levels, req = self._config.mode.levels, self.memory.req
-        target = Signal.like(place)
-        vaddr = Signal(self._config.mode.vaddr_bits)
-        root = Signal(self._config.root_bits)
-        start = self.walk.req.payload
+    def _access(self, m, now, request, response, place, decoder, rights, cache):
+        """Make the next access to page-table memory: the first, an update, or the level below."""
+        config, req = self._config, self.memory.req
+        begun = Signal.like(request)  # what the walk is for, also while it is only offered
+        descend = Signal()
         m.d.comb += [
-            vaddr.eq(Mux(now.idle, start.access.vaddr, request.access.vaddr)),
-            root.eq(Mux(now.idle, start.control.root, request.control.root)),
+            begun.eq(Mux(now.idle, self.walk.req.payload, request)),
+            descend.eq(now.valid & ~now.finish & ~now.restart & ~now.update),
+            cache.key.vpn.eq(begun.access.vaddr[PAGE_SHIFT:]),
+            cache.key.pcid.eq(begun.control.pcid),
+            cache.nxe.eq(begun.control.nxe),
         ]
-        with m.If(now.idle | now.restart):
-            m.d.comb += [
-                target.table.eq(root), target.rights.writable.eq(1), target.rights.user.eq(1)]
-        with m.Elif(now.update):
+        target = Signal.like(place)
+        with m.If(now.update):
             m.d.comb += [target.eq(place), target.updating.eq(1)]
-        with m.Else():
+        with m.Elif(descend):
             m.d.comb += [
                 target.table.eq(decoder.table),
                 target.level.eq(place.level + 1),
                 target.rights.eq(rights),
             ]
-        with m.If(req.valid & req.ready):
+        with m.Else():
+            self._begin(m, target, begun, use_cache=now.idle & cache.hit, cache=cache)
+        accepted = req.valid & req.ready
+        with m.If(accepted):
             m.d.sync += place.eq(target)
 
-        index = Signal(max(level.index_bits for level in levels))
-        with m.Switch(target.level):
-            for number, level in enumerate(levels):
-                with m.Case(number):
-                    m.d.comb += [
-                        index.eq(vaddr[level.shift:level.shift + level.index_bits]),
-                        self.events[f"read_{level.name.lower()}"].eq(
-                            req.valid & req.ready & ~now.update),
-                    ]
-        offset_bits = (self._config.mode.entry_bytes - 1).bit_length()
         dirty = decoder.leaf & (request.access.kind == AccessKind.WRITE)
+        offset_bits = (config.mode.entry_bytes - 1).bit_length()
+        index = self._index(m, target.level, begun.access.vaddr)
         m.d.comb += [
             req.valid.eq(Mux(now.idle, self.walk.req.valid, now.valid & ~now.finish)),
             req.payload.op.eq(Mux(now.update, MemoryOp.COMPARE_EXCHANGE, MemoryOp.READ)),
             req.payload.address.eq(Cat(Const(0, offset_bits), index, target.table)),
             req.payload.expected.eq(response.data),
             req.payload.desired.eq(response.data | Entry.A | Mux(dirty, Entry.D, 0)),
+            # In 32-bit paging an entry with bit 7 set is another one once CR4.PSE is set.
+            cache.fill.eq(accepted & descend & ~response.data[7]),
+            cache.fill_level.eq(place.level),
+            cache.filled.table.eq(decoder.table),
+            *(cache.filled[name].eq(rights[name]) for name in COMBINED_RIGHTS),
         ]
+        for number, level in enumerate(config.mode.levels):
+            m.d.comb += self.events[f"read_{level.name.lower()}"].eq(
+                accepted & ~now.update & (target.level == number))
+        for number, level in enumerate(config.mode.levels[:-1]):
+            m.d.comb += self.events[f"hit_{level.name.lower()}"].eq(
+                accepted & now.idle & cache.hit & (cache.level == number + 1))
+
+    def _begin(self, m, target, begun, *, use_cache, cache):
+        """Begin a walk at the root, or below it at what the walk cache holds."""
+        m.d.comb += [
+            target.table.eq(begun.control.root),
+            target.rights.writable.eq(1),
+            target.rights.user.eq(1),
+        ]
+        with m.If(use_cache):
+            m.d.comb += [
+                target.table.eq(cache.found.table),
+                target.level.eq(cache.level),
+                *(target.rights[name].eq(cache.found[name]) for name in COMBINED_RIGHTS),
+            ]
+
+    def _index(self, m, number, vaddr):
+        """Return the index of ``vaddr`` into a table of the level ``number``."""
+        levels = self._config.mode.levels
+        index = Signal(max(level.index_bits for level in levels))
+        with m.Switch(number):
+            for case, level in enumerate(levels):
+                with m.Case(case):
+                    m.d.comb += index.eq(vaddr[level.shift:level.shift + level.index_bits])
+        return index
+
+
+COMBINED_RIGHTS = ("writable", "user", "execute_disable")
+"""Rights that all entries of a walk have a say in; the key is the leaf's alone."""

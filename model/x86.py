@@ -9,7 +9,7 @@ them millions of times, and flag arithmetic is about ten times slower.
 """
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 __all__ = [
     "IA32",
@@ -183,6 +183,15 @@ class PagingMode:
     def pages(self) -> tuple[Level, ...]:
         """Levels that can map a page, smallest page first; a page size is an index into this."""
         return tuple(level for level in reversed(self.levels) if level.leaf is not Leaf.NEVER)
+
+    def without_1g_pages(self) -> "PagingMode":
+        """Return this mode on a processor without 1-Gbyte pages, where PS is reserved in a PDPTE.
+
+        [SDM 4.1.4, CPUID.80000001H:EDX.Page1GB]
+        """
+        levels = (replace(level, leaf=Leaf.NEVER) if level.page_bytes == 1 << 30 else level
+                  for level in self.levels)
+        return replace(self, levels=tuple(levels))
 
 
 IA32 = PagingMode(

@@ -1,0 +1,167 @@
+"""Paging-structure caches: entries that point to tables, so that a walk may start lower down.
+
+[SDM 4.10.3 Paging-Structure Caches]
+"""
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.lib import data, memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..model.x86 import PAGE_SHIFT
+from .onehot import encode
+from .shapes import drop_layout
+
+__all__ = ["LevelCache", "WalkCache", "key_layout", "table_layout"]
+
+
+def key_layout(config):
+    """Return what an entry is found by: a linear page number and the PCID in force."""
+    return data.StructLayout({"vpn": config.vpn_bits, "pcid": 12})
+
+
+def table_layout(config):
+    """Return a table and the rights combined over the entries that lead to it."""
+    return data.StructLayout({
+        "table": config.root_bits, "writable": 1, "user": 1, "execute_disable": 1})
+
+
+class LevelCache(wiring.Component):
+    """The cache of one level: fully associative, replaced first in, first out.
+
+    ``hit`` and ``found`` follow ``key`` combinationally; ``fill`` and ``drop`` take effect at the
+    end of the cycle. At most one entry matches any key.
+
+    Parameters
+    ----------
+    config : :class:`Config`
+        Parameters of the MMU.
+    shift : int
+        Lowest linear-address bit that tells entries of this level apart.
+    entries : int
+        Number of entries.
+
+    Members
+    -------
+    key : In(key_layout)
+        What to look up or fill.
+    hit : Out(1), found : Out(table_layout)
+        Whether there is such an entry, and what it holds.
+    fill : In(1), filled : In(table_layout)
+        Enter this for ``key``.
+    drop : In(drop_layout)
+        Drop all entries, or those of the PCID in ``key``.
+    """
+
+    def __init__(self, config, shift, entries):
+        self._config = config
+        self._low = shift - PAGE_SHIFT
+        self._entries = entries
+        super().__init__({
+            "key": In(key_layout(config)),
+            "hit": Out(1),
+            "found": Out(table_layout(config)),
+            "fill": In(1),
+            "filled": In(table_layout(config)),
+            "drop": In(drop_layout(config)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        tag_layout = data.StructLayout({
+            "valid": 1, "vpn": self._config.vpn_bits - self._low, "pcid": 12})
+        tags = [Signal(tag_layout, name=f"tag_{slot}") for slot in range(self._entries)]
+        same_pcid, matches = Signal(self._entries), Signal(self._entries)
+        oldest, fill_slot = Signal(range(self._entries)), Signal(range(self._entries))
+        vpn = self.key.vpn[self._low:]
+        m.d.comb += [
+            same_pcid.eq(Cat(tag.pcid == self.key.pcid for tag in tags)),
+            matches.eq(Cat(tag.valid & (tag.vpn == vpn) for tag in tags) & same_pcid),
+            self.hit.eq(matches.any()),
+            fill_slot.eq(Mux(self.hit, encode(matches), oldest)),
+        ]
+        with m.If(self.fill & ~self.hit):
+            m.d.sync += oldest.eq(Mux(oldest == self._entries - 1, 0, oldest + 1))
+        for slot, tag in enumerate(tags):
+            with m.If(self.fill & (fill_slot == slot)):
+                m.d.sync += [tag.valid.eq(1), tag.vpn.eq(vpn), tag.pcid.eq(self.key.pcid)]
+            with m.Elif(self.drop.valid & (same_pcid[slot] | ~self.drop.by_pcid)):
+                m.d.sync += tag.valid.eq(0)
+
+        m.submodules.tables = tables = memory.Memory(
+            shape=table_layout(self._config), depth=self._entries, init=[])
+        write_port, read_port = tables.write_port(), tables.read_port(domain="comb")
+        m.d.comb += [
+            write_port.addr.eq(fill_slot),
+            write_port.data.eq(self.filled),
+            write_port.en.eq(self.fill),
+            read_port.addr.eq(encode(matches)),
+            self.found.eq(read_port.data),
+        ]
+        return m
+
+
+class WalkCache(wiring.Component):
+    """A ``LevelCache`` for each level but the last; the lowest that hits decides.
+
+    Combinational from ``key`` to ``found``. Entries belong to a linear address and a PCID, never
+    to a table's address, so that two ways to one table keep rights of their own.
+
+    Parameters
+    ----------
+    config : :class:`Config`
+        Parameters of the MMU; ``walk_cache`` is the number of entries of the lowest level.
+
+    Members
+    -------
+    key : In(key_layout)
+        The address and PCID to look up, or to fill.
+    nxe : In(1)
+        IA32_EFER.NXE. Without it no entry is used that holds XD: that bit is reserved then.
+    hit : Out(1), level : Out, found : Out(table_layout)
+        Whether a walk of ``key`` may start below the root, at which level, an index into
+        ``config.mode.levels``, and with what.
+    fill : In(1), fill_level : In, filled : In(table_layout)
+        Enter what an entry of ``fill_level`` leads to. Its accessed flag must be set by then, and
+        its meaning must not depend on CR4.PSE.
+    drop : In(drop_layout)
+        Entries to drop, while no walk is under way.
+    """
+
+    def __init__(self, config):
+        self._config = config
+        levels = range(len(config.mode.levels))
+        super().__init__({
+            "key": In(key_layout(config)),
+            "nxe": In(1),
+            "hit": Out(1),
+            "level": Out(levels),
+            "found": Out(table_layout(config)),
+            "fill": In(1),
+            "fill_level": In(levels),
+            "filled": In(table_layout(config)),
+            "drop": In(drop_layout(config)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        if not self._config.walk_cache:
+            return m
+        key = Signal.like(self.key)
+        m.d.comb += key.eq(self.key)
+        with m.If(self.drop.valid):
+            m.d.comb += key.pcid.eq(self.drop.pcid)
+        upper_levels = self._config.mode.levels[:-1]
+        for number, level in enumerate(upper_levels):
+            entries = max(self._config.walk_cache >> len(upper_levels) - 1 - number, 1)
+            m.submodules[level.name.lower()] = cache = LevelCache(
+                self._config, level.shift, entries)
+            m.d.comb += [
+                cache.key.eq(key),
+                cache.fill.eq(self.fill & (self.fill_level == number)),
+                cache.filled.eq(self.filled),
+                cache.drop.eq(self.drop),
+            ]
+            with m.If(cache.hit & (self.nxe | ~cache.found.execute_disable)):
+                m.d.comb += [
+                    self.hit.eq(1), self.level.eq(number + 1), self.found.eq(cache.found)]
+        return m
