@@ -1,0 +1,65 @@
+"""What a paging-structure entry says: leaf or table, addresses, reserved bits.
+
+[SDM volume 3A, 4.3 and 4.5, tables 4-4 to 4-6 and 4-14 to 4-19]
+"""
+
+from dataclasses import dataclass
+
+from ..x86 import PAGE_SHIFT, Cr4, Efer, Entry, Leaf, Level, PagingMode
+from .control import Control
+
+__all__ = ["EntryFormat"]
+
+
+@dataclass(frozen=True, slots=True)
+class EntryFormat:
+    """The format of entries under given control registers; ``paddr_bits`` is MAXPHYADDR."""
+
+    mode: PagingMode
+    control: Control
+    paddr_bits: int
+
+    def is_leaf(self, level: Level, entry: int) -> bool:
+        """PS makes a leaf; in 32-bit paging only with CR4.PSE. [SDM 4.3, table 4-3]"""
+        if level.leaf is not Leaf.IF_PS:
+            return level.leaf is Leaf.ALWAYS
+        enabled = self.mode.entry_bytes == 8 or self.control.cr4 & Cr4.PSE
+        return bool(enabled and entry & Entry.PS)
+
+    def table_address(self, entry: int) -> int:
+        """Return the address of the table that an entry, or CR3, points to."""
+        top = min(self.paddr_bits, 8 * self.mode.entry_bytes)
+        return entry & (1 << top) - (1 << PAGE_SHIFT)
+
+    def page_address(self, level: Level, entry: int) -> int:
+        """Return the address of the page that a leaf maps."""
+        low = self.table_address(entry) & -level.page_bytes
+        if self.mode.entry_bytes == 4 and level.shift > PAGE_SHIFT:
+            # PSE-36: bits 20:13 are physical-address bits 39:32. [SDM table 4-4]
+            return low | (entry >> 13 & 0xFF) << 32
+        return low
+
+    def memory_type(self, level: Level, entry: int) -> int:
+        """Return the index into the PAT that a leaf selects: PAT, PCD, PWT. [SDM 4.9.2]"""
+        pat_bit = Entry.PAT if level.shift == PAGE_SHIFT else Entry.PAT_LARGE
+        return 4 * bool(entry & pat_bit) + 2 * bool(entry & Entry.PCD) + bool(entry & Entry.PWT)
+
+    def is_reserved(self, level: Level, entry: int) -> bool:
+        """Whether a present entry has a reserved bit set. [SDM 4.3 and 4.5, "reserved bits"]"""
+        large = level.shift > PAGE_SHIFT and self.is_leaf(level, entry)
+        if self.mode.entry_bytes == 4:
+            # Bits 21:(M-19) of a 4-Mbyte page, M the physical-address width up to 40.
+            return large and bool(entry & _ones(21, self.paddr_bits - 19))
+        mask = _ones(51, self.paddr_bits)
+        if not self.control.efer & Efer.NXE:
+            mask |= Entry.XD
+        if level.leaf is Leaf.NEVER:
+            mask |= Entry.PS
+        if large:
+            mask |= _ones(level.shift - 1, 13)
+        return bool(entry & mask)
+
+
+def _ones(high: int, low: int) -> int:
+    """Return a mask of bits ``high`` down to ``low``, none if ``low`` is above ``high``."""
+    return (1 << (high + 1)) - (1 << low) if low <= high else 0

@@ -1,0 +1,80 @@
+"""Access rights: what a translation permits, and the error code of what it does not.
+
+[SDM volume 3A, 4.6 Access Rights, 4.6.2 Protection Keys, 4.7 Page-Fault Exceptions]
+"""
+
+from dataclasses import dataclass
+
+from ..x86 import AccessKind, Cr0, Cr4, Efer, Entry, ErrorCode, PagingMode
+from .control import Access, Control
+
+__all__ = ["Rights", "error_code"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """Rights combined over the levels of a walk: the AND of R/W and U/S, the OR of XD. [SDM 4.6.1]
+
+    ``key`` is the protection key of the last entry, which counts in a leaf.
+    """
+
+    writable: bool = True
+    user_page: bool = True
+    execute_disable: bool = False
+    key: int = 0
+
+    def below(self, mode: PagingMode, entry: int) -> "Rights":
+        """Return the rights combined with those of an entry of the next level."""
+        long = mode.entry_bytes == 8
+        return Rights(
+            self.writable and bool(entry & Entry.RW),
+            self.user_page and bool(entry & Entry.US),
+            self.execute_disable or (long and bool(entry & Entry.XD)),
+            (entry & Entry.KEY) >> 59 if long else 0,
+        )
+
+    def permit(self, control: Control, access: Access) -> bool:
+        """Whether the rights of SDM 4.6.1 permit the access; protection keys apart."""
+        kind, cr4 = access.kind, control.cr4
+        if kind is AccessKind.FETCH and self.execute_disable:
+            return False
+        if access.user and not access.implicit:
+            return self.user_page and (kind is not AccessKind.WRITE or self.writable)
+        if kind is AccessKind.FETCH:
+            return not (self.user_page and cr4 & Cr4.SMEP)
+        if self.user_page and cr4 & Cr4.SMAP and (access.implicit or not access.ac):
+            return False
+        return kind is AccessKind.READ or self.writable or not control.cr0 & Cr0.WP
+
+    def key_blocks(self, mode: PagingMode, control: Control, access: Access) -> bool:
+        """Whether PKRU forbids this data access to a user-mode address. [SDM 4.6.2]"""
+        if mode.entry_bytes == 4 or not control.cr4 & Cr4.PKE or not self.user_page:
+            return False
+        if access.kind is AccessKind.FETCH:
+            return False
+        access_disable = control.pkru >> (2 * self.key) & 1
+        write_disable = control.pkru >> (2 * self.key + 1) & 1
+        binding = (access.user and not access.implicit) or control.cr0 & Cr0.WP
+        is_write = access.kind is AccessKind.WRITE
+        return bool(access_disable or (write_disable and is_write and binding))
+
+
+def error_code(
+    control: Control, access: Access, *, present: bool, reserved: bool = False, key: bool = False
+) -> int:
+    """Return the error code of a page fault. [SDM 4.7]"""
+    code = ErrorCode(0)
+    if present:
+        code |= ErrorCode.P
+    if access.kind is AccessKind.WRITE:
+        code |= ErrorCode.WR
+    if access.user and not access.implicit:
+        code |= ErrorCode.US
+    if reserved:
+        code |= ErrorCode.RSVD
+    no_execute = control.cr4 & Cr4.PAE and control.efer & Efer.NXE
+    if access.kind is AccessKind.FETCH and (control.cr4 & Cr4.SMEP or no_execute):
+        code |= ErrorCode.ID
+    if key:
+        code |= ErrorCode.PK
+    return int(code)
