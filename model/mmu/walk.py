@@ -100,7 +100,7 @@ def walk(
 
 
 def is_canonical(mode: PagingMode, vaddr: int) -> bool:
-    """Whether all bits above the translated ones equal the highest of them. [SDM vol. 1, 3.3.7.1]"""
+    """Whether the bits above the translated ones extend their sign. [SDM vol. 1, 3.3.7.1]"""
     upper = vaddr >> (mode.translated_bits - 1)
     all_ones = (1 << (mode.vaddr_bits - mode.translated_bits + 1)) - 1
     return mode.translated_bits == mode.vaddr_bits or upper in (0, all_ones)
