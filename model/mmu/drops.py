@@ -1,0 +1,112 @@
+"""Which cached translations each operation invalidates, and when it did. [SDM 4.10.4.1]"""
+
+from bisect import insort
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from ..x86 import Cr0, Cr3, Cr4, InvalidateOp, Level, PagingMode
+from .intervals import last_before
+
+__all__ = ["Drops"]
+
+Times = list[int]
+NONE: Times = []
+
+
+class Drops:
+    """Times at which translations and paging-structure-cache entries were invalidated.
+
+    No more is noted than the SDM demands: what a processor drops beyond that it may have kept.
+    """
+
+    def __init__(self, mode: PagingMode) -> None:
+        self._mode = mode
+        self._all: Times = []  # everything, global pages included
+        self._all_but_global: Times = []
+        self._pcid: defaultdict[int, Times] = defaultdict(list)  # but global pages
+        self._page: defaultdict[tuple[int, str, int], Times] = defaultdict(list)
+        self._global_page: defaultdict[tuple[str, int], Times] = defaultdict(list)
+        self._tables: defaultdict[int, Times] = defaultdict(list)  # of a PCID, any address
+        self._table: defaultdict[tuple[int, str, int], Times] = defaultdict(list)
+
+    def everything(self, time: int) -> None:
+        """Drop everything."""
+        insort(self._all, time)
+
+    def all_but_global(self, time: int) -> None:
+        """Drop everything but global pages, under every PCID."""
+        insort(self._all_but_global, time)
+
+    def context(self, time: int, pcid: int) -> None:
+        """Drop what belongs to a PCID, but for global pages."""
+        insort(self._pcid[pcid], time)
+        insort(self._tables[pcid], time)
+
+    def page(self, time: int, pcid: int, vaddr: int, *, with_global: bool) -> None:
+        """Drop the pages of a PCID that hold ``vaddr``; those of any that are global if told."""
+        for level in self._mode.pages:
+            insort(self._page[pcid, level.name, vaddr >> level.shift], time)
+            if with_global:
+                insort(self._global_page[level.name, vaddr >> level.shift], time)
+
+    def tables(self, time: int, pcid: int) -> None:
+        """Drop the paging-structure-cache entries of a PCID."""
+        insort(self._tables[pcid], time)
+
+    def page_fault(self, time: int, pcid: int, vaddr: int) -> None:
+        """Drop all that a page fault at ``vaddr`` drops: what its translation would use."""
+        self.page(time, pcid, vaddr, with_global=True)
+        for level in self._mode.levels[:-1]:
+            insort(self._table[pcid, level.name, vaddr >> level.shift], time)
+
+    def of_table(self, pcid: int, level: Level, vaddr: int) -> Sequence[Times]:
+        """Return when an entry of ``level`` that points to a table was dropped."""
+        return (self._all, self._all_but_global, self._tables.get(pcid, NONE),
+                self._table.get((pcid, level.name, vaddr >> level.shift), NONE))
+
+    def last_of_page(
+        self, pcid: int, level: Level, vaddr: int, start: int, *, in_all_pcids: bool
+    ) -> int:
+        """Return when the translation of a page was last dropped before ``start``, -1 if never."""
+        page = level.name, vaddr >> level.shift
+        if in_all_pcids:
+            return last_before((self._all, self._global_page.get(page, NONE)), start)
+        return last_before((self._all, self._all_but_global, self._pcid.get(pcid, NONE),
+                            self._page.get((pcid, *page), NONE)), start)
+
+    def operation(
+        self, time: int, op: InvalidateOp, operands: Mapping[str, int], *, pcid: int, pcide: bool
+    ) -> None:
+        """Drop what an operation must drop, under the PCID in force before it.
+
+        ``operands`` holds those of ``vaddr``, ``pcid``, ``old`` and ``new`` that the operation has.
+        """
+        if op is InvalidateOp.INVLPG:
+            self.page(time, pcid, operands["vaddr"], with_global=True)
+            self.tables(time, pcid)
+        elif op is InvalidateOp.INVPCID_ADDRESS:
+            self.page(time, operands["pcid"], operands["vaddr"], with_global=False)
+            self.tables(time, operands["pcid"])
+        elif op is InvalidateOp.INVPCID_CONTEXT:
+            self.context(time, operands["pcid"])
+        elif op is InvalidateOp.INVPCID_ALL:
+            self.everything(time)
+        elif op is InvalidateOp.INVPCID_ALL_NON_GLOBAL:
+            self.all_but_global(time)
+        else:
+            self._mov(time, op, operands["old"], operands["new"], pcid, pcide)
+
+    def _mov(
+        self, time: int, op: InvalidateOp, old: int, new: int, pcid: int, pcide: bool
+    ) -> None:
+        """Drop what a MOV to a control register must drop."""
+        if op is InvalidateOp.MOV_CR3:
+            if not (pcide and new & Cr3.NO_FLUSH):
+                self.context(time, new & Cr3.PCID if pcide else 0)
+        elif op is InvalidateOp.MOV_CR0:
+            if old & ~new & Cr0.PG:
+                self.everything(time)
+        elif (old ^ new) & Cr4.PGE or old & ~new & Cr4.PCIDE:
+            self.everything(time)
+        elif (old ^ new) & Cr4.PAE or new & ~old & Cr4.SMEP:
+            self.context(time, pcid)
