@@ -275,6 +275,7 @@ SPOILS = {
     "error": {"model_error", "error"},
     "vector": {"model_vector", "vector"},
     "vaddr": {"model_vaddr", "cr2"},
+    "value": {"model_value"},
     "accepted": set(),
     "answered": set(),
 }
