@@ -26,12 +26,17 @@ class Drops:
         self._pcid: defaultdict[int, Times] = defaultdict(list)  # but global pages
         self._page: defaultdict[tuple[int, str, int], Times] = defaultdict(list)
         self._global_page: defaultdict[tuple[str, int], Times] = defaultdict(list)
+        self._met_global_page: defaultdict[tuple[int, str, int], Times] = defaultdict(list)
         self._tables: defaultdict[int, Times] = defaultdict(list)  # of a PCID, any address
         self._table: defaultdict[tuple[int, str, int], Times] = defaultdict(list)
 
     def everything(self, time: int) -> None:
         """Drop everything."""
         insort(self._all, time)
+
+    def dropped_everything(self, time: int) -> bool:
+        """Return whether everything was dropped at ``time``."""
+        return bool(self._all) and self._all[-1] == time
 
     def all_but_global(self, time: int) -> None:
         """Drop everything but global pages, under every PCID."""
@@ -54,8 +59,13 @@ class Drops:
         insort(self._tables[pcid], time)
 
     def page_fault(self, time: int, pcid: int, vaddr: int) -> None:
-        """Drop all that a page fault at ``vaddr`` drops: what its translation would use."""
-        self.page(time, pcid, vaddr, with_global=True)
+        """Drop what belongs to a PCID and would be used at ``vaddr``, global pages included.
+
+        Global pages that were met under another PCID may stay.
+        """
+        for level in self._mode.pages:
+            insort(self._page[pcid, level.name, vaddr >> level.shift], time)
+            insort(self._met_global_page[pcid, level.name, vaddr >> level.shift], time)
         for level in self._mode.levels[:-1]:
             insort(self._table[pcid, level.name, vaddr >> level.shift], time)
 
@@ -67,10 +77,14 @@ class Drops:
     def last_of_page(
         self, pcid: int, level: Level, vaddr: int, start: int, *, in_all_pcids: bool
     ) -> int:
-        """Return when the translation of a page was last dropped before ``start``, -1 if never."""
+        """Return when the translation of a page was last dropped before ``start``, -1 if never.
+
+        It is one that was met under ``pcid``.
+        """
         page = level.name, vaddr >> level.shift
         if in_all_pcids:
-            return last_before((self._all, self._global_page.get(page, NONE)), start)
+            return last_before((self._all, self._global_page.get(page, NONE),
+                                self._met_global_page.get((pcid, *page), NONE)), start)
         return last_before((self._all, self._all_but_global, self._pcid.get(pcid, NONE),
                             self._page.get((pcid, *page), NONE)), start)
 

@@ -1,0 +1,193 @@
+"""The referee of runs in which page tables change: is each answer one that is permitted?
+
+The answers of an engine that runs hardware are held against ``model.mmu.tlb``, and what other
+processors read in the page tables against the accessed and dirty flags that must, or must not, be
+set there by then.
+"""
+
+from bisect import insort
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..model.mmu.tlb import EntryValue, Explanation, Outcome, TlbHistory, pcid_of
+from ..model.mmu.walk import Access, Control
+from ..model.physical.memory import PhysicalMemory
+from ..model.x86 import AccessKind, Cr0, Cr3, Cr4, Entry, InvalidateOp, PagingMode, Vector
+from .engine.base import OP_ACCESS, OP_EXCHANGE, OP_INVALIDATE, OP_READ
+
+__all__ = ["Findings", "IllegalAnswer", "Referee"]
+
+Row = Any  # a row of COMMAND or ANSWER as a dict: field to int
+
+
+class IllegalAnswer(Exception):
+    """An answer, or an entry in memory, that the architecture does not permit."""
+
+
+@dataclass(slots=True)
+class Findings:
+    """What was judged.
+
+    ``permitted`` counts accesses by the number of answers that they might have had; ``stale`` those
+    answered from what was no longer in memory when they began; ``observed`` entries read.
+    """
+
+    accesses: int = 0
+    stale: int = 0
+    observed: int = 0
+    permitted: Counter[int] = field(default_factory=Counter)
+
+
+class Referee:
+    """Judges one run after the other, on page tables that begin as ``memory`` holds them.
+
+    ``control`` are the registers at first. The caches of the hardware must be empty then.
+    """
+
+    def __init__(
+        self, mode: PagingMode, memory: PhysicalMemory, control: Control, paddr_bits: int = 40
+    ) -> None:
+        self.findings = Findings()
+        self._mode = mode
+        self._history = TlbHistory(mode, memory, control, paddr_bits)
+        self._base = 1  # time of a run's first cycle; time 0 is before all
+        self._permitted = np.zeros(0, np.int64)
+        self._pending: list[tuple[int, int, Callable[[], None]]] = []
+
+    def judge(
+        self, commands: NDArray[np.void], answers: NDArray[np.void]
+    ) -> NDArray[np.int64]:
+        """Judge a run from its commands and answers (N,); raise ``IllegalAnswer``.
+
+        Return the number of answers that each access might have had, 0 for other commands. The
+        registers that a MOV writes must be those of the commands after it.
+        """
+        last = self._base
+        self._permitted = np.zeros(len(commands), np.int64)
+        for number, (command, answer) in enumerate(_rows(commands, answers)):
+            start, end = self._base + answer["accepted"], self._base + answer["answered"]
+            last = max(last, end)
+            if command["op"] == OP_ACCESS:
+                judge = partial(self._judge_access, start, end, number, command, answer)
+                self._wait(end, number, judge)
+                continue
+            self._settle(start)
+            if command["op"] == OP_INVALIDATE:
+                self._invalidate(start, command)
+            elif command["op"] in (OP_EXCHANGE, OP_READ):
+                self._peer(start, number, command, answer)
+        self._settle(last + 1)
+        self._base = last + 1
+        return self._permitted
+
+    def _wait(self, time: int, number: int, judge: Callable[[], None]) -> None:
+        """Judge later, when all that happens until ``time`` is known."""
+        insort(self._pending, (time, number, judge), key=lambda one: one[:2])
+
+    def _settle(self, time: int) -> None:
+        """Judge what ended before ``time``."""
+        while self._pending and self._pending[0][0] < time:
+            self._pending.pop(0)[2]()
+
+    def _judge_access(
+        self, start: int, end: int, number: int, command: Row, answer: Row
+    ) -> None:
+        control, access = _control(command), _access(command)
+        explanations = [*self._history.explanations(start, end, control, access)]
+        permitted = {explanation.outcome for explanation in explanations}
+        outcome = self._outcome(control, answer)
+        if outcome not in permitted:
+            raise IllegalAnswer(f"{access} from {start} to {end} under {control} was answered "
+                                f"{outcome}; permitted are {sorted(map(str, permitted))}")
+        self.findings.accesses += 1
+        self.findings.permitted[len(permitted)] += 1
+        self._permitted[number] = len(permitted)
+        chosen = [one for one in explanations if one.outcome == outcome]
+        self.findings.stale += not any(
+            all(value.last >= start for value in one.values) for one in chosen)
+        self._note_flags(start, end, access, chosen)
+        if outcome.vector is Vector.PF:
+            self._history.drops.page_fault(end, pcid_of(self._mode, control), access.vaddr)
+
+    def _note_flags(
+        self, start: int, end: int, access: Access, chosen: list[Explanation]
+    ) -> None:
+        """Note which flags the access may have set, and which it must have."""
+        translated = chosen[0].outcome.vector is None
+        if translated and access.kind is AccessKind.WRITE:
+            for one in chosen:
+                for leaf in one.values[-1:]:
+                    leaf.dirty = start if leaf.dirty is None else min(leaf.dirty, start)
+        if len(chosen) > 1:
+            return
+        # The only explanation: these entries were used, the leaf only if the access was permitted.
+        values = chosen[0].values
+        for value in values if translated else values[:-1]:
+            value.used = end if value.used is None else min(value.used, end)
+        if translated and access.kind is AccessKind.WRITE and values:
+            leaf = values[-1]
+            leaf.written = end if leaf.written is None else min(leaf.written, end)
+
+    def _peer(self, time: int, number: int, command: Row, answer: Row) -> None:
+        """Another processor read an entry, and perhaps replaced it."""
+        paddr = command["vaddr"]
+        value = self._history.values(paddr)[-1]
+        # Accesses under way may have set flags: they have to be judged first.
+        latest = max((end for end, _, _ in self._pending), default=time)
+        self._wait(latest, number, lambda: self._judge_entry(time, paddr, value, answer["value"]))
+        if command["op"] == OP_EXCHANGE:
+            entry = command["new"] & (1 << 8 * self._mode.entry_bytes) - 1
+            self._history.write(time, paddr, entry)
+
+    def _judge_entry(self, time: int, paddr: int, value: EntryValue, got: int) -> None:
+        self.findings.observed += 1
+        may = Entry.A | (Entry.D if value.dirty is not None and value.dirty <= time else 0)
+        must = value.entry
+        if value.used is not None and value.used < time:
+            must |= Entry.A
+        if value.written is not None and value.written < time:
+            must |= Entry.D
+        if got & ~may != value.entry & ~may or got & must != must:
+            raise IllegalAnswer(f"Entry at {paddr:#x} is {got:#x} at {time}; expected {must:#x}, "
+                                f"of A and D at most {may:#x} more")
+
+    def _invalidate(self, time: int, command: Row) -> None:
+        control, op = _control(command), InvalidateOp(command["invalidate"])
+        history = self._history
+        pcide = self._mode.entry_bytes == 8 and bool(control.cr4 & Cr4.PCIDE)
+        history.drops.operation(time, op, command, pcid=pcid_of(self._mode, control), pcide=pcide)
+        if op is InvalidateOp.MOV_CR3:
+            history.set_control(time, replace(control, cr3=command["new"] & ~Cr3.NO_FLUSH))
+        elif op is InvalidateOp.MOV_CR4:
+            history.set_control(time, replace(control, cr4=command["new"]))
+        if history.drops.dropped_everything(time):
+            history.forget(time)
+
+    def _outcome(self, control: Control, answer: Row) -> Outcome:
+        if not control.cr0 & Cr0.PG:
+            return Outcome(answer["paddr"])
+        if answer["fault"]:
+            return Outcome(vector=Vector(answer["vector"]), error_code=answer["error"])
+        return Outcome(answer["paddr"], self._mode.pages[answer["page"]], answer["memory_type"])
+
+
+def _rows(commands: NDArray[np.void], answers: NDArray[np.void]) -> Iterator[tuple[Row, Row]]:
+    command_names, answer_names = commands.dtype.names or (), answers.dtype.names or ()
+    for command, answer in zip(commands.tolist(), answers.tolist(), strict=True):
+        yield (dict(zip(command_names, command, strict=True)),
+               dict(zip(answer_names, answer, strict=True)))
+
+
+def _control(command: Any) -> Control:
+    return Control(*(int(command[name]) for name in ("cr3", "cr0", "cr4", "efer", "pkru")))
+
+
+def _access(command: Row) -> Access:
+    flags = {name: bool(command[name]) for name in ("user", "implicit", "ac", "stack")}
+    return Access(command["vaddr"], AccessKind(command["kind"]), **flags)
