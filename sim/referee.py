@@ -174,7 +174,8 @@ class Referee:
             return Outcome(answer["paddr"])
         if answer["fault"]:
             return Outcome(vector=Vector(answer["vector"]), error_code=answer["error"])
-        return Outcome(answer["paddr"], self._mode.pages[answer["page"]], answer["memory_type"])
+        page = dict(enumerate(self._mode.pages)).get(answer["page"])  # hardware may give any number
+        return Outcome(answer["paddr"], page, answer["memory_type"])
 
 
 def _rows(commands: NDArray[np.void], answers: NDArray[np.void]) -> Iterator[tuple[Row, Row]]:

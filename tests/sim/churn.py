@@ -69,6 +69,7 @@ class Churn:
             self.tables[0][0] << 12 | (1 if long else 0), cr0=Cr0.PG | Cr0.WP,
             cr4=Cr4.PGE | (Cr4.PAE | Cr4.PCIDE if long else Cr4.PSE),
             efer=Efer.LME | Efer.LMA | Efer.NXE if long else 0)
+        self.covered = self.pages()
         self.hot = [self._vaddr() for _ in range(HOT_PAGES)]
 
     def _draw_indices(self, level):
@@ -100,14 +101,17 @@ class Churn:
             entry |= 1 << (51 if long else 21)  # reserved, in 32-bit paging of a large page only
         return entry
 
-    def _vaddr(self):
-        """Return an address that the tables cover."""
-        vaddr = sum(self._pick(indices) << level.shift
-                    for indices, level in zip(self.indices, self.mode.levels, strict=True))
+    def pages(self):
+        """Return the address of each 4-Kbyte page that the tables cover."""
         top = self.mode.translated_bits
-        if vaddr >> (top - 1):
-            vaddr |= (1 << self.mode.vaddr_bits) - (1 << top)
-        return vaddr | self._bits(12)
+        upper = (1 << self.mode.vaddr_bits) - (1 << top)
+        shifts = [level.shift for level in self.mode.levels]
+        vaddrs = (sum(index << shift for index, shift in zip(path, shifts, strict=True))
+                  for path in product(*self.indices))
+        return [vaddr | upper if vaddr >> (top - 1) else vaddr for vaddr in vaddrs]
+
+    def _vaddr(self):
+        return self._pick(self.covered) | self._bits(12)
 
     def program(self, length):
         """Return about ``length`` commands, and the numbers of those with a single answer."""
@@ -163,7 +167,7 @@ class Churn:
             index = vaddr >> level.shift & (1 << level.index_bits) - 1
             path.append((table & -1 << 12) + index * self.mode.entry_bytes)
             table = self.entries.get(path[-1])
-            if table is None or table & Entry.PS and level.leaf is Leaf.IF_PS:
+            if table is None or (table & Entry.PS and level.leaf is Leaf.IF_PS):
                 break
             table &= (1 << 40) - 1
         return [paddr for paddr in path if paddr in self.entries]
@@ -246,8 +250,8 @@ class Churn:
 
 
 WEIGHTS = {
-    Churn.accesses: 30, Churn.rewrite: 6, Churn.race: 4, Churn.observe: 4, Churn.invlpg: 3, Churn.invpcid: 2,
-    Churn.switch: 3, Churn.flush: 1, Churn.toggle_pge: 1, Churn.toggle_smep: 1,
+    Churn.accesses: 30, Churn.rewrite: 6, Churn.race: 4, Churn.observe: 4, Churn.invlpg: 3,
+    Churn.invpcid: 2, Churn.switch: 3, Churn.flush: 1, Churn.toggle_pge: 1, Churn.toggle_smep: 1,
     Churn.toggle_paging: 1,
 }
 ACTIONS = [action for action, weight in WEIGHTS.items() for _ in range(weight)]
