@@ -31,8 +31,9 @@ class Mmu(wiring.Component):
     and accepts nothing while it waits for a walk; other ports go on. An offered invalidation stops
     all ports from accepting requests, and is accepted as soon as all answers are taken: a requester
     must take the answers it is due before it can see an invalidation accepted. A page fault that is
-    answered stops them in the same way, for the one cycle in which it invalidates what its address
-    could use; its own port accepts nothing in the cycle of the answer either.
+    answered stops them in the same way, and takes one cycle, in which it invalidates what its
+    address could use: the next one if all answers are taken. A port accepts nothing in the cycle in
+    which it answers a fault.
 
     A request's control state is what ``control`` holds in the cycle in which it is accepted.
 

@@ -26,13 +26,14 @@ class RequestPort(wiring.Component):
     """A TLB of its own behind a request stream, answering in order.
 
     A request accepted in cycle *t* is answered in cycle *t* + 1 if it hits, or needs no
-    translation (paging off, non-canonical address); a request may be accepted in every cycle. A
-    miss offers ``walk.req`` in cycle *t* + 1, is answered in the cycle in which ``walk.rsp``
-    is offered, and takes requests again in the cycle after the answer is accepted.
+    translation (paging off, non-canonical address); a request may be accepted in every cycle but
+    that in which a fault is answered. A miss offers ``walk.req`` in cycle *t* + 1, is answered in
+    the cycle in which ``walk.rsp`` is offered, and takes requests again in the cycle after the
+    answer is accepted.
 
     A write that meets an entry without the dirty flag is a miss: the walk sets the flag. So is an
     entry with XD while IA32_EFER.NXE is clear, as XD is reserved then. After the answer to an
-    access that caused a page fault no request is accepted until ``fault_taken``.
+    access that caused a page fault no request is accepted up to the cycle of ``fault_taken``.
 
     Parameters
     ----------
@@ -96,7 +97,8 @@ class RequestPort(wiring.Component):
             walk_needed.eq(held_valid & translated & ~hit & ~walking),
             rsp.valid.eq(Mux(walking, self.walk.rsp.valid, held_valid & ~walk_needed)),
             answered.eq(rsp.valid & rsp.ready),
-            req.ready.eq(~self.pause & ~walking & (~held_valid | (answered & ~faults))),
+            req.ready.eq(~self.pause & ~self.page_fault.valid & ~walking
+                         & (~held_valid | (answered & ~faults))),
             self.idle.eq(~held_valid),
             self.walk.req.valid.eq(walk_needed),
             self.walk.req.payload.port.eq(self._number),

@@ -109,7 +109,8 @@ def _header(config, name):
         release = "pagewalk"
     parameters = {
         "mode": config.mode.name, "ports": " ".join(config.ports), "entries": config.entries,
-        "policy": config.policy, "paddr_bits": config.paddr_bits, "tag_bits": config.tag_bits}
+        "walk_cache": config.walk_cache, "policy": config.policy,
+        "paddr_bits": config.paddr_bits, "tag_bits": config.tag_bits}
     lines = [f"{name}: an x86 memory-management unit, made by {release}.", "", "Parameters"]
     lines += [f"  {key:10} {value}" for key, value in parameters.items()]
     notes = PORT_NOTES.format(
@@ -167,8 +168,11 @@ nothing while it waits for a walk; other ports go on.
 
 An idle walker offers the first memory request in the cycle after a miss was accepted, each further
 one in the cycle of the response before it; the answer is valid in the cycle after the last
-response. Memory responds in a later cycle than it was asked.
+response. Memory responds in a later cycle than it was asked. Entries that the walk cache holds are
+not read.
 
 While an invalidation is offered no port accepts a request; it is accepted once all answers are
-taken.
+taken. A page fault that was answered stops the ports in the same way until the cycle in which it
+invalidates, the next one if all answers are taken. A port accepts nothing in the cycle in which it
+answers a fault.
 """

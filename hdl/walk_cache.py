@@ -26,10 +26,10 @@ def table_layout(config):
 
 
 class LevelCache(wiring.Component):
-    """The cache of one level: fully associative, replaced first in, first out.
+    """The cache of one level: fully associative, its places filled in turn, valid or not.
 
     ``hit`` and ``found`` follow ``key`` combinationally; ``fill`` and ``drop`` take effect at the
-    end of the cycle. At most one entry matches any key.
+    end of the cycle. At most one entry matches any key: a fill replaces the one that does.
 
     Parameters
     ----------

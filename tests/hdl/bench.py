@@ -1,9 +1,8 @@
 """A bench to put hardware on: the simulator, stream verbs, recorders, page-table memory."""
 
 from collections import deque
-from functools import cache
+from functools import cache, reduce
 from itertools import accumulate
-from operator import attrgetter
 
 from amaranth import Cat, ClockDomain, Module, Signal, Value
 from amaranth.hdl import Fragment
@@ -46,10 +45,14 @@ def elaborated(dut):
 def evaluate(dut, stimuli, outputs):
     """Use a combinational ``dut`` as a function: one dict of outputs for each dict of inputs.
 
-    Names of ports may have dots: ``req.valid``.
+    Names of ports may have dots, and numbers in arrays: ``req.valid``, ``ports.0.valid``.
     """
     results = []
-    port = cache(lambda name: attrgetter(name)(dut))
+
+    @cache
+    def port(name):
+        return reduce(lambda part, step: part[int(step)] if step.isdigit() else getattr(part, step),
+                      name.split("."), dut)
 
     async def testbench(ctx):
         previous = {}

@@ -129,15 +129,14 @@ def random_access(rng, vaddr):
 def random_control(rng, mode, cr3, *, lasting=None):
     """Return random registers; with ``lasting``, only those that need no flush when they change.
 
-    ``lasting`` is an earlier ``Control``, whose NXE, PSE, PGE and PCIDE are kept.
+    ``lasting`` is an earlier ``Control``, whose PSE, PGE and PCIDE are kept.
     """
     cr4 = bits(rng, 32) & (Cr4.SMEP | Cr4.SMAP | Cr4.PKE)
     if lasting is None:
         cr4 |= sum(bit for bit in (Cr4.PSE, Cr4.PGE) if rng.random() < 0.7)
-        efer = Efer.LME | Efer.LMA | (rng.random() < 0.7) * Efer.NXE
     else:
         cr4 |= lasting.cr4 & (Cr4.PSE | Cr4.PGE | Cr4.PCIDE)
-        efer = lasting.efer
+    efer = Efer.LME | Efer.LMA | (rng.random() < 0.7) * Efer.NXE
     # PAE is what selects 4-level paging; in 32-bit paging it is clear.
     cr4 |= Cr4.PAE if mode.entry_bytes == 8 else 0
     cr0 = Cr0.PG | bits(rng, 1) * Cr0.WP

@@ -11,6 +11,8 @@ WRONG_TYPES = [
     ({"mode": None}, "Mode must be a PagingMode, not None"),
     ({"entries": 8.0}, "Parameter entries must be an integer, not 8.0"),
     ({"entries": True}, "Parameter entries must be an integer, not True"),
+    ({"walk_cache": None}, "Parameter walk_cache must be an integer, not None"),
+    ({"walk_cache": False}, "Parameter walk_cache must be an integer, not False"),
     ({"paddr_bits": "40"}, "Parameter paddr_bits must be an integer, not '40'"),
     ({"tag_bits": None}, "Parameter tag_bits must be an integer, not None"),
     ({"policy": 3}, "Replacement policy must be a string, not 3"),
@@ -24,6 +26,8 @@ WRONG_VALUES = [
     ({"entries": 0}, "Parameter entries must be from 1 to 4096, not 0"),
     ({"entries": -8}, "Parameter entries must be from 1 to 4096, not -8"),
     ({"entries": 4097}, "Parameter entries must be from 1 to 4096, not 4097"),
+    ({"walk_cache": -1}, "Parameter walk_cache must be from 0 to 256, not -1"),
+    ({"walk_cache": 257}, "Parameter walk_cache must be from 0 to 256, not 257"),
     ({"paddr_bits": 31}, "Parameter paddr_bits must be from 32 to 52, not 31"),
     ({"paddr_bits": 53}, "Parameter paddr_bits must be from 32 to 52, not 53"),
     ({"tag_bits": 0}, "Parameter tag_bits must be from 1 to 64, not 0"),
@@ -78,11 +82,13 @@ def test_a_port_may_not_take_a_name_that_the_mmu_uses(name):
 
 @pytest.mark.parametrize("mode", MODES.values(), ids=lambda mode: mode.name)
 @pytest.mark.parametrize("policy", ["plru", "lru", "fifo", "random"])
-@pytest.mark.parametrize(("entries", "paddr_bits", "tag_bits"), [(1, 32, 1), (4096, 52, 64)])
-def test_the_ends_of_each_range_are_allowed(mode, policy, entries, paddr_bits, tag_bits):
-    config = Config(mode=mode, policy=policy, entries=entries, paddr_bits=paddr_bits,
-                    tag_bits=tag_bits, ports=("a", "b2"))
-    assert (config.entries, config.paddr_bits, config.tag_bits) == (entries, paddr_bits, tag_bits)
+@pytest.mark.parametrize("numbers", [
+    {"entries": 1, "walk_cache": 0, "paddr_bits": 32, "tag_bits": 1},
+    {"entries": 4096, "walk_cache": 256, "paddr_bits": 52, "tag_bits": 64},
+], ids=["lowest", "highest"])
+def test_the_ends_of_each_range_are_allowed(mode, policy, numbers):
+    config = Config(mode=mode, policy=policy, ports=("a", "b2"), **numbers)
+    assert {name: getattr(config, name) for name in numbers} == numbers
 
 
 @pytest.mark.parametrize(("mode", "paddr_bits", "widths"), WIDTHS)

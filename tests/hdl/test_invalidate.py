@@ -1,4 +1,4 @@
-"""Invalidations: which entries the drop command reaches, against the list of SDM 4.10.4.1."""
+"""Invalidations and page faults: which entries the drop reaches, against SDM 4.10.4.1."""
 
 from itertools import product
 
@@ -66,6 +66,25 @@ def test_an_address_means_its_page_number_of_all_translated_bits(mode, vaddr, vp
     stimulus = {"operation.payload": {"op": op, "vaddr": vaddr}, "operation.valid": 1, "idle": 1}
     result, = evaluate(Invalidator(Config(mode=mode)), [stimulus], ("drop",))
     assert (result["drop"]["by_address"], result["drop"]["vpn"]) == (1, vpn)
+
+
+@pytest.mark.parametrize(("vaddr", "is_canonical"), [
+    (0x0000_7FFF_FFFF_FFFF, True), (0xFFFF_8000_0000_0000, True),
+    (0x0000_8000_0000_0000, False), (0xFFFF_7FFF_FFFF_FFFF, False), (1 << 63, False),
+    (0x0001_0000_0000_0000, False)])
+@pytest.mark.parametrize("op", [InvalidateOp.INVLPG, InvalidateOp.INVPCID_ADDRESS])
+def test_an_address_that_is_not_canonical_drops_nothing(op, vaddr, is_canonical):
+    stimulus = {"operation.payload": {"op": op, "vaddr": vaddr}, "operation.valid": 1, "idle": 1}
+    result, = evaluate(
+        Invalidator(Config()), [stimulus], ("operation.ready", "drop.valid", "flush"))
+    assert tuple(result.values()) == (1, is_canonical, is_canonical)
+
+
+@pytest.mark.parametrize("op", [
+    InvalidateOp.INVPCID_CONTEXT, InvalidateOp.INVPCID_ALL, InvalidateOp.INVPCID_ALL_NON_GLOBAL,
+    InvalidateOp.MOV_CR3], ids=lambda op: op.name)
+def test_an_operation_without_an_address_drops_whatever_vaddr_holds(op):
+    assert one(op, vaddr=1 << 63, pcid=CURRENT, new=CURRENT) != NOTHING
 
 
 def test_invpcid_type_0_drops_the_page_of_the_pcid_but_no_global_one():
@@ -152,12 +171,13 @@ def test_an_operation_stops_the_ports_and_waits_until_they_are_idle(op, valid, i
         "operation.valid": valid,
         "idle": idle,
     }
-    outputs = ("pause", "operation.ready", "drop")
+    outputs = ("pause", "operation.ready", "drop.valid", "flush", "faults_taken")
     result, = evaluate(Invalidator(Config()), [stimulus], outputs)
     assert result["pause"] == valid
     assert result["operation.ready"] or not (valid and idle)
     assert not result["operation.ready"] or idle
-    assert result["drop"]["valid"] == (valid and idle)
+    assert result["drop.valid"] == result["flush"] == (valid and idle)
+    assert result["faults_taken"] == 0
 
 
 def test_an_operation_that_drops_nothing_waits_as_well():
@@ -165,3 +185,42 @@ def test_an_operation_that_drops_nothing_waits_as_well():
                 "idle": idle} for idle in (0, 1)]
     results = evaluate(Invalidator(Config()), stimuli, ("pause", "operation.ready", "drop.valid"))
     assert [tuple(result.values()) for result in results] == [(1, 0, 0), (1, 1, 0)]
+
+
+def fault(vpn=VPN, pcid=CURRENT, valid=1):
+    return {"valid": valid, "vpn": vpn, "pcid": pcid}
+
+
+@pytest.mark.parametrize("mode", [X86_64, IA32], ids=lambda mode: mode.name)
+@pytest.mark.parametrize("pcid", [0, OTHER])
+@pytest.mark.parametrize("pcide", [False, True])
+def test_a_page_fault_drops_the_page_of_its_own_pcid_and_global_ones(mode, pcid, pcide):
+    """As INVLPG would, whatever the registers say by then and whatever operation is offered."""
+    operations = [{"op": op, "vaddr": 0xFFFF_F000, "pcid": 0xFFF, "old": 0xFFFF_FFFF}
+                  for op in InvalidateOp]
+    stimuli = [{
+        "control": {"pcide": pcide, "pcid": CURRENT}, "idle": 1,
+        "operation.payload": operation, "operation.valid": valid, "page_faults.0": fault(pcid=pcid),
+    } for operation in operations for valid in (0, 1)]
+    for result in evaluate(Invalidator(Config(mode=mode)), stimuli, ("drop",)):
+        assert dropped(result["drop"]) == entries(vpn=VPN, pcid=pcid, globals=True)
+
+
+@pytest.mark.parametrize("offered", [0, 1])
+@pytest.mark.parametrize("idle", [0, 1])
+def test_a_page_fault_stops_the_ports_waits_until_they_are_idle_and_goes_first(offered, idle):
+    stimulus = {"operation.payload": {"op": InvalidateOp.INVPCID_ALL}, "operation.valid": offered,
+                "page_faults.1": fault(), "idle": idle}
+    outputs = ("pause", "operation.ready", "flush", "drop.valid", "faults_taken")
+    result, = evaluate(Invalidator(Config()), [stimulus], outputs)
+    assert tuple(result.values()) == (1, 0, 0, idle, 0b10 if idle else 0)
+
+
+def test_of_several_page_faults_the_first_ports_is_taken_first():
+    stimuli = [{f"page_faults.{number}": fault(VPN + number, number, which >> number & 1)
+                for number in range(3)} | {"idle": 1} for which in range(1, 8)]
+    results = evaluate(Invalidator(Config(ports=("a", "b", "c"))), stimuli,
+                       ("faults_taken", "drop.vpn", "drop.pcid"))
+    for which, result in zip(range(1, 8), results, strict=True):
+        lowest = (which & -which).bit_length() - 1
+        assert tuple(result.values()) == (1 << lowest, VPN + lowest, lowest)

@@ -137,7 +137,7 @@ def test_a_port_hits_in_every_cycle_while_another_waits_for_its_walk():
     tables = Tables(X86_64)
     tables.map(VADDR, 0x7000)
     control, access = Control(tables.cr3), Access(VADDR)
-    bench = MmuBench(tables, latency=lambda: 10)
+    bench = MmuBench(tables, latency=lambda: 40)
     hits = Requester(bench.ports[1], [access] * 30, lambda: 0)
 
     async def testbench(ctx):

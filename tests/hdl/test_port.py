@@ -6,9 +6,9 @@ from numpy.random import default_rng
 from pagewalk.hdl.config import Config
 from pagewalk.hdl.port import RequestPort
 from pagewalk.model.mmu.walk import Access, Control, walk
-from pagewalk.model.x86 import IA32, X86_64, AccessKind, Cr0, Cr4, Entry, ErrorCode, Vector
+from pagewalk.model.x86 import IA32, X86_64, AccessKind, Cr0, Cr4, Efer, Entry, ErrorCode, Vector
 
-from .bench import Trace, offers_hold, put, simulate, stream_trace, take
+from .bench import Trace, offers_hold, plain, put, simulate, stream_trace, take
 from .golden import GoldenWalker, access_fields, control_fields, response_fields
 from .tables import (
     PERMISSIVE,
@@ -27,22 +27,46 @@ READ, WRITE, FETCH = AccessKind
 
 
 class Bench:
-    """A request port of number ``PORT`` and a golden walker; ``walks`` is what it walked."""
+    """A request port of number ``PORT`` and a golden walker; ``walks`` is what it walked.
+
+    ``delay()`` is asked for the cycles that a part of a walk takes, or the drop after a page fault;
+    ``page_faults`` has the page number and PCID of each.
+    """
 
     def __init__(self, tables, *, entries=4, policy="fifo", delay=lambda: 1):
         self.config = Config(mode=tables.mode, entries=entries, policy=policy)
         self.dut = dut = RequestPort(self.config, PORT)
         self.walker = GoldenWalker(self.config, dut.walk, tables.memory, delay)
         self.walks = self.walker.walks
+        self.delay = delay
+        self.page_faults = []
         self.trace = stream_trace(req=dut.requests.req, rsp=dut.requests.rsp,
                                   walk_req=dut.walk.req, walk_rsp=dut.walk.rsp)
+        self.faults = Trace(told=dut.page_fault.valid, taken=dut.fault_taken)
         self.events = Trace(**{name: dut.events[name] for name, _ in dut.events.shape()})
 
     def run(self, *testbenches):
         dut = self.dut
         simulate(dut, *testbenches, background=[
-            self.trace, self.events, self.walker.serve,
+            self.trace, self.faults, self.events, self.walker.serve, self.drop_after_faults,
             offers_hold("response", dut.requests.rsp), offers_hold("walk", dut.walk.req)])
+
+    async def drop_after_faults(self, ctx):
+        """Drop what each page fault could use."""
+        dut = self.dut
+        while True:
+            told = 0
+            while not told:
+                _, _, told = await ctx.tick().sample(dut.page_fault.valid)
+            for _ in range(self.delay() - 1):
+                await ctx.tick()
+            fault = plain(ctx.get(dut.page_fault))
+            self.page_faults.append((fault["vpn"], fault["pcid"]))
+            ctx.set(dut.drop, fault | {"by_address": 1, "by_pcid": 1, "globals": 1})
+            ctx.set(dut.fault_taken, 1)
+            await ctx.tick()
+            ctx.set(dut.drop.valid, 0)
+            ctx.set(dut.fault_taken, 0)
 
     def answers(self, requests, *, pause=lambda: 0, noise=lambda count: 0):
         """Return the response to each pair of ``Access`` and ``Control``; tags count them.
@@ -164,16 +188,73 @@ def test_a_walk_request_names_the_port_and_holds_access_and_control_of_its_reque
 
 
 @MODES
-def test_a_fault_on_a_hit_drops_the_entry(mode):
+@pytest.mark.parametrize("delay", [1, 2, 5])
+@pytest.mark.parametrize("wait", [0, 3])
+def test_a_page_fault_is_told_and_holds_requests_back_until_it_is_taken(mode, delay, wait):
+    """On a hit and on a walk alike, while requests are offered in every cycle."""
     tables = one_page(mode, PERMISSIVE & ~Entry.US)
-    control = Control(tables.cr3, cr4=Cr4.PSE)
-    read, user_read = Access(VADDR), Access(VADDR, user=True)
+    pcid = 0x123 if mode is X86_64 else 0
+    control = Control(tables.cr3 | pcid, cr4=Cr4.PAE | Cr4.PCIDE | Cr4.PSE)
+    read, user_read, absent = Access(VADDR), Access(VADDR, user=True), Access(VADDR + 0x1000)
+    bench = Bench(tables, delay=lambda: delay)
+    results = bench.answers([(access, control) for access in (
+        read, read, user_read, read, read, absent, read)], pause=lambda: wait)
+    assert [result["error_code"] for result in results] == [
+        0, 0, ErrorCode.P | ErrorCode.US, 0, 0, 0, 0]
+    assert bench.walks == [read, read, absent]
+    assert bench.page_faults == [(VADDR >> 12, pcid), ((VADDR >> 12) + 1, pcid)]
+    answered = bench.trace.cycles("rsp_valid", "rsp_ready")
+    accepted = bench.trace.cycles("req_valid", "req_ready")
+    for number, fault in enumerate((answered[2], answered[5])):
+        taken = bench.faults.cycles("taken")[number]
+        told = [cycle for cycle in bench.faults.cycles("told") if fault < cycle <= taken]
+        assert told == list(range(fault + 1, taken + 1))
+        assert not set(accepted) & set(range(fault, taken + 1))
+        assert accepted[(3, 6)[number]] == taken + 1 or wait
+
+
+@pytest.mark.parametrize("cause", ["not canonical", "machine check"])
+def test_only_a_page_fault_is_told(cause):
+    access = Access(1 << 47 if cause == "not canonical" else VADDR, stack=True)
+    bench = Bench(Tables(X86_64))
+    results = bench.answers([(access, Control(0xDEAD_0000))] * 3)
+    assert all(result["fault"] for result in results)
+    assert bench.faults.total("told") == 0
+
+
+def test_without_nxe_an_entry_with_xd_is_no_hit_and_the_walk_decides():
+    tables = Tables(X86_64)
+    other = VADDR + 0x1000
+    tables.map(VADDR, 0x7000, PERMISSIVE | Entry.XD)
+    tables.map(other, 0x8000)
+    on, off = Control(tables.cr3), Control(tables.cr3, efer=Efer.LME | Efer.LMA)
+    requests = [(Access(VADDR), on), (Access(other), off), (Access(VADDR), on),
+                (Access(VADDR), off), (Access(other), off), (Access(VADDR), on)]
     bench = Bench(tables)
-    # Each access waits for the answer before it: what is on the way may still use the entry.
-    results = bench.answers([(access, control) for access in (read, read, user_read, read, read)],
-                            pause=lambda: 3)
-    assert [result["error_code"] for result in results] == [0, 0, ErrorCode.P | ErrorCode.US, 0, 0]
-    assert bench.walks == [read, read]
+    results = bench.answers(requests)
+    assert [result["error_code"] for result in results] == [
+        0, 0, 0, ErrorCode.P | ErrorCode.RSVD, 0, 0]
+    # The last walk is due to the page fault, which dropped the entry, and no other.
+    assert [access.vaddr for access in bench.walks] == [VADDR, other, VADDR, VADDR]
+    assert bench.events.total("miss") == 4
+
+
+def test_a_walk_without_nxe_replaces_an_entry_with_xd_in_its_place():
+    tables = Tables(X86_64)
+    leaf = tables.map(VADDR, 0x7000, PERMISSIVE | Entry.XD)[-1]
+    on, off = Control(tables.cr3), Control(tables.cr3, efer=Efer.LME | Efer.LMA)
+    bench = Bench(tables)
+    steps = [(on, 0x7000), (on, 0x7000), (off, 0x9000), (off, 0x9000), (on, 0x9000)]
+
+    async def software(ctx):
+        for control, frame in steps:
+            ctx.set(bench.dut.control, control_fields(bench.config, control))
+            await put(ctx, bench.dut.requests.req, access_fields(Access(VADDR)))
+            assert (await take(ctx, bench.dut.requests.rsp))["paddr"] & -0x1000 == frame
+            tables.write(leaf, 0x9000 | PERMISSIVE)  # and no invalidation
+
+    bench.run(software)
+    assert len(bench.walks) == 2
 
 
 def test_a_fault_of_a_walk_is_answered_and_enters_nothing():
@@ -213,8 +294,10 @@ def test_an_address_that_is_not_canonical_faults_in_the_next_cycle_without_a_wal
     assert [result["vector"] for result in results] == [Vector.GP, Vector.SS] * 3
     assert bench.walks == []
     assert bench.events.total("lookup") == 0
-    answered = bench.trace.cycles("rsp_valid")
-    assert answered == [cycle + 1 for cycle in bench.trace.cycles("req_valid")]
+    accepted = bench.trace.cycles("req_valid", "req_ready")
+    assert bench.trace.cycles("rsp_valid") == [cycle + 1 for cycle in accepted]
+    # Nothing is accepted in the cycle in which a fault is answered.
+    assert accepted == list(range(0, 2 * len(requests), 2))
 
 
 @pytest.mark.parametrize("vaddr", [0x0000_7FFF_FFFF_FFFF, 0xFFFF_8000_0000_0000, 2**64 - 1])

@@ -106,15 +106,22 @@ def test_a_drop_names_page_and_pcid(config):
         "pcid": 12}
 
 
-@pytest.mark.parametrize(("mode", "hits", "reads"), [
-    (X86_64, ["hit_4k", "hit_2m", "hit_1g"],
+def test_a_page_fault_names_page_and_pcid(config):
+    assert widths(shapes.page_fault_layout(config)) == {
+        "valid": 1, "vpn": config.vpn_bits, "pcid": 12}
+
+
+@pytest.mark.parametrize(("mode", "hits", "cached", "reads"), [
+    (X86_64, ["hit_4k", "hit_2m", "hit_1g"], ["hit_pml4e", "hit_pdpte", "hit_pde"],
      ["read_pml4e", "read_pdpte", "read_pde", "read_pte"]),
-    (IA32, ["hit_4k", "hit_4m"], ["read_pde", "read_pte"]),
-])
-def test_each_event_is_one_bit(mode, hits, reads):
+    (X86_64.without_1g_pages(), ["hit_4k", "hit_2m"], ["hit_pml4e", "hit_pdpte", "hit_pde"],
+     ["read_pml4e", "read_pdpte", "read_pde", "read_pte"]),
+    (IA32, ["hit_4k", "hit_4m"], ["hit_pde"], ["read_pde", "read_pte"]),
+], ids=["x86_64", "x86_64 without 1g", "ia32"])
+def test_each_event_is_one_bit(mode, hits, cached, reads):
     layout = shapes.events_layout(Config(mode=mode, ports=("alpha", "beta")))
     port = dict.fromkeys(["lookup", *hits, "miss", "stall", "fault"], 1)
-    walk = dict.fromkeys(["start", "end", *reads, "update", "restart", "fault"], 1)
+    walk = dict.fromkeys(["start", "end", *cached, *reads, "update", "restart", "fault"], 1)
     assert [name for name, _ in layout] == ["alpha", "beta", "walk", "flush"]
     assert widths(layout["alpha"].shape) == widths(layout["beta"].shape) == port
     assert widths(layout["walk"].shape) == walk
@@ -124,6 +131,7 @@ def test_each_event_is_one_bit(mode, hits, reads):
 def test_a_layout_has_no_gaps_and_no_overlaps(config):
     for layout in (shapes.control_layout(config), shapes.request_layout(config),
                    shapes.invalidate_layout(config), shapes.translation_layout(config),
-                   shapes.drop_layout(config), shapes.events_layout(config)):
+                   shapes.drop_layout(config), shapes.page_fault_layout(config),
+                   shapes.events_layout(config)):
         assert isinstance(layout, data.StructLayout)
         assert sum(widths(layout).values()) == layout.size

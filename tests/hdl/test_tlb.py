@@ -160,15 +160,11 @@ async def random_operation(rng, config, rtl, reference):
         translation = random_translation(rng, config)
         reference.fill(vpn, pcid, translation, reuse)
         await rtl.fill(vpn, pcid, translation, reuse)
-    elif choice < 0.8:
+    elif choice < 0.85:
         condition = {name: bits(rng, 1) for name in ("by_address", "by_pcid", "globals")}
         condition |= {"vpn": vpn, "pcid": pcid}
         reference.drop(**condition)
         await rtl.drop(**condition)
-    elif choice < 0.9:
-        reference.slots[slot] = None
-        rtl.ctx.set(rtl.dut.read_slot, slot)
-        await rtl.pulse(rtl.dut.evict)
     else:
         rtl.ctx.set(rtl.dut.read_slot, slot)
         await rtl.pulse(rtl.dut.touch)  # FIFO replacement does not mind

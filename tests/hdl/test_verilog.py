@@ -11,7 +11,7 @@ import pytest
 from pagewalk.hdl.config import Config
 from pagewalk.hdl.toolchain import run_yosys
 from pagewalk.hdl.verilog import port_list, to_verilog
-from pagewalk.model.x86 import MODES
+from pagewalk.model.x86 import MODES, X86_64
 
 DATA = Path(__file__).parents[1] / "data"
 CONFIGS = {name: Config(mode=mode) for name, mode in MODES.items()}
@@ -78,10 +78,10 @@ def test_header_lists_the_parameters(mode):
     lines = verilog(mode).splitlines()
     assert lines[0].startswith("// pagewalk_mmu: an x86 memory-management unit, made by pagewalk")
     start = lines.index("// Parameters") + 1
-    parameters = dict(line.removeprefix("//").split(maxsplit=1) for line in lines[start:start + 6])
+    parameters = dict(line.removeprefix("//").split(maxsplit=1) for line in lines[start:start + 7])
     assert parameters == {
-        "mode": mode, "ports": "fetch data", "entries": "32", "policy": "plru",
-        "paddr_bits": "40", "tag_bits": "4"}
+        "mode": mode, "ports": "fetch data", "entries": "32", "walk_cache": "8",
+        "policy": "plru", "paddr_bits": "40", "tag_bits": "4"}
 
 
 @every_mode
@@ -102,9 +102,11 @@ def test_header_gives_the_encodings(mode):
 
 
 @pytest.mark.parametrize("parameters", [
-    {"ports": ("data",), "entries": 1},
-    {"ports": ("fetch", "load", "store"), "entries": 3, "policy": "lru", "tag_bits": 1},
-], ids=["smallest", "three ports"])
+    {"ports": ("data",), "entries": 1, "walk_cache": 0},
+    {"ports": ("data",), "entries": 1, "walk_cache": 1, "mode": X86_64.without_1g_pages()},
+    {"ports": ("fetch", "load", "store"), "entries": 3, "policy": "lru", "walk_cache": 5,
+     "tag_bits": 1},
+], ids=["smallest", "smallest walk cache", "three ports"])
 def test_other_geometries_compile_under_another_name(parameters, tmp_path):
     config = Config(**parameters)
     text = to_verilog(config, name="my_mmu")

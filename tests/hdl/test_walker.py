@@ -1,24 +1,24 @@
-"""The walker against the golden walk: results, memory accesses, timing, other writers."""
+"""The walker against the golden walk: results, memory accesses, timing, other writers.
+
+Without a walk cache; ``test_walker_cache.py`` has the walks that begin below the root.
+"""
 
 import pytest
 from numpy.random import default_rng
 
 from pagewalk.hdl.config import Config
-from pagewalk.hdl.walker import Walker
 from pagewalk.model.mmu.walk import Access, Control, walk
 from pagewalk.model.physical.memory import BusError
 from pagewalk.model.x86 import IA32, X86_64, AccessKind, Entry, Vector
 
-from .bench import PageTableMemory, Trace, offers_hold, put, simulate, take
-from .golden import access_fields, control_fields, translation_fields
-from .tables import (
-    PERMISSIVE,
-    Tables,
-    bits,
-    random_access,
-    random_control,
-    random_tables,
-    random_vaddr,
+from .tables import PERMISSIVE, Tables, random_tables
+from .walker_bench import (
+    WalkerBench,
+    assert_result,
+    expected_accesses,
+    expected_result,
+    random_memory,
+    random_requests,
 )
 
 MODES = pytest.mark.parametrize("mode", [X86_64, IA32], ids=lambda mode: mode.name)
@@ -26,74 +26,9 @@ VADDR = 0x1234_5678
 READ, WRITE, FETCH = AccessKind
 
 
-class Bench:
-    """A walker with page-table memory; ``walk`` takes one walk after another."""
-
-    def __init__(self, config, memory, *, pause=lambda: 0, **memory_behaviour):
-        self.config = config
-        self.dut = Walker(config)
-        self.memory = PageTableMemory(
-            self.dut.memory, memory, config.mode.entry_bytes, **memory_behaviour)
-        self.pause = pause
-        signals = {"asked": self.dut.walk.req.valid, "answer": self.dut.walk.rsp.valid,
-                   "taken": self.dut.walk.rsp.ready, "access": self.dut.memory.req.valid}
-        signals |= {f"event_{name}": self.dut.events[name]
-                    for name, _ in self.dut.events.shape()}
-        self.trace = Trace(**signals)
-
-    def walk(self, requests):
-        """Return the result of each request, a triple of port, ``Access`` and ``Control``."""
-        results = []
-        dut = self.dut
-
-        async def testbench(ctx):
-            for port, access, control in requests:
-                await put(ctx, dut.walk.req, {
-                    "port": port, "access": access_fields(access),
-                    "control": control_fields(self.config, control)})
-                ctx.set(dut.walk.req.payload, {})  # the walker has to remember
-                for _ in range(self.pause()):
-                    await ctx.tick()
-                results.append(await take(ctx, dut.walk.rsp))
-
-        holds = [offers_hold("walk", dut.walk.rsp), offers_hold("memory", dut.memory.req)]
-        simulate(dut, testbench, background=[self.memory.serve, self.trace, *holds])
-        return results
-
-
-def expected_result(config, walked, control, port=0):
-    """Return the result of a golden walk, without what means nothing on a fault."""
-    if walked.fault:
-        return {"port": port, "fault": 1, "vector": walked.fault.vector.value,
-                "error_code": walked.fault.error_code}
-    return {"port": port, "fault": 0, "translation": translation_fields(config, walked, control)}
-
-
-def expected_accesses(walked):
-    """Return the accesses to page-table memory that a golden walk makes; a bus error is extra."""
-    accesses = []
-    for step in walked.steps:
-        accesses.append(("read", step.paddr))
-        if step.updated != step.entry:
-            accesses.append(("exchange", step.paddr, step.entry, step.updated))
-    return accesses
-
-
-def assert_result(result, expected, about):
-    assert {name: result[name] for name in expected} == expected, about
-
-
-def random_requests(rng, mode, cr3, count):
-    return [(bits(rng, 1), random_access(rng, random_vaddr(rng, mode)),
-             random_control(rng, mode, cr3)) for _ in range(count)]
-
-
-def random_memory(rng, busy):
-    """Return how memory behaves: slow and often not ready if ``busy``."""
-    if not busy:
-        return {}
-    return {"latency": lambda: int(rng.integers(1, 6)), "ready": lambda: rng.random() < 0.5,
-            "pause": lambda: int(rng.integers(0, 3))}
+def plain(mode, **parameters):
+    """Return the config of a walker that reads every entry each time."""
+    return Config(mode=mode, walk_cache=0, **parameters)
 
 
 @MODES
@@ -102,11 +37,11 @@ def random_memory(rng, busy):
 @pytest.mark.parametrize("seed", range(2))
 def test_random_walks_equal_the_golden_walks(mode, paddr_bits, busy, seed):
     rng = default_rng(seed)
-    config = Config(mode=mode, paddr_bits=paddr_bits)
+    config = plain(mode, paddr_bits=paddr_bits)
     tables = random_tables(rng, mode, paddr_bits)
     golden_memory = tables.memory.copy()
     requests = random_requests(rng, mode, tables.cr3, 50)
-    bench = Bench(config, tables.memory, **random_memory(rng, busy))
+    bench = WalkerBench(config, tables.memory, **random_memory(rng, busy))
     log = []
     for result, (port, access, control) in zip(bench.walk(requests), requests, strict=True):
         golden = walk(golden_memory, mode, control, access, paddr_bits)
@@ -140,7 +75,7 @@ def test_a_walk_takes_its_memory_latencies_and_one_cycle(mode, latency, page, cl
     tables = Tables(mode)
     flags = Entry.P | Entry.RW if clean else PERMISSIVE
     path = tables.map(VADDR, 0, flags, page=page, upper=flags)
-    bench = Bench(Config(mode=mode), tables.memory, latency=lambda: latency)
+    bench = WalkerBench(plain(mode), tables.memory, latency=lambda: latency)
     bench.walk([(0, Access(VADDR, WRITE), Control(tables.cr3))] * 2)
     first = len(path) * (2 if clean else 1)  # each entry is read, and updated if it is clean
     asked, answered = bench.trace.cycles("event_start"), bench.trace.cycles("answer")
@@ -155,7 +90,7 @@ def test_an_answer_waits_until_it_is_taken_and_the_next_walk_starts_in_the_cycle
     tables = Tables(mode)
     tables.map(VADDR, 0)
     requests = [(0, Access(VADDR), Control(tables.cr3))] * 3
-    bench = Bench(Config(mode=mode), tables.memory, pause=lambda: 20)
+    bench = WalkerBench(plain(mode), tables.memory, pause=lambda: 20)
     bench.walk(requests)
     ends = bench.trace.cycles("event_end")
     assert bench.trace.cycles("answer", "taken") == ends
@@ -169,7 +104,7 @@ def test_memory_sees_a_refused_access_again_without_a_new_read(mode):
     tables.map(VADDR, 0, Entry.P | Entry.RW, upper=Entry.P | Entry.RW)
     walked = walk(tables.memory.copy(), mode, Control(tables.cr3), Access(VADDR, WRITE))
     pattern = iter(([False] * 4 + [True]) * 100)
-    bench = Bench(Config(mode=mode), tables.memory, ready=lambda: next(pattern))
+    bench = WalkerBench(plain(mode), tables.memory, ready=lambda: next(pattern))
     bench.walk([(0, Access(VADDR, WRITE), Control(tables.cr3))])
     accesses = expected_accesses(walked)
     assert bench.memory.log == accesses
@@ -196,7 +131,7 @@ def test_a_lost_exchange_starts_the_walk_over(mode, number, change):
             tables.write(path[number], tables.read(path[number]) ^ change)
             lost.append(tables.memory.copy())
 
-    bench = Bench(Config(mode=mode), tables.memory, before=another_agent)
+    bench = WalkerBench(plain(mode), tables.memory, before=another_agent)
     result, = bench.walk([(1, access, control)])
     golden = walk(lost[0], mode, control, access)  # a walk of what the other writer left
     assert_result(result, expected_result(bench.config, golden, control, 1), change)
@@ -216,7 +151,7 @@ def test_exchanges_may_be_lost_any_number_of_times():
             left[0] -= 1
             tables.write(path[-1], tables.read(path[-1]) ^ Entry.PWT)
 
-    bench = Bench(Config(), tables.memory, before=another_agent)
+    bench = WalkerBench(plain(X86_64), tables.memory, before=another_agent)
     result, = bench.walk([(0, Access(VADDR, WRITE), Control(tables.cr3))])
     assert (result["fault"], result["translation"]["memory_type"]) == (0, 1)
     assert tables.read(path[-1]) == 0x7000 | Entry.P | Entry.RW | Entry.PWT | Entry.A | Entry.D
@@ -237,7 +172,7 @@ def test_a_bus_error_at_any_level_is_a_machine_check_and_the_last_access(mode, n
             broken.clear()
             raise BusError(access[1])
 
-    bench = Bench(Config(mode=mode), tables.memory, before=refuse_once)
+    bench = WalkerBench(plain(mode), tables.memory, before=refuse_once)
     results = bench.walk([(1, Access(VADDR, WRITE), Control(tables.cr3))] * 2)
     assert_result(results[0], {"port": 1, "fault": 1, "vector": Vector.MC, "error_code": 0}, kind)
     last = 2 * number + (kind == "exchange")
@@ -251,7 +186,7 @@ def test_a_bus_error_at_any_level_is_a_machine_check_and_the_last_access(mode, n
 def test_flags_that_are_set_are_not_written_again(mode):
     tables = Tables(mode)
     tables.map(VADDR, 0x7000, PERMISSIVE)
-    bench = Bench(Config(mode=mode), tables.memory)
+    bench = WalkerBench(plain(mode), tables.memory)
     bench.walk([(0, Access(VADDR, kind), Control(tables.cr3)) for kind in AccessKind])
     assert {access[0] for access in bench.memory.log} == {"read"}
 
@@ -262,7 +197,7 @@ def test_a_denied_access_leaves_its_leaf_as_it_was(mode, kind):
     tables = Tables(mode)
     flags = Entry.P | Entry.RW
     *upper, leaf = tables.map(VADDR, 0x7000, flags, upper=flags)
-    bench = Bench(Config(mode=mode), tables.memory)
+    bench = WalkerBench(plain(mode), tables.memory)
     result, = bench.walk([(0, Access(VADDR, kind, user=True), Control(tables.cr3))])
     assert result["fault"]
     assert tables.read(leaf) == 0x7000 | flags
@@ -277,7 +212,7 @@ def test_a_walk_uses_the_control_state_of_its_request(mode):
     first, tables.cr3 = tables.cr3, tables.new_table()
     tables.map(VADDR, 0x8000, PERMISSIVE | Entry.G)
     controls = [Control(first), Control(tables.cr3), Control(first, cr4=0)]
-    results = Bench(Config(mode=mode), tables.memory).walk(
+    results = WalkerBench(plain(mode), tables.memory).walk(
         [(0, Access(VADDR), control) for control in controls])
     translations = [result["translation"] for result in results]
     assert [one["frame"] for one in translations] == [7, 8, 7]
