@@ -33,7 +33,7 @@ from .report import (
     image_table,
     make_console,
     mismatch_report,
-    replay_table,
+    result_table,
 )
 from .run import replay_shipped, sample_walks
 
@@ -194,7 +194,7 @@ def _run(args: argparse.Namespace) -> int:
         write({name: result.as_json() for name, result in results.items()})
     for name, result in results.items():
         console.print(mismatch_report(MODES[name], result.first), soft_wrap=True)
-    console.print(replay_table(results))
+    console.print(result_table(results))
     return AGREED if all(result.agreed for result in results.values()) else MISMATCH
 
 
@@ -226,7 +226,7 @@ def _replay(args: argparse.Namespace) -> int:
         write({"engine": args.engine, **result.as_json()})
     console = make_console()
     console.print(mismatch_report(image.mode, result.first), soft_wrap=True)
-    console.print(replay_table({f"{image.mode.name}, {args.engine}": result}))
+    console.print(result_table({f"{image.mode.name}, {args.engine}": result}))
     return AGREED if result.agreed else MISMATCH
 
 
