@@ -10,7 +10,7 @@ from ...model.physical.memory import PhysicalMemory
 from ...model.x86 import AccessKind, PagingMode
 from .base import ANSWER, OP_ACCESS, OP_EXCHANGE, OP_READ, Run, peer_access
 
-__all__ = ["ModelEngine"]
+__all__ = ["ModelEngine", "golden_walk"]
 
 REGISTERS = ("cr3", "cr0", "cr4", "efer", "pkru")
 FLAGS = ("user", "implicit", "ac", "stack")
@@ -54,3 +54,13 @@ class ModelEngine:
 
 
 NOTHING = (0,) * len(ANSWER.names or ())
+
+
+def golden_walk(
+    memory: PhysicalMemory, mode: PagingMode, command: np.void, paddr_bits: int = 40
+) -> tuple[Control, Walk]:
+    """Return the registers and the walk of one access command, for those who want every level."""
+    control = Control(*command[list(REGISTERS)].item())
+    access = Access(int(command["vaddr"]), KINDS[command["kind"]],
+                    *map(bool, command[list(FLAGS)].item()))
+    return control, walk(memory, mode, control, access, paddr_bits)
