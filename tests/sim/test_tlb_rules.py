@@ -1,0 +1,476 @@
+"""What cached translations may and may not do, rule by rule. [SDM 4.10]
+
+The numbers are those of the project's list of x86 paging rules.
+"""
+
+from dataclasses import replace
+
+import pytest
+
+from pagewalk.model.x86 import IA32, X86_64, Cr0, Cr4, Efer, Entry, ErrorCode, InvalidateOp
+
+from ..hdl.tables import PERMISSIVE
+from .machine import DATA_PORT, FETCH_PORT, Machine
+
+MODES = pytest.mark.parametrize("mode", [X86_64, IA32], ids=lambda mode: mode.name)
+PAGE, NEIGHBOUR, FAR = 0x1234_5000, 0x1234_6000, 0x7654_3000
+RESERVED = 1 << 51
+ALL_PDES = ("PML4E", "PDPTE", "PDE", "PTE")
+
+
+@pytest.fixture
+def machine():
+    """A machine in 4-level paging with three pages, two of them in one table."""
+    return with_pages(Machine())
+
+
+def with_pages(machine, flags=PERMISSIVE):
+    for frame, vaddr in enumerate((PAGE, NEIGHBOUR, FAR), start=0xA0):
+        machine.tables.map(vaddr, frame << 12, flags)
+    return machine
+
+
+def path(machine, vaddr=PAGE):
+    """Return the addresses of the entries of a walk, from the root down."""
+    tables, table, found = machine.tables, machine.control.cr3 & ~0xFFF, []
+    for level in machine.mode.levels:
+        found.append(tables.entry_address(table, level, vaddr))
+        table = tables.read(found[-1]) & 0xFFFF_F000
+    return found
+
+
+def change(machine, paddr, *, set_=0, clear=0):
+    machine.tables.write(paddr, machine.tables.read(paddr) & ~clear | set_)
+
+
+def move(machine, vaddr, frame):
+    """Let the last entry for ``vaddr`` map another frame."""
+    leaf = path(machine, vaddr)[-1]
+    change(machine, leaf, set_=frame << 12, clear=0xFFFF_F000)
+
+
+@MODES
+def test_rule_27_what_is_not_present_is_not_cached(mode):
+    for number in range(len(mode.levels)):
+        machine = with_pages(Machine(mode))
+        entry = path(machine)[number]
+        change(machine, entry, clear=Entry.P)
+        assert machine.read(PAGE).error == 0
+        change(machine, entry, set_=Entry.P)
+        assert machine.read(PAGE).frame == 0xA0
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_rule_27_what_has_a_reserved_bit_is_not_cached(machine, number):
+    entry = path(machine)[number]
+    change(machine, entry, set_=RESERVED)
+    assert machine.read(PAGE).error == ErrorCode.P | ErrorCode.RSVD
+    change(machine, entry, clear=RESERVED)
+    assert machine.read(PAGE).frame == 0xA0
+
+
+@MODES
+def test_rule_28_a_write_that_hits_a_clean_entry_walks_and_the_walk_decides(mode):
+    machine = with_pages(Machine(mode), PERMISSIVE & ~Entry.D)
+    leaf = path(machine)[-1]
+    machine.read(PAGE)
+    assert machine.read(PAGE).walks == 0
+    move(machine, PAGE, 0xB0)  # stale from here on, but not for a write that has to set D
+    assert machine.write(PAGE).frame == 0xB0
+    assert machine.tables.read(leaf) & Entry.D
+    assert machine.read(PAGE).frame == 0xB0
+
+
+@MODES
+def test_rule_28_a_cached_dirty_flag_is_not_written_again_before_an_invalidation(mode):
+    machine = with_pages(Machine(mode))
+    leaf = path(machine)[-1]
+    machine.write(PAGE)
+    change(machine, leaf, clear=Entry.D)
+    assert machine.write(PAGE).walks == 0
+    assert not machine.tables.read(leaf) & Entry.D
+    machine.invlpg(PAGE)
+    assert machine.write(PAGE).walks == 1
+    assert machine.tables.read(leaf) & Entry.D
+
+
+@MODES
+def test_rule_29_an_upgrade_costs_at_most_one_fault(mode):
+    for number in range(len(mode.levels)):
+        machine = with_pages(Machine(mode))
+        entry = path(machine)[number]
+        change(machine, entry, clear=Entry.RW)
+        assert machine.read(PAGE).error is None
+        change(machine, entry, set_=Entry.RW)
+        seen = machine.write(PAGE)
+        # The fault, if any, has dropped what caused it, in the TLB and in the walk cache.
+        assert seen.error in (None, ErrorCode.P | ErrorCode.WR)
+        assert machine.write(PAGE).error is None
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_rule_29_a_fault_drops_the_entry_in_the_tlb_of_every_port(machine, number):
+    entry = path(machine)[number]
+    change(machine, entry, clear=Entry.US)
+    for port in (FETCH_PORT, DATA_PORT):
+        assert machine.read(PAGE, port=port).walks == 1
+    change(machine, entry, set_=Entry.US)
+    assert machine.read(PAGE, port=DATA_PORT, user=True).error == ErrorCode.P | ErrorCode.US
+    for port in (FETCH_PORT, DATA_PORT):
+        assert machine.read(PAGE, port=port, user=True).error is None
+
+
+def test_rule_29_a_fault_leaves_other_pages_cached(machine):
+    machine.read(NEIGHBOUR)
+    change(machine, path(machine)[-1], clear=Entry.US)
+    assert machine.read(PAGE, user=True).error is not None
+    assert machine.read(NEIGHBOUR).walks == 0
+
+
+@MODES
+def test_rule_29_a_downgrade_holds_after_invlpg(mode):
+    for number in range(len(mode.levels)):
+        machine = with_pages(Machine(mode))
+        entry = path(machine)[number]
+        machine.write(PAGE)
+        change(machine, entry, clear=Entry.RW)
+        assert machine.write(PAGE).walks == 0  # still cached: the entry is stale, and permitted
+        machine.invlpg(PAGE)
+        assert machine.write(PAGE).error == ErrorCode.P | ErrorCode.WR
+
+
+@MODES
+def test_rule_30_invlpg_drops_its_page_and_no_other(mode):
+    machine = with_pages(Machine(mode))
+    for vaddr in (PAGE, NEIGHBOUR, FAR):
+        machine.read(vaddr)
+    move(machine, PAGE, 0xB0)
+    machine.invlpg(PAGE | 0xABC)
+    assert (machine.read(PAGE).frame, machine.read(NEIGHBOUR).walks, machine.read(FAR).walks) == (
+        0xB0, 0, 0)
+
+
+def test_rule_30_invlpg_drops_a_global_page_whatever_its_pcid():
+    machine = two_contexts(flags=PERMISSIVE | Entry.G)
+    machine.read(PAGE)
+    machine.mov_cr3(machine.roots[1], 2, keep=True)
+    assert machine.read(PAGE).walks == 0
+    machine.invlpg(PAGE)
+    machine.mov_cr3(machine.roots[0], 1, keep=True)
+    assert machine.read(PAGE).walks == 1
+
+
+def test_rule_30_invlpg_leaves_the_pages_of_other_pcids():
+    machine = two_contexts()
+    machine.read(PAGE)
+    machine.mov_cr3(machine.roots[1], 2, keep=True)
+    machine.invlpg(PAGE)
+    machine.mov_cr3(machine.roots[0], 1, keep=True)
+    assert machine.read(PAGE).walks == 0
+
+
+@pytest.mark.parametrize("page", [1, 2])
+def test_rule_30_any_address_in_a_large_page_invalidates_the_whole(page):
+    machine = Machine()
+    size = X86_64.pages[page].page_bytes
+    entry = machine.tables.map(3 * size, 4 << 30, page=page)[-1]
+    machine.read(3 * size)
+    change(machine, entry, set_=8 << 30, clear=4 << 30)
+    assert machine.read(3 * size).frame == 4 << 18
+    machine.invlpg(4 * size - 1)
+    assert machine.read(3 * size).frame == 8 << 18
+
+
+def test_rule_30_invlpg_drops_all_upper_entries_of_the_pcid_whatever_the_address(machine):
+    machine.read(PAGE)
+    assert machine.read(NEIGHBOUR).reads == ("PTE",)
+    machine.invlpg(FAR)
+    machine.invlpg(NEIGHBOUR)
+    assert machine.read(NEIGHBOUR).reads == ALL_PDES
+
+
+def test_rule_30_invlpg_of_an_address_that_is_not_canonical_does_nothing(machine):
+    machine.read(PAGE)
+    machine.invlpg(PAGE | 1 << 60)
+    assert machine.read(PAGE).walks == 0
+    assert machine.read(NEIGHBOUR).reads == ("PTE",)
+
+
+def two_contexts(flags=PERMISSIVE):
+    """Return a machine with PCIDs on, under PCID 1, with two ``roots`` that both map the pages."""
+    machine = Machine()
+    machine.roots = []
+    for _ in range(2):
+        machine.tables.cr3 = machine.tables.new_table()
+        machine.roots.append(machine.tables.cr3)
+        machine.control = replace(machine.control, cr3=machine.tables.cr3)
+        with_pages(machine, flags)
+    machine.mov_cr3(machine.roots[0])
+    machine.mov_cr4(set_=Cr4.PCIDE)
+    machine.mov_cr3(machine.roots[0], 1)
+    return machine
+
+
+def cached(machine, vaddr=PAGE):
+    """Return whether an access to ``vaddr`` hits, and whether its walk would be shortened."""
+    hit = machine.read(vaddr).walks == 0
+    return hit, machine.read(NEIGHBOUR).reads == ("PTE",)
+
+
+def test_rule_31_mov_cr3_without_pcids_drops_all_but_global_pages():
+    machine = with_pages(Machine())
+    machine.tables.map(0x4000_0000, 0xC0 << 12, PERMISSIVE | Entry.G)
+    for vaddr in (PAGE, 0x4000_0000):
+        machine.read(vaddr)
+    machine.mov_cr3(machine.control.cr3)
+    assert cached(machine) == (False, True)  # the second access finds what the first one cached
+    machine.mov_cr3(machine.control.cr3)
+    assert machine.read(NEIGHBOUR).reads == ALL_PDES
+    assert machine.read(0x4000_0000).walks == 0
+
+
+def test_rule_31_mov_cr3_with_pcids_drops_the_new_one_only():
+    machine = two_contexts()
+    machine.read(PAGE)
+    machine.mov_cr3(machine.roots[1], 2)
+    machine.read(PAGE)
+    machine.mov_cr3(machine.roots[0], 1, keep=True)
+    assert cached(machine) == (True, True)
+    machine.mov_cr3(machine.roots[1], 2)
+    assert machine.read(PAGE).reads == ALL_PDES
+    machine.mov_cr3(machine.roots[0], 1)
+    assert machine.read(PAGE).reads == ALL_PDES
+
+
+def test_rule_31_bit_63_keeps_all():
+    machine = two_contexts()
+    machine.read(PAGE)
+    machine.mov_cr3(machine.roots[0], 1, keep=True)
+    assert cached(machine) == (True, True)
+
+
+def test_rule_32_pcids_tag_pages_and_upper_entries():
+    machine = two_contexts()
+    machine.read(PAGE)
+    machine.mov_cr3(machine.roots[1], 2, keep=True)
+    assert machine.read(PAGE).reads == ALL_PDES
+
+
+def test_rule_32_a_global_page_matches_every_pcid():
+    machine = two_contexts(flags=PERMISSIVE | Entry.G)
+    machine.read(PAGE)
+    machine.mov_cr3(machine.roots[1], 2, keep=True)
+    assert machine.read(PAGE).walks == 0
+
+
+def test_rule_32_without_pge_no_page_is_global():
+    machine = two_contexts(flags=PERMISSIVE | Entry.G)
+    machine.mov_cr4(clear=Cr4.PGE)
+    machine.read(PAGE)
+    machine.mov_cr3(machine.roots[1], 2, keep=True)
+    assert machine.read(PAGE).walks == 1
+
+
+@pytest.mark.parametrize(("bits", "everything"), [
+    ({"clear": Cr4.PGE}, True), ({"clear": Cr4.PCIDE}, True), ({"set_": Cr4.SMEP}, False)],
+    ids=["PGE", "PCIDE", "SMEP"])
+def test_rule_32_mov_cr4_flushes(bits, everything):
+    machine = two_contexts()
+    machine.read(PAGE)
+    machine.mov_cr3(machine.roots[1], 2, keep=True)
+    machine.read(PAGE)
+    machine.mov_cr4(**bits)
+    if machine.control.cr4 & Cr4.PCIDE:
+        assert machine.read(PAGE).reads == ALL_PDES
+        machine.mov_cr3(machine.roots[0], 1, keep=True)
+        assert machine.read(PAGE).walks == everything
+    else:
+        # PCIDs go with CR3[11:0] at 0: to see what is left of PCID 2, come back to it.
+        machine.mov_cr3(machine.roots[1])
+        machine.mov_cr4(set_=Cr4.PCIDE)
+        machine.mov_cr3(machine.roots[1], 2, keep=True)
+        assert machine.read(PAGE).reads == ALL_PDES
+
+
+def test_rule_32_setting_pcide_or_clearing_smep_keeps_all(machine):
+    machine.mov_cr4(set_=Cr4.SMEP)
+    machine.read(PAGE)
+    machine.mov_cr4(set_=Cr4.PCIDE)
+    assert cached(machine) == (True, True)
+    machine.mov_cr4(clear=Cr4.SMEP)
+    assert machine.read(PAGE).walks == 0
+
+
+@MODES
+def test_rule_32_clearing_pg_drops_everything(mode):
+    machine = with_pages(Machine(mode), PERMISSIVE | Entry.G)
+    machine.read(PAGE)
+    machine.mov_cr0(clear=Cr0.PG)
+    machine.mov_cr0(set_=Cr0.PG)
+    assert machine.read(PAGE).reads == tuple(level.name for level in mode.levels)
+
+
+@MODES
+def test_rule_33_wp_counts_at_once_on_hits(mode):
+    machine = with_pages(Machine(mode), PERMISSIVE & ~Entry.RW)
+    machine.control = replace(machine.control, cr0=Cr0.PG)
+    assert machine.write(PAGE).error is None
+    machine.control = replace(machine.control, cr0=Cr0.PG | Cr0.WP)
+    seen = machine.write(PAGE)
+    assert (seen.walks, seen.error) == (0, ErrorCode.P | ErrorCode.WR)
+    machine.control = replace(machine.control, cr0=Cr0.PG)
+    assert machine.write(PAGE).error is None
+
+
+@MODES
+def test_rule_33_smap_and_ac_count_at_once_on_hits(mode):
+    machine = with_pages(Machine(mode))
+    machine.read(PAGE)
+    machine.mov_cr4(set_=Cr4.SMAP)
+    assert machine.read(PAGE, ac=True).walks == 0
+    assert machine.read(PAGE, user=True).walks == 0
+    seen = machine.read(PAGE)
+    assert (seen.walks, seen.error) == (0, ErrorCode.P)
+    machine.read(PAGE, ac=True)
+    seen = machine.read(PAGE, user=True, implicit=True, ac=True)
+    assert (seen.walks, seen.error) == (0, ErrorCode.P)
+
+
+def test_rule_33_protection_keys_count_at_once_on_hits():
+    machine = with_pages(Machine(), PERMISSIVE | 5 << 59)
+    machine.read(PAGE, user=True)
+    machine.mov_cr4(set_=Cr4.PKE)
+    machine.control = replace(machine.control, pkru=1 << 10)
+    seen = machine.read(PAGE, user=True)
+    assert (seen.walks, seen.error) == (0, ErrorCode.P | ErrorCode.US | ErrorCode.PK)
+    machine.control = replace(machine.control, pkru=1 << 8)
+    assert machine.read(PAGE, user=True).error is None
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_rule_33_xd_is_reserved_as_soon_as_nxe_is_clear(machine, number):
+    change(machine, path(machine)[number], set_=Entry.XD)
+    assert machine.read(PAGE).error is None
+    machine.control = replace(machine.control, efer=machine.control.efer & ~Efer.NXE)
+    for vaddr in (PAGE, NEIGHBOUR) if number < 3 else (PAGE,):
+        assert machine.read(vaddr).error == ErrorCode.P | ErrorCode.RSVD
+    machine.control = replace(machine.control, efer=machine.control.efer | Efer.NXE)
+    assert machine.read(PAGE).error is None
+    assert machine.fetch(PAGE).error == ErrorCode.P | ErrorCode.ID
+
+
+# What an INVPCID under PCID 1 leaves: a page of each PCID, and a global one.
+@pytest.mark.parametrize(("op", "pcid", "left"), [
+    (InvalidateOp.INVPCID_ADDRESS, 1, (False, True, True)),
+    (InvalidateOp.INVPCID_ADDRESS, 2, (True, False, True)),
+    (InvalidateOp.INVPCID_CONTEXT, 1, (False, True, True)),
+    (InvalidateOp.INVPCID_CONTEXT, 2, (True, False, True)),
+    (InvalidateOp.INVPCID_ALL, 0, (False, False, False)),
+    (InvalidateOp.INVPCID_ALL_NON_GLOBAL, 0, (False, False, True))])
+def test_rule_34_invpcid(op, pcid, left):
+    machine = two_contexts()
+    for number in range(2):
+        machine.mov_cr3(machine.roots[number], number + 1, keep=True)
+        machine.tables.cr3 = machine.roots[number]
+        machine.tables.map(0x4000_0000, 0xC0 << 12, PERMISSIVE | Entry.G)
+        for vaddr in (PAGE, 0x4000_0000):
+            machine.read(vaddr)
+    machine.mov_cr3(machine.roots[0], 1, keep=True)
+    machine.invalidate(op, vaddr=PAGE, pcid=pcid)
+    found = []
+    for number in range(2):
+        machine.mov_cr3(machine.roots[number], number + 1, keep=True)
+        seen = machine.read(PAGE)
+        found.append(seen.walks == 0)
+        # The upper entries of a PCID go with its pages.
+        assert seen.reads in ((), ALL_PDES)
+    found.append(machine.read(0x4000_0000).walks == 0)
+    assert tuple(found) == left
+
+
+def test_rule_34_invpcid_type_0_spares_the_global_page_at_its_address():
+    machine = two_contexts(flags=PERMISSIVE | Entry.G)
+    machine.read(PAGE)
+    machine.invalidate(InvalidateOp.INVPCID_ADDRESS, vaddr=PAGE, pcid=1)
+    assert machine.read(PAGE).walks == 0
+
+
+@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize(("clear", "kind", "error"), [
+    (Entry.RW, "write", ErrorCode.P | ErrorCode.WR),
+    (Entry.US, "read", ErrorCode.P | ErrorCode.US)], ids=["RW", "US"])
+def test_rule_35_a_changed_upper_entry_counts_after_invlpg_of_any_address(
+    machine, number, clear, kind, error
+):
+    def attempt():
+        if kind == "write":
+            return machine.write(NEIGHBOUR)
+        return machine.read(NEIGHBOUR, user=True)
+
+    machine.read(PAGE)
+    change(machine, path(machine)[number], clear=clear)
+    stale = attempt()
+    assert (stale.error, stale.reads) == (None, ("PTE",))  # with the rights that are cached
+    machine.invlpg(NEIGHBOUR)  # what the attempt itself has cached
+    machine.invlpg(FAR)
+    assert attempt().error == error
+
+
+def test_rule_35_a_flag_of_an_upper_entry_is_set_before_it_is_cached():
+    machine = Machine()
+    machine.tables.map(PAGE, 0xA0 << 12, PERMISSIVE, upper=PERMISSIVE & ~Entry.A)
+    with_pages(machine)
+    machine.read(PAGE)
+    upper = path(machine)[:3]
+    assert all(machine.tables.read(paddr) & Entry.A for paddr in upper)
+    for paddr in upper:
+        change(machine, paddr, clear=Entry.A)
+    assert machine.read(NEIGHBOUR).reads == ("PTE",)
+    machine.invlpg(FAR)
+    machine.invlpg(NEIGHBOUR)
+    machine.read(NEIGHBOUR)
+    assert all(machine.tables.read(paddr) & Entry.A for paddr in upper)
+
+
+@MODES
+def test_rule_36_two_ways_to_one_table_keep_rights_of_their_own(mode):
+    machine = with_pages(Machine(mode))
+    level = mode.levels[-2]
+    alias = PAGE + level.page_bytes
+    directory = path(machine)[-2] & ~0xFFF
+    entry = machine.tables.entry_address(directory, level, alias)
+    machine.tables.write(entry, machine.tables.read(path(machine)[-2]) & ~Entry.RW)
+    read_only = ErrorCode.P | ErrorCode.WR
+    # In either order, with empty caches and with full ones; the second page has no TLB entry yet.
+    for _ in range(2):
+        assert machine.write(PAGE).error is None
+        assert machine.write(alias).error == read_only
+    assert machine.write(alias + 0x1000).error == read_only
+    assert machine.write(NEIGHBOUR).error is None
+
+
+@MODES
+@pytest.mark.parametrize("larger", [True, False])
+def test_rule_37_a_page_that_changes_its_size_hits_one_entry(mode, larger):
+    """Without a flush either may be used; ``Machine`` sees to it that only one hits."""
+    machine = Machine(mode)
+    size = mode.pages[1].page_bytes
+    base = 5 * size
+    entry = machine.tables.map(base, 8 * size, page=1)[-1]
+    large = machine.tables.read(entry)
+    machine.tables.write(entry, 0)
+    for number in range(4):
+        machine.tables.map(base + 0x1000 * number, 16 * size + 0x1000 * number)
+    small = machine.tables.read(entry)
+    first, second = (small, large) if larger else (large, small)
+    frames = {small: 16 * size >> 12, large: 8 * size >> 12}
+    machine.tables.write(entry, first)
+    for number in range(2):
+        machine.read(base + 0x1000 * number)
+    machine.tables.write(entry, second)
+    for number in (3, 0, 2, 1, 3):
+        seen = machine.read(base + 0x1000 * number)
+        assert seen.frame - number in frames.values()
+    machine.invalidate(InvalidateOp.INVPCID_ALL)
+    for number in range(4):
+        assert machine.read(base + 0x1000 * number).frame == frames[second] + number
