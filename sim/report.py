@@ -108,7 +108,7 @@ def image_table(image: Image) -> Table:
 SIZES = ("4K", "2M", "4M", "1G")
 LEVELS = ("PML4E", "PDPTE", "PDE", "PTE")
 ORDER = ("probes", "vectors", "agreements", "mismatches", "  in ", "accesses",
-         "hits", *(f"  {size} pages" for size in SIZES), "misses",
+         "hits", *(f"  {size} pages" for size in SIZES), "misses", "walk-cache hits",
          "page-table reads", *(f"  {level}" for level in LEVELS), "A/D updates",
          "cycles", "cycles per translation", "seconds")
 
@@ -146,15 +146,20 @@ def _hardware_rows(result: Result) -> dict[str, str]:
     hits = {size_name(level.page_bytes): over_ports(f"_hit_{size_name(level.page_bytes).lower()}")
             for level in result.mode.pages}
     reads = {level.name: events[f"walk_read_{level.name.lower()}"] for level in result.mode.levels}
-    lookups = max(over_ports("_lookup"), 1)
+    walk_hits = sum(count for name, count in events.items() if name.startswith("walk_hit_"))
     return {
-        "hits": f"{_count(sum(hits.values()))} ({100 * sum(hits.values()) / lookups:.1f} %)",
+        "hits": _share(sum(hits.values()), over_ports("_lookup")),
         **{f"  {size} pages": _count(count) for size, count in hits.items()},
         "misses": _count(over_ports("_miss")),
+        "walk-cache hits": _share(walk_hits, events["walk_start"]),
         "page-table reads": _count(sum(reads.values())),
         **{f"  {level}": _count(count) for level, count in reads.items()},
         "A/D updates": _count(events["walk_update"]),
     }
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{_count(part)} ({100 * part / max(whole, 1):.1f} %)"
 
 
 def _count(value: int) -> str:

@@ -62,6 +62,8 @@ def add_geometry(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("geometry")
     group.add_argument("--entries", type=int, metavar="N", default=DEFAULTS.entries,
                        help="entries of each TLB (%(default)s)")
+    group.add_argument("--walk-cache", type=int, metavar="N", default=DEFAULTS.walk_cache,
+                       help="entries of the walk cache's lowest level, 0 for none (%(default)s)")
     group.add_argument("--policy", choices=POLICIES, default=DEFAULTS.policy,
                        help="replacement policy of the TLBs (%(default)s)")
     group.add_argument("--paddr-bits", type=int, metavar="N", default=DEFAULTS.paddr_bits,
@@ -84,8 +86,8 @@ def positive(text: str) -> int:
 def hardware_config(args: argparse.Namespace, mode: PagingMode) -> Config:
     """Return the hardware's parameters; raise ``InputError`` for what cannot be built."""
     try:
-        return Config(mode=mode, entries=args.entries, policy=args.policy,
-                      paddr_bits=args.paddr_bits)
+        return Config(mode=mode, entries=args.entries, walk_cache=args.walk_cache,
+                      policy=args.policy, paddr_bits=args.paddr_bits)
     except ValueError as error:
         raise InputError(error) from None
 

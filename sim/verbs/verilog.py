@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from ...hdl.verilog import port_list, to_verilog
-from ...model.x86 import MODES
+from ...model.x86 import MODES, X86_64
 from ..errors import InputError, writing
 from .common import AGREED, DEFAULTS, Verbs, add_geometry, add_verb, hardware_config, json_file
 
@@ -20,11 +20,18 @@ def add(verbs: Verbs) -> None:
     parser.add_argument("--name", default="pagewalk_mmu", help="name of the module (%(default)s)")
     parser.add_argument("--mode", choices=MODES, default=DEFAULTS.mode.name,
                         help="paging mode (%(default)s)")
+    parser.add_argument("--no-1g-pages", action="store_true",
+                        help="x86_64: without 1-Gbyte pages, PS is reserved in a PDPTE")
     add_geometry(parser)
 
 
 def _verilog(args: argparse.Namespace) -> int:
-    config = hardware_config(args, MODES[args.mode])
+    mode = MODES[args.mode]
+    if args.no_1g_pages:
+        if mode is not X86_64:
+            raise InputError(f"--no-1g-pages: {mode.name} has none; expected --mode x86_64")
+        mode = mode.without_1g_pages()
+    config = hardware_config(args, mode)
     try:
         text = to_verilog(config, name=args.name)
     except ValueError as error:

@@ -72,14 +72,16 @@ def test_geometry_reaches_the_engine(pagewalk, ia32, monkeypatch):
     seen = []
 
     def create(name, config, latency):
-        seen.append((name, config.mode, config.entries, config.policy, config.paddr_bits, latency))
+        seen.append((name, config.mode, config.entries, config.walk_cache, config.policy,
+                     config.paddr_bits, latency))
         return ModelEngine(config.mode)
 
     monkeypatch.setattr(common, "create", create)
-    pagewalk("replay", ia32, "--engine", "amaranth", "--entries", 6, "--policy", "lru",
-             "--paddr-bits", 36, "--latency", 9)
+    pagewalk("replay", ia32, "--engine", "amaranth", "--entries", 6, "--walk-cache", 3,
+             "--policy", "lru", "--paddr-bits", 36, "--latency", 9)
     pagewalk("replay", ia32)
-    assert seen == [("amaranth", IA32, 6, "lru", 36, 9), ("cxxrtl", IA32, 32, "plru", 40, 1)]
+    assert seen == [("amaranth", IA32, 6, 3, "lru", 36, 9),
+                    ("cxxrtl", IA32, 32, 8, "plru", 40, 1)]
 
 
 def test_image_lists_and_cuts(pagewalk, shipped, tmp_path):
@@ -134,10 +136,16 @@ def test_bad_usage_is_one_line(arguments, message, refused):
 @pytest.mark.parametrize(("arguments", "message"), [
     (["--entries", "0"], "Parameter entries must be from 1 to 4096, not 0"),
     (["--entries", "3"], "Entry count must be a power of two for policy 'plru', not 3"),
+    (["--walk-cache", "-1"], "Parameter walk_cache must be from 0 to 256, not -1"),
     (["--paddr-bits", "64"], "Parameter paddr_bits must be from 32 to 52, not 64"),
 ])
 def test_geometry_that_cannot_be_built_is_refused(arguments, message, refused, ia32):
     assert refused("replay", ia32, *arguments) == message
+
+
+def test_32_bit_paging_has_no_1g_pages_to_leave_out(refused):
+    assert refused("verilog", "--mode", "ia32", "--no-1g-pages") == (
+        "--no-1g-pages: ia32 has none; expected --mode x86_64")
 
 
 # Bad input

@@ -259,7 +259,8 @@ def test_a_replay_without_hardware_shows_no_hardware():
 
 def test_a_replay_on_hardware_shows_its_events():
     events = Counter({"fetch_lookup": 10, "data_lookup": 30, "fetch_hit_4k": 5, "data_hit_4k": 20,
-                      "data_hit_1g": 5, "fetch_miss": 5, "data_miss": 5, "walk_read_pml4e": 10,
+                      "data_hit_1g": 5, "fetch_miss": 5, "data_miss": 5, "walk_start": 20,
+                      "walk_hit_pml4e": 1, "walk_hit_pde": 4, "walk_read_pml4e": 10,
                       "walk_read_pte": 9, "walk_update": 7})
     result = Result(X86_64, "probes", 10, accesses=40, cycles=100, events=events)
     text = plain(result_table({"one": result, "two": Result(IA32, "probes", 5, accesses=5)}))
@@ -270,6 +271,7 @@ def test_a_replay_on_hardware_shows_its_events():
     assert table["  2M pages"] == ["0"]
     assert table["  1G pages"] == ["5"]
     assert table["misses"] == ["10"]
+    assert table["walk-cache hits"] == ["5", "(25.0", "%)"]
     assert table["page-table reads"] == ["19"]
     assert table["  PML4E"] == ["10"]
     assert table["  PDE"] == ["0"]
