@@ -164,7 +164,9 @@ def wait(cycles: int) -> NDArray[np.void]:
 
 def _commands(op: int, **fields: ArrayLike) -> NDArray[np.void]:
     """Return commands ``op``, one per element of the ``fields`` broadcast together."""
-    arrays = np.broadcast_arrays(*fields.values())
+    # To the field's type at once: numpy makes floats of ints on both sides of 2**63.
+    arrays = np.broadcast_arrays(
+        *(np.asarray(value, COMMAND[name]) for name, value in fields.items()))
     commands = np.zeros(arrays[0].size, COMMAND)
     commands["op"] = op
     for name, array in zip(fields, arrays, strict=True):

@@ -298,3 +298,8 @@ def test_a_long_wait_is_no_stall(name, tables):
     cycles = 3 * stall_limit(1)
     run = create(name, PLAIN).run(tables.memory, np.concatenate([wait(cycles), tables.access]))
     assert run.answers["accepted"].tolist() == [cycles - 1, cycles]
+
+
+def test_commands_keep_every_bit_of_entries_on_both_sides_of_the_sign_bit():
+    entries = [(1 << 63) + 1, (1 << 60) + 1]
+    assert exchange([0, 8], entries)["new"].tolist() == entries
