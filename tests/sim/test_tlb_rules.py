@@ -7,7 +7,17 @@ from dataclasses import replace
 
 import pytest
 
-from pagewalk.model.x86 import IA32, X86_64, Cr0, Cr4, Efer, Entry, ErrorCode, InvalidateOp
+from pagewalk.model.x86 import (
+    IA32,
+    X86_64,
+    AccessKind,
+    Cr0,
+    Cr4,
+    Efer,
+    Entry,
+    ErrorCode,
+    InvalidateOp,
+)
 
 from ..hdl.tables import PERMISSIVE
 from .machine import DATA_PORT, FETCH_PORT, Machine
@@ -416,6 +426,21 @@ def test_rule_35_a_changed_upper_entry_counts_after_invlpg_of_any_address(
     assert attempt().error == error
 
 
+@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize(("bits", "attempt", "error"), [
+    ({"clear": Entry.RW}, {"kind": AccessKind.WRITE}, ErrorCode.P | ErrorCode.WR),
+    ({"clear": Entry.US}, {"user": True}, ErrorCode.P | ErrorCode.US),
+    ({"set_": Entry.XD}, {"kind": AccessKind.FETCH}, ErrorCode.P | ErrorCode.ID)],
+    ids=["RW", "US", "XD"])
+def test_rule_35_upper_entries_are_cached_with_their_combined_rights(
+    machine, number, bits, attempt, error
+):
+    change(machine, path(machine)[number], **bits)
+    machine.read(PAGE)
+    seen = machine.access(NEIGHBOUR, **attempt)
+    assert (seen.error, seen.reads) == (error, ("PTE",))
+
+
 def test_rule_35_a_flag_of_an_upper_entry_is_set_before_it_is_cached():
     machine = Machine()
     machine.tables.map(PAGE, 0xA0 << 12, PERMISSIVE, upper=PERMISSIVE & ~Entry.A)
@@ -451,9 +476,10 @@ def test_rule_36_two_ways_to_one_table_keep_rights_of_their_own(mode):
 
 @MODES
 @pytest.mark.parametrize("larger", [True, False])
-def test_rule_37_a_page_that_changes_its_size_hits_one_entry(mode, larger):
+@pytest.mark.parametrize("walk_cache", [0, 4])  # which may lead to the small pages for long
+def test_rule_37_a_page_that_changes_its_size_hits_one_entry(mode, larger, walk_cache):
     """Without a flush either may be used; ``Machine`` sees to it that only one hits."""
-    machine = Machine(mode)
+    machine = Machine(mode, walk_cache=walk_cache)
     size = mode.pages[1].page_bytes
     base = 5 * size
     entry = machine.tables.map(base, 8 * size, page=1)[-1]
