@@ -185,8 +185,10 @@ class _Batch:
         sound = present & ~bad
         if sound.all():
             return front
-        self._page_fault(level, front.select(~present), 0)
-        self._page_fault(level, front.select(present & bad), ErrorCode.P | ErrorCode.RSVD)
+        unsound = front.select(~sound)
+        self.trail.step(level, unsound, 0)
+        reserved_code = ErrorCode.P | ErrorCode.RSVD
+        self._page_fault(unsound, np.where(present[~sound], reserved_code, 0))
         return front.select(sound)
 
     def _combine(self, front: Front) -> None:
@@ -214,9 +216,25 @@ class _Batch:
         np.right_shift(front.tables, PAGE_SHIFT, out=front.tables)
 
     def _leaf(self, level: LevelRules, front: Front) -> None:
-        """End walks at the leaf: in a page fault, or with the physical address."""
-        front = self._permitted(level, front)
-        self.trail.step(level, front, self.rules.used[front.classes])
+        """End walks at the leaf: with the physical address, or in a page fault. [SDM 4.6]"""
+        denied = np.bitwise_xor(front.rights, self.rules.want[front.classes],
+                                out=self.scratch[:len(front)])
+        np.bitwise_and(denied, self.rules.care[front.classes], out=denied)
+        blocked = self._key_blocks(front)
+        used = self.rules.used[front.classes]
+        if not _union(denied) and not blocked.any():
+            self.trail.step(level, front, used)
+            self._translate(level, front)
+            return
+        refused = (denied != 0) | blocked
+        self.trail.step(level, front, np.where(refused, np.uint64(0), used))
+        # Few are refused, as a rule: sooner translate these too than sort the others out.
+        self._translate(level, front)
+        key = np.broadcast_to(blocked, len(front))[refused]
+        self._page_fault(front.select(refused), ErrorCode.P | ErrorCode.PK * key)
+
+    def _translate(self, level: LevelRules, front: Front) -> None:
+        """Note the physical address of the access, and the page that it is in."""
         page = np.bitwise_and(front.entries, level.page_bits, out=self.scratch[:len(front)])
         if level.high_bits:
             page |= (front.entries & level.high_bits) << level.high_shift
@@ -225,20 +243,6 @@ class _Batch:
         # PAT, PCD and PWT, all of which lie in the low bits. [SDM 4.9.2]
         low = front.entries.astype(np.uint16)
         self.walks.memory_type[front.rows] = (low >> 3 & 3) | (low >> level.pat_shift & 4)
-
-    def _permitted(self, level: LevelRules, front: Front) -> Front:
-        """End the walks without the rights, or the protection key, that they need. [SDM 4.6]"""
-        classes = front.classes
-        denied = np.bitwise_xor(front.rights, self.rules.want[classes],
-                                out=self.scratch[:len(front)])
-        np.bitwise_and(denied, self.rules.care[classes], out=denied)
-        blocked = self._key_blocks(front)
-        if not _union(denied) and not blocked.any():
-            return front
-        refused = (denied != 0) | blocked
-        cause = ErrorCode.P | ErrorCode.PK * np.broadcast_to(blocked, len(front))[refused]
-        self._page_fault(level, front.select(refused), cause)
-        return front.select(~refused)
 
     def _key_blocks(self, front: Front) -> Bools:
         """Return whether PKRU forbids access to the user-mode address, shape (n,) or (1,).
@@ -252,19 +256,17 @@ class _Batch:
         blocked: Bools = (pair & ways != 0) & (front.rights & Entry.US != 0)
         return blocked
 
-    def _page_fault(
-        self, level: LevelRules, front: Front, cause: int | NDArray[np.integer]
-    ) -> None:
-        """End walks at an entry that they do not use, with the error code of SDM 4.7."""
-        self.trail.step(level, front, 0)
+    def _page_fault(self, front: Front, cause: int | NDArray[np.integer]) -> None:
+        """End walks with the error code of SDM 4.7."""
         self._fault(front, Vector.PF, self.rules.error[front.classes] | cause)
 
     def _fault(
         self, front: Front, vector: int | NDArray[np.uint8], error: int | NDArray[np.integer]
     ) -> None:
-        self.walks.vector[front.rows] = vector
-        self.walks.error[front.rows] = error
-        self.walks.vaddr[front.rows] = front.vaddr
+        """End walks in a fault, whatever was noted of them before."""
+        walks, rows = self.walks, front.rows
+        walks.paddr[rows], walks.page[rows], walks.memory_type[rows] = 0, -1, 0
+        walks.vector[rows], walks.error[rows], walks.vaddr[rows] = vector, error, front.vaddr
 
 
 def _union(words: Words) -> int:
