@@ -2,7 +2,8 @@
 
 Each access has the memory to itself: its page tables are written before it by another processor,
 read back after it, and then cleared, so that a walk that goes astray meets nothing of another
-access's. After each access everything cached is invalidated.
+access's. After each access everything cached is invalidated. The model engine can give each
+access its own entries without all this, and there is nothing else then that a walk could meet.
 """
 
 import time
@@ -11,10 +12,11 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from ..model.mmu.batch import RowSource
 from ..model.mmu.walk import Control
 from ..model.x86 import PAGE_SHIFT, AccessKind, InvalidateOp, Vector
 from .engine.base import ANSWER, Engine, accesses, exchange, invalidation, read
-from .engine.model import golden_walk
+from .engine.model import ModelEngine, golden_walk
 from .probe_checks import DATA_PORT, FETCH_PORT
 from .result import Difference, Mismatch, Result
 from .vectors import NO_PADDR, NO_VECTOR, Vectors
@@ -57,39 +59,62 @@ def conform(
 
 
 def _conform_chunk(vectors: Vectors, engine: Engine, result: Result, paddr_bits: int) -> None:
-    commands, made = _commands(vectors)
+    access = _accesses(vectors)
+    if isinstance(engine, ModelEngine):
+        source = RowSource(vectors.mode, vectors["entry_pa"], vectors["before"])
+        answers, after = engine.answers(source, access), source.entries
+    else:
+        answers, after = _run_chunk(vectors, access, engine, result)
+    result.accesses += len(vectors)
+    found = _differences(vectors, answers, after)
+    for row, field, expected, got in result.add_differences(found, np.arange(len(vectors))):
+        control, walk = golden_walk(vectors.tables(row), vectors.mode, access[row], paddr_bits)
+        place = f"row {vectors.row[row]}"
+        result.first.append(Mismatch(place, field, expected, got, control, walk))
+
+
+def _run_chunk(
+    vectors: Vectors, access: NDArray[np.void], engine: Engine, result: Result
+) -> tuple[NDArray[np.void], NDArray[np.uint64]]:
+    """Return the answers (N,) of an engine to ``access``, and the entries afterwards (N, L)."""
+    commands, made = _commands(vectors, access)
     memory = vectors.frames()
     run = engine.run(memory, commands[made])
     result.add_run(run)
-    result.accesses += len(vectors)
+    place = f"rows {vectors.row[0]} to {vectors.row[-1]}"
+    result.add_frames(place, memory, np.zeros_like(memory.frames))
     answers = np.zeros(commands.shape, ANSWER)
     answers[made] = run.answers
     levels = len(vectors.mode.levels)
-    found = _differences(vectors, answers[:, levels], answers[:, levels + 2 : 2 * levels + 2])
-    for row, field, expected, got in result.add_differences(found, np.arange(len(vectors))):
-        control, walk = golden_walk(
-            vectors.tables(row), vectors.mode, commands[row, levels], paddr_bits)
-        place = f"row {vectors.row[row]}"
-        result.first.append(Mismatch(place, field, expected, got, control, walk))
-    place = f"rows {vectors.row[0]} to {vectors.row[-1]}"
-    result.add_frames(place, memory, np.zeros_like(memory.frames))
+    return answers[:, levels], answers[:, levels + 2 : 2 * levels + 2]["value"]
 
 
-def _commands(vectors: Vectors) -> tuple[NDArray[np.void], NDArray[np.bool_]]:
+def _accesses(vectors: Vectors) -> NDArray[np.void]:
+    """Return the access commands (N,) with the registers of each."""
+    port = np.where(vectors["kind"] == AccessKind.FETCH, FETCH_PORT, DATA_PORT)
+    access = accesses(Control(cr3=0), vectors["va"], vectors["kind"], user=vectors["cpl"] == 3,
+                      ac=vectors["ac"], port=port)
+    _set_registers(access, vectors)
+    return access
+
+
+def _set_registers(commands: NDArray[np.void], vectors: Vectors) -> None:
+    commands["cr3"] = vectors["entry_pa"][:, 0] >> PAGE_SHIFT << PAGE_SHIFT
+    for register in ("cr0", "cr4", "efer", "pkru"):
+        commands[register] = vectors[register]
+
+
+def _commands(
+    vectors: Vectors, access: NDArray[np.void]
+) -> tuple[NDArray[np.void], NDArray[np.bool_]]:
     """Return commands (N, 3 L + 2), a row for each access, and which of them are to be made.
 
     They are L exchanges that write the entries, the access, an invalidation that waits for the
     answer, L reads of the entries and L exchanges that clear them.
     """
     count, entry_pa, reached = len(vectors), vectors["entry_pa"], vectors.reached
-    port = np.where(vectors["kind"] == AccessKind.FETCH, FETCH_PORT, DATA_PORT)
-    access = accesses(Control(cr3=0), vectors["va"], vectors["kind"], user=vectors["cpl"] == 3,
-                      ac=vectors["ac"], port=port)
     flush = np.repeat(invalidation(Control(cr3=0), InvalidateOp.INVPCID_ALL), count)
-    for commands in access, flush:
-        commands["cr3"] = entry_pa[:, 0] >> PAGE_SHIFT << PAGE_SHIFT
-        for register in ("cr0", "cr4", "efer", "pkru"):
-            commands[register] = vectors[register]
+    _set_registers(flush, vectors)
     parts = exchange(entry_pa, vectors["before"]), access, flush, read(entry_pa), exchange(
         entry_pa, 0)
     once = np.ones((count, 2), bool)
@@ -98,9 +123,9 @@ def _commands(vectors: Vectors) -> tuple[NDArray[np.void], NDArray[np.bool_]]:
 
 
 def _differences(
-    vectors: Vectors, answers: NDArray[np.void], after: NDArray[np.void]
+    vectors: Vectors, answers: NDArray[np.void], after: NDArray[np.uint64]
 ) -> Iterator[Difference]:
-    """Yield what is wrong with ``answers`` (N,) and the reads ``after`` (N, L)."""
+    """Yield what is wrong with ``answers`` (N,) and the entries ``after`` the access (N, L)."""
     faults = answers["fault"] != 0
     page_faults = vectors["vector"] == Vector.PF
     got = {
@@ -113,6 +138,6 @@ def _differences(
     for name, values in got.items():
         yield Difference.where(name, values != vectors[name], vectors[name], values)
     for number, level in enumerate(vectors.mode.levels):
-        values, expected = after["value"][:, number], vectors["after"][:, number]
+        values, expected = after[:, number], vectors["after"][:, number]
         wrong = vectors.reached[:, number] & (values != expected)
         yield Difference.where(f"after_{level.name.lower()}", wrong, expected, values)

@@ -231,6 +231,18 @@ def test_a_wrong_record_is_found_in_its_field(mode, lie, vectors_file):
     assert first.got == first.expected ^ 1
 
 
+@pytest.mark.parametrize("name", ["error", "cr2", "pa", "after", "before", "cr4"])
+def test_the_model_finds_the_same_with_entries_of_its_own_as_through_memory(name, few):
+    """Whatever is wrong with a record, but for tables that lie elsewhere than it says."""
+    rows = np.arange(5, len(few), 11)
+    few.fields[name][rows] ^= few.fields[name].dtype.type(1 << (20 if name == "cr4" else 0))
+    own = conform(few, ModelEngine(few.mode))
+    through_memory = conform(few, FakeHardware(few.mode, lambda *run: None))
+    assert own.mismatches_by_field == through_memory.mismatches_by_field
+    assert own.mismatches == through_memory.mismatches > 0
+    assert own.first == through_memory.first
+
+
 def test_a_mismatch_tells_how_the_golden_model_walks(few):
     row = int(np.flatnonzero(few["fault"] == 0)[20])
     few.fields["pa"][row] ^= 1 << 20

@@ -1,0 +1,163 @@
+"""What a batch of walks starts from, and what each walk carries from level to level."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..x86 import AccessKind
+from .batch_rules import ACCESS_BITS, REGISTER_BITS
+from .walk import Control
+
+__all__ = ["Accesses", "Controls", "Front", "Rows", "part"]
+
+Words = NDArray[np.uint64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Accesses:
+    """Accesses as ``walk.Access`` describes them; each field one value, or one per row (N,)."""
+
+    vaddr: ArrayLike
+    kind: ArrayLike = AccessKind.READ
+    user: ArrayLike = False
+    implicit: ArrayLike = False
+    ac: ArrayLike = False
+    stack: ArrayLike = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Controls:
+    """Registers as in ``walk.Control``; each field one value, or one per row (N,).
+
+    Where all rows have the same registers, as in a ``Control``, walks are fastest.
+    """
+
+    cr3: ArrayLike
+    cr0: ArrayLike
+    cr4: ArrayLike
+    efer: ArrayLike
+    pkru: ArrayLike = 0
+
+
+class Rows:
+    """The accesses to walk, one per row, with the registers that govern each.
+
+    A field has the shape (N,), or () if it is the same for all rows.
+    """
+
+    def __init__(self, control: Control | Controls, accesses: Accesses) -> None:
+        kind = np.asarray(accesses.kind)
+        wrong = kind[(kind < 0) | (kind > max(AccessKind))]
+        if len(wrong):
+            raise ValueError(f"Access kind must be one of {', '.join(map(str, AccessKind))}, "
+                             f"not {wrong[0]}")
+        fields: dict[str, NDArray[np.unsignedinteger]] = {
+            "kind": kind.astype(np.uint8),
+            **{name: np.asarray(getattr(accesses, name), np.bool_).view(np.uint8)
+               for name in ("user", "implicit", "ac", "stack")},
+            **{name: np.asarray(getattr(control, name), np.uint64)
+               for name in ("cr0", "cr4", "efer")},
+        }
+        self.cr3 = np.asarray(control.cr3, np.uint64)
+        self.pkru = np.asarray(control.pkru, np.uint64)
+        vaddr = np.asarray(accesses.vaddr, np.uint64)
+        shape = _common_shape([vaddr, self.cr3, self.pkru, *fields.values()])
+        self.vaddr = np.broadcast_to(vaddr, shape)
+        self._access_part = _ClassPart(fields, ACCESS_BITS)
+        self._register_part = _ClassPart(fields, REGISTER_BITS)
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.vaddr)
+
+    def classes(self, chunk: slice) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Return the class of each row, and the class of a plain read under its registers.
+
+        Either has the shape () if it is the same for all rows.
+        """
+        plain = self._register_part.of(chunk)
+        return plain | self._access_part.of(chunk), plain
+
+
+class _ClassPart:
+    """The bits of the numbers of classes that come from some of the fields."""
+
+    def __init__(
+        self, fields: dict[str, NDArray[np.unsignedinteger]], bits: dict[str, dict[int, int]]
+    ) -> None:
+        terms = [(fields[name], bit, place)
+                 for name, places in bits.items() for bit, place in places.items()]
+        self._same = sum(int(field & bit != 0) << place
+                         for field, bit, place in terms if not field.shape)
+        self._varying = [term for term in terms if term[0].shape]
+
+    def of(self, chunk: slice) -> NDArray[np.intp]:
+        """Return the bits for each row of ``chunk``, or with shape () if no field varies."""
+        number = np.array(self._same, np.uint16)
+        for field, bit, place in self._varying:
+            number = number | (field[chunk] & bit != 0).astype(np.uint16) << place
+        return number.astype(np.intp)
+
+
+@dataclass(slots=True)
+class Front:
+    """Walks that have come to the same level, with arrays (n,) of what each has gathered.
+
+    Attributes
+    ----------
+    rows
+        Positions of the walks among the rows of the batch.
+    classes, plain, pkru
+        Class of the access in the sense of ``AccessRules``, the class of a plain read under its
+        registers, and its PKRU; each of shape () if it is the same for all rows.
+    tables
+        Frame numbers of the tables to read.
+    places, entries
+        Where the last entries were read, as places in the source, and what they were.
+    rights
+        Rights of all the entries so far, in the sense of ``AccessRules``.
+    """
+
+    rows: slice | NDArray[np.intp]
+    vaddr: Words
+    classes: NDArray[np.intp]
+    plain: NDArray[np.intp]
+    pkru: Words
+    tables: Words
+    places: NDArray[np.intp]
+    entries: Words
+    rights: Words
+
+    def __len__(self) -> int:
+        """Return the number of walks."""
+        return len(self.vaddr)
+
+    def select(self, chosen: NDArray[np.bool_]) -> "Front":
+        """Return a front of the walks that ``chosen`` (n,) names."""
+        at = np.flatnonzero(chosen)
+        rows = self.rows
+        if isinstance(rows, slice):
+            rows = np.arange(rows.start, rows.stop)
+        return Front(
+            rows[at], self.vaddr[at],
+            part(self.classes, at), part(self.plain, at), part(self.pkru, at),
+            self.tables[at], self.places[at], self.entries[at], self.rights[at],
+        )
+
+
+def _common_shape(fields: list[NDArray[np.unsignedinteger]]) -> tuple[int]:
+    """Return the one shape (N,) that fields have which are not the same for all rows."""
+    several = [field.shape for field in fields if field.shape]
+    count = several[0][0] if several else 1
+    for shape in several:
+        if shape != (count,):
+            raise ValueError(f"Accesses and registers must be one value or {count} rows each, "
+                             f"not {shape}")
+    return (count,)
+
+
+def part(field: NDArray[Any], which: slice | NDArray[np.intp]) -> NDArray[Any]:
+    """Return the elements ``which`` of a field, or the field if it is the same for all rows."""
+    return field[which] if field.shape else field

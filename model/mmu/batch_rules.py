@@ -1,0 +1,189 @@
+"""The rules of paging as masks, so that a whole array of entries is judged in a few operations.
+
+What an access asks of the entries depends on its kind and on the control registers only: few
+bits, so ``AccessRules`` has the answer for each of their combinations, a *class* of accesses.
+What an entry must look like depends on its level only: ``LevelRules``. Section numbers are those
+of Intel SDM volume 3A, as in ``walk.py``, whose decisions these are.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..x86 import (
+    PAGE_SHIFT,
+    AccessKind,
+    Cr0,
+    Cr4,
+    Efer,
+    Entry,
+    ErrorCode,
+    Leaf,
+    PagingMode,
+    Vector,
+)
+
+__all__ = ["ACCESS_BITS", "REGISTER_BITS", "AccessRules", "LevelRules", "access_rules",
+           "level_rules", "paddr_mask"]
+
+ACCESS_BITS = {"kind": {1: 0, 2: 1}, "user": {1: 2}, "implicit": {1: 3}, "ac": {1: 4},
+               "stack": {1: 5}}
+REGISTER_BITS = {
+    "cr0": {Cr0.PG: 6, Cr0.WP: 7},
+    "cr4": {Cr4.PSE: 8, Cr4.PAE: 9, Cr4.SMEP: 10, Cr4.SMAP: 11, Cr4.PKE: 12},
+    "efer": {Efer.NXE: 13},
+}
+"""The number of a class: which bit of it is which bit of an access's field, or of a register."""
+
+CLASS_COUNT = 1 << 14
+
+Bools = NDArray[np.bool_]
+Words = NDArray[np.uint64]
+
+
+class AccessRules:
+    """What each class of accesses asks of entries: arrays of shape (classes,).
+
+    Rights are the AND over all levels of R/W, U/S and, bit 63 being inverted, of *not* XD.
+    [SDM 4.6.1]
+
+    Attributes
+    ----------
+    paging
+        Whether CR0.PG is set. This, ``reserved`` and ``large`` follow from the registers alone.
+    not_canonical
+        The vector of an access whose address is not canonical.
+    reserved
+        Bits of every entry that are reserved for want of EFER.NXE. [SDM 4.5]
+    large
+        PS where it makes a leaf of an entry that may be one, or 0. [SDM 4.3, table 4-3]
+    care, want
+        Rights that matter, and their values in a walk that permits the access. [SDM 4.6.1]
+    key
+        Bits of a key's pair in PKRU, AD and WD, that block the access. [SDM 4.6.2]
+    used
+        Flags set in the leaf. [SDM 4.8]
+    error
+        Bits of the error code that tell of the access alone. [SDM 4.7]
+    """
+
+    def __init__(self, mode: PagingMode) -> None:
+        number = np.arange(CLASS_COUNT)
+        bits = {(name, bit): number >> place & 1 == 1
+                for name, places in (ACCESS_BITS | REGISTER_BITS).items()
+                for bit, place in places.items()}
+        user, implicit, ac, stack = (bits[name, 1] for name in ("user", "implicit", "ac", "stack"))
+        wp, nxe = bits["cr0", Cr0.WP], bits["efer", Efer.NXE]
+        pse, pae, pke = (bits["cr4", bit] for bit in (Cr4.PSE, Cr4.PAE, Cr4.PKE))
+        smep, smap = bits["cr4", Cr4.SMEP], bits["cr4", Cr4.SMAP]
+        write, fetch = (number & 3 == kind for kind in (AccessKind.WRITE, AccessKind.FETCH))
+        as_user = user & ~implicit
+        long = mode.entry_bytes == 8
+
+        self.paging = bits["cr0", Cr0.PG]
+        self.not_canonical = np.where(stack, Vector.SS, Vector.GP).astype(np.uint8)
+        self.reserved = _mask(Entry.XD, long & ~nxe)
+        self.large = _mask(Entry.PS, pse | long)
+        # A supervisor access must not meet a user-mode page if SMEP or SMAP stands against it.
+        no_user_page = ~as_user & np.where(fetch, smep, smap & (implicit | ~ac))
+        must = (_mask(Entry.RW, write & (as_user | wp)) | _mask(Entry.US, as_user)
+                | _mask(Entry.XD, fetch))
+        self.care = must | _mask(Entry.US, no_user_page)
+        self.want = must
+        keyed = pke & ~fetch & long
+        self.key = _mask(1, keyed) | _mask(2, keyed & write & (as_user | wp))
+        self.used: Words = np.bitwise_or(Entry.A, _mask(Entry.D, write))
+        self.error = (ErrorCode.WR * write + ErrorCode.US * as_user
+                      + ErrorCode.ID * (fetch & (smep | pae & nxe))).astype(np.uint16)
+
+
+@cache
+def access_rules(mode: PagingMode) -> AccessRules:
+    """Return the rules for accesses in ``mode``, made once."""
+    return AccessRules(mode)
+
+
+@dataclass(frozen=True, slots=True)
+class LevelRules:
+    """How to read the entries of one level at one width of physical addresses.
+
+    ``page`` is the index into ``PagingMode.pages``, -1 if the level maps none; ``reserved`` the
+    bits that are reserved in every entry of the level, and ``reserved_large`` those in one that
+    maps a large page, apart from what ``AccessRules`` says. The address of a page is
+    ``page_bits`` of the entry and, PSE-36, ``high_bits`` shifted left by ``high_shift``;
+    ``pat_shift`` moves the PAT bit to bit 2.
+    """
+
+    number: int
+    leaf: Leaf
+    large: int
+    page: int
+    shift: int
+    index_mask: int
+    reserved: int
+    reserved_large: int
+    page_bits: int
+    pat_shift: int
+    high_bits: int
+    high_shift: int
+
+    @property
+    def offset_bits(self) -> int:
+        """Bits of a linear address that lie below the index of this level."""
+        return (1 << self.shift) - 1
+
+    def index(self, vaddr: Words, out: Words | None = None) -> Words:
+        """Return the index of the entry of this level for each linear address."""
+        shifted = np.right_shift(vaddr, self.shift, out=out)
+        return np.bitwise_and(shifted, self.index_mask, out=out)
+
+
+@cache
+def level_rules(mode: PagingMode, paddr_bits: int) -> tuple[LevelRules, ...]:
+    """Return the rules of the levels of ``mode``, the root first; ``paddr_bits`` is MAXPHYADDR."""
+    return tuple(_level_rules(mode, number, paddr_bits) for number in range(len(mode.levels)))
+
+
+def _level_rules(mode: PagingMode, number: int, paddr_bits: int) -> LevelRules:
+    level, long = mode.levels[number], mode.entry_bytes == 8
+    width = min(paddr_bits, mode.max_paddr_bits)
+    large = level.shift > PAGE_SHIFT
+    pse36 = large and not long
+    # [SDM 4.5, tables 4-14 to 4-19]
+    reserved = _ones(51, width) if long else 0
+    if long and level.leaf is Leaf.NEVER:
+        reserved |= Entry.PS
+    # Below the address of a large page; in 32-bit paging bits 21:(M-19). [SDM 4.3, table 4-4]
+    reserved_large = _ones(level.shift - 1, 13) if long else _ones(21, width - 19)
+    return LevelRules(
+        number=number,
+        leaf=level.leaf,
+        large=Entry.PS if level.leaf is Leaf.IF_PS else 0,
+        page=mode.pages.index(level) if level in mode.pages else -1,
+        shift=level.shift,
+        index_mask=(1 << level.index_bits) - 1,
+        reserved=reserved,
+        reserved_large=reserved_large if large else 0,
+        page_bits=paddr_mask(mode, paddr_bits) & -level.page_bytes,
+        pat_shift=10 if large else 5,  # PAT is bit 12 of a large page, bit 7 of a PTE
+        # Bits 20:13 of a 4-Mbyte page are physical-address bits 39:32. [SDM table 4-4]
+        high_bits=0xFF << 13 if pse36 else 0,
+        high_shift=19,
+    )
+
+
+def paddr_mask(mode: PagingMode, paddr_bits: int) -> int:
+    """Return the bits of an entry, or of CR3, that hold the address of a table or 4-Kbyte page."""
+    return _ones(min(paddr_bits, mode.max_paddr_bits, 8 * mode.entry_bytes) - 1, PAGE_SHIFT)
+
+
+def _mask(bits: int, where: Bools | bool) -> Words:
+    """Return ``bits`` where the condition holds, 0 elsewhere."""
+    return np.where(where, np.uint64(bits), np.uint64(0))
+
+
+def _ones(high: int, low: int) -> int:
+    """Return a mask of bits ``high`` down to ``low``, none if ``low`` is above ``high``."""
+    return (1 << (high + 1)) - (1 << low) if low <= high else 0

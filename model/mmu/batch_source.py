@@ -1,0 +1,141 @@
+"""Where a batch of walks finds its entries: in physical memory, or in rows of recorded entries."""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..physical.memory import PhysicalMemory
+from ..x86 import PAGE_SHIFT, PagingMode
+
+__all__ = ["MISSING", "EntrySource", "FrameSource", "RowSource"]
+
+MISSING = -(1 << 16)
+"""A place where there is no entry: negative, whatever index into a table is added."""
+
+Words = NDArray[np.unsignedinteger]
+Places = NDArray[np.intp]
+Rows = slice | NDArray[np.intp]
+
+
+class EntrySource(Protocol):
+    """Entries in one flat array, and the way to them from physical addresses.
+
+    Places are positions in ``words``. One entry has one place, however often and at whichever
+    levels it is used: that is how walks meet the flags that they set in it.
+    """
+
+    @property
+    def words(self) -> Words:
+        """All entries, shape (W,); the walks set accessed and dirty flags in it."""
+        ...
+
+    def locate(
+        self,
+        level: int,
+        rows: Rows,
+        tables: NDArray[np.uint64],
+        indices: NDArray[np.uint64],
+        out: Places,
+    ) -> None:
+        """Put into ``out`` the places of entries, or something negative where there are none.
+
+        ``tables`` (n,) are the frame numbers of the tables that the walks of ``rows`` have come
+        to at ``level``, the root being level 0; ``indices`` (n,) are those of the entries.
+        """
+        ...
+
+
+class FrameSource:
+    """The entries of ``mode`` in the frames of ``memory``, which walks change in place.
+
+    It has to be made anew when frames were added to the memory.
+    """
+
+    SPARSE = 32
+    """Above so many frame numbers for each frame, a table of them all would be too large."""
+
+    def __init__(self, memory: PhysicalMemory, mode: PagingMode) -> None:
+        self.words: Words = memory.frames.reshape(-1).view(f"<u{mode.entry_bytes}")
+        self._pfns, rows = memory.index()
+        per_frame = (1 << PAGE_SHIFT) // mode.entry_bytes
+        self._places = rows.astype(np.intp) * per_frame
+        self._first = int(self._pfns[0]) if len(memory) else 0
+        span = int(self._pfns[-1]) - self._first + 1 if len(memory) else 0
+        self._dense: Places | None = None
+        if span <= self.SPARSE * len(memory):
+            # One more at either end, where ``np.take`` clips all other numbers to.
+            self._dense = np.full(span + 2, MISSING, np.intp)
+            self._dense[self._pfns.view(np.intp) - (self._first - 1)] = self._places
+
+    def locate(
+        self,
+        level: int,
+        rows: Rows,
+        tables: NDArray[np.uint64],
+        indices: NDArray[np.uint64],
+        out: Places,
+    ) -> None:
+        """Put into ``out`` the places of entries; see ``EntrySource``."""
+        if self._dense is not None:
+            offsets = tables.view(np.intp) - (self._first - 1)
+            np.take(self._dense, offsets, out=out, mode="clip")
+        else:
+            found = np.searchsorted(self._pfns[:-1], tables)
+            out[:] = np.where(self._pfns[found] == tables, self._places[found], MISSING)
+        np.add(out, indices.view(np.intp), out=out)
+
+
+class RowSource:
+    """Entries that each walk of a batch has to itself, as access vectors record them.
+
+    Parameters
+    ----------
+    mode
+        The paging mode, of L levels.
+    paddrs
+        Physical address of the entry of each level, shape (N, L), the root first, or 0 if there
+        is none. At no other address is there memory for that level of that row.
+    entries
+        The entries before the walk, shape (N, L). Where a row uses one address at two levels,
+        the entry of the upper level counts.
+
+    Raises
+    ------
+    ValueError
+        If the shapes are not these.
+    """
+
+    def __init__(
+        self, mode: PagingMode, paddrs: NDArray[np.uint64], entries: NDArray[np.uint64]
+    ) -> None:
+        levels = len(mode.levels)
+        if paddrs.shape != entries.shape or paddrs.shape[1:] != (levels,):
+            raise ValueError(f"Addresses and entries must have the shape (N, {levels}), "
+                             f"not {paddrs.shape} and {entries.shape}")
+        self._entry_bytes = mode.entry_bytes
+        self._paddrs = paddrs.astype(np.uint64)
+        self.words: Words = entries.astype(np.uint64).reshape(-1)
+        # The place of an entry: where the row has its address first.
+        same = paddrs[:, :, None] == paddrs[:, None, :]
+        first = np.where(paddrs != 0, same.argmax(axis=2), np.arange(levels))
+        self._places = first + levels * np.arange(len(paddrs))[:, None]
+
+    @property
+    def entries(self) -> NDArray[np.unsignedinteger]:
+        """The entries (N, L) as the walks have left them."""
+        return self.words[self._places]
+
+    def locate(
+        self,
+        level: int,
+        rows: Rows,
+        tables: NDArray[np.uint64],
+        indices: NDArray[np.uint64],
+        out: Places,
+    ) -> None:
+        """Put into ``out`` the places of entries; see ``EntrySource``."""
+        paddrs = (tables << PAGE_SHIFT) + indices * self._entry_bytes
+        recorded = self._paddrs[rows, level]
+        there = (recorded == paddrs) & (recorded != 0)
+        out[:] = np.where(there, self._places[rows, level], MISSING)

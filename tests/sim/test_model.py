@@ -1,0 +1,120 @@
+"""The model engine: walks together or one by one give the same answers, and the same memory."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.random import default_rng
+
+from pagewalk.model.mmu.walk import Control
+from pagewalk.model.x86 import MODES, Entry, InvalidateOp, Vector
+from pagewalk.sim.engine.base import ANSWER, OP_ACCESS, accesses, exchange, invalidation, read, wait
+from pagewalk.sim.engine.model import ModelEngine
+
+from ..hdl.tables import PERMISSIVE, Tables
+from ..model.mmu.scalar import FLAGS, random_accesses, random_controls, random_memory
+
+every_mode = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+
+ONE_BY_ONE = 1 << 60
+
+
+class Engine(ModelEngine):
+    """A model engine that walks ``shortest`` accesses or more in a row together."""
+
+    def __init__(self, mode, shortest, paddr_bits=40):
+        super().__init__(mode, paddr_bits)
+        self.SHORTEST_BATCH = shortest
+
+
+def random_commands(rng, mode, memory, cr3, count):
+    """Return accesses of all sorts, each with registers of its own, and other commands between.
+
+    Other processors read and write entries, some of them where there is no memory.
+    """
+    control = random_controls(rng, mode, cr3, count)
+    access = random_accesses(rng, mode, count)
+    commands = accesses(Control(0), access.vaddr, access.kind,
+                        **{name: getattr(access, name) for name in FLAGS})
+    for name in ("cr3", "cr0", "cr4", "efer", "pkru"):
+        commands[name] = getattr(control, name)
+    words = memory.frames.view(f"<u{mode.entry_bytes}")
+    row, index = rng.choice(np.argwhere(words), count).T
+    pfns, rows = memory.index()
+    paddrs = (pfns[np.argsort(rows)][row] << 12) + mode.entry_bytes * index.astype(np.uint64)
+    paddrs[rng.random(count) < 0.1] += np.uint64(1 << 50)
+    entries = rng.permutation(words[row, index])
+    others = [exchange(paddrs, entries), read(paddrs), np.repeat(wait(1), count),
+              np.repeat(invalidation(Control(0), InvalidateOp.INVPCID_ALL), count)]
+    # In stretches, so that there are runs of accesses long and short.
+    stretch = np.repeat(rng.integers(0, 8, count), rng.integers(1, 60, count))[:count]
+    for number, other in enumerate(others):
+        commands[stretch == number] = other[stretch == number]
+    return commands
+
+
+def assert_same(engines, memory, commands):
+    """Assert that all engines do the same; return what."""
+    memories = [memory.copy() for _ in engines]
+    runs = [engine.run(own, commands) for engine, own in zip(engines, memories, strict=True)]
+    for run, own in zip(runs, memories, strict=True):
+        assert run.answers.dtype == ANSWER
+        assert (run.answers == runs[0].answers).all()
+        assert (own.frames == memories[0].frames).all()
+        assert (run.cycles, run.events) == (0, {})
+    return runs[0].answers
+
+
+@every_mode
+@pytest.mark.parametrize("seed", range(5))
+def test_accesses_walked_together_are_answered_as_one_by_one(mode, seed):
+    rng = default_rng(seed)
+    paddr_bits = int(rng.integers(32, 53))
+    memory, cr3 = random_memory(rng, mode, paddr_bits)
+    commands = random_commands(rng, mode, memory, cr3, 1500)
+    engines = [Engine(mode, shortest, paddr_bits) for shortest in (ONE_BY_ONE, 1, 2, 30)]
+    answers = assert_same([*engines, ModelEngine(mode, paddr_bits)], memory, commands)
+    vectors = set(answers["vector"][commands["op"] == OP_ACCESS].tolist())
+    assert vectors >= {0, Vector.PF}
+    assert answers["value"].any()
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.sampled_from("aaaaaerwi"), max_size=30), st.integers(1, 10))
+def test_any_order_of_commands(letters, shortest):
+    mode = MODES["x86_64"]
+    tables = Tables(mode)
+    path = tables.map(0x12_3000, 0x5000, PERMISSIVE & ~(Entry.A | Entry.D))
+    access = accesses(Control(tables.cr3), 0x12_3ABC, 1)
+    entry = tables.read(path[-1])
+    sorts = {"a": access, "e": exchange(path[-1], entry), "r": read(path[-1]), "w": wait(2),
+             "i": invalidation(Control(0), InvalidateOp.INVPCID_ALL)}
+    commands = np.concatenate([access[:0], *(sorts[letter] for letter in letters)])
+    answers = assert_same(
+        [Engine(mode, ONE_BY_ONE), Engine(mode, shortest)], tables.memory, commands)
+    in_memory = entry
+    for letter, answer in zip(letters, answers, strict=True):
+        assert answer["paddr"] == (0x5ABC if letter == "a" else 0)
+        assert answer["value"] == (in_memory if letter in "er" else 0)
+        in_memory = {"a": in_memory | Entry.A | Entry.D, "e": entry}.get(letter, in_memory)
+
+
+@every_mode
+@pytest.mark.parametrize("shortest", [1, ONE_BY_ONE])
+def test_what_others_write_is_met_and_what_walks_set_is_read(mode, shortest):
+    tables = Tables(mode)
+    *_, pte = tables.map(0x12_3000, 0x5000)
+    control = Control(tables.cr3)
+    access = np.repeat(accesses(control, 0x12_3ABC, 1), 3)
+    other = 0x9000 | Entry.P | Entry.RW | Entry.US
+    commands = np.concatenate([access, exchange(pte, other), access, read(pte)])
+    answers = Engine(mode, shortest).run(tables.memory, commands).answers
+    assert answers["paddr"].tolist() == [0x5ABC] * 3 + [0] + [0x9ABC] * 3 + [0]
+    assert answers["value"][[3, 7]].tolist() == [0x5000 | PERMISSIVE, other | Entry.A | Entry.D]
+
+
+def test_no_commands_have_no_answers():
+    tables = Tables(MODES["ia32"])
+    for shortest in (1, 28):
+        run = Engine(MODES["ia32"], shortest).run(tables.memory, accesses(Control(0), [])[:0])
+        assert run.answers.shape == (0,)
