@@ -55,7 +55,7 @@ class Buddy(StealingArea):
             if order == MAX_ORDER - 1:
                 pfn = self._free_largest(pfn, end_pfn)
                 continue
-            self.free_one_page(pfn, order, self.mem_map.pageblock_type(pfn), to_tail=True)
+            self.free_one_page(pfn, order, self.pageblock_type(pfn), to_tail=True)
             pfn += 1 << order
 
     def _free_largest(self, pfn: int, end_pfn: int) -> int:
@@ -66,7 +66,7 @@ class Buddy(StealingArea):
         """
         size = 1 << (MAX_ORDER - 1)
         blocks = np.arange(pfn - self._base, end_pfn - self._base - size + 1, size)
-        types = self.mem_map.pageblock[blocks >> self.mem_map.pageblock_order]
+        types = self.pageblock[blocks >> self._pageblock_order]
         others = np.flatnonzero(types != types[0])
         blocks = blocks[: others[0]] if len(others) else blocks
         head = self.list_head(MAX_ORDER - 1, int(types[0]))
@@ -138,7 +138,7 @@ class Buddy(StealingArea):
         ``OrderMismatch`` for anything else. [``__free_pages_ok``]
         """
         self.check_free(pfn, order)
-        self.free_one_page(pfn, order, self.mem_map.pageblock_type(pfn))
+        self.free_one_page(pfn, order, self.pageblock_type(pfn))
 
     def free_one_page(self, pfn: int, order: int, migratetype: int, *,
                       to_tail: bool = False) -> None:
@@ -155,7 +155,7 @@ class Buddy(StealingArea):
             buddy = index ^ (1 << order)
             if state[buddy] != BUDDY or orders[buddy] != order or zones[buddy] != zone:
                 break
-            if order >= self.mem_map.pageblock_order and not self._may_merge(buddy, migratetype):
+            if order >= self._pageblock_order and not self._may_merge(buddy, migratetype):
                 break
             self._delete(buddy, order)
             index &= buddy
@@ -168,7 +168,7 @@ class Buddy(StealingArea):
 
         Types that fall back to no other keep to themselves. [``migratetype_is_mergeable``]
         """
-        other = self.mem_map.pageblock_type(buddy + self._base)
+        other = self.pageblock_type(buddy + self._base)
         return migratetype == other or (
             migratetype < MIGRATE_PCPTYPES and other < MIGRATE_PCPTYPES)
 

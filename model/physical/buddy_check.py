@@ -26,7 +26,7 @@ def check_free_area(area: StealingArea) -> None:
         raise BrokenInvariant(f"A free block is outside zone {area.name}")
     _check_lists(area, heads, orders)
     _check_merged(area, heads, orders)
-    if (area.mem_map.pageblock >= MIGRATE_TYPES).any():
+    if (area.pageblock >= MIGRATE_TYPES).any():
         raise BrokenInvariant("A pageblock has no such migrate type")
 
 
@@ -69,7 +69,7 @@ def _check_merged(area: StealingArea, heads: NDArray[np.intp], orders: NDArray[n
     is of another type by now: changing the type merges nothing.
     """
     limit = MAX_ORDER - 1
-    if area.had_highatomic or (area.mem_map.pageblock >= MIGRATE_PCPTYPES).any():
+    if area.had_highatomic or (area.pageblock >= MIGRATE_PCPTYPES).any():
         limit = area.mem_map.pageblock_order
     for order in range(limit):
         blocks = heads[orders == order]

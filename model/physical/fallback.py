@@ -70,7 +70,7 @@ class StealingArea(FreeArea):
         guess at the pageblock with most free pages; but the smallest sufficient one if a movable
         request may not take the pageblock. [``__rmqueue_fallback``]
         """
-        pageblock_order = self.mem_map.pageblock_order
+        pageblock_order = self._pageblock_order
         nofragment = alloc_flags & ALLOC_NOFRAGMENT and order < pageblock_order
         least = pageblock_order if nofragment else order
         for current in range(MAX_ORDER - 1, least - 1, -1):
@@ -103,7 +103,7 @@ class StealingArea(FreeArea):
 
     def _can_steal(self, order: int, start_type: int) -> bool:
         """Return whether the rest of the pageblock may be taken. [``can_steal_fallback``]"""
-        return (order >= self.mem_map.pageblock_order // 2
+        return (order >= self._pageblock_order // 2
                 or start_type in (RECLAIMABLE, UNMOVABLE))
 
     def _steal(self, fallback_type: int, order: int, current: int, start_type: int,
@@ -112,7 +112,7 @@ class StealingArea(FreeArea):
         index = self._next[head]
         self._steal_suitable_fallback(index, current, start_type, alloc_flags)
         pfn = index + self._base
-        claimed = self.mem_map.pageblock_type(pfn) == start_type
+        claimed = self.pageblock_type(pfn) == start_type
         self.last_fallback = Fallback(pfn, order, current, start_type, fallback_type, claimed)
 
     def _steal_suitable_fallback(self, index: int, order: int, start_type: int,
@@ -123,12 +123,12 @@ class StealingArea(FreeArea):
         [``steal_suitable_fallback``]
         """
         pfn = index + self._base
-        old_type = self.mem_map.pageblock_type(pfn)
+        old_type = self.pageblock_type(pfn)
         if old_type == HIGHATOMIC:
             return self._move(index, order, start_type)
-        if order >= self.mem_map.pageblock_order:
+        if order >= self._pageblock_order:
             for block in range(pfn, pfn + (1 << order), self.mem_map.pageblock_pages):
-                self.mem_map.set_pageblock_type(block, start_type)
+                self.set_pageblock_type(block, start_type)
             return self._move(index, order, start_type)
         self.boost_watermark(alloc_flags)
         if not self._can_steal(order, start_type):
@@ -137,7 +137,7 @@ class StealingArea(FreeArea):
         if not free:
             return self._move(index, order, start_type)
         if self.claims_pageblock(free, movable, old_type, start_type):
-            self.mem_map.set_pageblock_type(pfn, start_type)
+            self.set_pageblock_type(pfn, start_type)
         return None
 
     def claims_pageblock(self, free: int, movable: int, old_type: int, start_type: int) -> bool:
@@ -184,10 +184,10 @@ class StealingArea(FreeArea):
         """
         limit = self.managed_pages // 100 + self.mem_map.pageblock_pages
         if (self.nr_reserved_highatomic < limit
-                and self.mem_map.pageblock_type(pfn) < MIGRATE_PCPTYPES):
+                and self.pageblock_type(pfn) < MIGRATE_PCPTYPES):
             self.had_highatomic = True
             self.nr_reserved_highatomic += self.mem_map.pageblock_pages
-            self.mem_map.set_pageblock_type(pfn, HIGHATOMIC)
+            self.set_pageblock_type(pfn, HIGHATOMIC)
             self._move_freepages_block(pfn, HIGHATOMIC)
 
     def unreserve_highatomic_pageblock(self, migratetype: int, *, force: bool = False) -> bool:
@@ -201,10 +201,10 @@ class StealingArea(FreeArea):
             pfn = self.first(order, HIGHATOMIC)
             if pfn is None:
                 continue
-            if self.mem_map.pageblock_type(pfn) == HIGHATOMIC:
+            if self.pageblock_type(pfn) == HIGHATOMIC:
                 self.nr_reserved_highatomic -= min(self.mem_map.pageblock_pages,
                                                    self.nr_reserved_highatomic)
-            self.mem_map.set_pageblock_type(pfn, migratetype)
+            self.set_pageblock_type(pfn, migratetype)
             if self._move_freepages_block(pfn, migratetype)[0]:
                 return True
         return False

@@ -21,7 +21,8 @@ class FreeArea:
     Parameters
     ----------
     mem_map, zone
-        The pages, and the number by which they say that they are this zone's.
+        The pages, all of the zone's memory added, and the number by which they say that they are
+        this zone's.
     start_pfn, end_pfn
         The pages that the zone spans; there may be holes and pages of other zones among them.
     name
@@ -29,6 +30,9 @@ class FreeArea:
 
     Members
     -------
+    pageblock
+        ``uint8``: the migrate type of each pageblock, as ``MemMap.pageblock``, and that itself
+        if the map is sparse. [``zone->pageblock_flags``]
     nr_free
         The number of free blocks of each order. [``free_area->nr_free``]
     free_pages
@@ -44,12 +48,36 @@ class FreeArea:
         self.name = name
         self.nr_free = [0] * MAX_ORDER
         self.free_pages = 0
+        self.pageblock = self._pageblocks()
         self._base = mem_map.base
         self._heads = mem_map.list_heads(MAX_ORDER * MIGRATE_TYPES)
+        self._pageblock_order = mem_map.pageblock_order
+        self._types: memoryview[int] = self.pageblock.data
         columns = mem_map.scalars
         self._next, self._prev = columns.next, columns.prev
         self._state, self._order, self._zone = columns.state, columns.order, columns.zone
         self._migratetype = columns.migratetype
+
+    def _pageblocks(self) -> NDArray[np.uint8]:
+        """Return the types that the zone knows its pageblocks by, all of the map's counted.
+
+        A zone that has its own never set that of a block which begins in another.
+        [``memmap_init_range``]
+        """
+        mem_map = self.mem_map
+        if mem_map.sparse:
+            return mem_map.pageblock
+        first = slice(None, None, mem_map.pageblock_pages)
+        ours = (mem_map.zone[first] == self.zone) & (mem_map.state[first] != PageState.HOLE)
+        return np.where(ours, mem_map.pageblock, np.uint8(0))
+
+    def pageblock_type(self, pfn: int) -> int:
+        """Return the migrate type of the pageblock of ``pfn``. [``get_pfnblock_migratetype``]"""
+        return self._types[(pfn - self._base) >> self._pageblock_order]
+
+    def set_pageblock_type(self, pfn: int, migratetype: int) -> None:
+        """Set the migrate type of the pageblock of ``pfn``. [``set_pageblock_migratetype``]"""
+        self._types[(pfn - self._base) >> self._pageblock_order] = migratetype
 
     def spans(self, pfn: int) -> bool:
         """Return whether the zone spans page ``pfn``. [``zone_spans_pfn``]"""

@@ -74,7 +74,6 @@ class Scalars:
     owner: "memoryview[int]"
     next: "memoryview[int]"
     prev: "memoryview[int]"
-    pageblock: "memoryview[int]"
 
 
 class MemMap:
@@ -90,6 +89,9 @@ class MemMap:
     pageblock_order
         log2 of the pages of a pageblock: 9 for x86-64, 10 for two-level 32-bit paging.
         [``pageblock_order``]
+    sparse
+        Whether a pageblock has one migrate type, as on x86-64, or one for each zone that it
+        reaches into, as on 32-bit machines. [``CONFIG_SPARSEMEM``]
 
     Members
     -------
@@ -108,6 +110,7 @@ class MemMap:
         ``int32``: links of a list, as indices. The heads of lists are indices from ``len`` on.
     pageblock
         ``uint8``: ``MigrateType`` of each pageblock, indexed ``(pfn - base) >> pageblock_order``.
+        A zone knows better: ``FreeArea.pageblock_type``.
 
     Raises
     ------
@@ -115,7 +118,8 @@ class MemMap:
         If the range is empty or negative, or ``pageblock_order`` not 1 to 10.
     """
 
-    def __init__(self, start_pfn: int, end_pfn: int, *, pageblock_order: int = 9) -> None:
+    def __init__(self, start_pfn: int, end_pfn: int, *, pageblock_order: int = 9,
+                 sparse: bool = True) -> None:
         if not 0 <= start_pfn < end_pfn:
             raise ValueError(f"Page range must not be empty, not {start_pfn:#x} to {end_pfn:#x}")
         if not 1 <= pageblock_order < MAX_ORDER:
@@ -123,6 +127,7 @@ class MemMap:
                              f"not {pageblock_order!r}")
         self.base = start_pfn & -MAX_ORDER_PAGES
         self.pageblock_order = pageblock_order
+        self.sparse = sparse
         size = (end_pfn - self.base + MAX_ORDER_PAGES - 1) & -MAX_ORDER_PAGES
         self.state = np.full(size, PageState.HOLE, np.uint8)
         self.order = np.zeros(size, np.uint8)
@@ -134,8 +139,7 @@ class MemMap:
         self.owner = np.zeros(size, np.int32)
         self.next = np.zeros(size + LIST_HEADS, np.int32)
         self.prev = np.zeros(size + LIST_HEADS, np.int32)
-        # Movable, as memmap_init_range leaves them.
-        self.pageblock = np.full(size >> pageblock_order, MigrateType.MOVABLE, np.uint8)
+        self.pageblock = np.zeros(size >> pageblock_order, np.uint8)
         self.scalars = Scalars(**{name: memoryview(getattr(self, name))
                                   for name in Scalars.__slots__})
         self._list_heads = size
@@ -157,6 +161,7 @@ class MemMap:
     def add_memory(self, start_pfn: int, end_pfn: int, zone: int, node: int = 0) -> None:
         """Make ``start_pfn`` up to ``end_pfn`` memory of ``zone`` and ``node``, reserved as yet.
 
+        The pageblocks that begin there become movable; any other stays unmovable.
         Raise ``ValueError`` for a range outside the map, empty, or that has memory already.
         [``memmap_init_range``]
         """
@@ -168,6 +173,9 @@ class MemMap:
         self.state[pages] = PageState.RESERVED
         self.zone[pages] = zone
         self.node[pages] = node
+        shift, up = self.pageblock_order, self.pageblock_pages - 1
+        self.pageblock[(pages.start + up) >> shift : (pages.stop + up) >> shift] = (
+            MigrateType.MOVABLE)
 
     def list_heads(self, count: int) -> int:
         """Return the first of ``count`` new indices of ``next`` and ``prev``: empty lists.
@@ -181,14 +189,6 @@ class MemMap:
         heads = np.arange(first, first + count)
         self.next[heads] = self.prev[heads] = heads
         return first
-
-    def pageblock_type(self, pfn: int) -> int:
-        """Return the migrate type of the pageblock of ``pfn``. [``get_pfnblock_migratetype``]"""
-        return self.scalars.pageblock[(pfn - self.base) >> self.pageblock_order]
-
-    def set_pageblock_type(self, pfn: int, migratetype: int) -> None:
-        """Set the migrate type of the pageblock of ``pfn``. [``set_pageblock_migratetype``]"""
-        self.scalars.pageblock[(pfn - self.base) >> self.pageblock_order] = migratetype
 
     def split_page(self, pfn: int, order: int) -> None:
         """Make one allocated block of ``order`` single pages, each to be freed by itself.

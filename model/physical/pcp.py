@@ -125,7 +125,7 @@ class PerCpuPages:
         [``free_unref_page``, ``free_unref_page_commit``]
         """
         self.buddy.check_free(pfn, order)
-        migratetype = self.buddy.mem_map.pageblock_type(pfn)
+        migratetype = self.buddy.pageblock_type(pfn)
         if migratetype == ISOLATE:
             self.buddy.free_one_page(pfn, order, migratetype)
             return
