@@ -100,7 +100,7 @@ class Buddy(StealingArea):
         [``__rmqueue``]
         """
         pfn = self.rmqueue_smallest(order, migratetype)
-        if pfn is None and migratetype < MIGRATE_PCPTYPES and self._fall_back(
+        if pfn is None and migratetype < MIGRATE_PCPTYPES and self.rmqueue_fallback(
                 order, migratetype, alloc_flags):
             return self.rmqueue_smallest(order, migratetype)
         return pfn
@@ -123,13 +123,39 @@ class Buddy(StealingArea):
                 while current > order:  # [expand]
                     current -= 1
                     self._add(index + (1 << current), current, migratetype)
-                self._state[index] = ALLOCATED
-                self._order[index] = order
-                self._migratetype[index] = migratetype
-                self.free_pages -= 1 << order
+                self._hand_out(index, order, migratetype)
                 return index + self._base
             head += MIGRATE_TYPES
         return None
+
+    def take(self, pfn: int, order: int) -> bool:
+        """Allocate the very block of ``order`` at ``pfn``; return whether it was free.
+
+        The free block around it is split, and all other parts go to the heads of the lists of
+        its type. Raise ``BadOrder``. [``take_page_off_buddy``, ``break_down_buddy_pages``]
+        """
+        if not 0 <= order < MAX_ORDER:
+            raise BadOrder(order, f"0 to {MAX_ORDER - 1}")
+        head, state, current = self.mem_map.block_of(pfn)
+        index, wanted = head - self._base, pfn - self._base
+        if (state != PageState.BUDDY or current < order or pfn & ((1 << order) - 1)
+                or self._zone[index] != self.zone):
+            return False
+        migratetype = self._migratetype[index]
+        self._delete(index, current)
+        while current > order:
+            current -= 1
+            upper = index + (1 << current)
+            rest, index = (index, upper) if wanted >= upper else (upper, index)
+            self._add(rest, current, migratetype)
+        self._hand_out(index, order, migratetype)
+        return True
+
+    def _hand_out(self, index: int, order: int, migratetype: int) -> None:
+        self._state[index] = ALLOCATED
+        self._order[index] = order
+        self._migratetype[index] = migratetype
+        self.free_pages -= 1 << order
 
     def free(self, pfn: int, order: int) -> None:
         """Free the block of ``order`` that was allocated at ``pfn``.

@@ -63,12 +63,15 @@ class StealingArea(FreeArea):
     last_fallback: Fallback | None = None
     boost_watermark: Callable[[int], None] = staticmethod(_no_boost)
 
-    def _fall_back(self, order: int, start_type: int, alloc_flags: int) -> bool:
+    def rmqueue_fallback(self, order: int, start_type: int, alloc_flags: int = 0, *,
+                         claim: bool | None = None) -> bool:
         """Move a block of another type, and perhaps its whole pageblock, to ``start_type``.
 
         Return whether there was one: the request then finds it there. The largest is taken, as a
         guess at the pageblock with most free pages; but the smallest sufficient one if a movable
-        request may not take the pageblock. [``__rmqueue_fallback``]
+        request may not take the pageblock. ``claim`` says whether a pageblock whose free pages
+        move becomes of ``start_type``; without it, what its pages are used for decides.
+        [``__rmqueue_fallback``]
         """
         pageblock_order = self._pageblock_order
         nofragment = alloc_flags & ALLOC_NOFRAGMENT and order < pageblock_order
@@ -78,19 +81,16 @@ class StealingArea(FreeArea):
             if found is None:
                 continue
             if start_type == MOVABLE and current > order and not self._can_steal(current, MOVABLE):
-                return self._steal_smallest(order, alloc_flags)
-            self._steal(found, order, current, start_type, alloc_flags)
+                current, found = self._smallest_fallback(order, MOVABLE)
+            self._steal(found, order, current, start_type, alloc_flags, claim)
             return True
         return False
 
-    def _steal_smallest(self, order: int, alloc_flags: int) -> bool:
-        """Steal for a movable request from the smallest sufficient block of another type."""
-        for current in range(order, MAX_ORDER):
-            found = self._find_suitable_fallback(current, MOVABLE)
-            if found is not None:
-                self._steal(found, order, current, MOVABLE, alloc_flags)
-                return True
-        return False
+    def _smallest_fallback(self, order: int, start_type: int) -> tuple[int, int]:
+        """Return order and type of the smallest sufficient block of another type; there is one."""
+        while (found := self._find_suitable_fallback(order, start_type)) is None:
+            order += 1
+        return order, found
 
     def _find_suitable_fallback(self, order: int, migratetype: int) -> int | None:
         """Return the type to take a block of ``order`` from. [``find_suitable_fallback``]"""
@@ -107,16 +107,16 @@ class StealingArea(FreeArea):
                 or start_type in (RECLAIMABLE, UNMOVABLE))
 
     def _steal(self, fallback_type: int, order: int, current: int, start_type: int,
-               alloc_flags: int) -> None:
+               alloc_flags: int, claim: bool | None) -> None:
         head = self._heads + current * MIGRATE_TYPES + fallback_type
         index = self._next[head]
-        self._steal_suitable_fallback(index, current, start_type, alloc_flags)
+        self._steal_suitable_fallback(index, current, start_type, alloc_flags, claim)
         pfn = index + self._base
         claimed = self.pageblock_type(pfn) == start_type
         self.last_fallback = Fallback(pfn, order, current, start_type, fallback_type, claimed)
 
     def _steal_suitable_fallback(self, index: int, order: int, start_type: int,
-                                 alloc_flags: int) -> None:
+                                 alloc_flags: int, claim: bool | None) -> None:
         """Move the block at ``index``, or all of its pageblock, to the lists of ``start_type``.
 
         A pageblock that is mostly free or of use to ``start_type`` becomes of that type.
@@ -136,11 +136,13 @@ class StealingArea(FreeArea):
         free, movable = self._move_freepages_block(pfn, start_type)
         if not free:
             return self._move(index, order, start_type)
-        if self.claims_pageblock(free, movable, old_type, start_type):
+        if claim is None:
+            claim = self._is_compatible(free, movable, old_type, start_type)
+        if claim:
             self.set_pageblock_type(pfn, start_type)
         return None
 
-    def claims_pageblock(self, free: int, movable: int, old_type: int, start_type: int) -> bool:
+    def _is_compatible(self, free: int, movable: int, old_type: int, start_type: int) -> bool:
         """Return whether at least half of a pageblock is free or of use to ``start_type``.
 
         ``free`` and ``movable`` are its numbers of free and of allocated movable pages.

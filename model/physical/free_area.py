@@ -97,6 +97,10 @@ class FreeArea:
         index = self._next[head]
         return None if index == head else index + self._base
 
+    def has_block(self, order: int, migratetype: int) -> bool:
+        """Return whether a list of ``migratetype`` holds a block of ``order`` or more."""
+        return any(self.first(size, migratetype) is not None for size in range(order, MAX_ORDER))
+
     def free_list(self, order: int, migratetype: int) -> NDArray[np.int64]:
         """Return the pages that the blocks of a list begin with, ``int64``, in list order.
 

@@ -203,6 +203,26 @@ class MemMap:
         self.order[pages] = 0
         self.migratetype[pages] = self.migratetype[index]
 
+    def join_pages(self, pfn: int, order: int) -> None:
+        """Make allocated pages one block of ``order``, whatever blocks they were in.
+
+        A block that is in it in part falls into single pages first. Raise ``ValueError`` if one
+        of the pages is not allocated. [``prep_compound_page``]
+        """
+        at = pfn
+        while at < pfn + (1 << order):
+            head, state, size = self.block_of(at)
+            if state != PageState.ALLOCATED:
+                raise ValueError(f"Page {at:#x} is not allocated")
+            if head < pfn or head + (1 << size) > pfn + (1 << order):
+                self.split_page(head, size)
+                continue
+            at += 1 << size
+        index = pfn - self.base
+        self.state[index : index + (1 << order)] = PageState.TAIL
+        self.state[index] = PageState.ALLOCATED
+        self.order[index] = order
+
     def block(self, pfn: int) -> tuple[PageState, int]:
         """Return the state of page ``pfn`` and the order of the block that begins there."""
         index = pfn - self.base

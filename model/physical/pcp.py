@@ -73,6 +73,22 @@ class PerCpuPages:
         columns = buddy.mem_map.scalars
         self._state, self._migratetype = columns.state, columns.migratetype
 
+    def load(self, pindex: int, pfns: Iterable[int]) -> None:
+        """Append allocated pages to a list as they are: a recorded state of the lists.
+
+        Raise ``ValueError`` for pages that are not allocated.
+        """
+        order = self.order(pindex)
+        for pfn in pfns:
+            self.buddy.mem_map.join_pages(pfn, order)
+            blocktype = self.buddy.pageblock_type(pfn)
+            listed = blocktype >= MIGRATE_PCPTYPES or pindex >= LOW_ORDER_LISTS
+            self._migratetype[pfn - self._base] = (
+                blocktype if listed else pindex % MIGRATE_PCPTYPES)
+            self._state[pfn - self._base] = PCP
+            self.lists[pindex].append(pfn)
+            self.count += 1 << order
+
     def takes(self, order: int) -> bool:
         """Return whether blocks of ``order`` are kept here. [``pcp_allowed_order``]"""
         return 0 <= order <= COSTLY_ORDER or order == self._thp_order
