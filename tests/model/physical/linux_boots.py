@@ -100,3 +100,22 @@ class Boot:
             for nid, name, counts in re.findall(
                 r"^Node (\d+), zone +(\w+) +([\d ]+)$", self.read("pagetypeinfo"), re.MULTILINE)
         }
+
+    def reserved(self) -> list[tuple[int, int]]:
+        """Pages for boot to reserve, so that each zone has as many managed ones as at "init".
+
+        They are the first ones of the zone; which they really were, no file says.
+        """
+        reserved = []
+        for zone, managed in self.managed("init").items():
+            figures = self.zones[zone]
+            start, end = figures["start_pfn:"], figures["start_pfn:"] + figures["spanned"]
+            first_mib = sum(min(256, one.end_pfn) - one.start_pfn for one in self.machine.ranges
+                            if start <= one.start_pfn < 256)
+            left = figures["present"] - managed - first_mib
+            for one in self.machine.ranges:
+                low, high = max(one.start_pfn, start, 256), min(one.end_pfn, end)
+                if one.nid == zone[0] and low < high:
+                    reserved.append((low, min(high, low + left)))
+                    left -= min(high - low, left)
+        return reserved
