@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +15,7 @@ def numbers(ranges):
 def assert_tidy(ranges):
     """Sorted, none empty, and none touching the next."""
     ends = [end for each in ranges for end in each]
-    assert all(before < after for before, after in zip(ends, ends[1:], strict=False))
+    assert all(before < after for before, after in pairwise(ends))
 
 
 @given(RANGES)

@@ -1,7 +1,8 @@
 import re
+from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from pagewalk.model.physical.boot_options import Amount, BootOptions
 from pagewalk.model.physical.kernel_config import I686, ZoneType
@@ -58,6 +59,7 @@ def test_reserved_pages_of_zone_dma_are_not_in_the_total():
     assert vm_total_pages(i686, [(1000, 1100)]) == vm_total_pages(i686)
 
 
+@settings(deadline=None)
 @given(machines())
 def test_every_page_of_memory_is_in_one_zone_and_no_hole_is_in_any(machine):
     spans, limits = zone_spans(machine), zone_limits(machine)
@@ -66,7 +68,7 @@ def test_every_page_of_memory_is_in_one_zone_and_no_hole_is_in_any(machine):
         populated = sorted((span for span in spans if span.nid == nid and span.spanned),
                            key=lambda span: span.start_pfn)
         assert all(below.end_pfn <= above.start_pfn
-                   for below, above in zip(populated, populated[1:], strict=False))
+                   for below, above in pairwise(populated))
         memory = sum(max(0, min(one.end_pfn, top) - one.start_pfn)
                      for one in machine.ranges if one.nid == nid)
         assert sum(span.present for span in populated) == memory
