@@ -13,24 +13,34 @@ The file is an ``.npz`` archive of the arrays ``before_NAME`` and ``after_NAME``
 import ast
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from zipfile import is_zipfile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..model.physical.page import MAX_ORDER, MIGRATE_TYPES
 from ..model.physical.pcp import LISTS
+from .archive import Field, FieldError, Fields, Format
 from .errors import InputError
 
 __all__ = ["FreeLists", "Snapshot", "ZoneRow", "read_free_lists"]
 
-ARCHIVE = "free lists before and after (.npz)"
 COLUMNS = {
     "free": ("node", "zone", "order", "migrate type", "position", "page"),
     "pcp": ("node", "zone", "list", "position", "page"),
     "pageblock": ("page", "bits"),
 }
+MOMENTS = ("before", "after")
+FORMAT = Format(
+    "free lists before and after (.npz)",
+    {f"{when}_{name}": field for when in MOMENTS for name, field in (
+        ("zone", Field(f"zone {when}", "U")),
+        ("free", Field(f"free block {when}", "<i8", columns=6)),
+        ("pcp", Field(f"per-CPU block {when}", "<i8", columns=5)),
+        ("pageblock", Field(f"pageblock {when}", "<i8", columns=2)),
+    )},
+    may_be_empty=tuple(f"{what} {when}" for what in ("free block", "per-CPU block")
+                       for when in MOMENTS),
+)
 LIMITS = {"order": MAX_ORDER, "migrate type": MIGRATE_TYPES, "list": LISTS, "bits": 16}
 TYPE_BITS = 7
 MAX_PFN = 1 << 26  # 256 GiB
@@ -92,74 +102,40 @@ class FreeLists:
     sparse: bool
 
 
-class _FieldError(Exception):
-    """What is wrong with one field; the file's name is yet to be added."""
-
-
 def read_free_lists(path: str | Path) -> FreeLists:
     """Return the free lists of the file at ``path``; raise ``InputError``."""
+    fields = FORMAT.read(path)
     try:
-        arrays = _read(Path(path))
-        rows = arrays["before_pageblock"][:, 0]
-        before, after = _snapshot(arrays, "before"), _snapshot(arrays, "after")
-        if [(row.node, row.zone, row.start, row.spanned) for row in before.zones] != [
-                (row.node, row.zone, row.start, row.spanned) for row in after.zones]:
-            raise _FieldError("after_zone has other zones than before_zone; expected the same")
+        _check_limits(fields)
+        rows = fields["before_pageblock"][:, 0]
+        before, after = (_snapshot(fields, when) for when in MOMENTS)
+        spans = [[(zone.node, zone.zone, zone.start, zone.spanned) for zone in snapshot.zones]
+                 for snapshot in (before, after)]
+        if spans[0] != spans[1]:
+            raise FieldError("after_zone has other zones than before_zone; expected the same")
         return FreeLists(Path(path), before, after, _pageblock_order(rows),
                          sparse=len(np.unique(rows)) == len(rows))
-    except _FieldError as error:
-        raise InputError(" ".join(f"{path}: {error}".splitlines())) from None
+    except FieldError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
-def _read(path: Path) -> dict[str, NDArray[Any]]:
-    try:
-        # Opened here, for numpy leaves the file open when it raises.
-        with path.open("rb") as file:
-            if not is_zipfile(file):
-                raise _FieldError(f"is not a whole .npz archive; expected {ARCHIVE}")
-            file.seek(0)
-            with np.load(file, allow_pickle=False) as archive:
-                names = [f"{when}_{name}" for when in ("before", "after")
-                         for name in (*COLUMNS, "zone")]
-                missing = [name for name in names if name not in archive.files]
-                if missing:
-                    raise _FieldError(f"{missing[0]} is missing; expected {ARCHIVE}")
-                return {name: _checked(name, archive[name]) for name in names}
-    except _FieldError:
-        raise
-    except OSError as error:
-        reason = error.strerror or str(error)
-    except Exception as error:  # a damaged archive raises whatever zipfile, zlib or numpy meet
-        reason = str(error) or type(error).__name__
-    raise _FieldError(f"cannot be read: {reason}; expected {ARCHIVE}")
+def _check_limits(fields: Fields) -> None:
+    """Raise ``FieldError`` for a number that is too large or negative."""
+    for name, array in fields.items():
+        for place, column in enumerate(COLUMNS.get(name.partition("_")[2], ())):
+            limit = LIMITS.get(column, MAX_PFN)
+            wrong = array[(array[:, place] < 0) | (array[:, place] >= limit), place]
+            if len(wrong):
+                raise FieldError(f"{name}: {column} is {wrong[0]}; expected 0 to {limit - 1}")
 
 
-def _checked(name: str, array: NDArray[Any]) -> NDArray[Any]:
-    """Return the array as text or ``int64``; raise unless shape, type and values will do."""
-    columns = COLUMNS.get(name.partition("_")[2])
-    if columns is None:
-        if array.ndim != 1 or array.dtype.kind != "U" or not len(array):
-            raise _FieldError(f"{name} is {array.dtype} of shape {array.shape}; expected one text "
-                              f"for each zone")
-        return array
-    if array.ndim != 2 or array.shape[1] != len(columns) or array.dtype.kind not in "iu":
-        raise _FieldError(f"{name} is {array.dtype} of shape {array.shape}; expected rows of the "
-                          f"whole numbers {', '.join(columns)}")
-    for column, values in zip(columns, array.T, strict=True):
-        limit = LIMITS.get(column, MAX_PFN)
-        wrong = values[(values < 0) | (values >= limit)]
-        if len(wrong):
-            raise _FieldError(f"{name}: {column} is {wrong[0]}; expected 0 to {limit - 1}")
-    return array.astype(np.int64)
-
-
-def _snapshot(arrays: dict[str, NDArray[Any]], when: str) -> Snapshot:
-    zones = _zones(f"{when}_zone", arrays[f"{when}_zone"])
+def _snapshot(fields: Fields, when: str) -> Snapshot:
+    zones = _zones(f"{when}_zone", fields[f"{when}_zone"])
     return Snapshot(
         zones,
-        _lists(f"{when}_free", arrays[f"{when}_free"], zones),
-        _lists(f"{when}_pcp", arrays[f"{when}_pcp"], zones),
-        _pageblocks(f"{when}_pageblock", arrays[f"{when}_pageblock"], zones),
+        _lists(f"{when}_free", fields[f"{when}_free"], zones),
+        _lists(f"{when}_pcp", fields[f"{when}_pcp"], zones),
+        _pageblocks(f"{when}_pageblock", fields[f"{when}_pageblock"], zones),
     )
 
 
@@ -172,15 +148,15 @@ def _zones(name: str, texts: NDArray[np.str_]) -> list[ZoneRow]:
             values = None
         kinds = [type(value) for value in values] if isinstance(values, tuple) else []
         if kinds != [int, int, str, *[int] * 8] or values is None:
-            raise _FieldError(f"{name} holds {text[:80]!r}; expected (node, zone, name, start, "
+            raise FieldError(f"{name} holds {text[:80]!r}; expected (node, zone, name, start, "
                               f"spanned, present, managed, min, low, high, promo)")
         zone = ZoneRow(*values)
         if not (0 <= zone.start < zone.end <= MAX_PFN and zone.managed >= 0):
-            raise _FieldError(f"{name}: zone {zone.name} spans {zone.spanned} pages from "
+            raise FieldError(f"{name}: zone {zone.name} spans {zone.spanned} pages from "
                               f"{zone.start}; expected some below page {MAX_PFN}")
         for other in zones:
             if zone.start < other.end and other.start < zone.end:
-                raise _FieldError(f"{name}: zones {other.name} and {zone.name} overlap; expected "
+                raise FieldError(f"{name}: zones {other.name} and {zone.name} overlap; expected "
                                   f"zones apart from each other")
         zones.append(zone)
     return zones
@@ -193,15 +169,15 @@ def _lists(name: str, rows: Rows, zones: list[ZoneRow]) -> Lists:
     for node, index, *rest, position, pfn in rows.tolist():
         place = places.get((node, index))
         if place is None:
-            raise _FieldError(f"{name} names zone {index} of node {node}; expected one of the "
+            raise FieldError(f"{name} names zone {index} of node {node}; expected one of the "
                               f"field zone")
         if not zones[place].start <= pfn < zones[place].end:
-            raise _FieldError(f"{name} holds page {pfn:#x}; expected one of zone "
+            raise FieldError(f"{name} holds page {pfn:#x}; expected one of zone "
                               f"{zones[place].name}, from {zones[place].start:#x} to "
                               f"{zones[place].end - 1:#x}")
         pages = lists.setdefault((place, *rest), [])
         if position != len(pages):
-            raise _FieldError(f"{name} holds position {position} of a list; expected "
+            raise FieldError(f"{name} holds position {position} of a list; expected "
                               f"{len(pages)}, as positions count from 0")
         pages.append(pfn)
     return lists
@@ -212,7 +188,7 @@ def _pageblock_order(rows: NDArray[np.int64]) -> int:
     steps = np.diff(np.unique(rows))
     size = int(steps.min()) if len(steps) else 0
     if size.bit_count() != 1 or not 2 <= size < 1 << MAX_ORDER or (rows % size).any():
-        raise _FieldError(f"before_pageblock has rows {size} pages apart; expected a power of 2 "
+        raise FieldError(f"before_pageblock has rows {size} pages apart; expected a power of 2 "
                           f"up to {1 << (MAX_ORDER - 1)}")
     return size.bit_length() - 1
 
@@ -227,7 +203,7 @@ def _pageblocks(name: str, rows: Rows, zones: list[ZoneRow]) -> list[dict[int, i
     known: dict[int, list[int]] = {}
     for pfn, bits in rows.tolist():
         if bits & TYPE_BITS >= MIGRATE_TYPES:
-            raise _FieldError(f"{name}: type is {bits & TYPE_BITS} at page {pfn:#x}; expected at "
+            raise FieldError(f"{name}: type is {bits & TYPE_BITS} at page {pfn:#x}; expected at "
                               f"most {MIGRATE_TYPES - 1}")
         known.setdefault(pfn, []).append(bits & TYPE_BITS)
     blocks: list[dict[int, int]] = []

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from .free_area import BUDDY, FreeArea
 from .page import MAX_ORDER, MIGRATE_PCPTYPES, MIGRATE_TYPES, MigrateType, PageFlag
 
@@ -14,6 +16,7 @@ ALLOC_KSWAPD = 0x800      # waking kswapd is allowed
 
 UNMOVABLE, MOVABLE = int(MigrateType.UNMOVABLE), int(MigrateType.MOVABLE)
 RECLAIMABLE, HIGHATOMIC = int(MigrateType.RECLAIMABLE), int(MigrateType.HIGHATOMIC)
+MOVABLE_FLAGS = np.uint16(PageFlag.LRU | PageFlag.MOVABLE)
 
 # Where to look, in this order, when a type has no block. [fallbacks]
 FALLBACKS = {
@@ -165,19 +168,16 @@ class StealingArea(FreeArea):
         last = start + self.mem_map.pageblock_pages - 1
         if not self.spans(last):
             return 0, 0
-        index = (start if self.spans(start) else pfn) - self._base
-        flags = self.mem_map.scalars.flags
-        free = movable = 0
-        while index <= last - self._base:
-            if self._state[index] != BUDDY:
-                movable += bool(flags[index] & (PageFlag.LRU | PageFlag.MOVABLE))
-                index += 1
-                continue
-            order = self._order[index]
-            self._move(index, order, migratetype)
-            index += 1 << order
+        first = (start if self.spans(start) else pfn) - self._base
+        pages = slice(first, last + 1 - self._base)
+        movable = (self.mem_map.flags[pages] & MOVABLE_FLAGS) != 0
+        free = 0
+        for place in np.flatnonzero(self.mem_map.state[pages] == BUDDY).tolist():
+            order = self._order[first + place]
+            self._move(first + place, order, migratetype)
+            movable[place : place + (1 << order)] = False
             free += 1 << order
-        return free, movable
+        return free, int(np.count_nonzero(movable))
 
     def reserve_highatomic_pageblock(self, pfn: int) -> None:
         """Reserve the pageblock of ``pfn`` for high-order atomic allocations.

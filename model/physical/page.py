@@ -143,6 +143,7 @@ class MemMap:
         self.scalars = Scalars(**{name: memoryview(getattr(self, name))
                                   for name in Scalars.__slots__})
         self._list_heads = size
+        self._memory_end = 0
 
     def __len__(self) -> int:
         """Return the number of pages, holes included."""
@@ -161,9 +162,10 @@ class MemMap:
     def add_memory(self, start_pfn: int, end_pfn: int, zone: int, node: int = 0) -> None:
         """Make ``start_pfn`` up to ``end_pfn`` memory of ``zone`` and ``node``, reserved as yet.
 
-        The pageblocks that begin there become movable; any other stays unmovable.
+        The pageblocks that begin there become movable; any other stays unmovable. A hole between
+        the memory added before and this is of the same zone and node, if there is no other.
         Raise ``ValueError`` for a range outside the map, empty, or that has memory already.
-        [``memmap_init_range``]
+        [``memmap_init_zone_range``]
         """
         pages = slice(start_pfn - self.base, end_pfn - self.base)
         if not 0 <= pages.start < pages.stop <= len(self):
@@ -171,8 +173,10 @@ class MemMap:
         if (self.state[pages] != PageState.HOLE).any():
             raise ValueError(f"Pages {start_pfn:#x} to {end_pfn:#x} have memory already")
         self.state[pages] = PageState.RESERVED
-        self.zone[pages] = zone
-        self.node[pages] = node
+        with_hole = slice(min(self._memory_end, pages.start), pages.stop)
+        self.zone[with_hole] = zone
+        self.node[with_hole] = node
+        self._memory_end = max(self._memory_end, pages.stop)
         shift, up = self.pageblock_order, self.pageblock_pages - 1
         self.pageblock[(pages.start + up) >> shift : (pages.stop + up) >> shift] = (
             MigrateType.MOVABLE)
