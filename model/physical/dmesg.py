@@ -2,8 +2,9 @@
 
 import re
 
+from ..x86 import PAGE_SHIFT
 from .boot_options import BootOptions
-from .kernel_config import CONFIGS, KernelConfig
+from .kernel_config import AMD64, CONFIGS, KernelConfig
 from .memory_map import E820Range, MemoryMap, MemoryMapError, NodeRange
 
 __all__ = ["read_dmesg"]
@@ -19,6 +20,7 @@ CPU_COUNT = re.compile(r"smp: Brought up \d+ nodes?, (\d+) CPUs?")
 COMMAND_LINE = re.compile(r"Command line: (.*)", re.IGNORECASE)
 MAX_ARCH_PFN = re.compile(r"max_arch_pfn = 0x([0-9a-f]+)")
 CONFIG_BY_MAX_PFN = {config.max_pfn: config for config in CONFIGS.values()}
+CONFIG_BY_MAX_PFN[1 << 52 - PAGE_SHIFT] = AMD64  # with five levels of page tables
 
 
 def read_dmesg(text: str, distances: tuple[tuple[int, ...], ...] | None = None) -> MemoryMap:
@@ -33,8 +35,7 @@ def read_dmesg(text: str, distances: tuple[tuple[int, ...], ...] | None = None) 
                                                 ).finditer(text)]
     if not e820:
         raise MemoryMapError("Boot messages have no line 'BIOS-e820: [mem ...] usable'")
-    changes = [_e820(match.groups()) for match in UPDATE.finditer(text)]
-    e820 += [change for change in changes if change.kind != "usable"]
+    e820 += [_e820(match.groups()) for match in UPDATE.finditer(text)]
     e820 += [_e820((*match.groups(), "removed")) for match in REMOVE.finditer(text)]
     nodes = [
         NodeRange(int(nid), int(start, 16), int(last, 16) + 1, bool(hotplug))

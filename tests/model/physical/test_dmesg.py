@@ -34,6 +34,10 @@ def test_each_line_is_read():
     assert machine.cpus == (0,)
 
 
+def test_five_levels_of_page_tables_do_not_make_another_kernel():
+    assert read_dmesg(MAP.replace("0x400000000", "0x10000000000")) == read_dmesg(MAP)
+
+
 def test_time_stamps_and_carriage_returns_do_not_matter():
     plain = "".join(f"{line[15:]}\r\n" for line in MAP.splitlines())
     assert read_dmesg(plain) == read_dmesg(MAP)

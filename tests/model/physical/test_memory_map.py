@@ -91,6 +91,10 @@ def test_a_kernel_with_32_bits_does_not_see_what_reaches_above_them():
     assert MemoryMap((below, across)).lowmem_limit == (6 * GIB >> 12, 6 * GIB >> 12)
 
 
+def test_the_first_page_and_the_range_below_one_mib_belong_to_the_bios():
+    assert MemoryMap((E820Range(0, 2 * MIB),)).memory == [(1, 0xA0), (0x100, 0x200)]
+
+
 def test_partial_pages_and_what_the_bios_owns_are_no_memory():
     machine = MemoryMap((
         E820Range(0x10, 0x1801), E820Range(0x2800, 0x6801), E820Range(0x6801, 0x7010),

@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 from hypothesis import settings
@@ -13,7 +15,7 @@ from pagewalk.model.physical.page import MAX_ORDER, MigrateType, PageState
 from pagewalk.model.physical.page_alloc import PageAllocator
 from pagewalk.model.physical.reserves import Sysctl
 
-from .machines import MIB, two_nodes
+from .machines import GIB, MIB, two_nodes
 
 
 @pytest.fixture
@@ -84,6 +86,17 @@ def test_distance_decides_where_to_borrow():
             nid = memory.zone_of(memory.alloc_pages(Gfp.HIGHUSER, cpu=0)).nid
             seen += [nid] if nid not in seen else []
         assert seen == order
+
+
+def test_kswapd_is_woken_by_the_first_allocation_below_the_low_watermark(memory):
+    zone, gfp = memory.nodes[1].zones[1], Gfp.KERNEL | Gfp.THISNODE
+    while memory.nodes[1].kswapd_order is None:
+        before = zone.free_pages
+        memory.alloc_pages(gfp, nid=1)
+    assert zone.watermarks.low - zone.pcp[0].batch < before <= zone.watermarks.low
+    memory.nodes[1].kswapd_order = None
+    memory.alloc_pages(gfp & ~Gfp.KSWAPD_RECLAIM, nid=1)
+    assert memory.nodes[1].kswapd_order is None
 
 
 def test_below_the_low_watermark_kswapd_is_woken_and_the_min_watermark_holds(memory):
@@ -226,6 +239,60 @@ def test_reclaim_that_allocates_is_not_asked_again(memory):
     assert len(given) == 1  # and from below the watermarks
 
 
+def test_reclaim_that_finds_nothing_left_fails_by_itself(memory):
+    drain_node(memory, Gfp.KERNEL | Gfp.MEMALLOC, 1)
+    errors = []
+
+    class Hungry:
+        def try_to_free_pages(self, context, order):
+            with pytest.raises(OutOfMemory) as caught:
+                memory.alloc_pages(Gfp.KERNEL | Gfp.THISNODE, nid=1)
+            errors.append(caught.value)
+            return 0
+
+        def zone_reclaimable_pages(self, zone):
+            return 0
+
+    memory.reclaim = Hungry()
+    with pytest.raises(OutOfMemory):
+        memory.alloc_pages(Gfp.KERNEL | Gfp.THISNODE, nid=1)
+    assert len(errors) == 1
+
+
+def test_costly_blocks_are_worth_more_rounds_only_if_memory_may_be_compacted(memory):
+    memory.reclaim = hoard = Hoard(memory, drain_node(memory, Gfp.KERNEL, 1, 4), 4)
+    hoard.at_once = 0
+    gfp = Gfp.KERNEL | Gfp.THISNODE | Gfp.RETRY_MAYFAIL
+    for more, rounds in ((Gfp.IO, 1), (0, 18)):
+        with pytest.raises(OutOfMemory):
+            memory.alloc_pages(gfp & ~more, 4, nid=1)
+        assert len(hoard.calls) == rounds
+
+
+def test_reclaim_that_is_not_enough_takes_from_the_reserve_for_atomic_use(memory):
+    """One of two reserved pageblocks, as long as there are others."""
+    zone = memory.nodes[1].zones[1]
+    blocks = [memory.alloc_pages(Gfp.KERNEL, 3, nid=1) for _ in range(200)]
+    for pfn in blocks[0], blocks[-1]:
+        zone.buddy.reserve_highatomic_pageblock(pfn)
+    assert zone.buddy.nr_reserved_highatomic == 2 * 512
+    memory.reclaim = hoard = Hoard(
+        memory, drain_node(memory, Gfp.KERNEL | Gfp.NORETRY, 1))
+    memory.alloc_pages(Gfp.KERNEL | Gfp.THISNODE, nid=1)
+    assert len(hoard.calls) == 1
+    assert zone.buddy.nr_reserved_highatomic == 512
+
+
+def test_kswapd_is_not_woken_for_a_zone_without_managed_pages():
+    """Node 1 is populated, but boot has reserved all of it."""
+    memory = PageAllocator.boot(two_nodes(), reserved=[(64 << 8, 128 << 8)])
+    drain_node(memory, Gfp.KERNEL, 0)
+    with pytest.raises(OutOfMemory):
+        memory.alloc_pages(Gfp.KERNEL, nid=1)
+    assert memory.nodes[0].kswapd_order == 0
+    assert memory.nodes[1].kswapd_order is None
+
+
 def test_reclaim_that_breaks_leaves_no_trace(memory):
     drain_node(memory, Gfp.KERNEL, 1)
 
@@ -317,6 +384,21 @@ def test_pages_that_no_zone_has_are_found(memory):
     memory.mem_map.zone[0xA0 - memory.mem_map.base] = 200
     with pytest.raises(BrokenInvariant, match=r"^There are \d+ pages, but \d+ in all zones$"):
         memory.check()
+
+
+@pytest.mark.slow
+def test_a_node_of_64_gib_is_booted_in_two_seconds_and_a_gib():
+    """Processor time, as others may be busy on this machine; the columns are all that is large."""
+    machine = MemoryMap((E820Range(0, 0x9FC00), E820Range(MIB, 3 * GIB),
+                         E820Range(4 * GIB, 65 * GIB)))
+    before = time.process_time()
+    memory = PageAllocator.boot(machine)
+    assert time.process_time() - before < 2
+    mem_map = memory.mem_map
+    assert sum(zone.managed_pages for zone in memory.populated) == (64 * GIB >> 12) - 256
+    assert sum(getattr(mem_map, name).nbytes for name in mem_map.scalars.__slots__) < GIB
+    memory.free_pages(memory.alloc_pages(Gfp.KERNEL, 10), 10)
+    memory.check()
 
 
 GFPS = st.sampled_from([

@@ -5,6 +5,7 @@ import pytest
 
 from pagewalk.model.physical.boot import build_nodes
 from pagewalk.model.physical.freelist import FreelistAllocator
+from pagewalk.model.physical.kernel_config import I686
 from pagewalk.model.physical.memory_map import E820Range, MemoryMap, NodeRange
 from pagewalk.model.physical.page import PageState
 from pagewalk.model.physical.page_alloc import PageAllocator
@@ -136,6 +137,32 @@ def test_pageblocks_in_holes_are_counted_with_the_memory_above_them():
     assert blocks_in(text, "Node 0, zone +DMA") == 8
     assert blocks_in(text, "Node 0, zone +DMA32") == 2
     assert blocks_in(text, "Node 1, zone +DMA32") == 12
+
+
+def test_pageblocks_within_a_zone_may_be_of_another_node():
+    machine = MemoryMap((E820Range(16 * MIB, 64 * MIB),), (
+        NodeRange(0, 0, 32 * MIB), NodeRange(1, 32 * MIB, 48 * MIB),
+        NodeRange(0, 48 * MIB, 64 * MIB)))
+    text = pagetypeinfo(PageAllocator.boot(machine))
+    assert [blocks_in(text, f"Node {nid}, zone +DMA32") for nid in (0, 1)] == [16, 8]
+
+
+def test_flat_memory_has_pageblocks_in_its_holes():
+    machine = MemoryMap((E820Range(16 * MIB, 32 * MIB), E820Range(48 * MIB, 64 * MIB)),
+                        config=I686)
+    text = pagetypeinfo(PageAllocator.boot(machine))
+    assert blocks_in(text, "Node 0, zone +Normal") == 48 // 4
+
+
+def test_a_boost_shows_in_all_watermarks():
+    memory = PageAllocator.boot(MemoryMap((E820Range(16 * MIB, 64 * MIB),)))
+    zone = memory.populated[0]
+    plain = zone.watermarks
+    zone.watermark_boost = 512
+    lines = zoneinfo(memory).splitlines()
+    at = lines.index("        boost    512")
+    assert [int(line.split()[1]) for line in lines[at + 1 : at + 4]] == [
+        mark + 512 for mark in (plain.min, plain.low, plain.high)]
 
 
 def test_a_node_without_memory_prints_its_empty_zones():

@@ -1,12 +1,14 @@
 import pytest
 
 from pagewalk.model.physical.boot import build_nodes
+from pagewalk.model.physical.boot_options import Amount, BootOptions
+from pagewalk.model.physical.memory_map import E820Range, MemoryMap
 from pagewalk.model.physical.page_alloc import PageAllocator
 from pagewalk.model.physical.reserves import Reserves, Sysctl
 from pagewalk.model.physical.watermark import min_free_kbytes, zone_watermarks
 
 from .linux_boots import BOOTS, Boot
-from .machines import two_nodes
+from .machines import GIB, MIB, two_nodes
 
 
 @pytest.fixture(params=BOOTS)
@@ -117,6 +119,15 @@ def test_the_kernel_does_not_choose_less_than_the_administrator():
     sysctl = Sysctl(min_free_kbytes=chosen.min_free_kbytes + 5, transparent_hugepages=False)
     assert PageAllocator.boot(machine, sysctl=sysctl).reserves.min_free_kbytes == (
         chosen.min_free_kbytes + 5)
+
+
+def test_khugepaged_counts_zones_of_kernel_memory_alone():
+    """Eleven pageblocks of 2 MiB for each of DMA, DMA32 and Normal, and none for Movable."""
+    machine = MemoryMap((E820Range(MIB, 16 * GIB),),
+                        options=BootOptions(movablecore=Amount(pages=4 * GIB >> 12)))
+    memory = PageAllocator.boot(machine)
+    assert [zone.name for zone in memory.populated] == ["DMA", "DMA32", "Normal", "Movable"]
+    assert memory.reserves.min_free_kbytes == 3 * 11 * 2048
 
 
 def test_pages_above_the_high_watermarks_are_for_buffers(memory):

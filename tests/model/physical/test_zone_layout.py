@@ -59,6 +59,15 @@ def test_reserved_pages_of_zone_dma_are_not_in_the_total():
     assert vm_total_pages(i686, [(1000, 1100)]) == vm_total_pages(i686)
 
 
+def test_flat_memory_describes_its_holes_too():
+    """40 bytes for every page of ZONE_NORMAL, where amd64 would have 64 for those present."""
+    e820 = (E820Range(MIB, 16 * MIB), E820Range(16 * MIB, 116 * MIB),
+            E820Range(416 * MIB, 516 * MIB))
+    present = (16 - 1 + 200) * 256
+    assert vm_total_pages(MemoryMap(e820, config=I686)) == present - 38 - 500 * 256 * 40 // 4096
+    assert vm_total_pages(MemoryMap(e820)) == present - 60 - 200 * 256 * 64 // 4096
+
+
 @settings(deadline=None)
 @given(machines())
 def test_every_page_of_memory_is_in_one_zone_and_no_hole_is_in_any(machine):
