@@ -5,6 +5,7 @@ the lines from one mark to the other, ``sed -n '/^#/p; /SNAP_BEFORE_END$/,/SNAP_
 """
 
 import gzip
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +27,13 @@ def free_lists_file(boot):
 
 
 def recorded(boot):
-    """Return the events and the free lists of a boot."""
-    return read_trace(trace_file(boot)), read_free_lists(free_lists_file(boot))
+    """Return the events and the free lists of a boot, to be changed at will."""
+    return list(_events(boot)), read_free_lists(free_lists_file(boot))
+
+
+@cache
+def _events(boot):
+    return read_trace(trace_file(boot))
 
 
 def line(event, details):
