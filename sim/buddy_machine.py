@@ -74,8 +74,9 @@ class Machine:
     def check_events(self, events: Iterable[Event]) -> None:
         """Raise ``InputError`` if one of ``events`` is about pages that are in no zone."""
         for event in events:
-            block = range(event.pfn, event.pfn + (1 << event.order))
-            if block[0] not in self.mem_map or block[-1] not in self.mem_map:
+            first, last = event.pfn, event.pfn + (1 << event.order) - 1
+            if not (first in self.mem_map and last in self.mem_map
+                    and self.zone_of(first) is self.zone_of(last)):
                 raise InputError(f"{self.path}: zone: none has page {event.pfn:#x}, which the "
                                  f"trace names in line {event.line}; expected the free lists of "
                                  f"the machine that the trace is of")

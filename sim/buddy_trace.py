@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..model.physical.fallback import Fallback
-from ..model.physical.page import MAX_ORDER, MIGRATE_TYPES
+from ..model.physical.page import MAX_ORDER, MIGRATE_PCPTYPES, MIGRATE_TYPES, MigrateType
 from .errors import InputError
 
 __all__ = ["Event", "Kind", "read_trace"]
@@ -23,19 +23,24 @@ TRACE = "the events of a kernel in the text of ftrace, gzipped"
 
 
 class Kind(Enum):
-    """The events of the page allocator, and what each prints. [``include/trace/events/kmem.h``]"""
+    """The events of the page allocator, and what each prints. [``include/trace/events/kmem.h``]
 
-    ALLOC = "mm_page_alloc", "order migratetype gfp_flags"
-    ALLOC_ZONE_LOCKED = "mm_page_alloc_zone_locked", "order migratetype percpu_refill"
+    ``types`` is how many migrate types its pages may be of.
+    """
+
+    ALLOC = "mm_page_alloc", "order migratetype gfp_flags", MIGRATE_PCPTYPES
+    ALLOC_ZONE_LOCKED = (
+        "mm_page_alloc_zone_locked", "order migratetype percpu_refill", MigrateType.ISOLATE)
     ALLOC_EXTFRAG = "mm_page_alloc_extfrag", (
         "alloc_order fallback_order pageblock_order alloc_migratetype fallback_migratetype "
-        "fragmenting change_ownership")
+        "fragmenting change_ownership"), MIGRATE_PCPTYPES
     FREE = "mm_page_free", "order"
     FREE_BATCHED = "mm_page_free_batched", "order"
     PCPU_DRAIN = "mm_page_pcpu_drain", "order migratetype"
 
-    def __init__(self, event: str, fields: str) -> None:
+    def __init__(self, event: str, fields: str, types: int = MIGRATE_TYPES) -> None:
         self.event = event
+        self.types = types
         self.fields = ("pfn", *fields.split())
         self.pattern = re.compile(r"page=\S+ pfn=(?:0x)?([0-9a-f]+)" + "".join(
             rf" {name}=" + (r"\S.*" if name == "gfp_flags" else r"(\d+)")
@@ -113,7 +118,7 @@ def _event(path: str | Path, number: int, kind: Kind, details: str) -> Event:
     values = dict(zip([name for name in kind.fields[1:] if name != "gfp_flags"],
                       map(int, match.groups()[1:]), strict=True))
     for name, value in values.items():
-        limit = MAX_ORDER if name.endswith("order") else MIGRATE_TYPES
+        limit = MAX_ORDER if name.endswith("order") else kind.types
         if value >= limit:
             raise InputError(f"{path}: line {number}, {kind.event}: {name} is {value}; "
                              f"expected at most {limit - 1}")

@@ -14,6 +14,7 @@ from ..model.x86 import PagingMode, Vector
 from .image import Image
 from .picture import size_name, walk_picture
 from .result import Mismatch, Result
+from .vectors import NO_PADDR, NO_VECTOR
 
 __all__ = [
     "image_summary",
@@ -175,6 +176,8 @@ def _value(mode: PagingMode, field: str, value: int) -> str:
     field = field.removeprefix("model_")
     if field in (*OUTCOMES, "fault"):
         return "a fault" if value else "no fault"
+    if (field, value) in (("vector", NO_VECTOR), ("pa", NO_PADDR)):
+        return "none"
     if field == "page_size":
         return size_name(value)
     if field == "page" and value < len(mode.pages):

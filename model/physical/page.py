@@ -211,8 +211,10 @@ class MemMap:
         """Make allocated pages one block of ``order``, whatever blocks they were in.
 
         A block that is in it in part falls into single pages first. Raise ``ValueError`` if one
-        of the pages is not allocated. [``prep_compound_page``]
+        of the pages is not allocated, or no such block begins there. [``prep_compound_page``]
         """
+        if pfn & ((1 << order) - 1):
+            raise ValueError(f"No block of order {order} begins at page {pfn:#x}")
         at = pfn
         while at < pfn + (1 << order):
             head, state, size = self.block_of(at)

@@ -76,10 +76,12 @@ class PerCpuPages:
     def load(self, pindex: int, pfns: Iterable[int]) -> None:
         """Append allocated pages to a list as they are: a recorded state of the lists.
 
-        Raise ``ValueError`` for pages that are not allocated.
+        Raise ``ValueError`` for pages that are not allocated, or not the zone's.
         """
         order = self.order(pindex)
         for pfn in pfns:
+            if not (self.buddy.spans(pfn) and self.buddy.spans(pfn + (1 << order) - 1)):
+                raise ValueError(f"Page {pfn:#x} is not of zone {self.buddy.name}")
             self.buddy.mem_map.join_pages(pfn, order)
             blocktype = self.buddy.pageblock_type(pfn)
             listed = blocktype >= MIGRATE_PCPTYPES or pindex >= LOW_ORDER_LISTS

@@ -316,6 +316,9 @@ def mismatch(field, expected, got, vaddr=0):
     ("present", 0, 1, "expected no fault, got a fault"),
     ("model_fault", 1, 0, "expected a fault, got no fault"),
     ("vector", 14, 99, "expected #PF, got 0x63"),
+    ("vector", 255, 13, "expected none, got #GP"),
+    ("pa", 0xFF, (1 << 64) - 1, "expected 0xff, got none"),
+    ("after_pte", 0x67, 0x27, "expected 0x67, got 0x27"),
     ("memory_type", 0, 3, "expected 0, got 3"),
 ])
 def test_a_mismatch_says_what_was_expected_and_what_came(field, expected, got, words):
