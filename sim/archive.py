@@ -74,13 +74,15 @@ class Format:
     """What an archive holds: ``fields`` by name, of which all of a group are equally long.
 
     ``noun`` is what people call the archive. The first field of each group says how long the
-    group is, which is not empty. The values of the fields ``indices`` are indices into the group
-    given. Other fields than these may be there and are not read.
+    group is, which is not empty unless it is one of ``may_be_empty``. The values of the fields
+    ``indices`` are indices into the group given. Other fields than these may be there and are not
+    read.
     """
 
     noun: str
     fields: dict[str, Field]
     indices: dict[str, str] = dataclasses.field(default_factory=dict)
+    may_be_empty: tuple[str, ...] = ()
 
     def read(self, path: str | Path) -> Fields:
         """Return the fields of the archive at ``path``, checked on their own and with each other.
@@ -130,7 +132,7 @@ class Format:
                     f"as many as {leader}"
                 )
         for group, leader in leaders.items():
-            if not len(fields[leader]):
+            if not len(fields[leader]) and group not in self.may_be_empty:
                 raise FieldError(f"{leader} is empty; expected at least one {group}")
         for name, group in self.indices.items():
             _check_index(name, fields[name], leaders[group], len(fields[leaders[group]]))

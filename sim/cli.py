@@ -15,12 +15,12 @@ from typing import NoReturn
 from ..hdl.toolchain import ToolFailed, ToolMissing
 from .engine.base import EngineStalled
 from .errors import InputError
-from .verbs import conform, image, replay, run, verilog
+from .verbs import buddy, conform, image, replay, run, verilog
 from .verbs.common import MISMATCH
 
 __all__ = ["main"]
 
-VERBS = (run, replay, conform, image, verilog)
+VERBS = (run, replay, conform, buddy, image, verilog)
 """The verbs in the order in which help lists them."""
 
 BAD_INPUT, TOOL_MISSING = 2, 3
