@@ -33,7 +33,6 @@ from pagewalk.sim.engine.base import (
 )
 
 TABLES = 3  # of each level; those of the root level are address spaces
-INDICES = 3  # in use in each table
 HOT_PAGES = 6
 PORTS = 2
 SETTLED = 100  # cycles after which no walk is under way
@@ -73,8 +72,10 @@ class Churn:
         self.hot = [self._vaddr() for _ in range(HOT_PAGES)]
 
     def _draw_indices(self, level):
+        """Return the highest index, and a pair that differs in one bit."""
         highest = (1 << level.index_bits) - 1
-        return [0, highest, int(self.rng.integers(1, highest))][:INDICES]
+        index = int(self.rng.integers(highest - 1))
+        return [highest, index, index ^ 1]
 
     def _bits(self, count):
         return int.from_bytes(self.rng.bytes(-(-count // 8)), "little") & (1 << count) - 1
