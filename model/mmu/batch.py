@@ -34,16 +34,17 @@ class Walks:
     """The outcome of every walk, as arrays (N,).
 
     ``page`` is an index into ``PagingMode.pages``, -1 on a fault and without paging.
-    ``vector``, ``error`` and ``vaddr`` are those of the fault and 0 if there is none;
-    ``paddr`` and ``memory_type`` are 0 on a fault. ``steps`` only exists if asked for.
+    ``vector`` and ``error`` are those of the fault and 0 if there is none; ``paddr`` and
+    ``memory_type`` are 0 on a fault. ``accessed`` are the linear addresses, as they were passed
+    and not a copy. ``steps`` only exists if asked for.
     """
 
+    accessed: Words
     paddr: Words
     page: NDArray[np.int8]
     memory_type: NDArray[np.uint8]
     vector: NDArray[np.uint8]
     error: NDArray[np.uint16]
-    vaddr: Words
     steps: Steps | None
 
     @property
@@ -51,6 +52,14 @@ class Walks:
         """Whether the walk ended in a fault."""
         fault: Bools = self.vector != 0
         return fault
+
+    @property
+    def vaddr(self) -> Words:
+        """The linear address of the fault, which a page fault loads into CR2; 0 if there is none.
+
+        Made when asked for: memory written a little here and there is what costs time.
+        """
+        return np.where(self.fault, self.accessed, np.uint64(0))
 
 
 def walk_batch(
@@ -72,12 +81,12 @@ def walk_batch(
     rows = Rows(control, accesses)
     count, levels = len(rows), len(mode.levels)
     walks = Walks(
+        accessed=rows.vaddr,
         paddr=np.zeros(count, np.uint64),
         page=np.full(count, -1, np.int8),
         memory_type=np.zeros(count, np.uint8),
         vector=np.zeros(count, np.uint8),
         error=np.zeros(count, np.uint16),
-        vaddr=np.zeros(count, np.uint64),
         steps=Steps.empty(count, levels) if steps else None,
     )
     batch = _Batch(source, mode, paddr_bits, rows, walks)
@@ -266,7 +275,7 @@ class _Batch:
         """End walks in a fault, whatever was noted of them before."""
         walks, rows = self.walks, front.rows
         walks.paddr[rows], walks.page[rows], walks.memory_type[rows] = 0, -1, 0
-        walks.vector[rows], walks.error[rows], walks.vaddr[rows] = vector, error, front.vaddr
+        walks.vector[rows], walks.error[rows] = vector, error
 
 
 def _union(words: Words) -> int:

@@ -75,17 +75,19 @@ def walk_each(memory, mode, control, accesses, paddr_bits=40):
             assert [step.level for step in one] == list(mode.levels[:len(one)])
         return array
 
-    return Walks(
+    walks = Walks(
+        accessed=np.array([result.access.vaddr for result in results], np.uint64),
         paddr=np.array([result.paddr for result in results], np.uint64),
         page=np.array([mode.pages.index(result.page) if result.page else -1
                        for result in results], np.int8),
         memory_type=np.array([result.memory_type for result in results], np.uint8),
         vector=np.array([fault.vector if fault else 0 for fault in faults], np.uint8),
         error=np.array([fault.error_code if fault else 0 for fault in faults], np.uint16),
-        vaddr=np.array([fault.vaddr if fault else 0 for fault in faults], np.uint64),
         steps=Steps(np.array([len(one) for one in steps], np.uint8), table("paddr"),
                     table("entry"), table("updated")),
     )
+    assert walks.vaddr.tolist() == [fault.vaddr if fault else 0 for fault in faults]
+    return walks
 
 
 def assert_same(got, expected):
