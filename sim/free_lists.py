@@ -7,7 +7,8 @@ The file is an ``.npz`` archive of the arrays ``before_NAME`` and ``after_NAME``
 - ``pageblock`` (N, 2): first page frame number, and 4 bits of which the lower 3 are the type. A
   pageblock that zones share is there once, or once for each of them.
 - ``zone``: text, the tuple (node, zone, name, start, spanned, present, managed, and the
-  watermarks min, low, high, promo) for each zone; all but the name are numbers, pages.
+  watermarks min, low, high, promo) for each zone; all but the name are numbers, pages. Zones
+  that span nothing are passed over.
 """
 
 import ast
@@ -151,14 +152,16 @@ def _zones(name: str, texts: NDArray[np.str_]) -> list[ZoneRow]:
             raise FieldError(f"{name} holds {text[:80]!r}; expected (node, zone, name, start, "
                               f"spanned, present, managed, min, low, high, promo)")
         zone = ZoneRow(*values)
-        if not (0 <= zone.start < zone.end <= MAX_PFN and zone.managed >= 0):
+        if not (0 <= zone.start <= zone.end <= MAX_PFN and zone.managed >= 0):
             raise FieldError(f"{name}: zone {zone.name} spans {zone.spanned} pages from "
                               f"{zone.start}; expected some below page {MAX_PFN}")
         for other in zones:
             if zone.start < other.end and other.start < zone.end:
                 raise FieldError(f"{name}: zones {other.name} and {zone.name} overlap; expected "
                                   f"zones apart from each other")
-        zones.append(zone)
+        zones += [zone] if zone.spanned else []
+    if not zones:
+        raise FieldError(f"{name} has empty zones only; expected one that spans pages")
     return zones
 
 

@@ -236,6 +236,14 @@ def test_a_fallback_that_the_kernel_does_not_make_is_a_mismatch(tmp_path):
     assert (result.first[0].field, result.first[0].got) == ("pfn", "none")
 
 
+def test_a_page_is_drained_as_the_type_that_it_was_given_when_it_was_freed(tmp_path):
+    """Its pageblock may be of another type by then."""
+    arrays = free_list_arrays(after_free=[(0, 0, 0, RECLAIMABLE, 0, 1030)])
+    lists = read_free_lists(write_free_lists(tmp_path / "x.npz", arrays))
+    assert lists.before.pageblocks[0][1024] == MOVABLE
+    assert replay_events([Event(1, Kind.PCPU_DRAIN, 1030, 0, RECLAIMABLE)], lists).agreed
+
+
 def test_a_free_page_that_is_freed_is_a_mismatch(tmp_path):
     events, lists = traced(tmp_path, 0)
     events.insert(0, Event(1, Kind.PCPU_DRAIN, 1030, 1, 1))

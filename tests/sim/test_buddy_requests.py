@@ -179,7 +179,9 @@ def test_a_page_may_be_freed_alone_and_later_in_a_batch(replay_made_up):
 
 def test_drains_that_no_free_explains_are_the_kernels_own(replay_made_up):
     drains = (DRAIN, 5004, 0, 0), (DRAIN, 5002, 0, 1)
-    assert not fields(replay_made_up((FREE, 5008, 0), *drains, (ALLOC, 5008, 0, 1)))
+    assert not fields(replay_made_up(
+        (FREE, 5008, 0), *drains, (ALLOC, 5008, 0, 1), (ALLOC, 5000, 0, 1),
+        (LOCKED, 5002, 0, 1), (ALLOC, 5002, 0, 1)))
     assert not fields(replay_made_up((ALLOC, 5000, 0, 1), drains[0]))
     assert fields(replay_made_up((ALLOC, 5000, 0, 1), drains[1])) == ["drain"]
 

@@ -33,6 +33,13 @@ def test_empty_lists_are_lists(write):
     assert (lists.before.free, lists.after.pcp) == ({}, {})
 
 
+def test_a_zone_that_spans_nothing_is_passed_over(write):
+    empty = "(0, 2, 'Movable', 0, 0, 0, 0, 0, 0, 0, 0)"
+    lists = read_free_lists(write(free_list_arrays(FREE, PCP, zones=[empty, *ZONES])))
+    assert [zone.name for zone in lists.after.zones] == ["DMA", "Normal"]
+    assert lists.before.free[1, 10, 2] == [5120]
+
+
 def test_a_pageblock_of_two_zones_may_have_a_row_for_each(write):
     zones = [ZONES[0].replace("4095", "4195"), ZONES[1].replace("4096, 4196", "4196, 4096")]
     arrays = free_list_arrays(zones=zones, types=[(8, 0)])
@@ -99,8 +106,10 @@ def replaced(name, value):
      "before_zone holds "),
     (replaced("before_zone", lambda zones: [zones[0], zones[1].replace("'Normal'", "7")]),
      "before_zone holds "),
-    (replaced("before_zone", lambda zones: [zones[0], zones[1].replace("4096, 4196", "4096, 0")]),
-     "before_zone: zone Normal spans 0 pages from 4096; expected some below page 67108864"),
+    (replaced("before_zone", lambda zones: [zones[0], zones[1].replace("4096, 4196", "4096, -1")]),
+     "before_zone: zone Normal spans -1 pages from 4096; expected some below page 67108864"),
+    (replaced("before_zone", lambda zones: [zones[0].replace("1, 4095", "1, 0")]),
+     "before_zone has empty zones only; expected one that spans pages"),
     (replaced("before_zone", lambda zones: [zones[0], zones[1].replace("4096, 4196",
                                                                       "4096, 99999999")]),
      "before_zone: zone Normal spans 99999999 pages from 4096; expected "),

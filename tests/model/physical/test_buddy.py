@@ -446,9 +446,9 @@ def test_what_is_not_an_allocated_block_is_not_freed(mixed, pfn, order, error, m
 
 
 def test_a_node_of_64_gib_is_built_in_less_than_2_s_and_1_gib():
-    start = time.perf_counter()
+    start = time.process_time()
     buddy = zone_of(1 << 24)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
     assert buddy.nr_free == [0] * 10 + [1 << 14]
     columns = [value for value in vars(buddy.mem_map).values() if isinstance(value, np.ndarray)]
     assert sum(column.nbytes for column in columns) < 1 << 29
@@ -457,8 +457,8 @@ def test_a_node_of_64_gib_is_built_in_less_than_2_s_and_1_gib():
 
 def test_a_hundred_thousand_pairs_take_seconds_at_most():
     buddy = zone_of(1 << 15)
-    start = time.perf_counter()
+    start = time.process_time()
     for _ in range(100_000):
         buddy.free(buddy.alloc(0, MOVABLE), 0)
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
     buddy.check()

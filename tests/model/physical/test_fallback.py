@@ -106,6 +106,16 @@ def test_whole_pageblocks_change_hands_with_their_pages():
         MOVABLE, MOVABLE, RECLAIMABLE, RECLAIMABLE, *[MOVABLE] * 4]
 
 
+def test_of_a_reserved_pageblock_only_the_block_itself_is_stolen():
+    """A page that was on a per-CPU list when the pageblock became reserved is freed as before."""
+    buddy = zone_with((1024, 5, MOVABLE), (1056, 4, MOVABLE))
+    buddy.boost_watermark = pytest.fail
+    buddy.set_pageblock_type(1024, HIGHATOMIC)
+    assert buddy.rmqueue(4, UNMOVABLE) == 1024
+    assert free_lists(buddy) == {(4, UNMOVABLE): [1040], (4, MOVABLE): [1056]}
+    assert buddy.pageblock_type(1024) == HIGHATOMIC
+
+
 def test_without_fragmentation_only_whole_pageblocks_are_stolen():
     buddy = zone_with((0, 8, MOVABLE))
     assert buddy.rmqueue(0, UNMOVABLE, ALLOC_NOFRAGMENT) is None

@@ -391,10 +391,10 @@ def test_what_is_broken_is_found(pcp, breaks, message):
 
 
 def test_a_million_pairs_take_seconds(pcp):
-    start = time.perf_counter()
+    start = time.process_time()
     for _ in range(1_000_000):
         pcp.free(pcp.alloc(0, MOVABLE), 0)
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
     pcp.check()
 
 
