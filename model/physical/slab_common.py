@@ -6,7 +6,7 @@ from dataclasses import replace
 from .gfp import Gfp
 from .kmem_cache import KmemCache
 from .slab import Backing
-from .slab_errors import CacheDestroyed, CacheInUse, SlabCorruption
+from .slab_errors import CacheDestroyed, CacheInUse, SlabCorruption, SlabOutOfMemory
 from .slub_geometry import SlabFlag, align_up, calculate_alignment, calculate_sizes
 
 __all__ = ["SlabCaches", "slab_unmergeable", "sysfs_name"]
@@ -57,8 +57,8 @@ class SlabCaches:
         size = config.kmem_cache_bytes + (max(nodes) + 1) * config.word_bytes
         cache = self._boot_cache("kmem_cache", size)
         self._kmem_cache, self._kmem_cache_node = cache, node_cache
-        structs = {cache: self._alloc_nodes(0), node_cache: node_structs}
-        for booted, of_nodes in structs.items():
+        own_structs = [node_cache.alloc(Gfp.KERNEL, 0, nid) for nid in nodes]
+        for booted, of_nodes in ((cache, own_structs), (node_cache, node_structs)):
             self._structs[booted] = cache.alloc(Gfp.NOWAIT | Gfp.ZERO), of_nodes  # [bootstrap]
             booted.flush_all()
             self.caches.append(booted)
@@ -86,16 +86,33 @@ class SlabCaches:
         cache.nodes[slab.nid].add_partial(slab, tail=False)
         return pointer
 
-    def _alloc_nodes(self, cpu: int) -> list[int]:
-        """Return a new ``struct kmem_cache_node`` for each node. [init_kmem_cache_nodes]"""
-        return [self._kmem_cache_node.alloc(Gfp.KERNEL, cpu, nid)
-                for nid in self.backing.node_order]
+    def _alloc_structs(self, cache: KmemCache, gfp: int, cpu: int) -> None:
+        """Give a cache its ``struct kmem_cache``, and a ``struct kmem_cache_node`` for each node.
+
+        Raise ``SlabOutOfMemory``, with nothing changed, if memory does not suffice for all.
+        [create_cache, init_kmem_cache_nodes]
+        """
+        struct = self._kmem_cache.alloc(gfp | Gfp.ZERO, cpu)
+        self._structs[cache] = struct, []
+        try:
+            for nid in self.backing.node_order:
+                of_node = self._kmem_cache_node.alloc(Gfp.KERNEL, cpu, nid)
+                self._structs[cache][1].append(of_node)
+        except SlabOutOfMemory:
+            self._free_structs(cache, cpu)
+            raise
+
+    def _free_structs(self, cache: KmemCache, cpu: int) -> None:
+        """Free what ``_alloc_structs`` gave. [__kmem_cache_release]"""
+        struct, of_nodes = self._structs.pop(cache)
+        for pointer in of_nodes:
+            self._kmem_cache_node.free(pointer, cpu)
+        self._kmem_cache.free(struct, cpu)
 
     def create_kmalloc_cache(self, name: str, size: int, flags: int) -> KmemCache:
         """Return a new cache that ``kmalloc`` may use. [create_kmalloc_cache]"""
-        struct = self._kmem_cache.alloc(Gfp.NOWAIT | Gfp.ZERO)
         cache = self._boot_cache(name, size, flags | SlabFlag.KMALLOC, usersize=size)
-        self._structs[cache] = struct, self._alloc_nodes(0)
+        self._alloc_structs(cache, Gfp.NOWAIT, 0)
         self.caches.append(cache)
         cache.refcount = 1
         return cache
@@ -122,8 +139,8 @@ class SlabCaches:
         """Return a cache of objects of ``size`` bytes, an old one if it will do for both.
 
         ``usersize`` bytes of an object may be copied to and from user space: such a cache is not
-        merged. Raise ``ValueError`` for flags, sizes and alignments that no cache can have.
-        [kmem_cache_create_usercopy]
+        merged. Raise ``ValueError`` for flags, sizes and alignments that no cache can have, and
+        ``SlabOutOfMemory``; then nothing has changed. [kmem_cache_create_usercopy]
         """
         if flags & ~PERMITTED:
             raise ValueError(f"Cache flags must be among {PERMITTED:#x}, not {flags:#x}")
@@ -134,11 +151,10 @@ class SlabCaches:
         if merged:
             self._alias(merged, size)
             return merged
-        struct = self._kmem_cache.alloc(Gfp.KERNEL | Gfp.ZERO, cpu)
         cache = KmemCache(self.backing, name, geometry, flags, ctor, usersize)
         if self._up:
             cache.store.init_random_seq()
-        self._structs[cache] = struct, self._alloc_nodes(cpu)
+        self._alloc_structs(cache, Gfp.KERNEL, cpu)
         self.caches.append(cache)
         return cache
 
@@ -189,10 +205,7 @@ class SlabCaches:
         cache.shrink(cpu)
         cache.destroyed = True
         self.caches.remove(cache)
-        struct, of_nodes = self._structs.pop(cache)
-        for pointer in of_nodes:
-            self._kmem_cache_node.free(pointer, cpu)
-        self._kmem_cache.free(struct, cpu)
+        self._free_structs(cache, cpu)
 
     def check(self) -> None:
         """Raise ``SlabCorruption`` if an invariant of any cache is broken."""

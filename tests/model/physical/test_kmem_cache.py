@@ -393,7 +393,7 @@ def test_an_object_never_handed_out_cannot_be_freed():
 @pytest.mark.parametrize("offset", [-8, 1, 8, 511, 4096 - 512 + 8])
 def test_a_pointer_into_an_object_is_refused(offset):
     cache = make(504)  # 8 of them leave 64 bytes at the end
-    pointer = [cache.alloc() for _ in range(8)][0]
+    pointer, *_ = [cache.alloc() for _ in range(8)]
     wrong = pointer + offset if offset > 0 else pointer + 4096 + offset
     assert_refused(cache, NotAnObject,
                    f"Pointer {wrong:#x} is not the start of an object of test",
@@ -454,7 +454,7 @@ def test_writing_to_a_free_object_is_found_at_the_next_allocation_and_by_check()
 def busy_cache():
     """A cache with slabs in every place: two CPUs', on partial lists, full, of both nodes."""
     cache = make(cpus=(0, 1), nodes=2, cpu_partial_slabs=3)
-    taken = [fill(cache, 9, cpu=cpu) + [[cache.alloc(cpu=cpu)]] for cpu in (0, 1)]
+    taken = [[*fill(cache, 9, cpu=cpu), [cache.alloc(cpu=cpu)]] for cpu in (0, 1)]
     for cpu, full in enumerate(taken):
         for objects in full[:-3]:
             cache.free(objects[2], cpu=cpu)

@@ -41,7 +41,8 @@ def test_pointers_are_those_of_the_direct_map(config, pfn, address):
 def test_a_block_is_memory_on_the_node_of_the_cpu_unless_another_is_wanted():
     pages = Pages(frames=64, nodes=2)
     backing = Backing(PhysicalMemory(), pages, AMD64, (1, 0), {0: (0, 1), 1: (1, 0)})
-    pfns = [backing.alloc_block(0, 2, node, cpu) for node, cpu in [(-1, 0), (-1, 1), (0, 0), (1, 1)]]
+    wishes = [(-1, 0), (-1, 1), (0, 0), (1, 1)]
+    pfns = [backing.alloc_block(0, 2, node, cpu) for node, cpu in wishes]
     assert [pages.page_to_nid(pfn) for pfn in pfns] == [1, 0, 0, 1]
     for pfn in pfns:
         backing.write(backing.address(pfn) + 4090, b"across frames")
