@@ -120,6 +120,15 @@ def test_kmalloc_caches_never_serve_others(slub):
     assert slub.kmem_cache_create("yours", 64) is cache
 
 
+def test_a_kmalloc_cache_of_unaccounted_objects_cannot_be_destroyed(slub):
+    """[new_kmalloc_cache] Its reference count is -1, and so never comes down to 0."""
+    cache = slub.heap.cache(64)
+    for _ in range(3):
+        slub.kmem_cache_destroy(cache)
+    slub.kfree(slub.kmalloc(64))
+    assert slub.heap.cache(64, Gfp.ACCOUNT).refcount == 1
+
+
 # Memory.
 
 

@@ -312,6 +312,17 @@ def test_another_node_s_partial_slabs_are_taken_if_it_has_more_than_it_keeps():
     cache.check()
 
 
+def test_another_node_keeps_as_many_partial_slabs_as_min_partial():
+    cache = make(cpus=(0, 1), nodes=2, cpu_partial_slabs=1)
+    full = fill(cache, 6, cpu=1)
+    cache.alloc(cpu=1)
+    for objects in full:
+        cache.free(objects[0], cpu=1)
+    assert len(partial(cache, 1)) == cache.geometry.min_partial == 5
+    assert slab_of(cache, cache.alloc(cpu=0)).nid == 0
+    assert len(partial(cache, 1)) == 5
+
+
 def test_a_slab_of_one_object_goes_through_the_same_lists():
     cache = make(20000)
     assert cache.geometry.oo.objects == 1
