@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 
 from ..model.mmu.walk import Access, Control, walk
 from ..model.physical.memory import PhysicalMemory
-from ..model.x86 import IA32, PAGE_SHIFT, X86_64, Cr0, Cr4, Efer, PagingMode
+from ..model.x86 import IA32, PAGE_SHIFT, X86_64, PagingMode
+from .archive import Fields
 from .errors import InputError, writing
-from .image_format import FIELDS, INDICES, Fields, read_fields
+from .image_format import IMAGE
+from .registers import misfit
 
 __all__ = ["UNMAPPED", "Image", "ProbeFlag", "ProbeRight", "Probes", "View", "thin"]
 
@@ -135,7 +137,7 @@ class Image:
     """A memory image: views, and the paging mode that all of them run."""
 
     def __init__(self, path: str | Path, fields: Fields) -> None:
-        """Take the ``fields``, checked as ``read_fields`` does, of the file ``path``."""
+        """Take the ``fields``, checked as ``IMAGE.read`` does, of the file ``path``."""
         self.path = str(path)
         self._fields = fields
         self.mode = X86_64 if fields["frame_data"].dtype.itemsize == 8 else IA32
@@ -146,7 +148,7 @@ class Image:
     @classmethod
     def load(cls, path: str | Path) -> "Image":
         """Return the image in the file ``path``; raise ``InputError`` for all that is wrong."""
-        return cls(path, read_fields(path))
+        return cls(path, IMAGE.read(path))
 
     @classmethod
     def shipped(cls, mode: PagingMode) -> "Image":
@@ -190,8 +192,8 @@ class Image:
             "frame": np.flatnonzero([key in reached for key in keys]),
             "probe": np.concatenate([view.probes.row for view in views]),
         }
-        cut = {name: self._fields[name][rows[field.group]] for name, field in FIELDS.items()}
-        for name, group in INDICES.items():
+        cut = {name: self._fields[name][rows[field.group]] for name, field in IMAGE.fields.items()}
+        for name, group in IMAGE.indices.items():
             cut[name] = np.searchsorted(rows[group], cut[name]).astype(cut[name].dtype)
         return Image(self.path, cut)
 
@@ -221,21 +223,10 @@ class Image:
 
     def _check_registers(self) -> None:
         """Every cap must run the paging mode whose entries the frames hold."""
-        long = self.mode is X86_64
-        rules = (
-            ("cr0", Cr0.PG, True, "PG"),
-            ("cr4", Cr4.PAE, long, "PAE"),
-            ("efer", Efer.LMA, long, "LMA"),
-            ("efer", Efer.LME, long, "LME"),
-            ("cr4", Cr4.LA57, False, "LA57"),
-        )
-        for name, bit, expected, bit_name in rules:
-            wrong = np.flatnonzero((self._fields[name] & bit != 0) != expected)
-            if len(wrong):
-                value, cap = int(self._fields[name][wrong[0]]), self._fields["cap_name"][wrong[0]]
-                state = "set" if expected else "clear"
-                raise self._error(name, f"is {value:#x} in cap {cap}; expected {bit_name} {state}, "
-                                        f"as in {self.mode.name} paging")
+        if wrong := misfit(self.mode, self._fields):
+            name, cap, expected = wrong
+            value, cap_name = int(self._fields[name][cap]), self._fields["cap_name"][cap]
+            raise self._error(name, f"is {value:#x} in cap {cap_name}; expected {expected}")
 
     def _check_frames(self) -> None:
         """Frames are unique within a cap, and the root of every view is among them."""

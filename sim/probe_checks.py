@@ -23,10 +23,9 @@ from ..model.mmu.walk import Control
 from ..model.x86 import PAGE_SHIFT, AccessKind, Cr4, Efer, ErrorCode, PagingMode, Vector
 from .engine.base import accesses
 from .image import ProbeFlag, ProbeRight, Probes
+from .result import Difference
 
-__all__ = ["Difference", "Plan", "differences"]
-
-Numbers = NDArray[np.integer | np.bool_]
+__all__ = ["DATA_PORT", "FETCH_PORT", "Plan", "differences"]
 
 FETCH_PORT, DATA_PORT = 0, 1
 """Where the accesses go, as positions in the ports that ``hdl.config.Config`` has by default."""
@@ -74,42 +73,13 @@ class Plan:
                    _error_codes(commands, probes.mapped[probe], control))
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """Answers whose ``field`` is wrong: their positions, what was expected and what came."""
-
-    field: str
-    rows: NDArray[np.int64]
-    expected: Numbers
-    got: Numbers
-
-    @classmethod
-    def where(
-        cls,
-        field: str,
-        wrong: NDArray[np.bool_],
-        expected: Numbers,
-        got: Numbers,
-    ) -> "Difference":
-        """Return the differences at the positions where ``wrong`` (M,) is set."""
-        rows = np.flatnonzero(wrong)
-        return cls(field, rows, expected[rows], got[rows])
-
-    def one_per_probe(self, plan: Plan) -> Iterator[tuple[int, str, int, int]]:
-        """Yield position, field, expected value and value got, for the first access of a probe."""
-        _, first = np.unique(plan.probe[self.rows], return_index=True)
-        for index in first:
-            yield (int(self.rows[index]), self.field, int(self.expected[index]),
-                   int(self.got[index]))
-
-
 def differences(
     mode: PagingMode, probes: Probes, plan: Plan, answers: NDArray[np.void]
 ) -> Iterator[Difference]:
     """Yield what is wrong with ``answers`` to the accesses of ``plan``, one field at a time."""
-    found = [*_outcomes(probes, plan, answers), *_faults(mode, plan, answers),
-             *_translations(mode, probes, plan, answers)]
-    return (difference for difference in found if len(difference.rows))
+    yield from _outcomes(probes, plan, answers)
+    yield from _faults(mode, plan, answers)
+    yield from _translations(mode, probes, plan, answers)
 
 
 def _outcomes(probes: Probes, plan: Plan, answers: NDArray[np.void]) -> Iterator[Difference]:

@@ -13,14 +13,15 @@ from rich.text import Text
 from ..model.x86 import PagingMode, Vector
 from .image import Image
 from .picture import size_name, walk_picture
-from .replay import Mismatch, ReplayResult
+from .result import Mismatch, Result
+from .vectors import NO_PADDR, NO_VECTOR
 
 __all__ = [
     "image_summary",
     "image_table",
     "make_console",
     "mismatch_report",
-    "replay_table",
+    "result_table",
     "walk_picture",
 ]
 
@@ -44,11 +45,11 @@ def make_console(*, stderr: bool = False) -> Console:
     return _Console(stderr=stderr, width=width, highlight=False, markup=False)
 
 
-def replay_table(results: Mapping[str, ReplayResult]) -> Table:
-    """Return a table with a column for each of the replays, by name.
+def result_table(results: Mapping[str, Result]) -> Table:
+    """Return a table with a column for each of the results, by name.
 
-    A row is left out if no replay has anything for it, as those of the hardware if there was
-    none. Agreements count probes, hits and misses the accesses made to them.
+    A row is left out if no result has anything for it, as those of the hardware if there was
+    none. Agreements count the items, hits and misses the accesses made to them.
     """
     columns = [_rows(result) for result in results.values()]
     table = Table(box=None, pad_edge=False)
@@ -66,12 +67,12 @@ def mismatch_report(mode: PagingMode, mismatches: Iterable[Mismatch]) -> Group:
     Mismatches of one access that follow each other share its picture.
     """
     parts: list[RenderableType] = []
-    for (_, walk), group in groupby(mismatches, key=lambda one: (one.view, one.walk)):
-        same_access = list(group)
-        parts += [Text(_headline(mode, mismatch), style="bold red") for mismatch in same_access]
-        if walk is not None:
+    for (_, control, walk), group in groupby(
+            mismatches, key=lambda one: (one.place, one.control, one.walk)):
+        parts += [Text(_headline(mode, mismatch), style="bold red") for mismatch in group]
+        if control is not None and walk is not None:
             parts.append(Text("The golden model walks:\n"))
-            parts.append(walk_picture(mode, same_access[0].control, walk))
+            parts.append(walk_picture(mode, control, walk))
     return Group(*parts)
 
 
@@ -106,9 +107,10 @@ def image_table(image: Image) -> Table:
 
 SIZES = ("4K", "2M", "4M", "1G")
 LEVELS = ("PML4E", "PDPTE", "PDE", "PTE")
-ORDER = ("probes", "agreements", "mismatches", "  in ", "accesses", "hits", *(f"  {size} pages"
-         for size in SIZES), "misses", "page-table reads", *(f"  {level}" for level in LEVELS),
-         "A/D updates", "cycles", "cycles per translation", "seconds")
+ORDER = ("probes", "vectors", "agreements", "mismatches", "  in ", "accesses",
+         "hits", *(f"  {size} pages" for size in SIZES), "misses",
+         "page-table reads", *(f"  {level}" for level in LEVELS), "A/D updates",
+         "cycles", "cycles per translation", "seconds")
 
 
 def _place(name: str) -> tuple[int, str]:
@@ -117,11 +119,11 @@ def _place(name: str) -> tuple[int, str]:
     return known, name
 
 
-def _rows(result: ReplayResult) -> dict[str, str]:
-    """Return the rows of one replay by name."""
+def _rows(result: Result) -> dict[str, str]:
+    """Return the rows of one result by name."""
     rows = {
-        "probes": _count(result.total),
-        "agreements": _count(result.total - result.mismatched_probes),
+        result.items: _count(result.total),
+        "agreements": _count(result.total - result.mismatched_items),
         "mismatches": _count(result.mismatches),
         **{f"  in {field}": _count(count) for field, count in result.mismatches_by_field.items()},
         "accesses": _count(result.accesses),
@@ -134,7 +136,7 @@ def _rows(result: ReplayResult) -> dict[str, str]:
     return rows
 
 
-def _hardware_rows(result: ReplayResult) -> dict[str, str]:
+def _hardware_rows(result: Result) -> dict[str, str]:
     """Return the rows that come from the counted events of the hardware."""
     events = result.events
 
@@ -163,9 +165,9 @@ def _headline(mode: PagingMode, mismatch: Mismatch) -> str:
     expected, got = (_value(mode, mismatch.field, value)
                      for value in (mismatch.expected, mismatch.got))
     if mismatch.walk is None:
-        return (f"Mismatch in {mismatch.view}: the page tables at {mismatch.paddr:#x} should hold "
-                f"{expected} after the replay, but hold {got}")
-    return (f"Mismatch in {mismatch.view}, probe {mismatch.probe}, field {mismatch.field}: "
+        return (f"Mismatch in {mismatch.place}: the page tables at {mismatch.paddr:#x} should hold "
+                f"{expected} afterwards, but hold {got}")
+    return (f"Mismatch in {mismatch.place}, field {mismatch.field}: "
             f"expected {expected}, got {got}")
 
 
@@ -174,6 +176,8 @@ def _value(mode: PagingMode, field: str, value: int) -> str:
     field = field.removeprefix("model_")
     if field in (*OUTCOMES, "fault"):
         return "a fault" if value else "no fault"
+    if (field, value) in (("vector", NO_VECTOR), ("pa", NO_PADDR)):
+        return "none"
     if field == "page_size":
         return size_name(value)
     if field == "page" and value < len(mode.pages):

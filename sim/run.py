@@ -12,7 +12,8 @@ from ..model.x86 import MODES, AccessKind
 from .engine import create
 from .image import Image, ProbeRight
 from .picture import walk_picture
-from .replay import ReplayResult, replay
+from .replay import replay
+from .result import Result
 
 __all__ = ["replay_shipped", "sample_walks"]
 
@@ -34,7 +35,7 @@ def sample_walks() -> Iterator[Text]:
 
 def replay_shipped(
     config: Config, latency: int, limit: int, progress: Callable[[str, int, int], None]
-) -> dict[str, ReplayResult]:
+) -> dict[str, Result]:
     """Replay ``limit`` probes of the shipped image of each paging mode; return the replays by mode.
 
     The hardware has the parameters ``config``, but for the mode, and page-table memory that takes

@@ -12,7 +12,19 @@ from ...hdl.flat import flat_fields
 from ...hdl.mmu import Mmu
 from ...hdl.shapes import MemoryOp
 from ...model.physical.memory import BusError, PhysicalMemory
-from .base import ANSWER, COMMAND, OP_ACCESS, EngineStalled, Run, stall_limit
+from .base import (
+    ANSWER,
+    COMMAND,
+    OP_ACCESS,
+    OP_EXCHANGE,
+    OP_INVALIDATE,
+    OP_READ,
+    OP_WAIT,
+    EngineStalled,
+    Run,
+    peer_access,
+    stall_limit,
+)
 from .ports import INVALIDATE_FIELDS, REQUEST_FIELDS, RESPONSE_FIELDS, control_values
 
 __all__ = ["AmaranthEngine"]
@@ -143,10 +155,11 @@ class _Job:
         self.due: list[deque[int]] = [deque() for _ in self.config.ports]
         self.responses: deque[tuple[int, dict[str, int]]] = deque()
         self.event_words: Counter[int] = Counter()
-        self.row = 0  # the next command to be accepted
-        self.offered = -1  # the command on offer
+        self.row = 0  # the command whose turn it is
+        self.started = -1  # the command whose turn has begun,
+        self.start = 0  # in this cycle
         self.cycle = 0
-        self.progress = 0  # cycle of the last acceptance, answer or memory access
+        self.progress = 0  # cycle of the last acceptance, answer, memory access or wait
 
     @property
     def done(self) -> bool:
@@ -162,22 +175,26 @@ class _Job:
             self.wires.response.offer(ctx, self.responses.popleft()[1])
         else:
             self.wires.response.withdraw(ctx)
-        if self.offered == self.row:
+        if self.started == self.row:
             return
         for offer in self.wires.offered:
             offer.withdraw(ctx)
         if self.row == len(self.commands):
             return
-        self.offered = self.row
+        self.started, self.start = self.row, self.cycle
         command = self.commands[self.row]
-        control = control_values(self.config, command)
-        ctx.set(self.wires.control_signal, self.wires.control.pack(control))
         if command["op"] == OP_ACCESS:
+            self._put_control(ctx, command)
             values = {"tag": self.row, **{name: command[name] for name in REQUEST_FIELDS}}
             self.wires.offered[command["port"]].offer(ctx, values)
-        else:
+        elif command["op"] == OP_INVALIDATE:
+            self._put_control(ctx, command)
             values = {name: command[field] for name, field in INVALIDATE_FIELDS.items()}
             self.wires.offered[-1].offer(ctx, values)
+
+    def _put_control(self, ctx: Any, command: dict[str, int]) -> None:
+        control = control_values(self.config, command)
+        ctx.set(self.wires.control_signal, self.wires.control.pack(control))
 
     def observe(self, events: int, *outputs: int) -> None:
         """Take in the outputs of the cycle that ends, in the order of ``wires.outputs``."""
@@ -189,21 +206,34 @@ class _Job:
         for due, (valid, answer) in zip(self.due, answers, strict=True):
             if valid:
                 self._collect(due.popleft(), self.wires.answer.unpack(answer))
-        if self.row < len(self.commands):
-            self._accept(self.commands[self.row], ready)
+        if self.row < len(self.commands) and self._is_turn_over(self.commands[self.row], ready):
+            self._accept(self.commands[self.row])
+            self.row += 1
         self.cycle += 1
 
-    def _accept(self, command: dict[str, int], ready: tuple[int, ...]) -> None:
-        """Go on to the next command if this one was accepted."""
-        is_access = command["op"] == OP_ACCESS
-        if not ready[command["port"] if is_access else -1]:
-            return
-        self.answers[self.row]["accepted"] = self.progress = self.cycle
-        if is_access:
+    def _is_turn_over(self, command: dict[str, int], ready: tuple[int, ...]) -> bool:
+        """Return whether the next command's turn is in the next cycle."""
+        op = command["op"]
+        if op == OP_ACCESS:
+            return bool(ready[command["port"]])
+        if op == OP_INVALIDATE:
+            return bool(ready[-1])
+        if op == OP_WAIT:
+            self.progress = self.cycle
+            return self.cycle - self.start + 1 >= command["new"]
+        return True
+
+    def _accept(self, command: dict[str, int]) -> None:
+        """Note that the turn of ``command`` is over, and do it if it is another processor's."""
+        answer, op = self.answers[self.row], command["op"]
+        answer["accepted"] = self.progress = self.cycle
+        if op == OP_ACCESS:
             self.due[command["port"]].append(self.row)
-        else:
-            self.answers[self.row]["answered"] = self.cycle
-        self.row += 1
+            return
+        answer["answered"] = self.cycle
+        if op in (OP_EXCHANGE, OP_READ):
+            answer["value"], answer["fault"], answer["vector"] = peer_access(
+                self.memory, self.config.mode.entry_bytes, op, command["vaddr"], command["new"])
 
     def _collect(self, row: int, response: dict[str, int]) -> None:
         """Note the answer to command ``row``."""

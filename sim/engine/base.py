@@ -8,18 +8,22 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...model.mmu.walk import Control
-from ...model.physical.memory import PhysicalMemory
-from ...model.x86 import InvalidateOp
+from ...model.physical.memory import BusError, PhysicalMemory
+from ...model.x86 import InvalidateOp, Vector
 
-__all__ = ["ANSWER", "COMMAND", "OP_ACCESS", "OP_INVALIDATE", "Engine", "EngineStalled", "Run",
-           "accesses", "invalidation", "stall_limit"]
+__all__ = ["ANSWER", "COMMAND", "OP_ACCESS", "OP_EXCHANGE", "OP_INVALIDATE", "OP_READ", "OP_WAIT",
+           "Engine", "EngineStalled", "Run", "accesses", "exchange", "invalidation", "peer_access",
+           "read", "stall_limit", "wait"]
 
 OP_ACCESS = 0
 OP_INVALIDATE = 1
+OP_EXCHANGE = 2
+OP_READ = 3
+OP_WAIT = 4
 
 COMMAND = np.dtype(
     [
-        ("op", "u1"),  # OP_ACCESS or OP_INVALIDATE
+        ("op", "u1"),  # one of OP_*
         ("port", "u1"),  # index into Config.ports
         ("kind", "u1"),  # AccessKind
         ("user", "u1"),
@@ -27,9 +31,9 @@ COMMAND = np.dtype(
         ("ac", "u1"),
         ("stack", "u1"),
         ("invalidate", "u1"),  # InvalidateOp
-        ("vaddr", "<u8"),  # of the access, or of INVLPG and INVPCID
+        ("vaddr", "<u8"),  # of the access, or of INVLPG and INVPCID; OP_EXCHANGE, OP_READ: paddr
         ("old", "<u4"),  # MOV CR0/CR4: the register before
-        ("new", "<u8"),  # MOV CRn: the value written
+        ("new", "<u8"),  # MOV CRn: the value written; OP_EXCHANGE: the entry; OP_WAIT: cycles
         ("pcid", "<u2"),  # INVPCID
         ("cr0", "<u4"),
         ("cr3", "<u8"),
@@ -39,7 +43,19 @@ COMMAND = np.dtype(
     ],
     align=True,
 )
-"""One command, taken in order: an access through a port, or an invalidation."""
+"""One command, taken in order.
+
+- ``OP_ACCESS``: an access through a port.
+- ``OP_INVALIDATE``: an invalidation, accepted when every access before it is answered.
+- ``OP_EXCHANGE``: another processor replaces the page-table entry at the physical address
+  ``vaddr`` by ``new``, of which an entry's bits count, and learns what it was; atomically.
+- ``OP_READ``: another processor reads the page-table entry at the physical address ``vaddr``.
+- ``OP_WAIT``: nothing is offered for ``new`` cycles, at least one.
+
+The last three wait for no answer: accesses before them may still be under way. An exchange or a
+read takes effect in the cycle in which its turn comes, after the MMU's own access to page-table
+memory in that cycle, and the next command's turn is the cycle after.
+"""
 
 ANSWER = np.dtype(
     [
@@ -47,6 +63,7 @@ ANSWER = np.dtype(
         ("vaddr", "<u8"),  # CR2 of a page fault; 0 without a fault
         ("accepted", "<u8"),  # cycle in which the request was accepted; 0 in the model
         ("answered", "<u8"),  # cycle in which the answer became valid; 0 in the model
+        ("value", "<u8"),  # OP_EXCHANGE, OP_READ: the entry as it was before; else 0
         ("error", "<u2"),  # error code; 0 without a fault
         ("fault", "u1"),
         ("vector", "u1"),  # Vector; 0 without a fault
@@ -55,7 +72,12 @@ ANSWER = np.dtype(
     ],
     align=True,
 )
-"""The answer to one command; all fields but the two cycles are 0 for an invalidation."""
+"""The answer to one command.
+
+All fields but the two cycles are 0 for an invalidation and a wait. An exchange or a read has
+``value``, or where there is no memory a ``fault`` of ``vector`` #MC. But for an access the two
+cycles are the same: the only or last one in which it was the command's turn.
+"""
 
 
 class EngineStalled(Exception):
@@ -84,7 +106,7 @@ class Engine(Protocol):
     """Something that carries out commands against page tables in a physical memory."""
 
     def run(self, memory: PhysicalMemory, commands: NDArray[np.void]) -> Run:
-        """Carry out ``commands`` (N,) of dtype ``COMMAND`` in order; A and D go to ``memory``.
+        """Carry out ``commands`` (N,) of dtype ``COMMAND`` in order, on page tables in ``memory``.
 
         TLB contents persist from one call to the next, even if ``memory`` is another one:
         invalidate between them, as software would. Raise ``EngineStalled``.
@@ -104,12 +126,8 @@ def accesses(
     port: ArrayLike = 0,
 ) -> NDArray[np.void]:
     """Return access commands, one per element of the arguments broadcast together."""
-    fields = {"vaddr": vaddr, "kind": kind, "user": user, "implicit": implicit, "ac": ac,
-              "stack": stack, "port": port}
-    arrays = np.broadcast_arrays(*(np.asarray(value) for value in fields.values()))
-    commands = np.zeros(arrays[0].shape, COMMAND).reshape(-1)
-    for name, array in zip(fields, arrays, strict=True):
-        commands[name] = array.reshape(-1)
+    commands = _commands(OP_ACCESS, vaddr=vaddr, kind=kind, user=user, implicit=implicit, ac=ac,
+                         stack=stack, port=port)
     _set_control(commands, control)
     return commands
 
@@ -124,15 +142,49 @@ def invalidation(
     new: int = 0,
 ) -> NDArray[np.void]:
     """Return one invalidation command, shape (1,)."""
-    commands = np.zeros(1, COMMAND)
-    commands["op"] = OP_INVALIDATE
-    fields = {"invalidate": op, "vaddr": vaddr, "pcid": pcid, "old": old, "new": new}
-    for name, value in fields.items():
-        commands[name] = value
+    commands = _commands(OP_INVALIDATE, invalidate=op, vaddr=vaddr, pcid=pcid, old=old, new=new)
     _set_control(commands, control)
+    return commands
+
+
+def exchange(paddr: ArrayLike, entry: ArrayLike) -> NDArray[np.void]:
+    """Return commands to replace the entries at ``paddr`` by ``entry``, broadcast together."""
+    return _commands(OP_EXCHANGE, vaddr=paddr, new=entry)
+
+
+def read(paddr: ArrayLike) -> NDArray[np.void]:
+    """Return commands to read the page-table entries at ``paddr``."""
+    return _commands(OP_READ, vaddr=paddr)
+
+
+def wait(cycles: int) -> NDArray[np.void]:
+    """Return one command to wait ``cycles`` cycles, shape (1,)."""
+    return _commands(OP_WAIT, new=cycles)
+
+
+def _commands(op: int, **fields: ArrayLike) -> NDArray[np.void]:
+    """Return commands ``op``, one per element of the ``fields`` broadcast together."""
+    arrays = np.broadcast_arrays(*fields.values())
+    commands = np.zeros(arrays[0].size, COMMAND)
+    commands["op"] = op
+    for name, array in zip(fields, arrays, strict=True):
+        commands[name] = array.reshape(-1)
     return commands
 
 
 def _set_control(commands: NDArray[np.void], control: Control) -> None:
     for name in ("cr0", "cr3", "cr4", "efer", "pkru"):
         commands[name] = getattr(control, name)
+
+
+def peer_access(
+    memory: PhysicalMemory, entry_bytes: int, op: int, paddr: int, entry: int
+) -> tuple[int, int, int]:
+    """Do ``OP_EXCHANGE`` or ``OP_READ``; return the answer's ``value``, ``fault``, ``vector``."""
+    try:
+        value = memory.read(paddr, entry_bytes)
+    except BusError:
+        return 0, 1, Vector.MC
+    if op == OP_EXCHANGE:
+        memory.write(paddr, entry_bytes, entry & (1 << 8 * entry_bytes) - 1)
+    return value, 0, 0

@@ -14,12 +14,16 @@ from ...hdl.config import Config
 from ...hdl.flat import FlatMmu, flat_fields
 from ...hdl.shapes import MemoryOp, events_layout
 from ...model.physical.memory import PhysicalMemory
-from ...model.x86 import PAGE_SHIFT
+from ...model.x86 import PAGE_SHIFT, Vector
+from . import base
 from .base import ANSWER, COMMAND, OP_ACCESS, EngineStalled, Run, stall_limit
 from .build import build_library
 from .ports import CONTROL_FIELDS, INVALIDATE_FIELDS, REQUEST_FIELDS, RESPONSE_FIELDS
 
 __all__ = ["CxxrtlEngine"]
+
+OPS = ("OP_ACCESS", "OP_INVALIDATE", "OP_EXCHANGE", "OP_READ", "OP_WAIT")
+"""Constants of ``base`` that harness.cc knows by the same names."""
 
 # `Status` in harness.cc.
 DONE, STALLED, UNASKED = range(3)
@@ -117,8 +121,9 @@ def _glue(config: Config) -> str:
         f"const uint64_t FRAME_BYTES = {1 << PAGE_SHIFT};",
         f"const uint64_t TAG_MASK = {(1 << config.tag_bits) - 1}u;",
         f"const unsigned INVALIDATE = {len(config.ports)};",
-        f"const unsigned OP_ACCESS = {OP_ACCESS};",
         f"const unsigned COMPARE_EXCHANGE = {compare_exchange.value};",
+        f"const unsigned MACHINE_CHECK = {Vector.MC:d};",
+        *(f"const unsigned {name} = {getattr(base, name)};" for name in OPS),
         *_struct("Command", COMMAND),
         *_struct("Answer", ANSWER),
         *_input_functions(config),

@@ -40,7 +40,7 @@ struct Batch {
     uint64_t stall_limit;
     uint64_t *events;  // a counter for each event, all zero at first
     uint64_t cycle;    // cycles played, 0 at first
-    uint64_t row;      // the next command to be accepted, 0 at first
+    uint64_t row;      // the command whose turn it is, 0 at first
 };
 
 class Mmu {
@@ -119,17 +119,20 @@ private:
     // Set the inputs of the cycle that begins.
     void drive() {
         respond();
-        if (offered_)
+        if (started_)
             return;
         mmu_.wake();
         offer_nothing(top_);
         if (batch_.row == batch_.count)
             return;
+        started_ = true;
+        start_ = batch_.cycle;
         const Command &command = batch_.commands[batch_.row];
+        if (command.op_ != OP_ACCESS && command.op_ != OP_INVALIDATE)
+            return;
         stream_ = command.op_ == OP_ACCESS ? command.port_ : INVALIDATE;
         put_control(top_, command);
         offer(top_, stream_, command, batch_.row);
-        offered_ = true;
     }
 
     // Give the memory response that is due.
@@ -198,32 +201,65 @@ private:
         return true;
     }
 
-    // Go on to the next command if the one on offer is accepted.
+    // Go on to the next command if the turn of this one is over.
     void accept() {
-        if (!offered_ || !is_ready(top_, stream_))
+        if (batch_.row == batch_.count)
+            return;
+        const Command &command = batch_.commands[batch_.row];
+        if (!is_turn_over(command))
             return;
         Answer &answer = batch_.answers[batch_.row];
         answer.accepted_ = progress_ = batch_.cycle;
-        if (stream_ == INVALIDATE) {
-            answer.answered_ = batch_.cycle;
-        } else {
+        if (command.op_ == OP_ACCESS) {
             due_[stream_].push_back(batch_.row);
             ++answers_due_;
+        } else {
+            answer.answered_ = batch_.cycle;
         }
+        if (command.op_ == OP_EXCHANGE || command.op_ == OP_READ)
+            access_as_peer(command, answer);
         ++batch_.row;
-        offered_ = false;
+        started_ = false;
+    }
+
+    // Return whether the next command's turn is in the next cycle.
+    bool is_turn_over(const Command &command) {
+        switch (command.op_) {
+        case OP_ACCESS:
+        case OP_INVALIDATE:
+            return is_ready(top_, stream_);
+        case OP_WAIT:
+            progress_ = batch_.cycle;
+            return batch_.cycle - start_ + 1 >= command.new_;
+        default:
+            return true;
+        }
+    }
+
+    // Do another processor's access to a page-table entry.
+    void access_as_peer(const Command &command, Answer &answer) {
+        Entry *entry = find(command.vaddr_);
+        if (!entry) {
+            answer.fault_ = 1;
+            answer.vector_ = MACHINE_CHECK;
+            return;
+        }
+        answer.value_ = *entry;
+        if (command.op_ == OP_EXCHANGE)
+            *entry = static_cast<Entry>(command.new_);
     }
 
     Mmu &mmu_;
     Top &top_;
     Batch &batch_;
-    bool offered_ = false;  // the command `row`,
-    unsigned stream_ = 0;   // on this stream
+    bool started_ = false;  // whether the turn of the command `row` has begun,
+    uint64_t start_ = 0;    // in which cycle,
+    unsigned stream_ = 0;   // and on which stream it is offered, if on any
     std::deque<uint64_t> due_[INVALIDATE];  // commands accepted and not yet answered, by port
     uint64_t answers_due_ = 0;
     std::deque<Response> responses_;
     bool responding_ = false;
-    uint64_t progress_ = 0;  // cycle of the last acceptance, answer or memory access
+    uint64_t progress_ = 0;  // cycle of the last acceptance, answer, memory access or wait
 };
 
 }  // namespace

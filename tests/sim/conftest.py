@@ -1,12 +1,16 @@
-"""Memory images to break, made from those that come with the package."""
+"""The command line; memory images and access vectors, and copies of them to break."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pagewalk.model.x86 import IA32, X86_64
+from pagewalk.model.x86 import IA32, MODES, X86_64
+from pagewalk.sim import cli
 from pagewalk.sim.image import Image
+from pagewalk.sim.vectors import VECTORS, Vectors
+
+DATA = Path(__file__).parents[1] / "data"
 
 
 @pytest.fixture(scope="session", params=[X86_64, IA32], ids=lambda mode: mode.name)
@@ -48,3 +52,52 @@ def write_image(tmp_path):
         return tmp_path / name
 
     return write
+
+
+@pytest.fixture(scope="session")
+def vectors_file():
+    """Return the file of access vectors of the mode of that name."""
+    return lambda name: DATA / f"vectors-{name}.npz"
+
+
+@pytest.fixture(scope="session", params=MODES)
+def vectors(request, vectors_file):
+    """The access vectors of each mode in turn."""
+    return Vectors.load(vectors_file(request.param))
+
+
+@pytest.fixture
+def vector_arrays(vectors_file):
+    """Return the arrays of the access vectors of a mode, to be changed at will."""
+
+    def read_arrays(mode):
+        with np.load(vectors_file(mode.name)) as archive:
+            return {name: archive[name] for name in VECTORS.fields}
+
+    return read_arrays
+
+
+@pytest.fixture
+def pagewalk(capsys):
+    """Run the command; return exit code, stdout and stderr."""
+
+    def run(*arguments):
+        code = cli.main([str(argument) for argument in arguments])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def refused(pagewalk):
+    """Run the command, which must refuse its arguments in one line; return what the line says."""
+
+    def run(*arguments, code=2):
+        got, out, err = pagewalk(*arguments)
+        assert (got, out) == (code, "")
+        assert err.startswith("pagewalk: error: ")
+        assert err.endswith("\n")
+        assert err.count("\n") == 1
+        return err.removeprefix("pagewalk: error: ").rstrip("\n")
+
+    return run

@@ -13,34 +13,9 @@ from pagewalk.sim import cli
 from pagewalk.sim.engine.base import ANSWER, EngineStalled, Run
 from pagewalk.sim.engine.model import ModelEngine
 from pagewalk.sim.image import UNMAPPED, Image
+from pagewalk.sim.verbs import common
 
 COMMAND = [sys.executable, "-c", "import sys; from pagewalk.sim.cli import main; sys.exit(main())"]
-
-
-@pytest.fixture
-def pagewalk(capsys):
-    """Run the command; return exit code, stdout and stderr."""
-
-    def run(*arguments):
-        code = cli.main([str(argument) for argument in arguments])
-        return code, *capsys.readouterr()
-
-    return run
-
-
-@pytest.fixture
-def refused(pagewalk):
-    """Run the command, which must refuse its arguments in one line; return what the line says."""
-
-    def run(*arguments, code=2):
-        got, out, err = pagewalk(*arguments)
-        assert (got, out) == (code, "")
-        assert err.startswith("pagewalk: error: ")
-        assert err.endswith("\n")
-        assert err.count("\n") == 1
-        return err.removeprefix("pagewalk: error: ").rstrip("\n")
-
-    return run
 
 
 @pytest.fixture
@@ -100,7 +75,7 @@ def test_geometry_reaches_the_engine(pagewalk, ia32, monkeypatch):
         seen.append((name, config.mode, config.entries, config.policy, config.paddr_bits, latency))
         return ModelEngine(config.mode)
 
-    monkeypatch.setattr(cli, "create", create)
+    monkeypatch.setattr(common, "create", create)
     pagewalk("replay", ia32, "--engine", "amaranth", "--entries", 6, "--policy", "lru",
              "--paddr-bits", 36, "--latency", 9)
     pagewalk("replay", ia32)
@@ -119,11 +94,21 @@ def test_image_lists_and_cuts(pagewalk, shipped, tmp_path):
     assert len(Image.load(out_path).views[0].probes) == 50
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["replay", "--help"], ["image", "--help"]])
+VERBS = ("run", "replay", "conform", "buddy", "image", "verilog")
+
+
+@pytest.mark.parametrize("arguments", [[], *([verb] for verb in VERBS)], ids=str)
 def test_help_is_exit_0(arguments, capsys):
     with pytest.raises(SystemExit, match=r"^0$"):
-        cli.main(arguments)
-    assert capsys.readouterr().out.startswith("usage: pagewalk")
+        cli.main([*arguments, "--help"])
+    assert capsys.readouterr().out.startswith(" ".join(["usage: pagewalk", *arguments]))
+
+
+def test_help_lists_the_verbs_in_order(capsys):
+    with pytest.raises(SystemExit, match=r"^0$"):
+        cli.main(["--help"])
+    words = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert [word for word in words if word in VERBS] == list(VERBS)
 
 
 # Bad usage
@@ -226,14 +211,14 @@ class Broken:
     (KeyboardInterrupt(), 130),
 ])
 def test_what_ends_a_replay_is_one_line(error, code, refused, ia32, monkeypatch, tmp_path):
-    monkeypatch.setattr(cli, "create", lambda *_, **__: Broken(error))
+    monkeypatch.setattr(common, "create", lambda *_, **__: Broken(error))
     words = str(error).split("\n")[0] or "interrupted"
     assert refused("replay", ia32, "--json", tmp_path / "x", code=code).startswith(words)
 
 
 @pytest.mark.parametrize("error", [OSError("our own"), ValueError("our own")])
 def test_a_mistake_of_ours_is_not_blamed_on_the_user(error, ia32, monkeypatch, tmp_path):
-    monkeypatch.setattr(cli, "create", lambda *_, **__: Broken(error))
+    monkeypatch.setattr(common, "create", lambda *_, **__: Broken(error))
     with pytest.raises(type(error), match="our own"):
         cli.main(["replay", str(ia32), "--json", str(tmp_path / "x.json")])
 
@@ -288,7 +273,7 @@ def test_hardware_that_never_answers_right_is_a_mismatch(pagewalk, ia32, monkeyp
         def run(self, memory, commands):
             return Run(np.zeros(len(commands), ANSWER), cycles=1)
 
-    monkeypatch.setattr(cli, "create", lambda *_, **__: Zeroes())
+    monkeypatch.setattr(common, "create", lambda *_, **__: Zeroes())
     code, out, _ = pagewalk("replay", ia32)
     assert code == 1
     assert "in model_paddr" in out

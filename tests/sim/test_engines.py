@@ -7,14 +7,32 @@ import pytest
 from numpy.random import default_rng
 
 from pagewalk.hdl.config import Config
+from pagewalk.model.mmu.walk import Access, Control, walk
 from pagewalk.model.physical.memory import PhysicalMemory
-from pagewalk.model.x86 import IA32, X86_64, Cr0, Cr4, InvalidateOp, Vector
+from pagewalk.model.x86 import IA32, X86_64, Cr0, Cr4, Entry, InvalidateOp, Vector
+from pagewalk.sim.engine import ENGINES, create
 from pagewalk.sim.engine.amaranth import AmaranthEngine
-from pagewalk.sim.engine.base import ANSWER, accesses, invalidation
+from pagewalk.sim.engine.base import (
+    ANSWER,
+    accesses,
+    exchange,
+    invalidation,
+    read,
+    stall_limit,
+    wait,
+)
 from pagewalk.sim.engine.cxxrtl import CxxrtlEngine
 from pagewalk.sim.engine.model import ModelEngine
 
-from ..hdl.tables import bits, random_access, random_control, random_tables, random_vaddr
+from ..hdl.tables import (
+    PERMISSIVE,
+    Tables,
+    bits,
+    random_access,
+    random_control,
+    random_tables,
+    random_vaddr,
+)
 
 CONFIGS = {
     "x86_64-plru4": Config(mode=X86_64, entries=4),
@@ -47,17 +65,27 @@ def random_memory(rng, config):
 class Commands:
     """Random commands that have one right answer each, whatever the TLBs hold.
 
-    Page tables stay as they are, and the registers that change what a cached entry would be
-    only change right before a full flush.
+    The registers that change what a cached entry would be change only right before a full flush,
+    page tables right after it, while nothing is cached and no walk under way.
     """
 
-    def __init__(self, rng, config, cr3):
-        self.rng, self.config, self.cr3 = rng, config, cr3
-        self.vaddrs = []
+    def __init__(self, rng, config, memory, cr3):
+        self.rng, self.config, self.memory, self.cr3 = rng, config, memory, cr3
+        self.vaddrs, self.entries = [], []
         self.pcids = [bits(rng, 12) for _ in range(3)]
 
     def make(self, count):
         return np.concatenate([part for _ in range(count // EPOCH) for part in self._epoch()])
+
+    def make_racing(self, count, longest_wait):
+        """Return commands of which other processors' are carried out while walks are under way.
+
+        The answers are a matter of cycles.
+        """
+        vaddrs = (random_vaddr(self.rng, self.config.mode) for _ in range(30))
+        self.vaddrs = sorted(vaddrs, key=lambda vaddr: len(self._path(vaddr)))[-5:]
+        races = (self._race(longest_wait) for _ in range(count // 4))
+        return np.concatenate([part for race in races for part in race])
 
     def _epoch(self):
         lasting = random_control(self.rng, self.config.mode, self.cr3)
@@ -65,13 +93,46 @@ class Commands:
             lasting = replace(lasting, cr4=lasting.cr4 | Cr4.PCIDE)
         self.vaddrs = [random_vaddr(self.rng, self.config.mode)
                        for _ in range(self.config.entries + 4)]
+        self.entries = [step.paddr for vaddr in self.vaddrs for step in self._path(vaddr)]
         yield invalidation(lasting, InvalidateOp.INVPCID_ALL)
-        for _ in range(EPOCH - 1):
+        for _ in range(4):
+            yield self._from_another_processor()
+        for _ in range(EPOCH - 5):
             control = self._control(lasting)
             if self.rng.random() < 0.15:
                 yield self._invalidation(control)
             else:
                 yield self._access(control)
+
+    def _race(self, longest_wait):
+        control = random_control(self.rng, self.config.mode, self.cr3)
+        vaddr = self.vaddrs[int(self.rng.integers(len(self.vaddrs)))]
+        self.entries = [step.paddr for step in self._path(vaddr)]
+        yield invalidation(control, InvalidateOp.INVPCID_ALL)
+        port = int(self.rng.integers(len(self.config.ports)))
+        yield accesses(control, vaddr, int(self.rng.integers(3)), ac=True, port=port)
+        yield wait(int(self.rng.integers(longest_wait + 1)))
+        yield self._exchange(clear=Entry.A)
+
+    def _path(self, vaddr):
+        control = Control(self.cr3, cr4=Cr4.PAE | Cr4.PSE)
+        return walk(self.memory.copy(), self.config.mode, control, Access(vaddr, ac=True), 52).steps
+
+    def _from_another_processor(self):
+        """Return what another processor does to an entry, or a wait."""
+        sort = self.rng.random()
+        if sort < 0.2:
+            return wait(int(self.rng.integers(5)))
+        if sort < 0.25:
+            return exchange(bits(self.rng, self.config.physical_bits - 3) << 3, bits(self.rng, 64))
+        return read(int(self.rng.choice(self.entries))) if sort < 0.4 else self._exchange()
+
+    def _exchange(self, clear=0):
+        """Return an exchange of an entry by one with a few other flags, and without ``clear``."""
+        paddr = int(self.rng.choice(self.entries))
+        entry = self.memory.read(paddr, self.config.mode.entry_bytes)
+        flags = bits(self.rng, 12) & bits(self.rng, 12) & bits(self.rng, 12)
+        return exchange(paddr, (entry ^ flags) & ~clear)
 
     def _control(self, lasting):
         cr3 = self.cr3 | int(self.rng.choice(self.pcids))
@@ -102,6 +163,17 @@ def assert_same(one, other, fields):
         assert not len(differ), (field, differ[0], one[differ[0]], other[differ[0]])
 
 
+def assert_same_runs(engines, memories, commands):
+    """Assert that two engines do the same in every cycle; return what they do."""
+    slow, fast = (engine.run(memory, commands)
+                  for engine, memory in zip(engines, memories, strict=True))
+    assert_same(slow.answers, fast.answers, ANSWER.names)
+    assert slow.cycles == fast.cycles
+    assert slow.events == fast.events
+    assert (memories[0].frames == memories[1].frames).all()
+    return slow
+
+
 @pytest.mark.parametrize(("name", "latency", "count", "seed"), [
     ("x86_64-plru4", 1, 320, 1), ("x86_64-plru4", 7, 80, 2), ("x86_64-random1", 2, 160, 3),
     ("ia32-fifo3", 2, 320, 4), ("ia32-lru8", 1, 320, 5), ("ia32-lru8", 7, 80, 6),
@@ -110,16 +182,26 @@ def test_both_simulators_agree_in_every_cycle(name, latency, count, seed):
     rng = default_rng(seed)
     config = CONFIGS[name]
     memory, cr3 = random_memory(rng, config)
-    commands = Commands(rng, config, cr3)
+    commands = Commands(rng, config, memory, cr3)
     engines = AmaranthEngine(config, latency), CxxrtlEngine(config, latency)
     memories = memory, memory.copy()
     for _ in range(2):  # what the TLBs hold goes over from one run to the next
         batch = commands.make(count // 2)
-        slow, fast = (engine.run(one, batch) for engine, one in zip(engines, memories, strict=True))
-        assert_same(slow.answers, fast.answers, ANSWER.names)
-        assert slow.cycles == fast.cycles
-        assert slow.events == fast.events
-        assert (memories[0].frames == memories[1].frames).all()
+        assert_same_runs(engines, memories, batch)
+
+
+@pytest.mark.parametrize("latency", [1, 2, 3, 4])
+@pytest.mark.parametrize("name", CONFIGS)
+def test_both_simulators_agree_while_another_processor_writes_the_tables(name, latency):
+    rng = default_rng([20, latency])
+    config = CONFIGS[name]
+    memory, cr3 = random_memory(rng, config)
+    commands = Commands(rng, config, memory, cr3)
+    engines = AmaranthEngine(config, latency), CxxrtlEngine(config, latency)
+    memories = memory, memory.copy()
+    batch = commands.make_racing(800, longest_wait=latency * (len(config.mode.levels) + 1))
+    run = assert_same_runs(engines, memories, batch)
+    assert run.events["walk_restart"] > 0  # an exchange came between a read and its update
 
 
 @pytest.mark.parametrize("seed", [10, 11])
@@ -132,7 +214,7 @@ def test_hardware_answers_as_the_model(name, seed):
     pages, vectors, hits = set(), set(), 0
     for _ in range(8):
         memory, cr3 = random_memory(rng, config)
-        commands = Commands(rng, config, cr3).make(400)
+        commands = Commands(rng, config, memory, cr3).make(400)
         golden_memory = memory.copy()
         golden = model.run(golden_memory, commands).answers
         run = engine.run(memory, commands)
@@ -145,3 +227,74 @@ def test_hardware_answers_as_the_model(name, seed):
     assert pages == set(range(len(config.mode.pages)))
     assert vectors == VECTORS[config.mode]
     assert hits
+
+
+PLAIN = CONFIGS["ia32-lru8"]
+HARDWARE = ("amaranth", "cxxrtl")
+VADDR, NOWHERE = 0x0123_4567, 0x7_0000_0000
+
+
+@pytest.fixture
+def tables():
+    """Tables in which the PDE for ``VADDR`` has no accessed flag yet."""
+    tables = Tables(IA32)
+    tables.path = tables.map(VADDR, 0x9000, upper=PERMISSIVE & ~Entry.A)
+    control = Control(tables.cr3, cr4=0, efer=0)
+    tables.access = accesses(control, VADDR)
+    tables.flush = invalidation(control, InvalidateOp.INVPCID_ALL)
+    return tables
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_another_processor_reads_and_exchanges_entries(name, tables):
+    pde, pte = tables.path
+    before = [tables.read(pte), tables.read(pde)]
+    commands = np.concatenate([
+        read([pte, pde]), exchange([pte, pde], [0x1_2345_6789, 7]), read([pte, pde]),
+        read(NOWHERE), exchange(NOWHERE, 1), wait(2)])
+    answers = create(name, PLAIN).run(tables.memory, commands).answers
+    assert answers["value"].tolist() == [*before, *before, 0x2345_6789, 7, 0, 0, 0]
+    assert answers["fault"].tolist() == [0] * 6 + [1, 1, 0]
+    assert answers["vector"].tolist() == [0] * 6 + [Vector.MC] * 2 + [0]
+    assert not any(answers[field].any() for field in ("paddr", "vaddr", "error", "page"))
+    assert [tables.read(pte), tables.read(pde)] == [0x2345_6789, 7]
+
+
+@pytest.mark.parametrize("name", HARDWARE)
+def test_another_processor_waits_for_no_answer(name, tables):
+    commands = np.concatenate([
+        tables.access, wait(3), read(tables.path), wait(0), exchange(NOWHERE, 0), wait(1)])
+    answers = create(name, PLAIN, latency=20).run(tables.memory, commands).answers
+    assert answers["accepted"].tolist() == [0, 3, 4, 5, 6, 7, 8]
+    assert answers["answered"][1:].tolist() == answers["accepted"][1:].tolist()
+    assert answers["answered"][0] == 2 + 3 * 20  # PDE, its A flag, PTE
+
+
+@pytest.mark.parametrize("name", HARDWARE)
+def test_an_exchange_before_the_update_of_a_flag_makes_the_walk_start_over(name, tables):
+    latency, pde = 4, tables.path[0]
+    entry = tables.read(pde)
+    written = entry | 1 << 9
+    engine = create(name, PLAIN, latency)
+    # The walk reads the PDE in cycle 1, and in that cycle comes first; so it does in cycle 5, in
+    # which it sets the flag.
+    for turn in range(1, latency + 2):
+        tables.write(pde, entry)
+        commands = np.concatenate([
+            tables.flush, tables.access,
+            *[wait(turn - 1)] * (turn > 1), exchange(pde, written)])
+        run = engine.run(tables.memory, commands)
+        *_, exchanged = run.answers
+        assert exchanged["accepted"] - run.answers["accepted"][1] == turn
+        too_late = turn > latency
+        assert run.events["walk_restart"] == (not too_late)
+        assert exchanged["value"] == (entry | Entry.A if too_late else entry)
+        assert tables.read(pde) == (written if too_late else written | Entry.A)
+        assert not run.answers["fault"].any()
+
+
+@pytest.mark.parametrize("name", HARDWARE)
+def test_a_long_wait_is_no_stall(name, tables):
+    cycles = 3 * stall_limit(1)
+    run = create(name, PLAIN).run(tables.memory, np.concatenate([wait(cycles), tables.access]))
+    assert run.answers["accepted"].tolist() == [cycles - 1, cycles]

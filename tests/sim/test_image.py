@@ -11,7 +11,7 @@ from pagewalk.model.mmu.walk import Access, walk
 from pagewalk.model.x86 import IA32, X86_64, Cr4, Efer
 from pagewalk.sim.errors import InputError
 from pagewalk.sim.image import UNMAPPED, Image, thin
-from pagewalk.sim.image_format import FIELDS, INDICES
+from pagewalk.sim.image_format import IMAGE
 
 
 def refusal(path):
@@ -53,8 +53,8 @@ def test_a_view_has_the_registers_of_its_cap(small, arrays):
 
 def test_a_view_has_the_frames_of_its_cap_only(arrays, write_image):
     """The same frame numbers stand in another cap with other contents."""
-    for name in FIELDS:
-        if FIELDS[name].group in ("cap", "frame"):
+    for name in IMAGE.fields:
+        if IMAGE.fields[name].group in ("cap", "frame"):
             arrays[name] = np.concatenate([arrays[name]] * 2)
     count = len(arrays["frame_cap"]) // 2
     arrays["frame_cap"][:count] = 1
@@ -139,7 +139,7 @@ def test_a_bad_field_is_named(breakage, message, arrays, write_image):
     assert re.fullmatch(message, refusal(write_image(arrays)))
 
 
-@pytest.mark.parametrize("name", FIELDS)
+@pytest.mark.parametrize("name", IMAGE.fields)
 def test_a_missing_field_is_named(name, arrays, write_image):
     del arrays[name]
     assert re.fullmatch(f"{name} is missing; expected .+", refusal(write_image(arrays)))
@@ -147,7 +147,7 @@ def test_a_missing_field_is_named(name, arrays, write_image):
 
 @pytest.mark.parametrize("group", ["cap", "view", "frame", "probe"])
 def test_an_empty_group_is_refused(group, arrays, write_image):
-    for name, field in FIELDS.items():
+    for name, field in IMAGE.fields.items():
         if field.group == group:
             arrays[name] = arrays[name][:0]
     assert "is empty; expected at least one" in refusal(write_image(arrays))
@@ -251,7 +251,7 @@ def test_thinning_keeps_every_sort(shipped):
 
 
 def test_thinning_spreads_over_all_views_and_drops_none_that_fits(arrays, write_image):
-    for name, field in FIELDS.items():
+    for name, field in IMAGE.fields.items():
         if field.group == "view":
             arrays[name] = np.repeat(arrays[name], 3)
     arrays["probe_view"][:] = np.arange(300) % 3
@@ -284,11 +284,11 @@ def test_a_cut_has_the_frames_that_its_walks_read_and_no_others(shipped):
 
 
 def test_a_cut_of_one_view_renumbers_what_is_left(small, arrays, write_image):
-    for name, field in FIELDS.items():
+    for name, field in IMAGE.fields.items():
         arrays[name] = np.concatenate([arrays[name]] * 2)
         if field.group != "probe" and arrays[name].dtype.kind == "U":
             arrays[name] = np.array(["first", "second"])
-    for name in INDICES:
+    for name in IMAGE.indices:
         arrays[name][len(arrays[name]) // 2:] = 1
     cut = Image.load(write_image(arrays)).cut(["second"])
     view = cut.views[0]

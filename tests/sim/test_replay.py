@@ -12,7 +12,7 @@ from pagewalk.sim.engine.base import ANSWER, OP_ACCESS, Run
 from pagewalk.sim.engine.model import ModelEngine
 from pagewalk.sim.errors import InputError
 from pagewalk.sim.image import UNMAPPED, Image, ProbeFlag, ProbeRight
-from pagewalk.sim.image_format import FIELDS
+from pagewalk.sim.image_format import IMAGE
 from pagewalk.sim.probe_checks import FETCH, Plan
 from pagewalk.sim.replay import replay
 
@@ -275,6 +275,7 @@ SPOILS = {
     "error": {"model_error", "error"},
     "vector": {"model_vector", "vector"},
     "vaddr": {"model_vaddr", "cr2"},
+    "value": {"model_value"},
     "accepted": set(),
     "answered": set(),
 }
@@ -351,12 +352,12 @@ def test_a_model_that_changes_more_than_accessed_and_dirty_is_found(small):
     frames = [one for one in result.first if one.field == "frames"]
     assert (frames[0].expected ^ frames[0].got) == Entry.G << 32
     assert frames[0].paddr == (int(small.views[0].pfns[1]) << 12) + 511 * 8
-    assert result.mismatched_probes == result.mismatches - 1
+    assert result.mismatched_items == result.mismatches - 1
 
 
 def test_frames_are_those_of_the_view_alone(arrays, write_image):
     """Two views of one cap: what the first sets in the tables is not seen by the second."""
-    for name, field in FIELDS.items():
+    for name, field in IMAGE.fields.items():
         if field.group == "view":
             arrays[name] = np.repeat(arrays[name], 2)
     arrays["probe_view"][150:] = 1
@@ -372,7 +373,7 @@ def test_a_mismatch_tells_where_and_how_the_golden_model_walks(arrays, write_ima
     move_page(arrays)
     image = Image.load(write_image(arrays))
     (first,) = replay(image, ModelEngine(image.mode)).first
-    assert (first.view, first.probe, first.field) == (image.views[0].name, row, "paddr")
+    assert (first.place, first.field) == (f"{image.views[0].name}, probe {row}", "paddr")
     assert first.expected == arrays["probe_pa"][row]
     assert first.got == first.expected ^ 1 << 20 == first.walk.paddr
     assert first.walk.access.vaddr == arrays["probe_va"][row]
@@ -385,7 +386,7 @@ def test_no_more_than_the_first_mismatches_are_kept(arrays, write_image):
     image = Image.load(write_image(arrays))
     result = replay(image, ModelEngine(image.mode))
     assert result.mismatches == mapped.sum()
-    probes = [one.probe for one in result.first]
+    probes = [int(one.place.split()[-1]) for one in result.first]
     assert len(probes) == 10
     assert probes == sorted(set(probes))
 

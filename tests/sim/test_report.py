@@ -11,15 +11,15 @@ from pagewalk.model.physical.memory import PhysicalMemory
 from pagewalk.model.x86 import IA32, MODES, X86_64, AccessKind, Cr0, Cr4
 from pagewalk.sim.image import Image
 from pagewalk.sim.picture import size_name
-from pagewalk.sim.replay import Mismatch, ReplayResult
 from pagewalk.sim.report import (
     image_summary,
     image_table,
     make_console,
     mismatch_report,
-    replay_table,
+    result_table,
     walk_picture,
 )
+from pagewalk.sim.result import Mismatch, Result
 
 LONG = Control(cr3=0x1000)
 SHORT = Control(cr3=0x1000, cr4=Cr4.PSE)
@@ -250,7 +250,8 @@ def test_size_names(page_bytes, name):
 
 
 def test_a_replay_without_hardware_shows_no_hardware():
-    text = plain(replay_table({"model": ReplayResult(X86_64, 1000, accesses=4000, seconds=1.25)}))
+    result = Result(X86_64, "probes", 1000, accesses=4000, seconds=1.25)
+    text = plain(result_table({"model": result}))
     assert [line.split() for line in text.splitlines()] == [
         ["model"], ["probes", "1,000"], ["agreements", "1,000"], ["mismatches", "0"],
         ["accesses", "4,000"], ["seconds", "1.2"]]
@@ -260,8 +261,8 @@ def test_a_replay_on_hardware_shows_its_events():
     events = Counter({"fetch_lookup": 10, "data_lookup": 30, "fetch_hit_4k": 5, "data_hit_4k": 20,
                       "data_hit_1g": 5, "fetch_miss": 5, "data_miss": 5, "walk_read_pml4e": 10,
                       "walk_read_pte": 9, "walk_update": 7})
-    result = ReplayResult(X86_64, 10, accesses=40, cycles=100, events=events)
-    text = plain(replay_table({"one": result, "two": ReplayResult(IA32, 5, accesses=5)}))
+    result = Result(X86_64, "probes", 10, accesses=40, cycles=100, events=events)
+    text = plain(result_table({"one": result, "two": Result(IA32, "probes", 5, accesses=5)}))
     lines = [line.rstrip() for line in text.splitlines()]
     table = {line[:22].rstrip(): line[22:].split() for line in lines}
     assert table["hits"] == ["30", "(75.0", "%)"]
@@ -280,8 +281,9 @@ def test_a_replay_on_hardware_shows_its_events():
 
 
 def test_mismatches_are_counted_by_field():
-    result = ReplayResult(IA32, 10, mismatches=4, mismatches_by_field=Counter(paddr=3, frames=1))
-    lines = [line.split() for line in plain(replay_table({"x": result})).splitlines()]
+    by_field = Counter(paddr=3, frames=1)
+    result = Result(IA32, "probes", 10, mismatches=4, mismatches_by_field=by_field)
+    lines = [line.split() for line in plain(result_table({"x": result})).splitlines()]
     assert ["agreements", "7"] in lines
     assert lines.index(["in", "frames", "1"]) == lines.index(["mismatches", "4"]) + 1
     assert ["in", "paddr", "3"] in lines
@@ -303,7 +305,7 @@ def test_an_image_is_listed_by_view(shipped):
 
 def mismatch(field, expected, got, vaddr=0):
     walked = walk(tables(X86_64, FOUR_LEVELS), X86_64, LONG, Access(vaddr))
-    return Mismatch("a/view", LONG, field, expected, got, probe=7, walk=walked)
+    return Mismatch("a/view, probe 7", field, expected, got, LONG, walked)
 
 
 @pytest.mark.parametrize(("field", "expected", "got", "words"), [
@@ -314,6 +316,9 @@ def mismatch(field, expected, got, vaddr=0):
     ("present", 0, 1, "expected no fault, got a fault"),
     ("model_fault", 1, 0, "expected a fault, got no fault"),
     ("vector", 14, 99, "expected #PF, got 0x63"),
+    ("vector", 255, 13, "expected none, got #GP"),
+    ("pa", 0xFF, (1 << 64) - 1, "expected 0xff, got none"),
+    ("after_pte", 0x67, 0x27, "expected 0x67, got 0x27"),
     ("memory_type", 0, 3, "expected 0, got 3"),
 ])
 def test_a_mismatch_says_what_was_expected_and_what_came(field, expected, got, words):
@@ -331,8 +336,8 @@ def test_mismatches_of_one_access_share_its_picture():
 
 
 def test_a_mismatch_in_memory_shows_the_place():
-    found = Mismatch("a/view", LONG, "frames", 0x67, 0x27, paddr=0x1008)
-    assert "tables at 0x1008 should hold 0x67 after the replay, but hold 0x27" in plain(
+    found = Mismatch("a/view", "frames", 0x67, 0x27, paddr=0x1008)
+    assert "tables at 0x1008 should hold 0x67 afterwards, but hold 0x27" in plain(
         mismatch_report(X86_64, [found]))
 
 
@@ -352,5 +357,5 @@ def test_a_pipe_gets_plain_text_of_100_columns(capsys, monkeypatch):
 
 
 def test_markup_in_names_is_text(capsys):
-    make_console().print(replay_table({"[red]x[/red]": ReplayResult(IA32, 1)}))
+    make_console().print(result_table({"[red]x[/red]": Result(IA32, "probes", 1)}))
     assert "[red]x[/red]" in capsys.readouterr().out

@@ -1,0 +1,118 @@
+"""Access vectors put to an engine: every field of every answer compared.
+
+Each access has the memory to itself: its page tables are written before it by another processor,
+read back after it, and then cleared, so that a walk that goes astray meets nothing of another
+access's. After each access everything cached is invalidated.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..model.mmu.walk import Control
+from ..model.x86 import PAGE_SHIFT, AccessKind, InvalidateOp, Vector
+from .engine.base import ANSWER, Engine, accesses, exchange, invalidation, read
+from .engine.model import golden_walk
+from .probe_checks import DATA_PORT, FETCH_PORT
+from .result import Difference, Mismatch, Result
+from .vectors import NO_PADDR, NO_VECTOR, Vectors
+
+__all__ = ["conform"]
+
+CHUNK_VECTORS = 256
+
+
+def conform(
+    vectors: Vectors,
+    engine: Engine,
+    *,
+    limit: int | None = None,
+    paddr_bits: int = 40,
+    progress: Callable[[int, int], None] | None = None,
+) -> Result:
+    """Make the accesses of ``vectors`` with ``engine`` and compare every answer.
+
+    The result counts mismatches in the fields ``fault``, ``vector``, ``error``, ``cr2``, ``pa``,
+    and ``after_`` and the name of a level, as ``after_pte``, for the entry after the access;
+    ``frames`` are frames in which anything else was written.
+
+    ``limit`` is the number of accesses to make, as ``Vectors.thin`` chooses them. ``paddr_bits``
+    is the MAXPHYADDR of ``engine``, for the walks shown of mismatches. ``progress`` is called
+    with the number of accesses done and of all. Raise ``EngineStalled`` as the engine does.
+    """
+    vectors = vectors.thin(limit)
+    result = Result(vectors.mode, "vectors", len(vectors))
+    start = time.perf_counter()
+    flush = invalidation(Control(cr3=0), InvalidateOp.INVPCID_ALL)
+    result.add_run(engine.run(vectors.take(slice(0)).frames(), flush))
+    for first in range(0, len(vectors), CHUNK_VECTORS):
+        chunk = vectors.take(slice(first, first + CHUNK_VECTORS))
+        _conform_chunk(chunk, engine, result, paddr_bits)
+        if progress is not None:
+            progress(result.accesses, result.total)
+    result.seconds = time.perf_counter() - start
+    return result
+
+
+def _conform_chunk(vectors: Vectors, engine: Engine, result: Result, paddr_bits: int) -> None:
+    commands, made = _commands(vectors)
+    memory = vectors.frames()
+    run = engine.run(memory, commands[made])
+    result.add_run(run)
+    result.accesses += len(vectors)
+    answers = np.zeros(commands.shape, ANSWER)
+    answers[made] = run.answers
+    levels = len(vectors.mode.levels)
+    found = _differences(vectors, answers[:, levels], answers[:, levels + 2 : 2 * levels + 2])
+    for row, field, expected, got in result.add_differences(found, np.arange(len(vectors))):
+        control, walk = golden_walk(
+            vectors.tables(row), vectors.mode, commands[row, levels], paddr_bits)
+        place = f"row {vectors.row[row]}"
+        result.first.append(Mismatch(place, field, expected, got, control, walk))
+    place = f"rows {vectors.row[0]} to {vectors.row[-1]}"
+    result.add_frames(place, memory, np.zeros_like(memory.frames))
+
+
+def _commands(vectors: Vectors) -> tuple[NDArray[np.void], NDArray[np.bool_]]:
+    """Return commands (N, 3 L + 2), a row for each access, and which of them are to be made.
+
+    They are L exchanges that write the entries, the access, an invalidation that waits for the
+    answer, L reads of the entries and L exchanges that clear them.
+    """
+    count, entry_pa, reached = len(vectors), vectors["entry_pa"], vectors.reached
+    port = np.where(vectors["kind"] == AccessKind.FETCH, FETCH_PORT, DATA_PORT)
+    access = accesses(Control(cr3=0), vectors["va"], vectors["kind"], user=vectors["cpl"] == 3,
+                      ac=vectors["ac"], port=port)
+    flush = np.repeat(invalidation(Control(cr3=0), InvalidateOp.INVPCID_ALL), count)
+    for commands in access, flush:
+        commands["cr3"] = entry_pa[:, 0] >> PAGE_SHIFT << PAGE_SHIFT
+        for register in ("cr0", "cr4", "efer", "pkru"):
+            commands[register] = vectors[register]
+    parts = exchange(entry_pa, vectors["before"]), access, flush, read(entry_pa), exchange(
+        entry_pa, 0)
+    once = np.ones((count, 2), bool)
+    return (np.concatenate([part.reshape(count, -1) for part in parts], axis=1),
+            np.concatenate([reached, once, reached, reached], axis=1))
+
+
+def _differences(
+    vectors: Vectors, answers: NDArray[np.void], after: NDArray[np.void]
+) -> Iterator[Difference]:
+    """Yield what is wrong with ``answers`` (N,) and the reads ``after`` (N, L)."""
+    faults = answers["fault"] != 0
+    page_faults = vectors["vector"] == Vector.PF
+    got = {
+        "fault": answers["fault"],
+        "vector": np.where(faults, answers["vector"], NO_VECTOR),
+        "error": answers["error"],
+        "cr2": np.where(page_faults, answers["vaddr"], vectors["cr2"]),
+        "pa": np.where(faults, np.uint64(NO_PADDR), answers["paddr"]),
+    }
+    for name, values in got.items():
+        yield Difference.where(name, values != vectors[name], vectors[name], values)
+    for number, level in enumerate(vectors.mode.levels):
+        values, expected = after["value"][:, number], vectors["after"][:, number]
+        wrong = vectors.reached[:, number] & (values != expected)
+        yield Difference.where(f"after_{level.name.lower()}", wrong, expected, values)

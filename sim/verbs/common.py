@@ -1,0 +1,148 @@
+"""What verbs share: options, the file of ``--json``, the progress bar, the way to a result."""
+
+import argparse
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich import progress
+
+from ...hdl.config import Config
+from ...hdl.replacement import POLICIES
+from ...model.x86 import PagingMode
+from ..engine import ENGINES, create
+from ..engine.base import Engine
+from ..errors import InputError, writing
+from ..report import make_console, mismatch_report, result_table
+from ..result import Result
+
+__all__ = ["AGREED", "DEFAULTS", "MISMATCH", "Progress", "Verb", "Verbs", "add_engine",
+           "add_geometry", "add_image", "add_latency", "add_verb", "compare", "hardware_config",
+           "json_file", "positive", "progress_bar", "show_results"]
+
+AGREED, MISMATCH = 0, 1
+"""Exit codes that verbs return; the others follow from exceptions."""
+
+DEFAULTS = Config()
+
+Verbs = Any  # argparse has no public name for the type
+Verb = Callable[[argparse.Namespace], int]
+Progress = Callable[[int, int], None]  # told how much is done, and of how much
+
+
+def add_verb(verbs: Verbs, name: str, run: Verb, summary: str) -> argparse.ArgumentParser:
+    """Add the verb ``name``, which ``run`` carries out, with the options that all verbs have."""
+    parser: argparse.ArgumentParser = verbs.add_parser(name, help=summary, description=summary)
+    parser.set_defaults(run=run)
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures to FILE")
+    return parser
+
+
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    """Add the choice of what translates."""
+    parser.add_argument("--engine", choices=ENGINES, default="cxxrtl",
+                        help="what translates: no hardware, Amaranth's simulator, or a compiled "
+                             "one (%(default)s)")
+
+
+def add_image(parser: argparse.ArgumentParser) -> None:
+    """Add a memory image, and which of its probes are wanted."""
+    parser.add_argument("image", metavar="IMAGE.npz", help="a memory image")
+    parser.add_argument("--view", metavar="NAME", action="append",
+                        help="only the view NAME; may be given more than once")
+    parser.add_argument("--limit", metavar="N", type=positive,
+                        help="only N probes, with the same share for every sort of probe")
+
+
+def add_geometry(parser: argparse.ArgumentParser) -> None:
+    """Add the parameters of the hardware that ``hardware_config`` takes."""
+    group = parser.add_argument_group("geometry")
+    group.add_argument("--entries", type=int, metavar="N", default=DEFAULTS.entries,
+                       help="entries of each TLB (%(default)s)")
+    group.add_argument("--policy", choices=POLICIES, default=DEFAULTS.policy,
+                       help="replacement policy of the TLBs (%(default)s)")
+    group.add_argument("--paddr-bits", type=int, metavar="N", default=DEFAULTS.paddr_bits,
+                       help="bits of a physical address, MAXPHYADDR (%(default)s)")
+
+
+def add_latency(parser: argparse.ArgumentParser) -> None:
+    """Add the latency of page-table memory."""
+    parser.add_argument("--latency", type=positive, metavar="N", default=1,
+                        help="cycles that page-table memory takes (%(default)s)")
+
+
+def positive(text: str) -> int:
+    """Return the number that ``text`` is, for argparse; it must be 1 or more."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, not {text!r}")
+    return int(text)
+
+
+def hardware_config(args: argparse.Namespace, mode: PagingMode) -> Config:
+    """Return the hardware's parameters; raise ``InputError`` for what cannot be built."""
+    try:
+        return Config(mode=mode, entries=args.entries, policy=args.policy,
+                      paddr_bits=args.paddr_bits)
+    except ValueError as error:
+        raise InputError(error) from None
+
+
+@contextmanager
+def json_file(path: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Open the file of ``--json`` before the work is done; give what writes the figures to it."""
+    if path is None:
+        yield lambda figures: None
+        return
+    with writing(path):
+        file = path.open("w", encoding="utf-8")
+
+    def write(figures: dict[str, Any]) -> None:
+        with writing(path):
+            file.write(json.dumps(figures, indent=2) + "\n")
+            file.flush()
+
+    with file:
+        yield write
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
+    """Show a progress bar, on a terminal only; give what moves it: ``move(what, done, total)``."""
+    console = make_console(stderr=True)
+    with progress.Progress(
+        "{task.description}", progress.BarColumn(), progress.MofNCompleteColumn(),
+        progress.TimeRemainingColumn(), console=console, transient=True,
+        disable=not console.is_terminal,
+    ) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda what, done, total: bar.update(
+            task, description=f"replaying {what}", completed=done, total=total)
+
+
+def compare(
+    args: argparse.Namespace, mode: PagingMode, work: Callable[[Engine, int, Progress], Result]
+) -> int:
+    """Let ``work`` compare the answers of the engine that ``args`` asks for; return an exit code.
+
+    ``work`` is given the engine, its MAXPHYADDR, and what to tell of its progress. The result is
+    written to the file of ``--json`` and shown.
+    """
+    config = hardware_config(args, mode)
+    with json_file(args.json) as write:
+        engine = create(args.engine, config, latency=args.latency)
+        with progress_bar() as move:
+            result = work(engine, config.physical_bits, partial(move, mode.name))
+        write({"engine": args.engine, **result.as_json()})
+    return show_results({f"{mode.name}, {args.engine}": result})
+
+
+def show_results(results: Mapping[str, Result]) -> int:
+    """Show the mismatches and a table with a column for each result; return an exit code."""
+    console = make_console()
+    for result in results.values():
+        console.print(mismatch_report(result.mode, result.first), soft_wrap=True)
+    console.print(result_table(results))
+    return AGREED if all(result.agreed for result in results.values()) else MISMATCH

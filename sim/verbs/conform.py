@@ -1,0 +1,42 @@
+"""``pagewalk conform``: access vectors, every field of every answer."""
+
+import argparse
+
+from ..conform import conform
+from ..engine.base import Engine
+from ..result import Result
+from ..vectors import Vectors
+from .common import (
+    Progress,
+    Verbs,
+    add_engine,
+    add_geometry,
+    add_latency,
+    add_verb,
+    compare,
+    positive,
+)
+
+__all__ = ["add"]
+
+
+def add(verbs: Verbs) -> None:
+    """Add the verb to the command line."""
+    parser = add_verb(verbs, "conform", _conform,
+                      "Make the accesses of a file of access vectors and compare every field.")
+    parser.add_argument("vectors", metavar="VECTORS.npz", help="access vectors")
+    parser.add_argument("--limit", metavar="N", type=positive,
+                        help="only N accesses, spread evenly over the file")
+    add_engine(parser)
+    add_latency(parser)
+    add_geometry(parser)
+
+
+def _conform(args: argparse.Namespace) -> int:
+    vectors = Vectors.load(args.vectors)
+
+    def work(engine: Engine, paddr_bits: int, progress: Progress) -> Result:
+        return conform(vectors, engine, limit=args.limit, paddr_bits=paddr_bits,
+                       progress=progress)
+
+    return compare(args, vectors.mode, work)

@@ -1,0 +1,32 @@
+"""``pagewalk image``: what is in a memory image, or a cut of it."""
+
+import argparse
+from pathlib import Path
+
+from ..image import Image
+from ..report import image_summary, image_table, make_console
+from .common import AGREED, Verbs, add_image, add_verb, json_file
+
+__all__ = ["add"]
+
+
+def add(verbs: Verbs) -> None:
+    """Add the verb to the command line."""
+    parser = add_verb(verbs, "image", _image,
+                      "List the views of a memory image, or cut a smaller image from it.")
+    add_image(parser)
+    parser.add_argument("-o", metavar="OUT.npz", type=Path, dest="output",
+                        help="write the views and probes chosen, and the page tables that their "
+                             "walks read, to OUT.npz")
+
+
+def _image(args: argparse.Namespace) -> int:
+    image = Image.load(args.image)
+    if args.view is not None or args.limit is not None:
+        image = image.cut(args.view, args.limit)
+    with json_file(args.json) as write:
+        if args.output is not None:
+            image.save(args.output)
+        write(image_summary(image))
+    make_console().print(image_table(image))
+    return AGREED
