@@ -22,6 +22,7 @@ from pagewalk.model.physical.slub import Slub
 from pagewalk.model.physical.slub_geometry import AMD64, I686, SlabFlag
 
 from .slab_pages import Pages
+from .slab_runs import random_run
 
 # Sizes that share caches and that do not, slabs of one page and of eight, of 512 objects and of 4.
 SIZES = st.sampled_from([8, 24, 60, 64, 100, 500, 512, 1000, 4096, 8192])
@@ -210,35 +211,6 @@ class SlubMachine(RuleBasedStateMachine):
 
 TestSlub = SlubMachine.TestCase
 TestSlub.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
-
-
-def random_run(slub, seed, steps, cpus, most=3000):
-    """Allocate and free at random, more often the one or the other in turn; free all at the end."""
-    rng = np.random.default_rng(seed)
-    sizes = np.minimum(rng.geometric(0.004, steps), 12000).tolist()
-    rising = (np.arange(steps) // 5000 % 2 == 0) * 0.3 + 0.35
-    taking = (rng.random(steps) < rising).tolist()
-    which, cpu = rng.random(steps).tolist(), rng.integers(0, cpus, steps).tolist()
-    live = []
-    write, read = slub.backing.write, slub.backing.read
-    for step in range(steps):
-        if (taking[step] and len(live) < most) or not live:
-            pointer = slub.kmalloc(sizes[step], Gfp.KERNEL, cpu[step])
-            write(pointer, step.to_bytes(8, "little"))
-            live.append((pointer, step))
-        else:
-            index = int(which[step] * len(live))
-            live[index], (pointer, number) = live[-1], live[index]
-            live.pop()
-            assert read(pointer, 8) == number.to_bytes(8, "little")
-            slub.kfree(pointer, cpu[step])
-        if step % 20000 == 0:
-            slub.check()
-    slub.check()
-    for pointer, number in live:
-        assert read(pointer, 8) == number.to_bytes(8, "little")
-        slub.kfree(pointer)
-    slub.check()
 
 
 @pytest.mark.parametrize(
