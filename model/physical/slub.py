@@ -19,7 +19,7 @@ class Slub:
 
     ``kmem_cache_create`` and ``kmem_cache_destroy`` are those of ``SlabCaches``; ``kmalloc``,
     ``kzalloc``, ``kfree``, ``ksize`` and ``krealloc`` those of ``Kmalloc``. Pointers are linear
-    addresses in the direct map.
+    addresses in the direct map. Nothing is cleared unasked, as with ``init_on_alloc=0``.
 
     Parameters
     ----------
