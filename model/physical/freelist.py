@@ -164,6 +164,10 @@ class FreelistAllocator:
             raise ForeignPage(pfn, "it is a hole")
         return self.populated[self._zone_number[pfn - self.mem_map.base]]
 
+    def page_to_nid(self, pfn: int) -> int:
+        """Return the node of page ``pfn``; raise ``ForeignPage`` if there is no memory."""
+        return self.zone_of(pfn).nid
+
     def free_pages(self, pfn: int, order: int = 0, cpu: int = 0) -> None:
         """Drop a reference to the block of ``order`` that was allocated at ``pfn``.
 

@@ -26,7 +26,8 @@ class PhysicalMemory:
 
     Frames lie in one growing pool of shape (capacity, 512), little-endian ``uint64``, which the
     compiled engine works on in place. Growing moves the pool: take ``frames`` and ``index()``
-    anew after adding frames. Accesses are 4 or 8 bytes wide and naturally aligned.
+    anew after adding frames. Accesses are 4 or 8 bytes wide and naturally aligned; runs of bytes
+    may begin anywhere and cross frames.
     """
 
     def __init__(self, frame_count: int = 0) -> None:
@@ -37,8 +38,8 @@ class PhysicalMemory:
     def _adopt(self, pool: NDArray[np.uint64]) -> None:
         """Take ``pool`` as the frames; the flat memoryviews make scalar access fast."""
         self._pool = pool
-        flat = pool.data.cast("B")
-        self._views = {4: flat.cast("I"), 8: flat.cast("Q")}
+        self._bytes = pool.data.cast("B")
+        self._views = {4: self._bytes.cast("I"), 8: self._bytes.cast("Q")}
 
     def __contains__(self, pfn: int) -> bool:
         return pfn in self._rows
@@ -109,6 +110,28 @@ class PhysicalMemory:
     def write(self, paddr: int, size: int, value: int) -> None:
         """Store the ``size``-byte ``value`` (4 or 8) at ``paddr``; raise ``BusError``."""
         self._views[size][self._at(paddr, size)] = value
+
+    def read_bytes(self, paddr: int, count: int) -> bytes:
+        """Return the ``count`` bytes at ``paddr``; raise ``BusError`` for the first that is not."""
+        return b"".join(self._bytes[start:stop] for start, stop in self._runs(paddr, count))
+
+    def write_bytes(self, paddr: int, data: bytes) -> None:
+        """Store ``data`` at ``paddr``, all of it or, with ``BusError``, nothing."""
+        done = 0
+        for start, stop in self._runs(paddr, len(data)):
+            self._bytes[start:stop] = data[done : done + stop - start]
+            done += stop - start
+
+    def _runs(self, paddr: int, count: int) -> list[tuple[int, int]]:
+        """Return where in the pool the bytes lie: one run, start and stop, for each frame."""
+        runs = []
+        end = paddr + count
+        while paddr < end:
+            stop = min(end, (paddr | (FRAME_BYTES - 1)) + 1)
+            start = self._at(paddr, 1)
+            runs.append((start, start + stop - paddr))
+            paddr = stop
+        return runs
 
     def compare_exchange(self, paddr: int, size: int, expected: int, desired: int) -> int:
         """Store ``desired`` if the value is ``expected``; return the value before.

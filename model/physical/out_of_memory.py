@@ -18,7 +18,7 @@ class ZoneRefusal:
     buddyinfo: str
 
 
-class OutOfMemory(PageError):
+class OutOfMemory(PageError, MemoryError):
     """No zone that the allocation may use could serve it. [warn_alloc]
 
     Parameters

@@ -133,6 +133,32 @@ class MemoryMachine(RuleBasedStateMachine):
         if expected == before:
             reference.write(paddr, size, desired)
 
+    @rule(pair=memories, place=places(), skip=st.integers(0, 7), count=st.integers(0, 9000))
+    def read_bytes(self, pair, place, skip, count):
+        memory, reference = pair
+        paddr = place[0] + skip
+        missing = [at for at in range(paddr, paddr + count) if not reference.has(at)]
+        if missing:
+            with pytest.raises(BusError) as error:
+                memory.read_bytes(paddr, count)
+            assert error.value.paddr == missing[0]
+        else:
+            each = bytes(reference.data.get(at, 0) for at in range(paddr, paddr + count))
+            assert memory.read_bytes(paddr, count) == each
+
+    @rule(pair=memories, place=places(), skip=st.integers(0, 7), count=st.integers(0, 9000),
+          seed=st.integers(0, 9))
+    def write_bytes(self, pair, place, skip, count, seed):
+        memory, reference = pair
+        paddr = place[0] + skip
+        data = np.random.default_rng(seed).bytes(count)
+        if all(reference.has(at) for at in range(paddr, paddr + count)):
+            memory.write_bytes(paddr, data)
+            reference.data.update(enumerate(data, start=paddr))
+        else:
+            with pytest.raises(BusError):
+                memory.write_bytes(paddr, data)  # and no byte of it is written, see below
+
     @rule(pair=memories, place=places(), value=VALUES)
     def write_through_frames(self, pair, place, value):
         memory, reference = pair
@@ -199,6 +225,26 @@ def test_values_are_little_endian(memory):
     memory.write(0x2008, 8, 0x0123_4567_89AB_CDEF)
     assert memory.read(0x2008, 4) == 0x89AB_CDEF
     assert memory.read(0x200C, 4) == 0x0123_4567
+
+
+def test_bytes_cross_frames_that_do_not_follow_each_other_in_the_pool():
+    memory = PhysicalMemory()
+    memory.add([8, 3, 7])
+    memory.write_bytes(0x7FFD, b"abcdef")
+    assert memory.read_bytes(0x7FFC, 8) == b"\0abcdef\0"
+    assert memory.read(0x8000, 4) == int.from_bytes(b"def\0", "little")
+    assert not memory.frames[1].any()
+
+
+def test_bytes_that_do_not_all_lie_in_memory_are_not_written(memory):
+    with pytest.raises(BusError, match=r"^No memory at physical address 0x8000$"):
+        memory.write_bytes(0x7FFE, b"abcd")
+    assert memory.frames.tolist() == [[pfn] * FRAME_WORDS for pfn in (7, 2, 0x123456)]
+
+
+def test_no_bytes_need_no_memory(memory):
+    memory.write_bytes(0x9000, b"")
+    assert memory.read_bytes(0x9000, 0) == b""
 
 
 def test_arrays_have_the_types_that_compiled_code_expects(memory):
