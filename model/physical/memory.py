@@ -26,8 +26,8 @@ class PhysicalMemory:
 
     Frames lie in one growing pool of shape (capacity, 512), little-endian ``uint64``, which the
     compiled engine works on in place. Growing moves the pool: take ``frames`` and ``index()``
-    anew after adding frames. Accesses are 4 or 8 bytes wide and naturally aligned; runs of bytes
-    may begin anywhere and cross frames.
+    anew after adding frames. Accesses are 1, 2, 4 or 8 bytes wide and naturally aligned; runs of
+    bytes may begin anywhere and cross frames.
     """
 
     def __init__(self, frame_count: int = 0) -> None:
@@ -39,7 +39,8 @@ class PhysicalMemory:
         """Take ``pool`` as the frames; the flat memoryviews make scalar access fast."""
         self._pool = pool
         self._bytes = pool.data.cast("B")
-        self._views = {4: self._bytes.cast("I"), 8: self._bytes.cast("Q")}
+        self._views = {1: self._bytes, 2: self._bytes.cast("H"), 4: self._bytes.cast("I"),
+                       8: self._bytes.cast("Q")}
 
     def __contains__(self, pfn: int) -> bool:
         return pfn in self._rows
@@ -104,11 +105,11 @@ class PhysicalMemory:
         return (row * FRAME_BYTES + (paddr & (FRAME_BYTES - 1))) // size
 
     def read(self, paddr: int, size: int) -> int:
-        """Return the ``size``-byte value (4 or 8) at ``paddr``; raise ``BusError``."""
+        """Return the ``size``-byte value at ``paddr``; raise ``BusError``."""
         return self._views[size][self._at(paddr, size)]
 
     def write(self, paddr: int, size: int, value: int) -> None:
-        """Store the ``size``-byte ``value`` (4 or 8) at ``paddr``; raise ``BusError``."""
+        """Store the ``size``-byte ``value`` at ``paddr``; raise ``BusError``."""
         self._views[size][self._at(paddr, size)] = value
 
     def read_bytes(self, paddr: int, count: int) -> bytes:

@@ -12,17 +12,20 @@ from ...hdl.flat import flat_fields
 from ...hdl.mmu import Mmu
 from ...hdl.shapes import MemoryOp
 from ...model.physical.memory import BusError, PhysicalMemory
+from ...model.x86 import AccessKind
 from .base import (
     ANSWER,
     COMMAND,
     OP_ACCESS,
+    OP_DATA,
     OP_EXCHANGE,
     OP_INVALIDATE,
     OP_READ,
     OP_WAIT,
     EngineStalled,
     Run,
-    peer_access,
+    access_memory,
+    check_sizes,
     stall_limit,
 )
 from .ports import INVALIDATE_FIELDS, REQUEST_FIELDS, RESPONSE_FIELDS, control_values
@@ -45,13 +48,17 @@ class AmaranthEngine:
         self._job: _Job | None = None
         self._simulator: Simulator | None = None  # made by the first run
 
-    def run(self, memory: PhysicalMemory, commands: NDArray[np.void]) -> Run:
+    def run(
+        self, memory: PhysicalMemory, commands: NDArray[np.void], *, stop_on_fault: bool = False
+    ) -> Run:
         """Carry out ``commands``; see ``Engine.run``."""
         if self._simulator is None:
             self._simulator = Simulator(self._wires.mmu)
             self._simulator.add_clock(1e-6)
             self._simulator.add_process(self._drive)
-        self._job = job = _Job(self._wires, memory, commands, self.latency)
+        check_sizes(commands)
+        self._job = job = _Job(
+            self._wires, memory, commands, self.latency, stop_on_fault=stop_on_fault)
         while not job.done:
             self._simulator.advance()
             if job.stalled:
@@ -59,7 +66,7 @@ class AmaranthEngine:
                 self._wires, self._simulator = _Wires(Mmu(self.config)), None
                 raise EngineStalled(f"No progress for {stall_limit(self.latency)} cycles, "
                                     f"at command {job.row} of {len(commands)}")
-        return Run(job.answers, job.cycle, job.events())
+        return Run(job.answers[:job.end], job.cycle, job.events(), job.stopped)
 
     async def _drive(self, ctx: Any) -> None:
         # A process, not a testbench: the inputs of a cycle follow from earlier cycles alone, and a
@@ -143,18 +150,27 @@ class _Job:
     """One run: the command on offer, the answers due, the memory responses under way."""
 
     def __init__(
-        self, wires: _Wires, memory: PhysicalMemory, commands: NDArray[np.void], latency: int
+        self,
+        wires: _Wires,
+        memory: PhysicalMemory,
+        commands: NDArray[np.void],
+        latency: int,
+        *,
+        stop_on_fault: bool,
     ) -> None:
         self.wires = wires
         self.config: Config = wires.mmu.config
         self.memory = memory
         self.latency = latency
+        self.stop_on_fault = stop_on_fault
+        self.stopped = False
         names = COMMAND.names or ()
         self.commands = [dict(zip(names, row, strict=True)) for row in commands.tolist()]
         self.answers = np.zeros(len(commands), ANSWER)
         self.due: list[deque[int]] = [deque() for _ in self.config.ports]
         self.responses: deque[tuple[int, dict[str, int]]] = deque()
         self.event_words: Counter[int] = Counter()
+        self.end = len(commands)  # where the run ends: after a fault, if that stops it
         self.row = 0  # the command whose turn it is
         self.started = -1  # the command whose turn has begun,
         self.start = 0  # in this cycle
@@ -163,7 +179,7 @@ class _Job:
 
     @property
     def done(self) -> bool:
-        return self.row == len(self.commands) and not any(self.due)
+        return self.row >= self.end and not any(self.due)
 
     @property
     def stalled(self) -> bool:
@@ -179,11 +195,11 @@ class _Job:
             return
         for offer in self.wires.offered:
             offer.withdraw(ctx)
-        if self.row == len(self.commands):
+        if self.row >= self.end or self._must_wait(self.commands[self.row]):
             return
         self.started, self.start = self.row, self.cycle
         command = self.commands[self.row]
-        if command["op"] == OP_ACCESS:
+        if command["op"] in (OP_ACCESS, OP_DATA):
             self._put_control(ctx, command)
             values = {"tag": self.row, **{name: command[name] for name in REQUEST_FIELDS}}
             self.wires.offered[command["port"]].offer(ctx, values)
@@ -191,6 +207,13 @@ class _Job:
             self._put_control(ctx, command)
             values = {name: command[field] for name, field in INVALIDATE_FIELDS.items()}
             self.wires.offered[-1].offer(ctx, values)
+
+    def _must_wait(self, command: dict[str, int]) -> bool:
+        """Return whether other ports have to answer before it is the turn of ``command``."""
+        if not self.stop_on_fault and command["op"] != OP_DATA:
+            return False
+        own = command["port"] if command["op"] in (OP_ACCESS, OP_DATA) else None
+        return any(due for port, due in enumerate(self.due) if port != own)
 
     def _put_control(self, ctx: Any, command: dict[str, int]) -> None:
         control = control_values(self.config, command)
@@ -206,7 +229,7 @@ class _Job:
         for due, (valid, answer) in zip(self.due, answers, strict=True):
             if valid:
                 self._collect(due.popleft(), self.wires.answer.unpack(answer))
-        if self.row < len(self.commands) and self._is_turn_over(self.commands[self.row], ready):
+        if self.started == self.row and self._is_turn_over(self.commands[self.row], ready):
             self._accept(self.commands[self.row])
             self.row += 1
         self.cycle += 1
@@ -214,7 +237,7 @@ class _Job:
     def _is_turn_over(self, command: dict[str, int], ready: tuple[int, ...]) -> bool:
         """Return whether the next command's turn is in the next cycle."""
         op = command["op"]
-        if op == OP_ACCESS:
+        if op in (OP_ACCESS, OP_DATA):
             return bool(ready[command["port"]])
         if op == OP_INVALIDATE:
             return bool(ready[-1])
@@ -227,21 +250,40 @@ class _Job:
         """Note that the turn of ``command`` is over, and do it if it is another processor's."""
         answer, op = self.answers[self.row], command["op"]
         answer["accepted"] = self.progress = self.cycle
-        if op == OP_ACCESS:
+        if op in (OP_ACCESS, OP_DATA):
             self.due[command["port"]].append(self.row)
             return
         answer["answered"] = self.cycle
         if op in (OP_EXCHANGE, OP_READ):
-            answer["value"], answer["fault"], answer["vector"] = peer_access(
-                self.memory, self.config.mode.entry_bytes, op, command["vaddr"], command["new"])
+            answer["value"], answer["fault"], answer["vector"] = access_memory(
+                self.memory, command["vaddr"], self.config.mode.entry_bytes,
+                new=command["new"] if op == OP_EXCHANGE else None)
 
     def _collect(self, row: int, response: dict[str, int]) -> None:
-        """Note the answer to command ``row``."""
+        """Note the answer to command ``row``, unless it comes after the end of the run."""
         assert response["tag"] == row & (1 << self.config.tag_bits) - 1
+        self.progress = self.cycle
+        if row >= self.end:
+            return
         answer = self.answers[row]
-        answer["answered"] = self.progress = self.cycle
+        answer["answered"] = self.cycle
         for name, field in RESPONSE_FIELDS.items():
             answer[field] = response[name]
+        if self.commands[row]["op"] == OP_DATA and not answer["fault"]:
+            self._access_data(row)
+        if self.stop_on_fault and answer["fault"]:
+            self.end, self.stopped = row + 1, True
+
+    def _access_data(self, row: int) -> None:
+        """Load or store the data of command ``row``, whose translation is in its answer."""
+        answer, command = self.answers[row], self.commands[row]
+        new = command["new"] if command["kind"] == AccessKind.WRITE else None
+        value, fault, vector = access_memory(
+            self.memory, int(answer["paddr"]), command["size"], new=new)
+        if fault:
+            accepted, answered = answer["accepted"], answer["answered"]
+            self.answers[row] = (0, command["vaddr"], accepted, answered, 0, 0, 1, vector, 0, 0)
+        answer["value"] = value
 
     def _serve(self, access: dict[str, int]) -> None:
         """Do a page-table access, and keep the response until it is due."""

@@ -14,15 +14,24 @@ from ...hdl.config import Config
 from ...hdl.flat import FlatMmu, flat_fields
 from ...hdl.shapes import MemoryOp, events_layout
 from ...model.physical.memory import PhysicalMemory
-from ...model.x86 import PAGE_SHIFT, Vector
+from ...model.x86 import PAGE_SHIFT, AccessKind, Vector
 from . import base
-from .base import ANSWER, COMMAND, OP_ACCESS, EngineStalled, Run, stall_limit
+from .base import (
+    ANSWER,
+    COMMAND,
+    OP_ACCESS,
+    OP_DATA,
+    EngineStalled,
+    Run,
+    check_sizes,
+    stall_limit,
+)
 from .build import build_library
 from .ports import CONTROL_FIELDS, INVALIDATE_FIELDS, REQUEST_FIELDS, RESPONSE_FIELDS
 
 __all__ = ["CxxrtlEngine"]
 
-OPS = ("OP_ACCESS", "OP_INVALIDATE", "OP_EXCHANGE", "OP_READ", "OP_WAIT")
+OPS = ("OP_ACCESS", "OP_DATA", "OP_INVALIDATE", "OP_EXCHANGE", "OP_READ", "OP_WAIT")
 """Constants of ``base`` that harness.cc knows by the same names."""
 
 # `Status` in harness.cc.
@@ -42,6 +51,8 @@ class _Batch(ctypes.Structure):
         ("frame_count", ctypes.c_uint64),
         ("latency", ctypes.c_uint64),
         ("stall_limit", ctypes.c_uint64),
+        ("stop_on_fault", ctypes.c_uint64),
+        ("stopped", ctypes.c_uint64),
         ("events", ctypes.c_void_p),
         ("cycle", ctypes.c_uint64),
         ("row", ctypes.c_uint64),
@@ -68,17 +79,20 @@ class CxxrtlEngine:
         self._mmu = ctypes.c_void_p(self._library.mmu_create())
         self._power_down = weakref.finalize(self, self._library.mmu_destroy, self._mmu)
 
-    def run(self, memory: PhysicalMemory, commands: NDArray[np.void]) -> Run:
+    def run(
+        self, memory: PhysicalMemory, commands: NDArray[np.void], *, stop_on_fault: bool = False
+    ) -> Run:
         """Carry out ``commands``; see ``Engine.run``."""
         commands = np.ascontiguousarray(commands, COMMAND)
         self._check_ports(commands)
+        check_sizes(commands)
         answers = np.zeros(len(commands), ANSWER)
         events = np.zeros(len(self._events), np.uint64)
         frames, (pfns, rows) = memory.frames, memory.index()
         batch = _Batch(
             commands.ctypes.data, answers.ctypes.data, len(commands),
             frames.ctypes.data, pfns.ctypes.data, rows.ctypes.data, len(frames),
-            self.latency, stall_limit(self.latency), events.ctypes.data)
+            self.latency, stall_limit(self.latency), stop_on_fault, 0, events.ctypes.data)
         status = self._library.mmu_run(self._mmu, ctypes.byref(batch))
         if status != DONE:
             self._power_down()
@@ -88,11 +102,13 @@ class CxxrtlEngine:
                                 f"at command {batch.row} of {len(commands)}")
         if status == UNASKED:
             raise AssertionError(f"Answer in cycle {batch.cycle} is to no command that waits")
-        return Run(answers, batch.cycle, dict(zip(self._events, events.tolist(), strict=True)))
+        counts = dict(zip(self._events, events.tolist(), strict=True))
+        return Run(answers[:batch.count], batch.cycle, counts, bool(batch.stopped))
 
     def _check_ports(self, commands: NDArray[np.void]) -> None:
         """Raise ``IndexError`` for a port that is not there; C++ would go astray."""
-        wrong = (commands["op"] == OP_ACCESS) & (commands["port"] >= len(self.config.ports))
+        ops, ports = commands["op"], commands["port"]
+        wrong = ((ops == OP_ACCESS) | (ops == OP_DATA)) & (ports >= len(self.config.ports))
         if wrong.any():
             row = int(wrong.argmax())
             raise IndexError(f"Command {row} is for port {commands['port'][row]}, "
@@ -122,6 +138,7 @@ def _glue(config: Config) -> str:
         f"const uint64_t TAG_MASK = {(1 << config.tag_bits) - 1}u;",
         f"const unsigned INVALIDATE = {len(config.ports)};",
         f"const unsigned COMPARE_EXCHANGE = {compare_exchange.value};",
+        f"const unsigned WRITE = {AccessKind.WRITE:d};",
         f"const unsigned MACHINE_CHECK = {Vector.MC:d};",
         *(f"const unsigned {name} = {getattr(base, name)};" for name in OPS),
         *_struct("Command", COMMAND),

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <deque>
 
 #include "mmu.cc"
@@ -31,13 +32,15 @@ enum Status { DONE, STALLED, UNASKED };
 struct Batch {
     const Command *commands;
     Answer *answers;  // all zero at first
-    uint64_t count;   // of commands, and of answers
-    Entry *frames;
+    uint64_t count;   // of commands, and of answers; up to the fault that stopped the run
+    unsigned char *frames;
     const uint64_t *pfns;  // frame numbers, ascending
     const uint32_t *rows;  // for each of them, where it is in `frames`
     uint64_t frame_count;
     uint64_t latency;
     uint64_t stall_limit;
+    uint64_t stop_on_fault;
+    uint64_t stopped;  // whether a fault did so, 0 at first
     uint64_t *events;  // a counter for each event, all zero at first
     uint64_t cycle;    // cycles played, 0 at first
     uint64_t row;      // the command whose turn it is, 0 at first
@@ -123,16 +126,27 @@ private:
             return;
         mmu_.wake();
         offer_nothing(top_);
-        if (batch_.row == batch_.count)
+        if (batch_.row >= batch_.count || must_wait(batch_.commands[batch_.row]))
             return;
         started_ = true;
         start_ = batch_.cycle;
         const Command &command = batch_.commands[batch_.row];
-        if (command.op_ != OP_ACCESS && command.op_ != OP_INVALIDATE)
+        if (!is_access(command) && command.op_ != OP_INVALIDATE)
             return;
-        stream_ = command.op_ == OP_ACCESS ? command.port_ : INVALIDATE;
+        stream_ = is_access(command) ? command.port_ : INVALIDATE;
         put_control(top_, command);
         offer(top_, stream_, command, batch_.row);
+    }
+
+    static bool is_access(const Command &command) {
+        return command.op_ == OP_ACCESS || command.op_ == OP_DATA;
+    }
+
+    // Return whether other ports have to answer before it is the turn of a command.
+    bool must_wait(const Command &command) const {
+        if (!batch_.stop_on_fault && command.op_ != OP_DATA)
+            return false;
+        return answers_due_ > (is_access(command) ? due_[command.port_].size() : 0);
     }
 
     // Give the memory response that is due.
@@ -159,7 +173,7 @@ private:
         progress_ = batch_.cycle;
         Response response{batch_.cycle + batch_.latency, take(top_.p_memory__req__tag),
                           0, false, false};
-        if (Entry *entry = find(take(top_.p_memory__req__address))) {
+        if (Entry *entry = find_entry(take(top_.p_memory__req__address))) {
             response.data = *entry;
             if (take(top_.p_memory__req__op) == COMPARE_EXCHANGE &&
                 *entry == take(top_.p_memory__req__expected)) {
@@ -173,14 +187,19 @@ private:
     }
 
     // Return the page-table entry at a physical address, null where there is no memory.
-    Entry *find(uint64_t address) const {
+    Entry *find_entry(uint64_t address) const {
+        return reinterpret_cast<Entry *>(find(address & -sizeof(Entry)));
+    }
+
+    // Return the byte at a physical address, null where there is no memory.
+    unsigned char *find(uint64_t address) const {
         const uint64_t pfn = address / FRAME_BYTES;
         const uint64_t *end = batch_.pfns + batch_.frame_count;
         const uint64_t *found = std::lower_bound(batch_.pfns, end, pfn);
         if (found == end || *found != pfn)
             return nullptr;
         const uint64_t row = batch_.rows[found - batch_.pfns];
-        return batch_.frames + (row * FRAME_BYTES + address % FRAME_BYTES) / sizeof(Entry);
+        return batch_.frames + row * FRAME_BYTES + address % FRAME_BYTES;
     }
 
     // Note the answers given; return whether each carries the tag of the command that is due.
@@ -193,24 +212,55 @@ private:
             const uint64_t row = due_[port].front();
             due_[port].pop_front();
             --answers_due_;
-            Answer &answer = batch_.answers[row];
+            Answer answer{};
             if (take_answer(top_, port, answer) != (row & TAG_MASK))
                 return false;
-            answer.answered_ = progress_ = batch_.cycle;
+            progress_ = batch_.cycle;
+            if (row < batch_.count)
+                finish(row, answer);
         }
         return true;
     }
 
+    // Note the answer to a command; access its data, or stop, as the case may be.
+    void finish(uint64_t row, Answer answer) {
+        const Command &command = batch_.commands[row];
+        if (command.op_ == OP_DATA && !answer.fault_)
+            access_data(command, answer);
+        answer.accepted_ = batch_.answers[row].accepted_;
+        answer.answered_ = batch_.cycle;
+        batch_.answers[row] = answer;
+        if (batch_.stop_on_fault && answer.fault_) {
+            batch_.stopped = 1;
+            batch_.count = row + 1;
+        }
+    }
+
+    // Load or store data at the physical address in the answer.
+    void access_data(const Command &command, Answer &answer) {
+        unsigned char *data = find(answer.paddr_);
+        if (!data) {
+            answer = Answer{};
+            answer.fault_ = 1;
+            answer.vector_ = MACHINE_CHECK;
+            answer.vaddr_ = command.vaddr_;
+            return;
+        }
+        std::memcpy(&answer.value_, data, command.size_);
+        if (command.kind_ == WRITE)
+            std::memcpy(data, &command.new_, command.size_);
+    }
+
     // Go on to the next command if the turn of this one is over.
     void accept() {
-        if (batch_.row == batch_.count)
+        if (!started_)
             return;
         const Command &command = batch_.commands[batch_.row];
         if (!is_turn_over(command))
             return;
         Answer &answer = batch_.answers[batch_.row];
         answer.accepted_ = progress_ = batch_.cycle;
-        if (command.op_ == OP_ACCESS) {
+        if (is_access(command)) {
             due_[stream_].push_back(batch_.row);
             ++answers_due_;
         } else {
@@ -226,6 +276,7 @@ private:
     bool is_turn_over(const Command &command) {
         switch (command.op_) {
         case OP_ACCESS:
+        case OP_DATA:
         case OP_INVALIDATE:
             return is_ready(top_, stream_);
         case OP_WAIT:
@@ -238,7 +289,7 @@ private:
 
     // Do another processor's access to a page-table entry.
     void access_as_peer(const Command &command, Answer &answer) {
-        Entry *entry = find(command.vaddr_);
+        Entry *entry = find_entry(command.vaddr_);
         if (!entry) {
             answer.fault_ = 1;
             answer.vector_ = MACHINE_CHECK;

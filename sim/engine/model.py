@@ -9,7 +9,16 @@ from ...model.mmu.batch import Accesses, Controls, EntrySource, FrameSource, wal
 from ...model.mmu.walk import Access, Control, Walk, walk
 from ...model.physical.memory import PhysicalMemory
 from ...model.x86 import AccessKind, PagingMode
-from .base import ANSWER, OP_ACCESS, OP_EXCHANGE, OP_READ, Run, peer_access
+from .base import (
+    ANSWER,
+    OP_ACCESS,
+    OP_DATA,
+    OP_EXCHANGE,
+    OP_READ,
+    Run,
+    access_memory,
+    check_sizes,
+)
 
 __all__ = ["ModelEngine", "golden_walk"]
 
@@ -29,17 +38,22 @@ class ModelEngine:
         self.paddr_bits = paddr_bits
         self._pages = {level: index for index, level in enumerate(mode.pages)}
 
-    def run(self, memory: PhysicalMemory, commands: NDArray[np.void]) -> Run:
+    def run(
+        self, memory: PhysicalMemory, commands: NDArray[np.void], *, stop_on_fault: bool = False
+    ) -> Run:
         """Carry out ``commands``; see ``Engine.run``."""
+        check_sizes(commands)
+        if stop_on_fault:  # walked together, all would set flags
+            return self._one_by_one(memory, commands, stop_on_fault=True)
         runs = _long_runs(commands["op"] == OP_ACCESS, self.SHORTEST_BATCH)
         if not runs:
-            return Run(self._one_by_one(memory, commands))
+            return self._one_by_one(memory, commands)
         answers, source, done = np.zeros(len(commands), ANSWER), FrameSource(memory, self.mode), 0
         for first, stop in runs:
-            answers[done:first] = self._one_by_one(memory, commands[done:first])
+            answers[done:first] = self._one_by_one(memory, commands[done:first]).answers
             answers[first:stop] = self.answers(source, commands[first:stop])
             done = stop
-        answers[done:] = self._one_by_one(memory, commands[done:])
+        answers[done:] = self._one_by_one(memory, commands[done:]).answers
         return Run(answers)
 
     def answers(self, source: EntrySource, commands: NDArray[np.void]) -> NDArray[np.void]:
@@ -54,35 +68,52 @@ class ModelEngine:
         return answers
 
     def _one_by_one(
-        self, memory: PhysicalMemory, commands: NDArray[np.void]
-    ) -> NDArray[np.void]:
+        self, memory: PhysicalMemory, commands: NDArray[np.void], *, stop_on_fault: bool = False
+    ) -> Run:
         # Plain tuples on the way in and out: storing into numpy row by row costs more than a walk.
         registers, flags = commands[list(REGISTERS)].tolist(), commands[list(FLAGS)].tolist()
-        heads = commands[["op", "vaddr", "kind", "new"]].tolist()
+        heads = commands[["op", "vaddr", "kind", "new", "size"]].tolist()
         control_of = cache(Control)
         answers = []
-        for (op, vaddr, kind, new), flag, values in zip(heads, flags, registers, strict=True):
-            if op == OP_ACCESS:
+        for (op, vaddr, kind, new, size), flag, values in zip(
+                heads, flags, registers, strict=True):
+            if op in (OP_ACCESS, OP_DATA):
                 access = Access(vaddr, KINDS[kind], *map(bool, flag))
                 result = walk(memory, self.mode, control_of(*values), access, self.paddr_bits)
-                answers.append(self._answer(result))
+                answer = self._answer(memory, result, new, size if op == OP_DATA else 0)
+                answers.append(answer)
+                if stop_on_fault and answer[FAULT]:
+                    return Run(np.array(answers, ANSWER), stopped=True)
             elif op in (OP_EXCHANGE, OP_READ):
-                value, fault, vector = peer_access(memory, self.mode.entry_bytes, op, vaddr, new)
+                value, fault, vector = access_memory(
+                    memory, vaddr, self.mode.entry_bytes, new=new if op == OP_EXCHANGE else None)
                 answers.append((0, 0, 0, 0, value, 0, fault, vector, 0, 0))
             else:
                 answers.append(NOTHING)
-        return np.array(answers, ANSWER)
+        return Run(np.array(answers, ANSWER))
 
-    def _answer(self, result: Walk) -> tuple[int, ...]:
-        """Return the outcome of a walk in the order of the fields of ``ANSWER``."""
-        if result.fault is not None:
-            fault = result.fault
+    def _answer(
+        self, memory: PhysicalMemory, result: Walk, new: int, size: int
+    ) -> tuple[int, ...]:
+        """Return the outcome of a walk in the order of the fields of ``ANSWER``.
+
+        Access ``size`` bytes of data if it is without fault, and store ``new`` if it is a write.
+        """
+        access, fault, value = result.access, result.fault, 0
+        if fault is not None:
             return 0, fault.vaddr, 0, 0, 0, fault.error_code, 1, fault.vector, 0, 0
+        if size:
+            is_write = access.kind is AccessKind.WRITE
+            value, failed, vector = access_memory(
+                memory, result.paddr, size, new=new if is_write else None)
+            if failed:
+                return 0, access.vaddr, 0, 0, 0, 0, 1, vector, 0, 0
         page = self._pages[result.page] if result.page is not None else 0
-        return result.paddr, 0, 0, 0, 0, 0, 0, 0, page, result.memory_type
+        return result.paddr, 0, 0, 0, value, 0, 0, 0, page, result.memory_type
 
 
 NOTHING = (0,) * len(ANSWER.names or ())
+FAULT = (ANSWER.names or ()).index("fault")
 
 
 def _long_runs(chosen: NDArray[np.bool_], shortest: int) -> list[tuple[int, int]]:

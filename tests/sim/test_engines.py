@@ -1,6 +1,7 @@
 """The engines agree: in every answer, and those with hardware in every cycle and event."""
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -9,12 +10,14 @@ from numpy.random import default_rng
 from pagewalk.hdl.config import Config
 from pagewalk.model.mmu.walk import Access, Control, walk
 from pagewalk.model.physical.memory import PhysicalMemory
-from pagewalk.model.x86 import IA32, X86_64, Cr0, Cr4, Entry, InvalidateOp, Vector
+from pagewalk.model.x86 import IA32, X86_64, AccessKind, Cr0, Cr4, Entry, InvalidateOp, Vector
 from pagewalk.sim.engine import ENGINES, create
 from pagewalk.sim.engine.amaranth import AmaranthEngine
 from pagewalk.sim.engine.base import (
     ANSWER,
+    OP_DATA,
     accesses,
+    data_accesses,
     exchange,
     invalidation,
     read,
@@ -28,6 +31,8 @@ from ..hdl.tables import (
     PERMISSIVE,
     Tables,
     bits,
+    canonical,
+    indices,
     random_access,
     random_control,
     random_tables,
@@ -51,7 +56,7 @@ VALUES = [name for name in ANSWER.names if name not in CYCLES]
 
 
 def random_memory(rng, config):
-    """Return page tables, a few of which are where there is no memory, and their root."""
+    """Return page tables and pages, a few of which are where there is no memory, and the root."""
     tables = random_tables(rng, config.mode, config.physical_bits)
     memory = PhysicalMemory()
     pfns, rows = tables.memory.index()
@@ -59,7 +64,20 @@ def random_memory(rng, config):
     # In no order, so that rows and frame numbers have nothing to do with each other.
     order = rng.permutation(np.flatnonzero(there))
     memory.load(pfns[order], tables.memory.frames[rows[order]])
+    memory.add(frame for frame in mapped_frames(tables) if rng.random() < 0.9)
     return memory, tables.cr3
+
+
+def mapped_frames(tables):
+    """Return the frames of pages that random tables map."""
+    control = Control(tables.cr3, cr4=Cr4.PAE | Cr4.PSE)
+    memory, levels = tables.memory.copy(), tables.mode.levels
+    for path in product(*(indices(level) for level in levels)):
+        vaddr = sum(index << level.shift for index, level in zip(path, levels, strict=True))
+        access = Access(canonical(tables.mode, vaddr), ac=True)
+        found = walk(memory, tables.mode, control, access, 52)
+        if found.fault is None:
+            yield found.paddr >> 12
 
 
 class Commands:
@@ -146,9 +164,15 @@ class Commands:
 
     def _access(self, control):
         access = random_access(self.rng, self._vaddr())
-        return accesses(control, access.vaddr, access.kind, user=access.user, ac=access.ac,
-                        implicit=access.implicit, stack=access.stack,
-                        port=int(self.rng.integers(len(self.config.ports))))
+        flags = {"user": access.user, "ac": access.ac, "stack": access.stack,
+                 "port": int(self.rng.integers(len(self.config.ports)))}
+        if self.rng.random() < 0.5:
+            return accesses(control, access.vaddr, access.kind, implicit=access.implicit, **flags)
+        size = 1 << int(self.rng.integers(4))
+        # Among few bytes, so that loads meet stores.
+        vaddr = access.vaddr & ~0xFFF | bits(self.rng, 4) & -size
+        return data_accesses(control, vaddr, access.kind, bits(self.rng, 64),
+                             size=size, **flags)
 
     def _invalidation(self, control):
         op = InvalidateOp(int(self.rng.integers(len(InvalidateOp))))
@@ -163,13 +187,14 @@ def assert_same(one, other, fields):
         assert not len(differ), (field, differ[0], one[differ[0]], other[differ[0]])
 
 
-def assert_same_runs(engines, memories, commands):
+def assert_same_runs(engines, memories, commands, **options):
     """Assert that two engines do the same in every cycle; return what they do."""
-    slow, fast = (engine.run(memory, commands)
+    slow, fast = (engine.run(memory, commands, **options)
                   for engine, memory in zip(engines, memories, strict=True))
     assert_same(slow.answers, fast.answers, ANSWER.names)
     assert slow.cycles == fast.cycles
     assert slow.events == fast.events
+    assert slow.stopped == fast.stopped
     assert (memories[0].frames == memories[1].frames).all()
     return slow
 
@@ -211,7 +236,7 @@ def test_hardware_answers_as_the_model(name, seed):
     config = CONFIGS[name]
     engine = CxxrtlEngine(config, int(rng.integers(1, 9)))
     model = ModelEngine(config.mode, config.physical_bits)
-    pages, vectors, hits = set(), set(), 0
+    pages, vectors, hits, moved = set(), set(), 0, 0
     for _ in range(8):
         memory, cr3 = random_memory(rng, config)
         commands = Commands(rng, config, memory, cr3).make(400)
@@ -222,11 +247,60 @@ def test_hardware_answers_as_the_model(name, seed):
         assert (memory.frames == golden_memory.frames).all()
         pages.update(golden["page"].tolist())
         vectors.update(golden["vector"].tolist())
+        moved += np.count_nonzero((commands["op"] == OP_DATA) & (golden["value"] != 0))
         hits += sum(count for event, count in run.events.items() if "_hit_" in event)
     # All of it was put to the test.
     assert pages == set(range(len(config.mode.pages)))
     assert vectors == VECTORS[config.mode]
     assert hits
+    assert moved
+
+
+@pytest.mark.parametrize("seed", [30, 31])
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_stop_is_precise(name, seed):
+    """Stopped at every fault, and gone on behind it, engines do what the model does in one go."""
+    rng = default_rng(seed)
+    config = CONFIGS[name]
+    memory, cr3 = random_memory(rng, config)
+    commands = Commands(rng, config, memory, cr3).make(600)
+    model = ModelEngine(config.mode, config.physical_bits)
+    engine = CxxrtlEngine(config, int(rng.integers(1, 9)))
+    whole, stepwise = memory.copy(), memory.copy()
+    golden = model.run(whole, commands).answers
+    answers, done, stops = [], 0, 0
+    while done < len(commands):
+        run = engine.run(memory, commands[done:], stop_on_fault=True)
+        expected = model.run(stepwise, commands[done:], stop_on_fault=True)
+        assert (run.done, run.stopped) == (expected.done, expected.stopped)
+        assert len(run.answers) == run.done + run.stopped
+        if not (run.stopped and is_machine_check_of_data(commands[done + run.done], run)):
+            assert (memory.frames == stepwise.frames).all()
+        answers += [run.answers]
+        done += run.done + run.stopped
+        stops += run.stopped
+    assert_same(np.concatenate(answers), golden, VALUES)
+    assert (memory.frames == whole.frames).all()
+    assert stops > 10
+
+
+def is_machine_check_of_data(command, run):
+    return command["op"] == OP_DATA and run.answers["vector"][-1] == Vector.MC
+
+
+@pytest.mark.parametrize(("name", "latency", "seed"), [
+    ("x86_64-plru4", 1, 40), ("x86_64-random1", 3, 41), ("ia32-fifo3", 2, 42), ("ia32-lru8", 1, 43),
+])
+def test_both_simulators_stop_in_the_same_cycle(name, latency, seed):
+    rng = default_rng(seed)
+    config = CONFIGS[name]
+    memory, cr3 = random_memory(rng, config)
+    commands = Commands(rng, config, memory, cr3).make(160)
+    engines = AmaranthEngine(config, latency), CxxrtlEngine(config, latency)
+    memories, done = (memory, memory.copy()), 0
+    while done < len(commands):
+        run = assert_same_runs(engines, memories, commands[done:], stop_on_fault=True)
+        done += run.done + run.stopped
 
 
 PLAIN = CONFIGS["ia32-lru8"]
@@ -303,3 +377,120 @@ def test_a_long_wait_is_no_stall(name, tables):
 def test_commands_keep_every_bit_of_entries_on_both_sides_of_the_sign_bit():
     entries = [(1 << 63) + 1, (1 << 60) + 1]
     assert exchange([0, 8], entries)["new"].tolist() == entries
+
+
+@pytest.fixture
+def pages():
+    """Tables that map one page at ``VADDR``, none behind it, and one where there is no memory."""
+    tables = Tables(IA32)
+    page = VADDR & -4096
+    tables.memory.add([0x9, 0xA])
+    tables.map(page, 0x9000)
+    tables.map(page + 0x2000, 0x8000_0000)
+    tables.control = Control(tables.cr3, cr4=0, efer=0)
+    tables.page = page
+    return tables
+
+
+def store(tables, offset, value, **options):
+    return data_accesses(tables.control, tables.page + offset, AccessKind.WRITE, value, **options)
+
+
+def load(tables, offset, **options):
+    return data_accesses(tables.control, tables.page + offset, **options)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_data_of_every_size_are_where_they_were_stored(name, pages):
+    value = 0xFEDC_BA98_7654_3210
+    offsets = {1: 0xFFF, 2: 0x7FE, 4: 0x004, 8: 0x3F8}
+    commands = np.concatenate([
+        *(store(pages, offset, value, size=size) for size, offset in offsets.items()),
+        *(load(pages, offset, size=size) for size, offset in offsets.items()),
+        store(pages, 0x3FB, 0xEE, size=1), load(pages, 0x3F8)])
+    answers = create(name, PLAIN).run(pages.memory, commands).answers
+    values = [value & (1 << 8 * size) - 1 for size in offsets]
+    assert answers["value"].tolist() == [
+        *[0] * 4, *values, value >> 24 & 0xFF, value & ~(0xFF << 24) | 0xEE << 24]
+    assert answers["paddr"][:4].tolist() == [0x9000 + offset for offset in offsets.values()]
+    assert not answers["fault"].any()
+    frame = bytearray(4096)
+    for size, offset in offsets.items():
+        frame[offset:offset + size] = value.to_bytes(8, "little")[:size]
+    frame[0x3FB] = 0xEE
+    assert pages.memory.read_bytes(0x9000, 4096) == frame
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_a_fault_moves_no_data_and_nothing_after_it(name, pages):
+    engine = create(name, PLAIN, latency=3)
+    commands = np.concatenate([
+        store(pages, 0, 1), store(pages, 0x1000, 2), store(pages, 0, 3), load(pages, 0)])
+    run = engine.run(pages.memory, commands, stop_on_fault=True)
+    assert (run.done, run.stopped, len(run.answers)) == (1, True, 2)
+    assert run.answers[-1][["vector", "error", "vaddr", "value"]].item() == (
+        Vector.PF, 2, pages.page + 0x1000, 0)
+    assert pages.memory.read(0x9000, 8) == 1
+    pages.map(pages.page + 0x1000, 0xA000)
+    run = engine.run(pages.memory, commands[1:], stop_on_fault=True)
+    assert (run.done, run.stopped) == (3, False)
+    assert run.answers["value"].tolist() == [0, 1, 3]
+    assert pages.memory.read(0xA000, 8) == 2
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_without_a_stop_only_the_fault_moves_no_data(name, pages):
+    commands = np.concatenate([store(pages, 0x1000, 2), store(pages, 0, 3), load(pages, 0)])
+    run = create(name, PLAIN).run(pages.memory, commands)
+    assert (run.done, run.stopped) == (3, False)
+    assert run.answers["value"].tolist() == [0, 0, 3]
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_data_where_there_is_no_memory_are_a_machine_check(name, pages):
+    commands = np.concatenate([
+        load(pages, 0), load(pages, 0x2008), store(pages, 0, 7), load(pages, 0)])
+    engine = create(name, PLAIN)
+    run = engine.run(pages.memory, commands, stop_on_fault=True)
+    assert (run.done, run.stopped) == (1, True)
+    answer = run.answers[-1]
+    assert answer[["fault", "vector", "error", "vaddr"]].item() == (
+        1, Vector.MC, 0, pages.page + 0x2008)
+    assert answer[["paddr", "value", "page", "memory_type"]].item() == (0, 0, 0, 0)
+    assert pages.memory.read(0x9000, 8) == 0  # the store was squashed
+    run = engine.run(pages.memory, commands[2:], stop_on_fault=True)
+    assert run.answers["value"].tolist() == [0, 7]
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_a_stop_holds_back_what_goes_through_other_ports(name, pages):
+    config, ports = CONFIGS["ia32-fifo3"], [2, 0, 1]
+    warm = np.concatenate([store(pages, 0, 1, port=port) for port in ports])
+    peer = exchange(0x9000, 5)
+    for later in (store(pages, 0, 3, port=0), accesses(pages.control, pages.page + 8, 1, port=1),
+                  peer, invalidation(pages.control, InvalidateOp.INVPCID_ALL)):
+        engine = create(name, config, latency=5)
+        assert not engine.run(pages.memory, warm).answers["fault"].any()
+        before = pages.memory.frames.copy()
+        commands = np.concatenate([store(pages, 0x1000, 2, port=2), later])
+        run = engine.run(pages.memory, commands, stop_on_fault=True)
+        assert (run.done, run.stopped) == (0, True)
+        assert (pages.memory.frames == before).all()
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_a_run_does_not_stop_for_another_processor(name, pages):
+    commands = np.concatenate([load(pages, 0), read(NOWHERE)])
+    run = create(name, PLAIN).run(pages.memory, commands, stop_on_fault=True)
+    assert (run.done, run.stopped) == (2, False)
+    assert run.answers["fault"].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize(("offset", "size"), [(0, 0), (0, 3), (0, 16), (4, 8), (1, 2)])
+def test_data_of_a_wrong_size_or_not_aligned(name, pages, offset, size):
+    commands = np.concatenate([load(pages, 0), load(pages, offset, size=size)])
+    with pytest.raises(ValueError, match=(
+            rf"^Data must be 1, 2, 4 or 8 bytes at a multiple of that, not {size} "
+            rf"at {pages.page + offset:#x} in command 1$")):
+        create(name, PLAIN).run(pages.memory, commands)

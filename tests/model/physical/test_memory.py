@@ -11,7 +11,7 @@ FRAME_WORDS = 512
 
 # Neighbours, so that an access may go wrong by one frame, and the ends of the address range.
 PFNS = st.sampled_from([0, 1, 2, 3, 0x7FFFF, 0x80000, 0xFFFFF, 0x100000, (1 << 40) - 1])
-SIZES = st.sampled_from([4, 8])
+SIZES = st.sampled_from([1, 2, 4, 8])
 
 
 @st.composite
