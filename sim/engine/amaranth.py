@@ -52,11 +52,11 @@ class AmaranthEngine:
         self, memory: PhysicalMemory, commands: NDArray[np.void], *, stop_on_fault: bool = False
     ) -> Run:
         """Carry out ``commands``; see ``Engine.run``."""
+        check_sizes(commands)
         if self._simulator is None:
             self._simulator = Simulator(self._wires.mmu)
             self._simulator.add_clock(1e-6)
             self._simulator.add_process(self._drive)
-        check_sizes(commands)
         self._job = job = _Job(
             self._wires, memory, commands, self.latency, stop_on_fault=stop_on_fault)
         while not job.done:

@@ -489,8 +489,12 @@ def test_a_run_does_not_stop_for_another_processor(name, pages):
 @pytest.mark.parametrize("name", ENGINES)
 @pytest.mark.parametrize(("offset", "size"), [(0, 0), (0, 3), (0, 16), (4, 8), (1, 2)])
 def test_data_of_a_wrong_size_or_not_aligned(name, pages, offset, size):
-    commands = np.concatenate([load(pages, 0), load(pages, offset, size=size)])
+    good = store(pages, 0, 7)
+    commands = np.concatenate([good, load(pages, offset, size=size)])
+    engine = create(name, PLAIN)
     with pytest.raises(ValueError, match=(
             rf"^Data must be 1, 2, 4 or 8 bytes at a multiple of that, not {size} "
             rf"at {pages.page + offset:#x} in command 1$")):
-        create(name, PLAIN).run(pages.memory, commands)
+        engine.run(pages.memory, commands)
+    assert pages.memory.read(0x9000, 8) == 0
+    assert engine.run(pages.memory, good).done == 1
