@@ -1,0 +1,165 @@
+"""Workloads are what they say, come again from the same seed, and are checked against a dict."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pagewalk.sim.workload import (
+    DATA_ACCESS,
+    ORDERS,
+    Expected,
+    Region,
+    paged,
+    sharing,
+    stack,
+    thrash,
+)
+
+MAKERS = {
+    **{order: partial(paged, order, pages=50, visits=400) for order in ORDERS},
+    "thrash": partial(thrash, 20, visits=300),
+    "stack": partial(stack, pages=6, calls=2000),
+    "sharing": partial(sharing, pages=10, slices=20),
+}
+
+
+def pages_of(workload):
+    return workload.accesses["vaddr"] >> 12
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("name", MAKERS)
+def test_accesses_are_aligned_and_within_the_regions(name, seed):
+    made = MAKERS[name](seed=seed)
+    accesses = made.accesses
+    assert accesses.dtype == DATA_ACCESS
+    assert made.name == name
+    size, vaddr = accesses["size"].astype(np.uint64), accesses["vaddr"]
+    assert set(size.tolist()) <= {1, 2, 4, 8}
+    assert not (vaddr % size).any()
+    inside = [(vaddr >= region.start) & (vaddr + size <= region.end) for region in made.regions]
+    assert (np.sum(inside, axis=0) == 1).all()
+    assert accesses["process"].max() + 1 == made.processes
+    fits = (accesses["value"] >> (8 * size - np.uint64(1))) <= 1
+    assert fits.all()
+    assert not accesses["value"][~accesses["store"]].any()
+    assert 0.3 < accesses["store"].mean() < 0.7
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_seed_says_all(name):
+    one, other = MAKERS[name](seed=7), MAKERS[name](seed=7)
+    assert (one.accesses == other.accesses).all()
+    assert (one.accesses != MAKERS[name](seed=8).accesses).any()
+    assert f"seed {one.seed}" in str(one)
+    assert str(len(one.accesses)) in str(one)
+
+
+def test_sequential_visits_pages_in_turn():
+    made = paged("sequential", pages=3, visits=7, burst=2)
+    first = made.regions[0].start >> 12
+    assert (pages_of(made) - first).tolist() == [0, 0, 1, 1, 2, 2, 0, 0, 1, 1, 2, 2, 0, 0]
+
+
+def test_random_visits_all_pages_alike():
+    counts = np.unique_counts(pages_of(paged("random", pages=20, visits=20_000, burst=1))).counts
+    assert len(counts) == 20
+    assert counts.min() > 850
+    assert counts.max() < 1150
+
+
+def test_zipf_visits_the_second_half_as_often_as_the_first():
+    counts = np.unique_counts(pages_of(paged("zipf", pages=50, visits=50_000, burst=1))).counts
+    ranked = np.sort(counts)[::-1]
+    assert len(ranked) == 50
+    for rank in (2, 4, 8):
+        assert ranked[rank - 1] == pytest.approx(ranked[0] / rank, rel=0.15)
+
+
+def test_a_hot_set_is_a_tenth_of_the_pages():
+    counts = np.unique_counts(pages_of(paged("hot", pages=100, visits=50_000, burst=1))).counts
+    assert np.sort(counts)[-10:].sum() == pytest.approx(0.91 * 50_000, rel=0.02)
+
+
+def test_thrash_touches_four_times_the_memory():
+    made = thrash(30, visits=3000, burst=1)
+    assert made.regions[0].pages == 120
+    assert len(np.unique(pages_of(made))) == 120
+
+
+def test_a_span_keeps_to_the_beginning_of_pages():
+    offsets = paged("random", pages=3, visits=300, span=24).accesses["vaddr"] & 0xFFF
+    assert set((offsets >> 3).tolist()) == {0, 1, 2}
+    assert paged("random", pages=3, visits=3000).accesses["vaddr"].max() & 0xFF0 == 0xFF0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_stack_grows_down_page_by_page_and_is_left_as_it_was_found(seed):
+    made = stack(pages=9, calls=3000, seed=seed)
+    region, = made.regions
+    assert region.grows_down
+    pages = pages_of(made)
+    assert set(pages.tolist()) == set(range(region.start >> 12, region.end >> 12))
+    lowest = np.minimum.accumulate(pages)
+    assert (np.diff(lowest.astype(np.int64)) >= -1).all()
+    # Every return loads what its call stored, the latest call first.
+    calls = []
+    for step in made.accesses.reshape(-1, 8):
+        if step["store"].all():
+            calls.append(step)
+        else:
+            assert not step["store"].any()
+            assert (step["vaddr"] == calls.pop()["vaddr"]).all()
+
+
+def test_sharing_takes_turns():
+    made = sharing(pages=4, slices=10, slice_visits=3, burst=2)
+    turns = made.accesses["process"].reshape(20, 6)
+    assert (turns == np.arange(20)[:, None] % 2).all()
+    assert [region.shared for region in made.regions] == [False, True]
+    assert made.regions[0].end == made.regions[1].start
+
+
+REGIONS = Region(0x1000, 1), Region(0x2000, 1, shared=True)
+
+accesses = st.lists(st.builds(
+    lambda process, store, bits, slot, value: (
+        process, store, 1 << bits, 0x1FF0 + (slot >> bits << bits),
+        value & (1 << 8 * (1 << bits)) - 1 if store else 0),
+    st.integers(0, 1), st.booleans(), st.integers(0, 3), st.integers(0, 31),
+    st.integers(0, (1 << 64) - 1)), max_size=60)
+
+
+@given(accesses)
+def test_expected_values_are_those_of_memory_byte_by_byte(rows):
+    memory, found = {}, []
+    for process, store, size, vaddr, value in rows:
+        owner = process if vaddr < 0x2000 else "both"
+        found.append(int.from_bytes(
+            bytes(memory.get((owner, vaddr + i), 0) for i in range(size)), "little"))
+        if store:
+            data = value.to_bytes(size, "little")
+            memory.update({(owner, vaddr + i): byte for i, byte in enumerate(data)})
+    expected = Expected(REGIONS)
+    assert expected.values(np.array(rows, DATA_ACCESS)).tolist() == found
+    sweep = expected.sweep()
+    stored = {(owner, vaddr >> 3) for owner, vaddr in memory}
+    swept = [(process if vaddr < 0x2000 else "both", vaddr >> 3)
+             for process, _, _, vaddr, _ in sweep.tolist()]
+    assert len(swept) == len(stored)
+    assert set(swept) == stored
+    assert not sweep["store"].any()
+    for (owner, number), value in zip(swept, expected.values(sweep).tolist(), strict=True):
+        assert value == int.from_bytes(
+            bytes(memory.get((owner, 8 * number + i), 0) for i in range(8)), "little")
+
+
+def test_expected_values_of_many_accesses_go_on_from_part_to_part(monkeypatch):
+    made = paged("random", pages=3, visits=50, span=16)
+    whole = Expected(made.regions).values(made.accesses)
+    monkeypatch.setattr(Expected, "CHUNK", 7)
+    assert (Expected(made.regions).values(made.accesses) == whole).all()
+    assert whole.any()
