@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pagewalk.model.address_space.pagetable import TableInTheWay
 from pagewalk.model.physical.errors import BrokenInvariant
 from pagewalk.model.x86 import IA32, X86_64, AccessKind, Entry
