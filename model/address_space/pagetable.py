@@ -1,7 +1,7 @@
 """Page tables in physical memory: of one address space, and the kernel half that all share.
 
 They are the tables that the hardware walks. It sets accessed and dirty flags in them at any time,
-so software changes an entry that may be present in one locked step. [arch/x86/include/asm/pgtable.h]
+so software changes an entry that may be present in one locked step. [asm/pgtable.h]
 """
 
 from collections.abc import Iterator
