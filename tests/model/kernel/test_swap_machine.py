@@ -122,9 +122,9 @@ class SwapMachine(RuleBasedStateMachine):
         self.zap(self.pick(number))
 
     @precondition(lambda self: self.memory)
-    @rule(number=st.integers(0), keep=st.booleans())
-    def swap_out(self, number, keep):
-        """Put entries in place of a page and write it; let it go unless ``keep``."""
+    @rule(number=st.integers(0), stop=st.sampled_from(["unmapped", "written", "gone"]))
+    def swap_out(self, number, stop):
+        """Put entries in place of a page, write it and let it go, or ``stop`` before that."""
         pfn = sorted(self.memory)[number % len(self.memory)]
         entry = self.swap.cache.entry(pfn) or self.swap.add_to_swap(pfn)
         if entry is None:
@@ -134,9 +134,11 @@ class SwapMachine(RuleBasedStateMachine):
             if held == pfn:
                 self.swap.swap_duplicate(entry)
                 self.table[at] = entry
+        if stop == "unmapped":
+            return
         dirty = self.swap.cache.is_dirty(pfn)
         assert self.swap.swap_writepage(pfn, bytes_of(self.memory[pfn])) == dirty
-        if not keep:
+        if stop == "gone":
             self.swap.delete_from_swap_cache(pfn)
             del self.memory[pfn]
 
@@ -204,7 +206,7 @@ def test_all_swap_files_are_recognised_after_a_long_run():
     for step in range(400):
         machine.swapon(None if step % 3 else step % 2)
         machine.new_page()
-        machine.swap_out(step * 7, step % 5 == 0)
+        machine.swap_out(step * 7, ("unmapped", "written", "gone")[step % 3])
         if machine.table and step % 2:
             machine.unmap(step * 13)
         machine.nothing_contradicts()
