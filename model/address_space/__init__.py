@@ -1,1 +1,1 @@
-"""User address spaces as Linux 6.1 keeps them: mappings, and the calls that change them."""
+"""Address spaces: where everything lies, in the kernel's half and in a process's."""

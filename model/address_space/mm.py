@@ -13,7 +13,7 @@ from .mmap import mmap
 from .mprotect import mprotect
 from .mremap import mremap
 from .munmap import munmap, unmap_range
-from .page_tables import PageTableOps
+from .page_table_ops import PageTableOps
 from .stack import find_or_expand
 from .vma import File, Vma
 

@@ -10,7 +10,7 @@ from .anon_vma import anon_vma_prepare, unlink_anon_vmas
 from .errors import BrokenMm, SysError
 from .kernel_files import KernelFiles
 from .limits import Commit, Rlimits, UserSpace
-from .page_tables import NoPageTables, PageTableOps
+from .page_table_ops import NoPageTables, PageTableOps
 from .pkeys import ProtectionKeys
 from .vma import PAGE_BYTES, Vma, VmFlag
 from .vma_tree import VmaTree

@@ -1,55 +1,36 @@
-"""What an address space asks of its page tables, whoever keeps them."""
+"""What the kernel's dynamic areas ask of the kernel's page tables, and the rights they map with."""
 
 from typing import Protocol
 
-from .vma import Vma
+from ..x86 import Entry, PagingMode
 
-__all__ = ["NoPageTables", "PageTableOps"]
+__all__ = ["KernelPageTables", "page_kernel"]
 
 
-class PageTableOps(Protocol):
-    """Calls of an address space when its mappings change; ranges are bytes, page-aligned.
+class KernelPageTables(Protocol):
+    """The kernel's half of the page tables, and the TLBs that cache it."""
 
-    ``unmap`` and ``move`` come while the mappings are already, or still, in the tree as Linux has
-    them at that point; none of these calls may change the mappings.
+    def set_page(self, vaddr: int, pfn: int, flags: int) -> None:
+        """Map one 4-Kbyte page with the entry bits ``flags``."""
+
+    def clear_page(self, vaddr: int) -> None:
+        """Unmap one 4-Kbyte page. A TLB may know it until it is flushed."""
+
+    def map_range(self, vaddr: int, pfn: int, byte_count: int, page_bytes: int,
+                  flags: int) -> None:
+        """Map ``byte_count`` bytes with pages of ``page_bytes``; all is aligned to that.
+
+        ``flags`` are those of a 4-Kbyte page; PS is set by the callee.
+        """
+
+    def flush_range(self, start: int, end: int) -> None:
+        """Invalidate what TLBs know of ``start`` up to ``end``. [flush_tlb_kernel_range]"""
+
+
+def page_kernel(mode: PagingMode) -> int:
+    """Return the entry bits of kernel data, PAGE_KERNEL. [pgtable_types.h]
+
+    A and D are set from the start, so that the hardware need not write them.
     """
-
-    def unmap(self, start: int, end: int) -> None:
-        """Forget the pages of a range; no mapping is left there. [unmap_region]"""
-
-    def protect(self, vma: Vma, start: int, end: int) -> None:
-        """Give the pages of a range the rights of ``vma``, which holds it. [change_protection]"""
-
-    def move(self, source: Vma, old: int, target: Vma, new: int, length: int) -> None:
-        """Take the pages of ``length`` bytes from ``old`` to ``new``. [move_page_tables]"""
-
-    def discard(self, vma: Vma, start: int, end: int) -> None:
-        """Forget the pages of a range whose mapping ``vma`` stays. [zap_page_range_single]"""
-
-    def advise(self, vma: Vma, start: int, end: int, advice: int) -> None:
-        """Take an advice that touches pages only: WILLNEED, FREE, COLD, PAGEOUT and such."""
-
-    def populate(self, start: int, end: int) -> None:
-        """Fault in the pages of a range that mappings hold. [mm_populate]"""
-
-
-class NoPageTables:
-    """Page tables of an address space that nothing runs in."""
-
-    def unmap(self, start: int, end: int) -> None:
-        """Do nothing."""
-
-    def protect(self, vma: Vma, start: int, end: int) -> None:
-        """Do nothing."""
-
-    def move(self, source: Vma, old: int, target: Vma, new: int, length: int) -> None:
-        """Do nothing."""
-
-    def discard(self, vma: Vma, start: int, end: int) -> None:
-        """Do nothing."""
-
-    def advise(self, vma: Vma, start: int, end: int, advice: int) -> None:
-        """Do nothing."""
-
-    def populate(self, start: int, end: int) -> None:
-        """Do nothing."""
+    flags = Entry.P | Entry.RW | Entry.A | Entry.D | Entry.G
+    return flags | Entry.XD if mode.entry_bytes == 8 else flags
