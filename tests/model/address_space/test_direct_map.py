@@ -1,4 +1,5 @@
 import re
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -103,7 +104,7 @@ def test_all_of_lowmem_and_the_first_mbyte_are_mapped_once(machine):
     sizes = PAGE_SIZES[machine.config.name]
     ranges = direct_map_ranges(machine, page_sizes=sizes)
     lowmem, _ = machine.lowmem_limit
-    for below, above in zip(ranges, ranges[1:], strict=False):
+    for below, above in pairwise(ranges):
         assert below.end <= above.start
     mapped = sum(one.end - one.start for one in ranges)
     first_mbyte = 256

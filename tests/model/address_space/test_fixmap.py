@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 
 from pagewalk.model.address_space.fixmap import (
@@ -68,7 +70,7 @@ def test_boundaries_of_the_fixmap():
 
 def test_slots_do_not_overlap():
     for fixmap in FIXMAPS.values():
-        for below, above in zip(fixmap.slots, fixmap.slots[1:], strict=False):
+        for below, above in pairwise(fixmap.slots):
             assert below.first + below.count <= above.first
 
 
