@@ -47,7 +47,7 @@ def direct_map_ranges(machine: MemoryMap, *, page_sizes: tuple[int, ...]) -> lis
     memory = [(start << PAGE_SHIFT, min(end, max_low_pfn) << PAGE_SHIFT)
               for start, end in machine.memory if start < max_low_pfn]
     left: list[Range] = union([(0, ISA_END), *memory])
-    mapped = []
+    mapped: list[MappedRange] = []
     for size in sorted(page_sizes, reverse=True):
         low = size if machine.config.maxmem and size > PAGE_BYTES else 0
         source = memory if size > PAGE_BYTES else left

@@ -1,7 +1,6 @@
 """The kernel's half of the address space in use: the direct map and the dynamic areas."""
 
 from ..physical.memory_map import MemoryMap
-from ..x86 import PAGE_SHIFT
 from .direct_map import DirectMap, MappedRange, direct_map_ranges
 from .fixmap import Fixmap
 from .kmap import KmapLocal, Pkmap
@@ -42,10 +41,14 @@ class KernelMap:
                            for cpu in range(len(machine.cpu_nodes))]
         self._tables = tables
 
-    def map_direct(self) -> list[MappedRange]:
-        """Map all memory that the direct map can hold, as boot does; return what was mapped."""
-        sizes = tuple(level.page_bytes for level in self.layout.mode.pages)
-        ranges = direct_map_ranges(self.machine, page_sizes=sizes)
+    def map_direct(self, page_sizes: tuple[int, ...] | None = None) -> list[MappedRange]:
+        """Map all memory that the direct map can hold, as boot does; return what was mapped.
+
+        ``page_sizes`` are those that the processor has, in bytes; all of the paging mode if None.
+        """
+        if page_sizes is None:
+            page_sizes = tuple(level.page_bytes for level in self.layout.mode.pages)
+        ranges = direct_map_ranges(self.machine, page_sizes=page_sizes)
         self.direct.map(ranges, self._tables)
         return ranges
 
@@ -86,7 +89,3 @@ class KernelMap:
         """
         if self._local and not self.layout.page_offset <= vaddr < self.layout.high_memory:
             self._local[cpu].kunmap(vaddr)
-
-    def virt_to_page(self, vaddr: int) -> int:
-        """Return the page frame at an address of the direct map, or raise ``HighmemError``."""
-        return self.direct.pa(vaddr) >> PAGE_SHIFT
