@@ -15,12 +15,12 @@ class HugetlbPool:
     """Huge pages of one size set aside at boot. [struct hstate]
 
     ``free`` counts those that no mapping has reserved, ``minor`` is the device number of the
-    kernel's own hugetlbfs mount.
+    kernel's own hugetlbfs mount, ``next_inode`` the inode of the next file there.
     """
 
     free: int
     minor: int = 0
-    first_inode: int = 1
+    next_inode: int = 1
 
     def reserve(self, pages: int) -> None:
         """Set pages aside for a mapping, or raise ``SysError(ENOMEM)``. [hugetlb_acct_memory]"""
@@ -41,26 +41,29 @@ class KernelFiles:
     hugetlb
         The pools by page size in bytes; the first is of the default size.
     shmem_minor, shmem_inode
-        The device number of the shared-memory mount and the inode of the next file there.
+        The device number of the shared-memory mount, and the inode of the next file there.
     """
 
     def __init__(
         self,
         hugetlb: dict[int, HugetlbPool] | None = None,
         shmem_minor: int = 1,
-        shmem_inode: int = 1,
+        shmem_inode: int = 2,
     ) -> None:
         self.hugetlb = hugetlb if hugetlb is not None else {}
         self._shmem_minor = shmem_minor
         self._shmem_inodes = count(shmem_inode)
-        self._hugetlb_inodes = {
-            size: count(pool.first_inode) for size, pool in self.hugetlb.items()
-        }
 
     def open_shmem(self) -> File:
         """Return a new file for MAP_SHARED with MAP_ANONYMOUS. [shmem_zero_setup]"""
         inode = next(self._shmem_inodes)
         return File("/dev/zero (deleted)", 0, self._shmem_minor, inode, is_shmem=True)
+
+    def open_sysv(self, key: int, segment: int) -> File:
+        """Return a new segment of System V shared memory, its id in place of the inode. [newseg]"""
+        next(self._shmem_inodes)
+        return File(f"/SYSV{key:08x} (deleted)", 0, self._shmem_minor, segment, has_close=True,
+                    is_shmem=True)
 
     def open_hugetlb(self, size_log2: int) -> File:
         """Return a new file of huge pages for MAP_HUGETLB, 0 for the default size.
@@ -71,6 +74,7 @@ class KernelFiles:
         pool = self.hugetlb.get(size)
         if pool is None:
             raise SysError(errno.EINVAL)
-        inode = next(self._hugetlb_inodes[size])
+        inode = pool.next_inode
+        pool.next_inode += 1
         return File("/anon_hugepage (deleted)", 0, pool.minor, inode, has_close=True,
                     huge_page_bytes=size)
