@@ -69,6 +69,12 @@ class PageOps(Protocol):
     def add_to_swap(self, pfn: int) -> bool:
         """Give an anonymous page a slot of swap; return whether it has one. [add_to_swap]"""
 
+    def try_to_free_swap(self, pfn: int) -> None:
+        """Give up the slot of a page that stays, if it has one and swap is getting full.
+
+        [folio_free_swap, mem_cgroup_swap_full]
+        """
+
     def try_to_unmap(self, pfn: int) -> bool:
         """Take a page out of all page tables; return whether it is in none. [try_to_unmap]"""
 
@@ -276,15 +282,17 @@ def _shrink_inactive_list(lruvec: Lruvec, lru: LruList, count: int, sc: ScanCont
     try:
         for pfn in pages:
             outcome, wrote = _shrink_page(lruvec, pfn, file, ops)
-            done += 1
-            written += wrote
             if outcome is PageReferences.RECLAIM:
                 reclaimed += 1
             elif outcome is PageReferences.ACTIVATE:
+                if not file:
+                    ops.try_to_free_swap(pfn)
                 lruvec.vmstat["pgactivate"] += 1
                 lruvec.putback(pfn, set_flags=ACTIVE)
             else:
                 lruvec.putback(pfn)
+            done += 1
+            written += wrote
     finally:
         sc.nr_scanned += done
         for name in (kind, who):

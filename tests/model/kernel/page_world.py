@@ -40,6 +40,9 @@ class PageWorld:
         self.slots -= self.slots > 0
         return self.slots > 0
 
+    def try_to_free_swap(self, pfn):
+        self.log.append(("try_to_free_swap", pfn))
+
     def try_to_unmap(self, pfn):
         self.log.append(("try_to_unmap", pfn))
         return pfn not in self.stuck

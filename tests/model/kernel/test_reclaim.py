@@ -211,7 +211,7 @@ def test_page_that_finds_no_slot_stays_mapped_and_is_active():
     shrink_lruvec(world.lruvec, everything(), world)
     assert sorted(world.freed) == [0, 1]
     assert world.lruvec.vmstat["pgactivate"] == 2
-    assert [name for name, pfn in world.log if pfn == 2] == ["add_to_swap"]
+    assert [name for name, pfn in world.log if pfn == 2] == ["add_to_swap", "try_to_free_swap"]
 
 
 def test_anonymous_pages_are_balanced_even_if_none_was_looked_at():
