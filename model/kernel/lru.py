@@ -29,6 +29,7 @@ class LruList(IntEnum):
 EVICTABLE = (LruList.INACTIVE_ANON, LruList.ACTIVE_ANON, LruList.INACTIVE_FILE,
              LruList.ACTIVE_FILE)
 NO_LIST = 0xFF
+UNEVICTABLE_LIST = int(LruList.UNEVICTABLE)
 
 
 class LruFlag(IntFlag):
@@ -48,6 +49,10 @@ class LruFlag(IntFlag):
     WORKINGSET = 16
     """Has been active."""
 
+
+# The same as plain numbers: arithmetic with flags takes ten times as long.
+ACTIVE, FILE, UNEVICTABLE, REFERENCED = (
+    int(flag) for flag in (LruFlag.ACTIVE, LruFlag.FILE, LruFlag.UNEVICTABLE, LruFlag.REFERENCED))
 
 
 class Lruvec:
@@ -112,6 +117,10 @@ class Lruvec:
         """Return the flags of a page."""
         return LruFlag(self._flags[self._index(pfn)])
 
+    def is_file(self, pfn: int) -> bool:
+        """Return whether a page is one of a file. [folio_is_file_lru]"""
+        return bool(self._flags[self._index(pfn)] & FILE)
+
     def list_of(self, pfn: int) -> LruList | None:
         """Return the list that a page is on, or None."""
         at = self._list[self._index(pfn)]
@@ -165,51 +174,51 @@ class Lruvec:
             raise ValueError(f"Page {pfn:#x} is not isolated")
         self._flags[index] = self._flags[index] & ~clear_flags | set_flags
         self._link(index, tail=tail)
-        self.nonresident_age += self._list[index] in (LruList.ACTIVE_ANON, LruList.ACTIVE_FILE)
+        self.nonresident_age += self._flags[index] & (ACTIVE | UNEVICTABLE) == ACTIVE
 
     def test_clear_referenced(self, pfn: int) -> bool:
         """Return whether a page has ``REFERENCED``, and clear it. [folio_test_clear_referenced]"""
         index = self._index(pfn)
-        referenced = bool(self._flags[index] & LruFlag.REFERENCED)
-        self._flags[index] &= ~LruFlag.REFERENCED
+        referenced = bool(self._flags[index] & REFERENCED)
+        self._flags[index] &= ~REFERENCED
         return referenced
 
     def set_referenced(self, pfn: int) -> None:
         """Give a page ``REFERENCED``. [folio_set_referenced]"""
-        self._flags[self._index(pfn)] |= LruFlag.REFERENCED
+        self._flags[self._index(pfn)] |= REFERENCED
 
     def mark_accessed(self, pfn: int) -> None:
         """Note a use that no page table shows, a read of a file for example.
 
         The first sets ``REFERENCED``, the next activates the page. [folio_mark_accessed]
         """
-        flags = self.flags(pfn)
-        if not flags & LruFlag.REFERENCED:
+        flags = self._flags[self._index(pfn)]
+        if not flags & REFERENCED:
             self.set_referenced(pfn)
-        elif not flags & (LruFlag.UNEVICTABLE | LruFlag.ACTIVE):
+        elif not flags & (UNEVICTABLE | ACTIVE):
             self.activate(pfn)
             self.test_clear_referenced(pfn)
 
     def activate(self, pfn: int) -> None:
         """Move a page to the head of its active list, if it is inactive. [folio_activate]"""
-        if not self.flags(pfn) & (LruFlag.ACTIVE | LruFlag.UNEVICTABLE):
-            self._move(pfn, set_flags=LruFlag.ACTIVE)
+        if not self._flags[self._index(pfn)] & (ACTIVE | UNEVICTABLE):
+            self._move(pfn, set_flags=ACTIVE)
             self.vmstat["pgactivate"] += 1
             self.nonresident_age += 1
 
     def deactivate(self, pfn: int) -> None:
         """Move a page to the head of its inactive list, if it is active. [lru_deactivate_fn]"""
-        if self.flags(pfn) & (LruFlag.ACTIVE | LruFlag.UNEVICTABLE) == LruFlag.ACTIVE:
-            self._move(pfn, clear_flags=LruFlag.ACTIVE | LruFlag.REFERENCED)
+        if self._flags[self._index(pfn)] & (ACTIVE | UNEVICTABLE) == ACTIVE:
+            self._move(pfn, clear_flags=ACTIVE | REFERENCED)
             self.vmstat["pgdeactivate"] += 1
 
     def set_unevictable(self, pfn: int, unevictable: bool) -> None:
         """Keep a page from reclaim, or give it back to it. [mlock_folio, munlock_folio]"""
-        if bool(self.flags(pfn) & LruFlag.UNEVICTABLE) != unevictable:
+        if bool(self._flags[self._index(pfn)] & UNEVICTABLE) != unevictable:
             if unevictable:
-                self._move(pfn, set_flags=LruFlag.UNEVICTABLE, clear_flags=LruFlag.ACTIVE)
+                self._move(pfn, set_flags=UNEVICTABLE, clear_flags=ACTIVE)
             else:
-                self._move(pfn, clear_flags=LruFlag.UNEVICTABLE)
+                self._move(pfn, clear_flags=UNEVICTABLE)
 
     def note_cost(self, file: bool, pages: int) -> None:
         """Count I/O that reclaim has led to; old cost fades. [lru_note_cost]"""
@@ -227,9 +236,9 @@ class Lruvec:
     def _right_list(self, index: int) -> int:
         """Return the list that the flags of a page name. [folio_lru_list]"""
         flags = self._flags[index]
-        if flags & LruFlag.UNEVICTABLE:
-            return LruList.UNEVICTABLE
-        return flags & (LruFlag.ACTIVE | LruFlag.FILE)
+        if flags & UNEVICTABLE:
+            return UNEVICTABLE_LIST
+        return flags & (ACTIVE | FILE)
 
     def _link(self, index: int, *, tail: bool = False) -> None:
         """Put a page on the list of its flags. [lruvec_add_folio]"""

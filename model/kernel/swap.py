@@ -14,7 +14,7 @@ from .swap_info import SwapInfo
 
 __all__ = ["MAX_SWAPFILES", "Swap", "SwapEntry"]
 
-MAX_SWAPFILES = 22  # of 32 types, Debian's amd64 keeps 10 for migration, devices, markers, errors
+MAX_SWAPFILES = 22  # 32 types, less 10 that Debian's amd64 kernels use for other entries
 UINT_MAX = 0xFFFF_FFFF
 
 

@@ -112,6 +112,9 @@ class AnonymousMemory:
     def add_to_swap(self, pfn):
         return True
 
+    def try_to_free_swap(self, pfn):
+        pass
+
     def try_to_unmap(self, pfn):
         self.pfn[self.page[pfn]] = -1
         return True
