@@ -8,6 +8,7 @@ the simulator chooses.
 import os
 from collections.abc import Iterator
 from random import Random
+from typing import NamedTuple
 
 import cocotb
 from bins import Bins
@@ -36,14 +37,21 @@ from pagewalk.model.x86 import MODES, PagingMode
 
 PORTS = ("fetch", "data")
 PACES = (
-    Pace("full speed", 2000, request=1, take_answer=1, take_access=1, latency=1, operation=0.003),
-    Pace("slow memory", 600, request=1, take_answer=1, take_access=0.6, latency=4, operation=0.03),
-    Pace("slow requesters", 600, request=0.4, take_answer=0.4, take_access=1, latency=2,
+    Pace("full speed", 2500, request=1, take_answer=1, take_access=1, latency=1, operation=0.003),
+    Pace("slow memory", 1000, request=1, take_answer=1, take_access=0.6, latency=4, operation=0.03),
+    Pace("slow requesters", 1000, request=0.4, take_answer=0.4, take_access=1, latency=2,
          operation=0.05),
-    Pace("all mixed", 600, request=0.7, take_answer=0.6, take_access=0.7, latency=3,
+    Pace("all mixed", 1000, request=0.7, take_answer=0.6, take_access=0.7, latency=3,
          operation=0.12),
 )
 STUCK = 400  # cycles in which a run must come to an end once all is offered
+
+
+class Geometry(NamedTuple):
+    """Parameters of the MMU: entries of each port's TLB and of the walk cache's lowest level."""
+
+    entries: int
+    walk_cache: int
 
 
 class Bench:
@@ -53,12 +61,14 @@ class Bench:
     """
 
     def __init__(
-        self, dut: HierarchyObject, tables: Tables, entries: int, pace: Pace, bins: Bins, seed: int
+        self, dut: HierarchyObject, tables: Tables, geometry: Geometry, pace: Pace, bins: Bins,
+        seed: int,
     ) -> None:
         self.scoreboard = Scoreboard()
         self._reset, self._edge = dut.rst, RisingEdge(dut.clk)
         self._tables, self._cycle = tables, 0
-        self._reference = Reference(tables, PORTS, entries, self.scoreboard, bins)
+        self._reference = Reference(
+            tables, PORTS, geometry.entries, geometry.walk_cache, self.scoreboard, bins)
         streams = {stream.name: stream for stream in _streams(dut)}
         self._monitors = {name: Monitor(stream) for name, stream in streams.items()}
         self._event_monitor = EventMonitor(dut, _event_names(tables.mode))
@@ -97,9 +107,10 @@ class Bench:
         cycle = Cycle(self._cycle, self._software.control, beats, events)
         self._reference.step(cycle)
         accepted = sum(beats[f"{port}_req"].transfer for port in PORTS)
-        self._software.step(cycle, accepted)
-        for driver in (self._memory, *self._requesters):
-            driver.step(cycle)
+        self._memory.step(cycle)
+        self._software.step(cycle, accepted, memory_is_busy=self._memory.is_busy)
+        for requester in self._requesters:
+            requester.step(cycle)
         self._cycle += 1
 
 
@@ -121,6 +132,7 @@ def _event_names(mode: PagingMode) -> Iterator[str]:
         yield from (f"{port}_{event}" for event in ("lookup", "miss", "stall", "fault"))
         yield from (f"{port}_hit_{page_name(page)}" for page in mode.pages)
     yield from (f"walk_{event}" for event in ("start", "end", "update", "restart", "fault"))
+    yield from (f"walk_hit_{level.name.lower()}" for level in mode.levels[:-1])
     yield from (f"walk_read_{level.name.lower()}" for level in mode.levels)
     yield "flush"
 
@@ -128,11 +140,13 @@ def _event_names(mode: PagingMode) -> Iterator[str]:
 @cocotb.test()
 async def random_traffic_agrees_in_every_cycle(dut: HierarchyObject) -> None:
     mode = MODES[os.environ["PAGEWALK_MODE"]]
-    entries, seed = int(os.environ["PAGEWALK_ENTRIES"]), int(os.environ["PAGEWALK_SEED"])
-    bins = Bins(mode, PORTS)
+    geometry = Geometry(
+        int(os.environ["PAGEWALK_ENTRIES"]), int(os.environ["PAGEWALK_WALK_CACHE"]))
+    seed = int(os.environ["PAGEWALK_SEED"])
+    bins = Bins(mode, PORTS, walk_cache=bool(geometry.walk_cache))
     for pace in PACES:
         # The same tables in every run: entries that outlive the reset would be hit.
-        bench = Bench(dut, Tables(mode, Random(seed)), entries, pace, bins, seed)
+        bench = Bench(dut, Tables(mode, Random(seed)), geometry, pace, bins, seed)
         if pace is PACES[0]:
             Clock(dut.clk, 10, unit="ns").start()  # not before the inputs have their values
         await bench.run()

@@ -4,9 +4,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
+from rehearsal import repeat
+
 from pagewalk.hdl.shapes import page_name
-from pagewalk.model.mmu.walk import Control, Walk, walk
-from pagewalk.model.physical.memory import PhysicalMemory
+from pagewalk.model.mmu.walk import Control, Walk
 from pagewalk.model.x86 import (
     IA32,
     AccessKind,
@@ -26,10 +27,11 @@ LONG_DENIALS = ("supervisor fetch", "protection key")  # need XD and keys, which
 class Bins:
     """Counts how often each bin was met; ``bins`` of the mode must all be."""
 
-    def __init__(self, mode: PagingMode, ports: Sequence[str]) -> None:
+    def __init__(self, mode: PagingMode, ports: Sequence[str], *, walk_cache: bool) -> None:
         self.counts: Counter[str] = Counter()
         self._bins = [*_lookup_bins(mode, ports), *_walk_bins(mode), *_fault_bins(mode),
-                      *_timing_bins(ports), *(f"{op.name} drops an entry" for op in InvalidateOp)]
+                      *_timing_bins(ports), *(f"{op.name} drops a page" for op in InvalidateOp),
+                      *_table_bins(mode, walk_cache)]
 
     def meet(self, name: str) -> None:
         """Count one bin. A name that is no bin is a mistake in the testbench, or in the bins."""
@@ -52,8 +54,11 @@ def _lookup_bins(mode: PagingMode, ports: Sequence[str]) -> list[str]:
           for page in mode.pages),
         *(f"{port}: {slot} slot filled" for port in ports
           for slot in ("empty", "replaced", "reused")),
-        *(f"{port}: entry of a fault dropped" for port in ports),
-        *(["page cached under several PCIDs"] if mode is not IA32 else []),
+        *(f"{port}: page fault drops {whose} entry" for port in ports
+          for whose in ("its own", "another port's")),
+        *(["page cached under several PCIDs", "page with XD is no hit without EFER.NXE",
+           "INVLPG of an address that is not canonical"] if mode is not IA32 else []),
+        "stale page used", "page fault by stale entries",
         "page of another size driven out",
         "hit in a global page",
         "global page without CR4.PGE",
@@ -67,6 +72,20 @@ def _walk_bins(mode: PagingMode) -> list[str]:
     """Return the bins of the walk; a level's update sets A, and on a leaf perhaps D."""
     return [f"{level.name} {event}" for level in mode.levels
             for event in ("read", "updated", "lost to another processor", "bus error")]
+
+
+def _table_bins(mode: PagingMode, walk_cache: bool) -> list[str]:
+    """Return the bins of the walk cache; without it every walk begins at the root."""
+    if not walk_cache:
+        return [f"walk begins at the {mode.levels[0].name}"]
+    return [
+        *(f"walk begins at the {level.name}" for level in mode.levels),
+        *(f"{op.name} drops a table" for op in InvalidateOp),
+        "page fault drops a table", "stale table used",
+        "walk from a cached table starts over at the root",
+        *(["table of a PDE with bit 7 set not cached"] if mode is IA32 else
+          ["table cached under several PCIDs", "cached table with XD not used without EFER.NXE"]),
+    ]
 
 
 def _fault_bins(mode: PagingMode) -> list[str]:
@@ -87,13 +106,13 @@ def _timing_bins(ports: Sequence[str]) -> list[str]:
             "walk waits for another port", "chosen over another port")),
         "hit beside a walk",
         "first access held", "later access held", "update held",
-        "invalidation waits for answers",
+        "invalidation waits for answers", "invalidation waits for a page fault",
+        "page fault waits for the answer of another port", "page faults of several ports at once",
+        "request accepted in the cycle of another port's page fault",
     ]
 
 
-def name_fault(
-    result: Walk, memory: PhysicalMemory, mode: PagingMode, control: Control, paddr_bits: int
-) -> str:
+def name_fault(result: Walk, mode: PagingMode, control: Control) -> str:
     """Return which rule a golden walk faulted by: one whose control bit, cleared, lets it pass."""
     fault = result.fault
     assert fault is not None
@@ -110,7 +129,7 @@ def name_fault(
                "SMAP": replace(control, cr4=control.cr4 & ~Cr4.SMAP),
                "CR0.WP": replace(control, cr0=control.cr0 & ~Cr0.WP)}
     for rule, other in relaxed.items():
-        again = walk(memory, mode, other, result.access, paddr_bits)
+        again = repeat(result, mode, other)
         if again.fault is None or again.fault.error_code & ErrorCode.PK:
             return rule
     if fault.error_code & ErrorCode.US:

@@ -51,11 +51,11 @@ class Requester:
             self._req.withdraw(self._rng)
         is_free = beat.transfer or not beat.valid
         if is_free and self.left and self._rng.random() < self._pace.request:
-            self._offer()
+            self._offer(cycle.control)
         self._rsp.ready.value = self._rng.random() < self._pace.take_answer
 
-    def _offer(self) -> None:
-        access = self._source.next()
+    def _offer(self, control: Control) -> None:
+        access = self._source.next(control)
         self._req.offer({
             "vaddr": access.vaddr, "kind": access.kind, "user": access.user,
             "implicit": access.implicit, "ac": access.ac, "stack": access.stack,
@@ -79,6 +79,11 @@ class Memory:
         self._req, self._rsp = req, rsp
         self._tables, self._pace, self._rng = tables, pace, rng
         self._due: tuple[int, dict[str, int]] | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an access is under way."""
+        return self._due is not None
 
     def step(self, cycle: Cycle) -> None:
         if cycle.beats[self._rsp.name].valid:
@@ -121,12 +126,13 @@ class Memory:
 
 
 class SoftwareDriver:
-    """Drives ``control`` and ``invalidate``.
+    """Drives ``control`` and ``invalidate``, and changes page tables.
 
     Registers that a MOV changes change in the cycle after the operation was accepted.
     """
 
-    QUIET_CHANGES = 0.05  # a cycle
+    QUIET_CHANGES = 0.05  # of registers, a cycle
+    UNTOLD_CHANGES = 0.02  # of page tables, a cycle
 
     def __init__(
         self, dut: HierarchyObject, stream: Stream, software: Software, pace: Pace, rng: Random
@@ -150,8 +156,11 @@ class SoftwareDriver:
             signal = self._signals[name]
             signal.value = getattr(control, register) >> low & (1 << len(signal)) - 1
 
-    def step(self, cycle: Cycle, requests: int) -> None:
-        """Go on after a cycle in which the ports accepted so many requests."""
+    def step(self, cycle: Cycle, requests: int, *, memory_is_busy: bool) -> None:
+        """Go on after a cycle in which the ports accepted so many requests.
+
+        What an access to page-table memory meets is settled while that is not busy.
+        """
         if cycle.beats[self._stream.name].transfer:
             assert self._operation is not None
             self._stream.withdraw(self._rng)
@@ -160,6 +169,8 @@ class SoftwareDriver:
             self._operation = None
         elif self._operation is None and self._rng.random() < self.QUIET_CHANGES:
             self.drive(self._software.quiet_change(self.control))
+        if not memory_is_busy and self._rng.random() < self.UNTOLD_CHANGES:
+            self._software.change_untold(self.control)
         if not self.active or self._operation is not None:
             return
         if self._rng.random() < requests * self._pace.operation:

@@ -49,7 +49,7 @@ class Tables:
     ``memory`` is what the hardware works on, ``shadow`` is for the reference alone; software
     writes to both. No table is reachable on two ways except through the shared half, and only
     there can entries be global, so that an invalidation of one PCID or address reaches every
-    cached copy of an entry that changes.
+    cached copy of an entry that changes. Where none comes with a change, copies may live on.
     """
 
     def __init__(self, mode: PagingMode, rng: Random) -> None:
@@ -75,6 +75,11 @@ class Tables:
     def pages(self) -> list[Site]:
         """Return the sites that map pages now."""
         return [site for site in self.sites if site.table is None and site.is_good]
+
+    def path(self, vaddr: int, space: int) -> list[Site]:
+        """Return the sites that a walk of ``vaddr`` in a space goes through, as far as it may."""
+        return [site for site in self.sites if (site.vaddr ^ vaddr) >> site.level.shift == 0
+                and site.space in (None, space)]
 
     def write(self, paddr: int, value: int) -> None:
         """Store an entry, as software or another processor does."""
@@ -157,7 +162,7 @@ class Tables:
         """Return a present entry for a site; entries above a page mostly permit everything."""
         is_table, is_kernel = site.table is not None, site.space is None
         flags = self._flags({
-            Entry.RW: 0.98 if is_table else 0.75,
+            Entry.RW: 0.95 if is_table else 0.8,
             Entry.US: 0.3 if is_kernel else 0.98 if is_table else 0.9,
             Entry.XD: 0.05 if is_table else 0.08,
         })

@@ -2,22 +2,27 @@
 
 The timing is what the docstrings of ``hdl/mmu.py``, ``hdl/port.py``, ``hdl/walker.py`` and
 ``hdl/arbiter.py`` promise. Nothing here looks into the design.
+
+What the MMU may still use of entries that software has changed is exactly predicted: the models of
+the TLBs and of the walk cache keep the entries themselves, and the golden walk goes through those.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from bins import Bins, name_fault
-from page_tables import PADDR_BITS, Tables
+from page_tables import Tables
+from rehearsal import outcome, rehearse
 from scoreboard import Scoreboard
 from streams import Cycle
-from tlb_model import Lookup, TlbModel, dropped_by
-from walk_reference import Arbiter, Rehearsal, WalkerReference, rehearse
+from tlb_model import Lookup, Reach, TlbModel, effective_pcid, reach_of
+from walk_reference import Arbiter, WalkerReference
 
 from pagewalk.hdl.shapes import page_name
 from pagewalk.model.mmu.walk import Access, Control, Walk
 from pagewalk.model.x86 import AccessKind, Cr4, Entry, InvalidateOp, PagingMode, Vector
 
+WRITE = AccessKind.WRITE
 STREAK = 8  # hits in cycles running that show a rate of one a cycle
 
 
@@ -41,6 +46,10 @@ class Held:
     def misses(self) -> bool:
         return self.lookup is not None and not self.lookup.hit
 
+    @property
+    def faults(self) -> bool:
+        return self.result is not None and self.result.fault is not None
+
     def __str__(self) -> str:
         """Return what the expected answer rests on."""
         how = "no translation" if self.lookup is None else "miss" if self.misses else "hit"
@@ -55,6 +64,7 @@ class PortReference:
     ) -> None:
         self.name = name
         self.held: Held | None = None
+        self.page_fault: Held | None = None  # answered, and what it reaches not yet dropped
         self.tlb = TlbModel(tables.mode, entries)
         self._tables, self._scoreboard, self._bins = tables, scoreboard, bins
         self._streak, self._last_hit = 0, 0
@@ -70,7 +80,7 @@ class PortReference:
         assert self.held is not None
         self.held.result, self.held.valid_from = result, cycle.number + 1
 
-    def compare(self, cycle: Cycle) -> None:
+    def compare(self, cycle: Cycle, paused: bool) -> None:
         """Compare the answer of this cycle, or that there is none, and what is accepted."""
         held, answer = self.held, cycle.beats[f"{self.name}_rsp"]
         due = held is not None and held.result is not None and cycle.number >= held.valid_from
@@ -80,8 +90,7 @@ class PortReference:
         request = cycle.beats[f"{self.name}_req"]
         if not request.valid:
             return
-        free = held is None or (answer.transfer and not held.misses)
-        paused = cycle.beats["invalidate"].valid
+        free = held is None or (answer.transfer and not held.misses and not held.faults)
         self._scoreboard.equal(f"{self.name}_req_ready", free and not paused, request.ready,
                                held or "no request waits")
         if not request.ready:
@@ -128,19 +137,22 @@ class PortReference:
         self._scoreboard.event(f"{self.name}_lookup")
         self._scoreboard.note(f"{self.name}: {held}")
         if lookup.hit:
-            assert lookup.entry is not None
             self._hit(held, lookup)
         else:
             held.result = None
             self._scoreboard.event(f"{self.name}_miss")
+            if lookup.entry is not None and (lookup.entry.is_dirty or access.kind is not WRITE):
+                self._bins.meet("page with XD is no hit without EFER.NXE")
         return held
 
     def _hit(self, held: Held, lookup: Lookup) -> None:
-        """Answer from the TLB: as the golden walk does, with the page size of the entry."""
-        entry, result = lookup.entry, held.result
+        """Answer from the TLB: as the golden walk through the entries of the page does."""
+        entry, fresh = lookup.entry, held.result
         assert entry is not None
-        assert result is not None
-        held.result = result if result.fault else replace(result, page=entry.page)
+        assert fresh is not None
+        held.result, _ = rehearse(self._tables, held.access, held.control, entry.entries)
+        if outcome(held.result) != outcome(fresh):
+            self._bins.meet("stale page used")
         size = page_name(entry.page)
         self._scoreboard.event(f"{self.name}_hit_{size}")
         self._bins.meet(f"{self.name}: hit, {size} page")
@@ -171,12 +183,11 @@ class PortReference:
                 self._fill(held, result, lookup)
             return
         if result.fault.vector is Vector.PF:
-            memory = Rehearsal(self._tables.shadow)
-            name = name_fault(result, memory, self._tables.mode, held.control, PADDR_BITS)
-            self._bins.meet(f"{when}: {name}")
-        if lookup.slot is not None:
-            self._bins.meet(f"{self.name}: entry of a fault dropped")
-            self.tlb.drop(lookup.slot)
+            self._bins.meet(f"{when}: {name_fault(result, self._tables.mode, held.control)}")
+            self.page_fault = held
+            fresh, _ = rehearse(self._tables, held.access, held.control)
+            if fresh.fault is None:
+                self._bins.meet("page fault by stale entries")
 
     def _fill(self, held: Held, result: Walk, lookup: Lookup) -> None:
         how, rivals = self.tlb.fill(result, held.control, lookup.slot)
@@ -193,14 +204,14 @@ class Reference:
     """The whole MMU: compares every output of every cycle, then takes the cycle's transfers."""
 
     def __init__(
-        self, tables: Tables, ports: Sequence[str], entries: int, scoreboard: Scoreboard,
-        bins: Bins,
+        self, tables: Tables, ports: Sequence[str], entries: int, walk_cache: int,
+        scoreboard: Scoreboard, bins: Bins,
     ) -> None:
         self._mode: PagingMode = tables.mode
         self._scoreboard, self._bins = scoreboard, bins
         self.ports = {name: PortReference(name, tables, entries, scoreboard, bins)
                       for name in ports}
-        self._walker = WalkerReference(tables, scoreboard, bins)
+        self._walker = WalkerReference(tables, walk_cache, scoreboard, bins)
         self._arbiter = Arbiter(ports)
 
     @property
@@ -213,18 +224,36 @@ class Reference:
         self._scoreboard.cycle = cycle.number
         self._scoreboard.observed_events.update(cycle.events)
         self._compare_walker(cycle)
+        # Page faults go before operations, and the first port's before the others'.
+        faulty = [port for port in self.ports.values() if port.page_fault]
+        invalidation, idle = cycle.beats["invalidate"], self.idle
         for port in self.ports.values():
-            port.compare(cycle)
-        invalidation = cycle.beats["invalidate"]
+            port.compare(cycle, paused=invalidation.valid or bool(faulty))
         if invalidation.valid:
-            self._scoreboard.equal("invalidate_ready", self.idle, invalidation.ready)
+            self._scoreboard.equal("invalidate_ready", idle and not faulty, invalidation.ready)
             if not invalidation.ready:
-                self._bins.meet("invalidation waits for answers")
+                self._bins.meet("invalidation waits for "
+                                + ("a page fault" if faulty else "answers"))
+        self._advance_ports(cycle)
+        if faulty and idle:
+            if len(faulty) > 1:
+                self._bins.meet("page faults of several ports at once")
+            self._drop_after_fault(faulty[0])
+        elif faulty:
+            self._bins.meet("page fault waits for the answer of another port")
+        if invalidation.transfer:
+            self._invalidate(cycle)
+
+    def _advance_ports(self, cycle: Cycle) -> None:
+        """Take what the ports accept and answer in this cycle."""
         for port in self.ports.values():
             if port.advance(cycle):
                 self._walker.release()
-        if invalidation.transfer:
-            self._invalidate(cycle)
+        fresh = [port for port in self.ports.values()
+                 if port.held is not None and port.held.accepted == cycle.number]
+        for port in self.ports.values():
+            if fresh and port.page_fault and cycle.beats[f"{port.name}_rsp"].transfer:
+                self._bins.meet("request accepted in the cycle of another port's page fault")
 
     def _compare_walker(self, cycle: Cycle) -> None:
         """Compare the memory request; the walk that ends in this cycle is answered in the next."""
@@ -262,16 +291,34 @@ class Reference:
     def _invalidate(self, cycle: Cycle) -> None:
         """Drop what an operation accepted in this cycle must reach."""
         fields = cycle.beats["invalidate"].payload
+        op = InvalidateOp(fields["op"])
         self._scoreboard.note(f"invalidate: {dict(fields)}")
-        is_dropped = dropped_by(self._mode, cycle.control, fields)
-        if is_dropped is None:
+        reach = reach_of(self._mode, cycle.control, fields)
+        if reach is None:
+            if op is InvalidateOp.INVLPG:
+                self._bins.meet("INVLPG of an address that is not canonical")
             return
         self._scoreboard.event("flush")
-        op = InvalidateOp(fields["op"])
         for port in self.ports.values():
             if op is InvalidateOp.INVPCID_ADDRESS and port.tlb.holds_global(fields["vaddr"]):
                 self._bins.meet("INVPCID_ADDRESS spares a global page")
-            for entry in port.tlb.invalidate(is_dropped):
-                self._bins.meet(f"{op.name} drops an entry")
+            for entry in port.tlb.invalidate(reach):
+                self._bins.meet(f"{op.name} drops a page")
                 if op is InvalidateOp.INVLPG and entry.in_all_pcids:
                     self._bins.meet("INVLPG drops a global page")
+        if self._walker.cache.invalidate(reach):
+            self._bins.meet(f"{op.name} drops a table")
+
+    def _drop_after_fault(self, faulty: PortReference) -> None:
+        """Drop what the page fault of a port could use. [SDM 4.10.4.1]"""
+        held, faulty.page_fault = faulty.page_fault, None
+        assert held is not None
+        page = held.access.vaddr & ((1 << self._mode.translated_bits) - 1)
+        reach = Reach(page, effective_pcid(self._mode, held.control), with_globals=True)
+        self._scoreboard.note(f"page fault of {faulty.name}: {reach}")
+        for port in self.ports.values():
+            if port.tlb.invalidate(reach):
+                whose = "its own" if port is faulty else "another port's"
+                self._bins.meet(f"{faulty.name}: page fault drops {whose} entry")
+        if self._walker.cache.invalidate(reach):
+            self._bins.meet("page fault drops a table")

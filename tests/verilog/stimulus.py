@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from random import Random
 
 from page_tables import PROMOTED_PAGES, SPACES, Site, Tables
+from rehearsal import rehearse
 from tlb_model import effective_pcid
 
 from pagewalk.model.mmu.walk import Access, Control
@@ -26,6 +27,8 @@ HOT_PAGES = 110  # more than the TLB has entries; the first are visited far more
 BURSTS = 0.03  # of the accesses are followed by more to the same page
 BURST = 10
 REVISITS = 2
+GOOD = 0.7  # of the accesses are chosen so that they do not fault, with so many attempts
+RETRIES = 6
 
 
 class AccessSource:
@@ -52,8 +55,21 @@ class AccessSource:
         """Return a page, the more likely the more often it is visited."""
         return self._hot[int(HOT_PAGES * self._rng.random() ** 2)]
 
-    def next(self) -> Access:
-        """Return one more access."""
+    def next(self, control: Control) -> Access:
+        """Return one more access, mostly one that does not fault.
+
+        Each page fault invalidates: too many would leave nothing that later accesses could use.
+        """
+        access = self._any_access()
+        for _ in range(RETRIES if self._rng.random() < GOOD else 0):
+            result, _ = rehearse(self._tables, access, control)
+            if result.fault is None:
+                break
+            self._repeats = 0
+            access = self._any_access()
+        return access
+
+    def _any_access(self) -> Access:
         if self._repeats:
             self._repeats -= 1
             return replace(self._last, vaddr=self._last.vaddr ^ self._rng.getrandbits(PAGE_SHIFT))
@@ -69,7 +85,7 @@ class AccessSource:
         return Access(
             vaddr=vaddr,
             kind=self._rng.choices(tuple(AccessKind), self._weights)[0],
-            user=chance() < (0.1 if upper else 0.8),
+            user=chance() < (0.1 if upper else 0.7),
             implicit=chance() < 0.05,
             ac=chance() < 0.7,
             stack=chance() < 0.3,
@@ -77,6 +93,12 @@ class AccessSource:
 
     def _vaddr(self) -> int:
         pick, mode = self._rng.random(), self._tables.mode
+        if pick < 0.2:  # a page that shares tables with the latest
+            level = self._rng.choice(mode.levels[:-1])
+            near = [site for site in self._tables.pages
+                    if (site.vaddr ^ self._last.vaddr) >> level.shift == 0]
+            if near:
+                return self._within(self._rng.choice(near))
         if pick < 0.78:
             if self._rng.random() < 0.03:
                 self._hot[self._rng.randrange(HOT_PAGES)] = self._page()
@@ -137,12 +159,14 @@ class Software:
 
     def quiet_change(self, control: Control) -> Control:
         """Return other registers that no operation need go with."""
-        pick = self._rng.randrange(6)
+        pick = self._rng.randrange(7)
+        if pick == 6 or not control.efer & Efer.NXE:  # for a short time, as it makes XD reserved
+            return replace(control, efer=control.efer ^ Efer.NXE)
         if pick < 2:
             return replace(control, cr0=control.cr0 ^ Cr0.WP)
         if pick < 5:
             bit = (Cr4.SMEP, Cr4.SMAP, Cr4.PKE)[pick - 2]
-            return replace(control, cr4=control.cr4 ^ bit)
+            return replace(control, cr4=control.cr4 & ~bit | bit * (self._rng.random() < 0.3))
         # Mostly few denied keys, or nothing else would get through.
         return replace(control, pkru=self._rng.getrandbits(32) & self._rng.getrandbits(32)
                        & self._rng.getrandbits(32))
@@ -156,8 +180,8 @@ class Software:
             return self._mov_cr4(control, Cr4.PSE)
         if not control.cr4 & Cr4.PGE and self._rng.random() < 0.15:
             return self._mov_cr4(control, Cr4.PGE)
-        actions = {self._invlpg: 16, self._mov_cr3: 8, self._mov_cr4: 4, self._mov_cr0: 2,
-                   self._everything: 1, self._invpcid: 8}
+        actions = {self._invlpg: 16, self._mov_cr3: 8, self._mov_cr4: 4, self._mov_cr0: 3,
+                   self._everything: 1, self._invpcid: 12}
         return self._rng.choices(list(actions), list(actions.values()))[0](control)
 
     def apply(self, operation: Operation) -> None:
@@ -171,6 +195,12 @@ class Software:
             source.revisit()
         if self._mode is X86_64 or operation.control.cr4 & Cr4.PSE:
             self._tables.toggle(self._rng.choice(self._tables.regions))
+
+    def change_untold(self, control: Control) -> None:
+        """Change an entry in use and drop none of its copies, which the MMU may use until then."""
+        in_use = self._tables.path(self._latest, self._space(control))
+        if in_use:
+            self._tables.rewrite(self._rng.choice(in_use))
 
     @property
     def _latest(self) -> int:
@@ -189,7 +219,10 @@ class Software:
     def _invlpg(self, control: Control) -> Operation:
         """Return an INVLPG of a page that may change then, or of one that is likely cached."""
         if self._rng.random() < 0.6:
-            return Operation(_fields(InvalidateOp.INVLPG, vaddr=self._latest), control)
+            vaddr = self._latest
+            if self._rng.random() < 0.1:
+                vaddr ^= 1 << self._mode.vaddr_bits - 1  # with ia32 just another address
+            return Operation(_fields(InvalidateOp.INVLPG, vaddr=vaddr), control)
         site = self._rng.choice(self._sources).hot_page()
         fields = _fields(InvalidateOp.INVLPG, vaddr=site.vaddr | self._rng.getrandbits(PAGE_SHIFT))
         return Operation(fields, control, [site] if site.space == self._space(control) else [])
@@ -199,7 +232,7 @@ class Software:
         has_pcids = self._has_pcids(control)
         space = self._rng.randrange(SPACES) if has_pcids else self._space(control)
         pcid = self._pcids[space] if has_pcids else 0
-        op = InvalidateOp(self._rng.choices(range(4), (8, 3, 1, 3))[0])
+        op = InvalidateOp(self._rng.choices(range(4), (12, 4, 2, 4))[0])
         if op is InvalidateOp.INVPCID_ADDRESS and self._rng.random() < 0.7:
             return Operation(
                 _fields(op, vaddr=self._latest, pcid=effective_pcid(self._mode, control)), control)
@@ -215,10 +248,8 @@ class Software:
                          all_sites=op is InvalidateOp.INVPCID_ALL)
 
     def _everything(self, control: Control) -> Operation:
-        """Return an operation that drops all there is, so that EFER.NXE may change."""
-        nxe = Efer.NXE if self._rng.random() < 0.8 else 0
-        changed = replace(control, efer=control.efer & ~Efer.NXE | nxe)
-        return Operation(_fields(InvalidateOp.INVPCID_ALL), changed, all_sites=True)
+        """Return an operation that drops all there is."""
+        return Operation(_fields(InvalidateOp.INVPCID_ALL), control, all_sites=True)
 
     def _mov_cr3(self, control: Control) -> Operation:
         space = self._rng.randrange(SPACES)

@@ -19,8 +19,9 @@ HERE = Path(__file__).parent
 @pytest.mark.cocotb
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
-def test_verilog_agrees_with_the_reference_in_every_cycle(mode, tmp_path, monkeypatch):
-    config = Config(mode=MODES[mode])
+@pytest.mark.parametrize("walk_cache", [Config.walk_cache, 0])
+def test_verilog_agrees_with_the_reference_in_every_cycle(mode, walk_cache, tmp_path, monkeypatch):
+    config = Config(mode=MODES[mode], walk_cache=walk_cache)
     source = tmp_path / "mmu.v"
     source.write_text(to_verilog(config))
     seed = os.environ.get("PAGEWALK_SEED", "1")
@@ -35,5 +36,6 @@ def test_verilog_agrees_with_the_reference_in_every_cycle(mode, tmp_path, monkey
         extra_env={
             "PAGEWALK_MODE": mode,
             "PAGEWALK_ENTRIES": str(config.entries),
+            "PAGEWALK_WALK_CACHE": str(config.walk_cache),
             "PAGEWALK_SEED": seed,
         })

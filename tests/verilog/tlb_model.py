@@ -1,6 +1,6 @@
 """A TLB that predicts hits: plain Python, written from what the docstrings of ``hdl/`` promise."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pagewalk.model.mmu.walk import Access, Control, Walk
@@ -10,6 +10,7 @@ from pagewalk.model.x86 import (
     Cr0,
     Cr3,
     Cr4,
+    Efer,
     Entry,
     InvalidateOp,
     Level,
@@ -19,18 +20,53 @@ from pagewalk.model.x86 import (
 
 @dataclass(frozen=True, slots=True)
 class TlbEntry:
-    """A page that the TLB can translate; its rights are left to the golden walk."""
+    """A page that the TLB can translate.
+
+    What an access to it leads to is left to the golden walk through ``entries``, all that the page
+    was found by, from the root to the leaf.
+    """
 
     vaddr: int
     page: Level
     pcid: int
     in_all_pcids: bool
-    dirty: bool
+    entries: tuple[int, ...]
+
+    @property
+    def is_dirty(self) -> bool:
+        """Whether the leaf has the dirty flag."""
+        return bool(self.entries[-1] & Entry.D)
 
     def overlaps(self, vaddr: int, shift: int) -> bool:
         """Return whether this page meets the one of ``1 << shift`` bytes around ``vaddr``."""
         coarse = max(shift, self.page.shift)
         return self.vaddr >> coarse == vaddr >> coarse
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What an invalidation drops: of one page or all, of one PCID or all.
+
+    Global pages go only ``with_globals``, and then whatever their PCID. Cached tables go by PCID
+    alone.
+    """
+
+    vaddr: int | None = None
+    pcid: int | None = None
+    with_globals: bool = False
+
+    def includes(self, entry: TlbEntry) -> bool:
+        """Return whether a page is to be dropped."""
+        if self.vaddr is not None and not entry.overlaps(self.vaddr, PAGE_SHIFT):
+            return False
+        return self.with_globals if entry.in_all_pcids else self.includes_table(entry.pcid)
+
+    def includes_table(self, pcid: int) -> bool:
+        """Return whether the cached tables of a PCID are to be dropped."""
+        return self.pcid in (None, pcid)
+
+
+EVERYTHING = Reach(with_globals=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +115,10 @@ class TlbModel:
         self._plru = TreePlru(entries)
 
     def lookup(self, access: Access, control: Control) -> Lookup:
-        """Return what an access meets: a write is a hit only in a dirty page."""
+        """Return what an access meets.
+
+        A write is a hit only in a dirty page; without EFER.NXE nothing is a hit in a page with XD.
+        """
         vaddr, pcid = self._translated(access.vaddr), effective_pcid(self._mode, control)
         found = [
             (slot, entry) for slot, entry in enumerate(self._slots)
@@ -90,7 +129,9 @@ class TlbModel:
         if not found:
             return Lookup(None, None, hit=False)
         slot, entry = found[0]
-        return Lookup(slot, entry, hit=entry.dirty or access.kind is not AccessKind.WRITE)
+        is_allowed = control.efer & Efer.NXE or not has_xd(self._mode, entry.entries)
+        is_written = access.kind is AccessKind.WRITE
+        return Lookup(slot, entry, hit=bool(is_allowed) and (entry.is_dirty or not is_written))
 
     def copies(self, entry: TlbEntry) -> int:
         """Return how many entries, of any PCID, overlap the page of ``entry``."""
@@ -107,10 +148,6 @@ class TlbModel:
         """Note that a hit used ``slot``."""
         self._plru.touch(slot)
 
-    def drop(self, slot: int) -> None:
-        """Empty ``slot``."""
-        self._slots[slot] = None
-
     def fill(self, walk: Walk, control: Control, reuse: int | None) -> tuple[str, int]:
         """Enter the page that ``walk`` found, in ``reuse`` if the lookup had found it there.
 
@@ -123,7 +160,7 @@ class TlbModel:
             page=walk.page,
             pcid=effective_pcid(self._mode, control),
             in_all_pcids=bool(flags & Entry.G and control.cr4 & Cr4.PGE),
-            dirty=bool(flags & Entry.D),
+            entries=tuple(step.updated for step in walk.steps),
         )
         how, slot = self._choose(reuse)
         rivals = [
@@ -132,7 +169,7 @@ class TlbModel:
             and (entry.pcid == new.pcid or entry.in_all_pcids or new.in_all_pcids)
         ]
         for other in rivals:
-            self.drop(other)
+            self._slots[other] = None
         self._slots[slot] = new
         self._plru.touch(slot)
         return how, len(rivals)
@@ -145,14 +182,19 @@ class TlbModel:
             return "empty", self._slots.index(None)
         return "replaced", self._plru.victim()
 
-    def invalidate(self, is_dropped: Callable[[TlbEntry], bool]) -> list[TlbEntry]:
-        """Drop the entries for which ``is_dropped`` holds, and return them."""
-        dropped = [entry for entry in self._slots if entry and is_dropped(entry)]
+    def invalidate(self, reach: Reach) -> list[TlbEntry]:
+        """Drop the entries that ``reach`` includes, and return them."""
+        dropped = [entry for entry in self._slots if entry and reach.includes(entry)]
         self._slots = [None if entry in dropped else entry for entry in self._slots]
         return dropped
 
     def _translated(self, vaddr: int) -> int:
         return vaddr & ((1 << self._mode.translated_bits) - 1)
+
+
+def has_xd(mode: PagingMode, entries: Iterable[int]) -> bool:
+    """Return whether one of the entries makes what it leads to not executable."""
+    return mode.entry_bytes == 8 and any(entry & Entry.XD for entry in entries)
 
 
 def effective_pcid(mode: PagingMode, control: Control) -> int:
@@ -161,44 +203,48 @@ def effective_pcid(mode: PagingMode, control: Control) -> int:
     return control.cr3 & Cr3.PCID if has_pcids else 0
 
 
-def dropped_by(
-    mode: PagingMode, control: Control, operation: Mapping[str, int]
-) -> Callable[[TlbEntry], bool] | None:
-    """Return which entries an operation drops, None if it need not drop any. [SDM 4.10.4.1]
+def reach_of(mode: PagingMode, control: Control, operation: Mapping[str, int]) -> Reach | None:
+    """Return what an operation drops, None if it need not drop anything. [SDM 4.10.4.1]
 
     ``control`` is from before the operation, whose fields are those of the invalidate port.
     """
     op, current = InvalidateOp(operation["op"]), effective_pcid(mode, control)
-    vaddr = operation["vaddr"] & ((1 << mode.translated_bits) - 1)
-    if op is InvalidateOp.INVLPG:
-        return lambda entry: entry.overlaps(vaddr, PAGE_SHIFT) and (
-            entry.in_all_pcids or entry.pcid == current)
-    if op is InvalidateOp.INVPCID_ADDRESS:
-        return lambda entry: (entry.overlaps(vaddr, PAGE_SHIFT)
-                              and not entry.in_all_pcids and entry.pcid == operation["pcid"])
-    if op is InvalidateOp.INVPCID_CONTEXT:
-        return lambda entry: not entry.in_all_pcids and entry.pcid == operation["pcid"]
-    if op is InvalidateOp.INVPCID_ALL:
-        return lambda entry: True
-    if op is InvalidateOp.INVPCID_ALL_NON_GLOBAL:
-        return lambda entry: not entry.in_all_pcids
-    return _dropped_by_mov(mode, control, op, operation["old"], operation["new"])
+    vaddr, pcid = operation["vaddr"], operation["pcid"]
+    if op in (InvalidateOp.INVLPG, InvalidateOp.INVPCID_ADDRESS) and not is_canonical(mode, vaddr):
+        return None
+    page = vaddr & ((1 << mode.translated_bits) - 1)
+    match op:
+        case InvalidateOp.INVLPG:
+            return Reach(vaddr=page, pcid=current, with_globals=True)
+        case InvalidateOp.INVPCID_ADDRESS:
+            return Reach(vaddr=page, pcid=pcid)
+        case InvalidateOp.INVPCID_CONTEXT:
+            return Reach(pcid=pcid)
+        case InvalidateOp.INVPCID_ALL:
+            return EVERYTHING
+        case InvalidateOp.INVPCID_ALL_NON_GLOBAL:
+            return Reach()
+    return _reach_of_mov(mode, control, op, operation["old"], operation["new"])
 
 
-def _dropped_by_mov(
+def _reach_of_mov(
     mode: PagingMode, control: Control, op: InvalidateOp, old: int, new: int
-) -> Callable[[TlbEntry], bool] | None:
-    current = effective_pcid(mode, control)
+) -> Reach | None:
     if op is InvalidateOp.MOV_CR3:
         has_pcids = mode.entry_bytes == 8 and control.cr4 & Cr4.PCIDE
         if has_pcids and new & Cr3.NO_FLUSH:
             return None
-        target = new & Cr3.PCID if has_pcids else 0
-        return lambda entry: not entry.in_all_pcids and entry.pcid == target
+        return Reach(pcid=new & Cr3.PCID if has_pcids else 0)
     if op is InvalidateOp.MOV_CR0:
-        return (lambda entry: True) if old & ~new & Cr0.PG else None
+        return EVERYTHING if old & ~new & Cr0.PG else None
     if (old ^ new) & (Cr4.PGE | Cr4.PSE) or old & ~new & Cr4.PCIDE:
-        return lambda entry: True
+        return EVERYTHING
     if (old ^ new) & Cr4.PAE or new & ~old & Cr4.SMEP:
-        return lambda entry: entry.in_all_pcids or entry.pcid == current
+        return Reach(pcid=effective_pcid(mode, control), with_globals=True)
     return None
+
+
+def is_canonical(mode: PagingMode, vaddr: int) -> bool:
+    """Return whether all bits from the highest translated one up are alike."""
+    ones = (1 << mode.vaddr_bits - mode.translated_bits + 1) - 1
+    return vaddr >> mode.translated_bits - 1 in (0, ones)

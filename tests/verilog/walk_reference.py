@@ -1,107 +1,89 @@
 """The walks that the reference expects: their page-table accesses, one by one, and who waits."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from bins import Bins
-from page_tables import PADDR_BITS, Tables
+from page_tables import Tables
+from rehearsal import PageTableAccess, outcome, rehearse
 from scoreboard import Scoreboard
 from streams import COMPARE_EXCHANGE, READ, Cycle
+from walk_cache_model import WalkCacheModel
 
-from pagewalk.model.mmu.walk import Access, Control, Fault, Walk, walk
-from pagewalk.model.physical.memory import PhysicalMemory
+from pagewalk.model.mmu.walk import Access, Control, Fault, Walk
+from pagewalk.model.physical.memory import BusError
 from pagewalk.model.x86 import Level, Vector
 
 
-class PageTableAccess(NamedTuple):
-    """An access to page-table memory; the values belong to an exchange."""
-
-    op: int
-    address: int
-    expected: int = 0
-    desired: int = 0
-
-
-class Rehearsal(PhysicalMemory):
-    """A memory to walk in without leaving a trace: keeps what is written, and notes accesses."""
-
-    def __init__(self, memory: PhysicalMemory) -> None:
-        self._memory = memory
-        self._written: dict[int, int] = {}
-        self.accesses: list[PageTableAccess] = []
-
-    def read(self, paddr: int, size: int) -> int:
-        self.accesses.append(PageTableAccess(READ, paddr))
-        return self._written.get(paddr, self._memory.read(paddr, size))
-
-    def compare_exchange(self, paddr: int, size: int, expected: int, desired: int) -> int:
-        self.accesses.append(PageTableAccess(COMPARE_EXCHANGE, paddr, expected, desired))
-        self._written[paddr] = desired
-        return expected
-
-
-def rehearse(
-    tables: Tables, access: Access, control: Control
-) -> tuple[Walk, list[PageTableAccess]]:
-    """Return the golden walk of an access, and the page-table accesses it takes."""
-    memory = Rehearsal(tables.shadow)
-    return walk(memory, tables.mode, control, access, PADDR_BITS), memory.accesses
-
-
 class WalkInProgress:
-    """One walk: the golden one, rehearsed when it starts, and how far the MMU has come in it."""
+    """One walk, as far as it has come: the golden walk says what follows from the entries read.
 
-    def __init__(self, port: str, access: Access, control: Control, tables: Tables) -> None:
-        self.port = port
-        self._access, self._control = access, control
-        self._tables = tables
-        self.restarts = 0
-        self.result: Walk
-        self._begin()
+    It begins below the entries ``known``, which are in the walk cache.
+    """
 
-    def _begin(self) -> None:
-        self.result, self._accesses = rehearse(self._tables, self._access, self._control)
-        self._position = 0
-        self.offers = True  # the access at hand is offered, not under way
-        self.finished = False
+    def __init__(self, port: str, access: Access, control: Control, tables: Tables,
+                 known: tuple[int, ...]) -> None:
+        self.port, self.vaddr, self.control = port, access.vaddr, control
+        self._access, self._tables = access, tables
+        self.skipped = len(known)  # entries that are not read
+        self.is_new = True  # the walker has not yet taken it on
+        self.follow(known)
+
+    def follow(self, known: tuple[int, ...]) -> None:
+        """Go on after the entries ``known``: with an access, or with the result."""
+        self.known = known
+        self.result, accesses = rehearse(self._tables, self._access, self.control, known)
+        self.access: PageTableAccess | None = accesses[0] if accesses else None
+        self.offers = self.access is not None  # the access at hand is offered, not under way
 
     def __str__(self) -> str:
-        return f"{self.level.name} for {self.port}, {self.access}"
+        return f"{self.level.name} for {self.port}, {self._access}"
 
     @property
-    def is_new(self) -> bool:
-        """Whether the walker has not yet taken the walk on."""
-        return self.offers and self._position == 0 and not self.restarts
-
-    @property
-    def access(self) -> PageTableAccess:
-        """The page-table access offered or under way."""
-        return self._accesses[self._position]
+    def finished(self) -> bool:
+        return self.access is None
 
     @property
     def level(self) -> Level:
-        """The level of the entry that this access is to."""
-        reads = [one.op for one in self._accesses[:self._position + 1]].count(READ)
-        return self._tables.mode.levels[reads - 1]
+        """The level of the entry that the access at hand is to."""
+        assert self.access is not None
+        depth = len(self.known) - (self.access.op == COMPARE_EXCHANGE)
+        return self._tables.mode.levels[depth]
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the walk seems to end in another way than one from the root would."""
+        fresh, _ = rehearse(self._tables, self._access, self.control)
+        return outcome(fresh) != outcome(self.result)
+
+    def accept(self) -> None:
+        """Have the access at hand under way; a read sees what memory holds in this cycle."""
+        assert self.access is not None
+        self.is_new = self.offers = False
+        if self.access.op == READ:
+            try:
+                size = self._tables.mode.entry_bytes
+                self._entry = self._tables.shadow.read(self.access.address, size)
+            except BusError:
+                pass  # as the response will say
 
     def go_on(self, error: bool, exchanged: bool) -> str:
         """Follow up a response and return what became of the access."""
-        shadow, size = self._tables.shadow, self._tables.mode.entry_bytes
+        assert self.access is not None
         op, address, expected, desired = self.access
-        self.offers = True
         if error:
-            fault = Fault(Vector.MC, 0, self._access.vaddr)
-            self.result, self.finished = Walk(self._access, (), fault=fault), True
+            fault = Fault(Vector.MC, 0, self.vaddr)
+            self.result, self.access = Walk(self._access, (), fault=fault), None
             return "bus error"
-        if op == COMPARE_EXCHANGE and not exchanged:
-            self.restarts += 1
-            self._begin()
+        if op == READ:
+            self.follow((*self.known, self._entry))
+            return "read"
+        if not exchanged:
+            self.follow(())
             return "lost to another processor"
-        if op == COMPARE_EXCHANGE:
-            shadow.compare_exchange(address, size, expected, desired)
-        self._position += 1
-        self.finished = self._position == len(self._accesses)
-        return "read" if op == READ else "updated"
+        size = self._tables.mode.entry_bytes
+        self._tables.shadow.compare_exchange(address, size, expected, desired)
+        self.follow((*self.known[:-1], desired))
+        return "updated"
 
 
 class Arbiter:
@@ -126,10 +108,13 @@ class Arbiter:
 
 
 class WalkerReference:
-    """The walker: one walk at a time, and the memory request of each cycle."""
+    """The walker: one walk at a time, the memory request of each cycle, and the walk cache."""
 
-    def __init__(self, tables: Tables, scoreboard: Scoreboard, bins: Bins) -> None:
+    def __init__(
+        self, tables: Tables, walk_cache: int, scoreboard: Scoreboard, bins: Bins
+    ) -> None:
         self._tables, self._scoreboard, self._bins = tables, scoreboard, bins
+        self.cache = WalkCacheModel(tables.mode, walk_cache)
         self.walk: WalkInProgress | None = None
 
     def respond(self, cycle: Cycle) -> WalkInProgress | None:
@@ -139,21 +124,24 @@ class WalkerReference:
             return None
         assert self.walk is not None
         level = self.walk.level
-        outcome = self.walk.go_on(bool(beat.payload["error"]), bool(beat.payload["exchanged"]))
-        self._bins.meet(f"{level.name} {outcome}")
-        self._scoreboard.note(f"memory: {level.name} {outcome}, {beat.payload['data']:#x}")
-        if outcome == "lost to another processor":
+        became = self.walk.go_on(bool(beat.payload["error"]), bool(beat.payload["exchanged"]))
+        self._bins.meet(f"{level.name} {became}")
+        self._scoreboard.note(f"memory: {level.name} {became}, {beat.payload['data']:#x}")
+        if became == "lost to another processor":
             self._scoreboard.event("walk_restart")
+            if self.walk.skipped:
+                self._bins.meet("walk from a cached table starts over at the root")
         return self.walk if self.walk.finished else None
 
     def begin(self, port: str, access: Access, control: Control) -> None:
         """Offer the first access of a walk in this cycle."""
-        self.walk = WalkInProgress(port, access, control, self._tables)
+        known = self.cache.find(access.vaddr, control)
+        self.walk = WalkInProgress(port, access, control, self._tables, known)
 
     def compare(self, cycle: Cycle) -> bool:
         """Compare the memory request of this cycle; return whether it takes a new walk on."""
         walk, beat = self.walk, cycle.beats["memory_req"]
-        if walk is None or walk.finished or not walk.offers:
+        if walk is None or walk.access is None or not walk.offers:
             self._scoreboard.offer("memory_req", None, beat, "no walk is at that point")
             return False
         op, address, expected, desired = walk.access
@@ -165,12 +153,30 @@ class WalkerReference:
             when = "first" if walk.is_new else "later"
             self._bins.meet("update held" if op == COMPARE_EXCHANGE else f"{when} access held")
             return False
-        is_new, walk.offers = walk.is_new, False
+        is_new = walk.is_new
+        walk.accept()
         level = walk.level.name.lower()
         self._scoreboard.event("walk_update" if op == COMPARE_EXCHANGE else f"walk_read_{level}")
         if is_new:
-            self._scoreboard.event("walk_start")
+            self._start(walk)
+        elif op == READ and walk.known and not self.cache.fill(
+                walk.vaddr, walk.control, walk.known):
+            self._bins.meet("table of a PDE with bit 7 set not cached")
+        if self.cache.is_shared(walk.vaddr, walk.control):
+            self._bins.meet("table cached under several PCIDs")
         return is_new
+
+    def _start(self, walk: WalkInProgress) -> None:
+        """Count a walk that the walker takes on, and where it begins."""
+        self._scoreboard.event("walk_start")
+        self._bins.meet(f"walk begins at the {walk.level.name}")
+        if walk.known:
+            above = self._tables.mode.levels[len(walk.known) - 1].name.lower()
+            self._scoreboard.event(f"walk_hit_{above}")
+            if walk.is_stale:
+                self._bins.meet("stale table used")
+        if self.cache.spares(walk.vaddr, walk.control):
+            self._bins.meet("cached table with XD not used without EFER.NXE")
 
     def release(self) -> None:
         """Be idle from the next cycle on, as the answer was taken."""

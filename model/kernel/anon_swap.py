@@ -1,0 +1,72 @@
+"""Swap whose cache holds a reference to each of its frames. [folio_ref_add in add_to_swap_cache]"""
+
+from .frames import Frames
+from .swap import Swap
+from .swap_cache import SwapEntry
+from .swap_info import SWAP_MAP_BAD
+
+__all__ = ["AnonSwap"]
+
+
+class AnonSwap(Swap):
+    """The swap areas and the swap cache of the frames of a machine.
+
+    Parameters
+    ----------
+    frames
+        The frames; a page in the swap cache has one reference more.
+    maximum_pages
+        How many pages of an area a swap entry can tell apart.
+    """
+
+    def __init__(self, frames: Frames, maximum_pages: int) -> None:
+        super().__init__(frames.start_pfn, frames.end_pfn, maximum_pages=maximum_pages)
+        self._frames = frames
+
+    def add_to_swap(self, pfn: int) -> SwapEntry | None:
+        """Do as ``Swap.add_to_swap``, and take a reference."""
+        entry = super().add_to_swap(pfn)
+        if entry is not None:
+            self._frames.get(pfn)
+        return entry
+
+    def swap_in(self, entry: SwapEntry, pfn: int) -> int | None:
+        """Fill a new frame, which has one reference of its own, and put it into the swap cache.
+
+        Return the shadow of the page that went out. Raise as ``swap_readpage``.
+        """
+        data, shadow = self.swap_readpage(entry, pfn)
+        self._frames.write(pfn, data)
+        self._frames.get(pfn)
+        return shadow
+
+    def delete_from_swap_cache(self, pfn: int, shadow: int | None = None) -> None:
+        """Do as ``Swap.delete_from_swap_cache``, and drop the reference."""
+        super().delete_from_swap_cache(pfn, shadow)
+        self._frames.put(pfn)
+
+    def free_swap_and_cache(self, entry: SwapEntry) -> None:
+        """Count one page-table entry less, and free the page that only the swap cache still has.
+
+        [free_swap_and_cache, __try_to_reclaim_swap]
+        """
+        pfn = self.cache.page(entry)
+        self.swap_free(entry)
+        if pfn is not None:
+            self.free_unmapped(pfn)
+
+    def free_unmapped(self, pfn: int) -> None:
+        """Take from the swap cache a page that nobody maps or will ask for. [free_swap_cache]"""
+        if not self._frames.rmap.mapcount(pfn):
+            self.free_swap(pfn)
+
+    def cached(self) -> list[int]:
+        """Return the frames in the swap cache."""
+        frames = range(self._frames.start_pfn, self._frames.end_pfn)
+        return [pfn for pfn in frames if self.cache.entry(pfn) is not None]
+
+    def references(self) -> int:
+        """Return how many page-table entries all slots together should have."""
+        return sum(info.swapcount(offset) for info in self.info if info is not None
+                   for offset in range(1, info.max)
+                   if info.swap_map[offset] not in (0, SWAP_MAP_BAD))

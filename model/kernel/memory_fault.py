@@ -1,0 +1,198 @@
+"""Making one page of a mapping present: zeros, a page of a file, a copy, or a page from swap.
+
+[handle_mm_fault and what it calls, in mm/memory.c]
+
+Left out: fault-around and readahead, huge pages, and pages that a driver supplies.
+"""
+
+from enum import Enum
+
+from ..address_space.software_entry import EntryKind
+from ..address_space.vma import Vma, VmFlag
+from ..physical.errors import BrokenInvariant
+from ..x86 import PAGE_SHIFT, Entry
+from .frames import PAGE_BYTES
+from .process import Process
+from .state import SPECIAL, KernelState
+
+__all__ = ["BusFault", "FaultCause", "handle_mm_fault"]
+
+WRITTEN = Entry.RW | Entry.D | Entry.A
+
+
+class FaultCause(Enum):
+    """What a page fault came to."""
+
+    ZERO_PAGE = "zero page"
+    DEMAND_ZERO = "demand zero"
+    FILE = "file"
+    COPY_ON_WRITE = "copy on write"
+    REUSE = "last owner"
+    SHARED_WRITE = "first write to shared page"
+    SWAP_IN = "swap-in"
+    SPURIOUS = "spurious"
+
+
+class BusFault(Exception):
+    """A page that a mapping does not have, past the end of a file for example. [VM_FAULT_SIGBUS]"""
+
+
+def handle_mm_fault(state: KernelState, process: Process, vma: Vma, address: int, *,
+                    write: bool) -> tuple[FaultCause, bool]:
+    """Make the page of ``address`` present; return how, and whether it was read from disk.
+
+    ``vma`` holds the address and permits the access. Raise ``BusFault``, ``OutOfMemory``,
+    ``SwapIoError``, with all pages as they were. [handle_pte_fault]
+    """
+    return _MmFault(state, process, vma, address & -PAGE_BYTES, write).handle()
+
+
+class _MmFault:
+    """One fault. [struct vm_fault]
+
+    The table comes first, as reclaim may change entries while memory is looked for.
+    """
+
+    def __init__(self, state: KernelState, process: Process, vma: Vma, vaddr: int,
+                 write: bool) -> None:
+        self.state = state
+        self.mm, self.space = process.mm, process.space
+        self.tables = self.space.tables
+        self.vma, self.vaddr, self.write = vma, vaddr, write
+        self.paddr = self.tables.alloc(vaddr)
+        self.prot = state.page_prot(vma)
+
+    def handle(self) -> tuple[FaultCause, bool]:
+        entry = self.tables.read(self.paddr)
+        kind = self.space.kind(entry)
+        if kind is EntryKind.NONE:
+            if self.vma.is_anonymous:
+                return self._anonymous(), False
+            return self._file()
+        if kind is EntryKind.SWAP:
+            return self._swap_in(entry)
+        if kind is not EntryKind.PRESENT:
+            raise BrokenInvariant(f"Address {self.vaddr:#x} has entry {entry:#x} in a mapping "
+                                  "that may be accessed")
+        if self.write and not entry & Entry.RW:
+            return self._write_protected(entry), False
+        self.tables.update(self.paddr, set=Entry.A | (Entry.D if self.write else 0))
+        return FaultCause.SPURIOUS, False
+
+    def _map(self, pfn: int, flags: int = 0) -> None:
+        self.space.map_page(self.vaddr, self.paddr, pfn,
+                            self.state.make_entry(pfn, self.prot, flags))
+
+    def _map_new_anon(self, pfn: int) -> None:
+        """Map a new page that is this process's own, written already. [page_add_new_anon_rmap]"""
+        self._map(pfn, WRITTEN)
+        self.state.add_to_lru(pfn)
+
+    def _anonymous(self) -> FaultCause:
+        """Untouched memory: the zero page if read, a page of zeros if written.
+
+        [do_anonymous_page]
+        """
+        if self.vma.flags & VmFlag.SHARED:
+            raise BusFault
+        if not self.write:
+            self._map(self.state.zero_pfn, SPECIAL)
+            return FaultCause.ZERO_PAGE
+        self.mm.prepare_anon_vma(self.vma)
+        self._map_new_anon(self.state.frames.alloc_zeroed())
+        return FaultCause.DEMAND_ZERO
+
+    def _file(self) -> tuple[FaultCause, bool]:
+        """A page of a file, or a copy of it for a private write. [do_fault]"""
+        state, file = self.state, self.vma.file
+        if file is None:  # the kernel's own pages, the contents of which are not modelled
+            self._map(state.zero_pfn, SPECIAL)
+            return FaultCause.FILE, False
+        try:
+            pages = state.page_cache.space(file)
+        except KeyError:
+            raise BusFault from None
+        index = self.vma.pgoff_of(self.vaddr)
+        if file.huge_page_bytes or not pages.holds(index):
+            raise BusFault
+        if self.write and not self.vma.flags & VmFlag.SHARED:
+            self.mm.prepare_anon_vma(self.vma)
+            new = state.frames.alloc()
+            try:
+                pfn, major = state.file_page(pages, index)
+            except BaseException:
+                state.frames.put(new)
+                raise
+            state.frames.copy(pfn, new)
+            state.frames.put(pfn)
+            self._map_new_anon(new)
+            return FaultCause.COPY_ON_WRITE, major
+        pfn, major = state.file_page(pages, index)
+        if self.write:
+            state.page_cache.set_dirty(pfn)
+        self._map(pfn, WRITTEN if self.write else 0)
+        return FaultCause.FILE, major
+
+    def _write_protected(self, entry: int) -> FaultCause:
+        """A write to a page that may be read: it becomes writable, or a copy. [do_wp_page]"""
+        state, pfn = self.state, self.state.format.pfn(entry)
+        if self.vma.flags & VmFlag.SHARED:
+            state.page_cache.set_dirty(pfn)
+            self.tables.update(self.paddr, set=WRITTEN)
+            return FaultCause.SHARED_WRITE
+        zero = pfn == state.zero_pfn
+        if not zero and state.is_anon(pfn) and state.is_exclusive(pfn):
+            self.tables.update(self.paddr, set=WRITTEN)
+            return FaultCause.REUSE
+        self.mm.prepare_anon_vma(self.vma)
+        if zero:
+            new = state.frames.alloc_zeroed()
+        else:
+            new = self._copy(pfn)
+        self.tables.exchange(self.paddr, 0)
+        state.tlb.flush_range(self.space.context, self.vaddr, self.vaddr + PAGE_BYTES)
+        if not zero:
+            self.space.forget_page(self.vaddr, pfn)
+            state.put_anon(pfn)
+        self._map_new_anon(new)
+        return FaultCause.COPY_ON_WRITE
+
+    def _copy(self, pfn: int) -> int:
+        """Return a new frame with the contents of another, which reclaim leaves alone meanwhile.
+
+        [wp_page_copy]
+        """
+        frames = self.state.frames
+        frames.get(pfn)
+        try:
+            new = frames.alloc()
+            frames.copy(pfn, new)
+        finally:
+            frames.put(pfn)
+        return new
+
+    def _swap_in(self, entry: int) -> tuple[FaultCause, bool]:
+        """A page that went out, or is still in the swap cache. [do_swap_page]"""
+        state, swap, slot = self.state, self.state.swap, self.state.slot(entry)
+        pfn = swap.cache.lookup(slot)
+        major = pfn is None
+        if pfn is not None:
+            state.frames.get(pfn)
+        else:
+            pfn = state.frames.alloc()
+            try:
+                shadow = swap.swap_in(slot, pfn)
+            except BaseException:
+                state.frames.put(pfn)
+                raise
+            state.add_to_lru(pfn, shadow=shadow)
+        swap.swap_free(slot)
+        # A page to be written needs no slot any more, if nobody else maps or wants it.
+        if swap.swap_full or (self.write and state.frames.refcount(pfn) == 2):
+            swap.free_swap(pfn)
+        self.tables.write(self.paddr, 0)
+        self.space.swapped -= 1
+        self._map(pfn)
+        if self.write:
+            self._write_protected(pfn << PAGE_SHIFT)
+        return FaultCause.SWAP_IN, major

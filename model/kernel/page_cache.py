@@ -1,0 +1,150 @@
+"""The page cache: frames that hold pages of files. [struct address_space, mm/filemap.c]
+
+A file is the bytes that it was registered with; what is written to its pages reaches them when
+the pages are written back. Shared memory has no bytes but its pages, and they stay in memory.
+"""
+
+from dataclasses import dataclass, field
+
+from ..address_space.vma import File
+from ..physical.errors import BrokenInvariant
+from ..x86 import PAGE_SHIFT
+from .frames import PAGE_BYTES, Frames
+
+__all__ = ["AddressSpace", "PageCache"]
+
+
+@dataclass(slots=True, eq=False)
+class AddressSpace:
+    """The pages of one file. [struct address_space]
+
+    ``content`` is the file itself, None for shared memory. ``pages`` are the frames by page of
+    the file, ``shadows`` what reclaim remembers of those that went out.
+    """
+
+    content: bytearray | None
+    pages: dict[int, int] = field(default_factory=dict)
+    shadows: dict[int, int] = field(default_factory=dict)
+
+    def holds(self, index: int) -> bool:
+        """Return whether a page is within the file: beyond, an access is a bus error."""
+        return self.content is None or index < -(-len(self.content) // PAGE_BYTES)
+
+    def page(self, index: int) -> bytes:
+        """Return the bytes of a page, with zeros past the end of the file."""
+        if self.content is None:
+            return bytes(PAGE_BYTES)
+        start = index << PAGE_SHIFT
+        return bytes(self.content[start : start + PAGE_BYTES]).ljust(PAGE_BYTES, b"\0")
+
+
+class PageCache:
+    """Which frame holds which page of which file. A page holds one reference to its frame.
+
+    Members
+    -------
+    pages_in, pages_out
+        How many pages were read from files and written to them.
+    """
+
+    def __init__(self, frames: Frames) -> None:
+        self.frames = frames
+        self.pages_in = self.pages_out = 0
+        self._spaces: dict[File, AddressSpace] = {}
+        self._owner: dict[int, tuple[AddressSpace, int]] = {}
+        self._dirty: set[int] = set()
+
+    def __len__(self) -> int:
+        """Return the number of pages. [NR_FILE_PAGES without the swap cache]"""
+        return len(self._owner)
+
+    def register(self, file: File, content: bytearray) -> None:
+        """Say what a file holds; raise ``ValueError`` if that was said."""
+        if file in self._spaces:
+            raise ValueError(f"File {file.name} is registered already")
+        self._spaces[file] = AddressSpace(content)
+
+    def space(self, file: File) -> AddressSpace:
+        """Return the pages of a file; raise ``KeyError`` for one that was not registered.
+
+        Shared memory comes into being when it is first asked for.
+        """
+        if file not in self._spaces and file.is_shmem:
+            self._spaces[file] = AddressSpace(None)
+        return self._spaces[file]
+
+    def owner(self, pfn: int) -> tuple[AddressSpace, int] | None:
+        """Return the file and page that a frame holds, None for any other frame. [page->mapping]"""
+        return self._owner.get(pfn)
+
+    def is_shmem(self, pfn: int) -> bool:
+        """Return whether a frame holds shared memory, which has no other place."""
+        owner = self._owner.get(pfn)
+        return owner is not None and owner[0].content is None
+
+    def read(self, space: AddressSpace, index: int, pfn: int) -> int | None:
+        """Fill a new frame with a page of a file; return the shadow that was in its place.
+
+        [filemap_read_folio, filemap_add_folio]
+        """
+        self.frames.write(pfn, space.page(index))
+        space.pages[index] = pfn
+        self._owner[pfn] = space, index
+        self.pages_in += space.content is not None
+        return space.shadows.pop(index, None)
+
+    def set_dirty(self, pfn: int) -> None:
+        """Note that a page differs from its file. [filemap_dirty_folio]"""
+        self._dirty.add(pfn)
+
+    def is_dirty(self, pfn: int) -> bool:
+        """Return whether a page differs from its file."""
+        return pfn in self._dirty
+
+    def write_back(self, pfn: int) -> None:
+        """Write a page to its file, up to the end of that; it is clean then. [writepage]"""
+        space, index = self._owner[pfn]
+        if space.content is not None:
+            start = index << PAGE_SHIFT
+            size = min(PAGE_BYTES, max(0, len(space.content) - start))
+            space.content[start : start + size] = self.frames.read(pfn)[:size]
+            self.pages_out += 1
+            self._dirty.discard(pfn)
+
+    def remove(self, pfn: int, shadow: int | None = None) -> None:
+        """Take a clean page out and drop the reference to its frame. [__filemap_remove_folio]"""
+        space, index = self._owner.pop(pfn)
+        del space.pages[index]
+        self._dirty.discard(pfn)
+        if shadow is not None:
+            space.shadows[index] = shadow
+        self.frames.put(pfn)
+
+    def drop(self, file: File) -> None:
+        """Write back what is dirty of a file and take out all its pages; none may be mapped.
+
+        [truncate_inode_pages]
+        """
+        space = self._spaces.pop(file, None)
+        for pfn in list(space.pages.values()) if space is not None else []:
+            if pfn in self._dirty:
+                self.write_back(pfn)
+            self.remove(pfn)
+
+    def shmem_files(self) -> list[File]:
+        """Return the files of shared memory that have come into being."""
+        return [file for file, space in self._spaces.items() if space.content is None]
+
+    def frames_used(self) -> list[int]:
+        """Return the frames that hold pages of files."""
+        return list(self._owner)
+
+    def check(self) -> None:
+        """Raise ``BrokenInvariant`` unless files and frames point at each other."""
+        forward = {pfn: (space, index) for space in self._spaces.values()
+                   for index, pfn in space.pages.items()}
+        if forward != self._owner or not self._dirty <= forward.keys():
+            raise BrokenInvariant("Files and frames of the page cache contradict each other")
+        for pfn in forward:
+            if self.frames.refcount(pfn) < 1 + self.frames.rmap.mapcount(pfn):
+                raise BrokenInvariant(f"Page {pfn:#x} of a file lacks a reference")

@@ -1,0 +1,193 @@
+"""What all parts of the kernel share: frames, caches, lists, swap, and the TLB."""
+
+from dataclasses import replace
+from typing import Protocol
+
+from ..address_space.pagetable import KernelPageTables
+from ..address_space.software_entry import AMD64_ENTRIES, I686_ENTRIES, EntryFlag, SwapEntry
+from ..address_space.vma import Vma, VmFlag
+from ..mmu.control import Access, Control
+from ..mmu.walk import Walk, walk
+from ..physical.errors import BrokenInvariant
+from ..physical.memory import PhysicalMemory
+from ..physical.page_alloc import PageAllocator
+from ..x86 import PAGE_SHIFT, Efer, Entry, PagingMode
+from .anon_swap import AnonSwap
+from .frames import Frames
+from .lru import LruFlag, Lruvec
+from .page_cache import AddressSpace, PageCache
+from .swap_cache import SwapEntry as Slot
+from .tlb import TlbState
+from .workingset import workingset_refault
+
+__all__ = ["SPECIAL", "KernelState", "Space"]
+
+SPECIAL = 1 << 9  # _PAGE_SPECIAL: a frame that nobody counts
+
+
+class Space(Protocol):
+    """The user page tables of one address space, as reclaim sees them."""
+
+    def test_clear_young(self, vaddr: int) -> bool:
+        """Clear the accessed bit of an address; return whether it was set."""
+        ...
+
+    def is_locked(self, vaddr: int) -> bool:
+        """Return whether the mapping of an address is locked in memory."""
+        ...
+
+    def unmap_page(self, vaddr: int, pfn: int) -> None:
+        """Take a page away; anonymous, it leaves its swap entry. [try_to_unmap_one]"""
+        ...
+
+
+class KernelState:
+    """The memory of a machine and all that the kernel keeps of it.
+
+    Parameters
+    ----------
+    mode, memory, allocator
+        The paging mode, the contents of memory, and its page allocator.
+    kernel_start, task_size
+        The first address of the kernel half, and where user addresses end. [TASK_SIZE_MAX]
+    cr4
+        CR4 as the kernel sets it.
+
+    Members
+    -------
+    frames, kernel_tables, tlb, swap, lruvec, page_cache
+        The parts, by what they are called in Linux.
+    zero_pfn
+        The frame that a read of untouched memory finds. [ZERO_PAGE]
+    spaces
+        The address spaces, by the number that the reverse map knows them by.
+    """
+
+    def __init__(self, mode: PagingMode, memory: PhysicalMemory, allocator: PageAllocator,
+                 kernel_start: int, task_size: int, cr4: int) -> None:
+        self.mode = mode
+        self.task_size = task_size
+        self.memory = memory
+        self.allocator = allocator
+        self.frames = Frames(memory, allocator)
+        self.frames.on_free = self._forget
+        self.format = AMD64_ENTRIES if mode.entry_bytes == 8 else I686_ENTRIES
+        self.kernel_tables = KernelPageTables(mode, memory, self.frames, kernel_start)
+        self.tlb = TlbState(self.kernel_tables.root, cr4)
+        self.swap = AnonSwap(self.frames, min(1 << self.format.offset_bits, (1 << 32) - 1))
+        self.lruvec = Lruvec(self.frames.start_pfn, self.frames.end_pfn)
+        self.page_cache = PageCache(self.frames)
+        self.zero_pfn = self.frames.alloc_table()
+        self.spaces: dict[int, Space] = {}
+
+    def _forget(self, pfn: int) -> None:
+        """Take a frame that is freed off the LRU lists. [__page_cache_release]"""
+        if self.swap.cache.entry(pfn) is not None:
+            raise BrokenInvariant(f"Page {pfn:#x} is freed, but in the swap cache")
+        self.lruvec.delete(pfn)
+        self.frames.set_lru(pfn, False)
+
+    def control(self, pkru: int = 0) -> Control:
+        """Return the registers as they are now."""
+        efer = Efer.LME | Efer.LMA | Efer.NXE if self.mode.entry_bytes == 8 else 0
+        return Control(self.tlb.cr3, cr4=self.tlb.cr4, efer=efer, pkru=pkru)
+
+    def kernel_walk(self, access: Access) -> Walk:
+        """Return how the kernel's own tables translate an access."""
+        control = replace(self.control(), cr3=self.kernel_tables.root << PAGE_SHIFT)
+        return walk(self.memory, self.mode, control, access)
+
+    # ---- pages
+
+    def add_to_lru(self, pfn: int, *, file: bool = False, shadow: int | None = None) -> None:
+        """Put a new page on an inactive list, or an active one if it left too soon.
+
+        [folio_add_lru, workingset_refault]
+        """
+        flags = LruFlag.FILE if file else LruFlag(0)
+        if shadow is not None:
+            flags = workingset_refault(self.lruvec, shadow, file=file,
+                                       swap=self.swap.nr_swap_pages > 0)
+        self.lruvec.add(pfn, flags)
+        self.frames.set_lru(pfn, True)
+
+    def is_anon(self, pfn: int) -> bool:
+        """Return whether a user's page belongs to no file. [PageAnon]"""
+        return self.page_cache.owner(pfn) is None
+
+    def is_exclusive(self, pfn: int) -> bool:
+        """Return whether an anonymous page is of one mapping and nobody else, swap included.
+
+        The kernel keeps a flag that says so and counts where it has none. [PageAnonExclusive,
+        do_wp_page]
+        """
+        entry = self.swap.cache.entry(pfn)
+        cached = entry is not None
+        if self.frames.refcount(pfn) != 1 + cached or self.frames.rmap.mapcount(pfn) != 1:
+            return False
+        return entry is None or not self.swap.swapcount(entry)
+
+    def put_anon(self, pfn: int) -> None:
+        """Drop a mapping's reference to a page, and its slot if nobody else wants it.
+
+        [free_page_and_swap_cache]
+        """
+        if self.swap.cache.entry(pfn) is not None:
+            self.swap.free_unmapped(pfn)
+        self.frames.put(pfn)
+
+    def file_page(self, space: AddressSpace, index: int) -> tuple[int, bool]:
+        """Return the frame of a page of a file, referenced once more, and whether it was read.
+
+        [filemap_fault]
+        """
+        pfn = space.pages.get(index)
+        if pfn is not None:
+            self.frames.get(pfn)
+            return pfn, False
+        pfn = self.frames.alloc()
+        shadow = self.page_cache.read(space, index, pfn)
+        self.frames.get(pfn)
+        if space.content is not None:
+            self.add_to_lru(pfn, file=True, shadow=shadow)
+        return pfn, space.content is not None
+
+    # ---- entries
+
+    def page_prot(self, vma: Vma) -> int:
+        """Return the entry bits of a mapping, 0 if nobody may access it.
+
+        A private page may not be written before it is this process's own, nor that of a file
+        before the kernel knows that it is to change. [vm_get_page_prot, vma_wants_writenotify]
+        """
+        vm_flags = vma.flags
+        if not vm_flags & VmFlag.ACCESS:
+            return 0
+        prot = Entry.P | Entry.US | Entry.A
+        if vm_flags & VmFlag.SHARED and vm_flags & VmFlag.WRITE and (
+                vma.file is not None and vma.file.is_shmem):
+            prot |= Entry.RW
+        if self.mode.entry_bytes == 8:
+            prot |= 0 if vm_flags & VmFlag.EXEC else Entry.XD
+            prot |= (vm_flags & VmFlag.PKEY) >> VmFlag.PKEY_SHIFT << 59
+        return prot
+
+    def make_entry(self, pfn: int, prot: int, kept: int = 0) -> int:
+        """Return the entry that maps a frame with ``prot``, PROT_NONE if that is 0.
+
+        ``kept`` are further bits, A and D say. [mk_pte, pte_modify]
+        """
+        if not prot:
+            return self.format.encode_prot_none(pfn, Entry.A | kept)
+        return pfn << PAGE_SHIFT | prot | kept
+
+    def swap_entry(self, slot: Slot, exclusive: bool) -> int:
+        """Return the entry of a page that is out. [swp_entry_to_pte]"""
+        can = exclusive and dict(self.format.flag_bits).get(EntryFlag.EXCLUSIVE)
+        flags = EntryFlag.EXCLUSIVE if can else EntryFlag(0)
+        return self.format.encode_swap(SwapEntry(slot.type, slot.offset, flags))
+
+    def slot(self, entry: int) -> Slot:
+        """Return the slot that a swap entry names. [pte_to_swp_entry]"""
+        found = self.format.decode_swap(entry)
+        return Slot(found.type, found.offset)

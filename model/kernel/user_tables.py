@@ -1,0 +1,309 @@
+"""The user half of a process's page tables: what changes of its mappings do to its pages.
+
+[mm/memory.c, mm/mprotect.c, mm/mremap.c, mm/rmap.c]
+"""
+
+import errno
+from collections.abc import Callable
+
+from ..address_space.errors import SysError
+from ..address_space.mm import Mm
+from ..address_space.pagetable import Leaves, PageTables
+from ..address_space.software_entry import EntryKind
+from ..address_space.uapi import Madvise
+from ..address_space.vma import Vma, VmFlag
+from ..physical.errors import BrokenInvariant
+from ..x86 import Entry
+from .frames import PAGE_BYTES
+from .state import SPECIAL, KernelState
+from .tlb import MmContext, MmuGather
+
+__all__ = ["UserTables"]
+
+KEPT = Entry.A | Entry.D | Entry.PWT | Entry.PCD | Entry.PAT | SPECIAL
+# _PAGE_CHG_MASK, without the frame
+
+
+class UserTables:
+    """Page tables of a process, and the ``PageTableOps`` of its ``Mm``.
+
+    Parameters
+    ----------
+    state
+        What all processes share.
+    number
+        The number that the reverse map knows the address space by.
+
+    Members
+    -------
+    mm
+        The mappings; set before the first page is there.
+    tables, context
+        The tables, and what the TLB knows them by.
+    rss, swapped
+        How many entries map a page, the zero page not counted, and how many hold a swap entry.
+        [get_mm_rss, MM_SWAPENTS]
+    fault_in
+        Makes a page present: address, and whether it is to be written. [populate_vma_page_range]
+    """
+
+    mm: Mm
+    fault_in: Callable[[int, bool], None]
+
+    def __init__(self, state: KernelState, number: int) -> None:
+        self.state = state
+        self.number = number
+        kernel = state.kernel_tables
+        self.tables = PageTables(state.mode, state.memory, state.frames, kernel.kernel_start,
+                                 kernel)
+        self.context = MmContext(self.tables.root)
+        self.rss = self.swapped = 0
+        state.spaces[number] = self
+
+    def _gather(self) -> MmuGather:
+        return MmuGather(self.state.tlb, self.context, self.state.put_anon)
+
+    def kind(self, entry: int) -> EntryKind:
+        """Return what an entry is for the kernel."""
+        return EntryKind.PRESENT if entry & Entry.P else self.state.format.kind(entry)
+
+    # ---- pages that come and go
+
+    def map_page(self, vaddr: int, paddr: int, pfn: int, entry: int) -> None:
+        """Point the clear entry at ``paddr`` to a frame, whose reference is the entry's now.
+
+        [set_pte_at, page_add_anon_rmap]
+        """
+        self.tables.write(paddr, entry)
+        if pfn != self.state.zero_pfn:
+            self.state.frames.rmap.add(pfn, self.number, vaddr)
+            self.rss += 1
+
+    def forget_page(self, vaddr: int, pfn: int) -> None:
+        """Count an entry that no longer maps a page; its reference is the caller's to drop."""
+        self.state.frames.rmap.remove(pfn, self.number, vaddr)
+        self.rss -= 1
+
+    def _zap(self, start: int, end: int, gather: MmuGather) -> None:
+        """Clear all entries of a range. [zap_pte_range]"""
+        state = self.state
+        for leaf in self.tables.entries(start, end):
+            entry = self.tables.exchange(leaf.paddr, 0)
+            if self.kind(entry) >= EntryKind.SWAP:
+                self.swapped -= 1
+                state.swap.free_swap_and_cache(state.slot(entry))
+                continue
+            pfn = state.format.pfn(entry)
+            gather.flush_entry(leaf.vaddr)
+            if pfn == state.zero_pfn:
+                continue
+            if entry & Entry.D and not state.is_anon(pfn):
+                state.page_cache.set_dirty(pfn)
+            self.forget_page(leaf.vaddr, pfn)
+            gather.remove_page(pfn)
+
+    # ---- PageTableOps
+
+    def unmap(self, start: int, end: int) -> None:
+        """Forget the pages of a range and free tables that serve no other mapping."""
+        following, previous = self.mm.find_vma_prev(start)
+        floor = previous.end if previous is not None else 0
+        ceiling = following.start if following is not None else 0
+        with self._gather() as gather:
+            self._zap(start, end, gather)
+            if self.tables.free_pgtables(start, end, floor, ceiling):
+                gather.flush_entry(start)
+
+    def discard(self, vma: Vma, start: int, end: int) -> None:
+        """Forget the pages of a range whose mapping stays."""
+        with self._gather() as gather:
+            self._zap(start, end, gather)
+
+    def protect(self, vma: Vma, start: int, end: int) -> None:
+        """Give the pages of a range the rights of their mapping. [change_pte_range]
+
+        Private pages that are this process's own become writable at once.
+        """
+        state, prot = self.state, self.state.page_prot(vma)
+        with self._gather() as gather:
+            for leaf in self.tables.entries(start, end):
+                if self.kind(leaf.entry) >= EntryKind.SWAP:
+                    continue
+                entry = self.tables.exchange(leaf.paddr, 0)
+                pfn = state.format.pfn(entry)
+                rw = Entry.RW if prot and self._may_write(vma, pfn, entry) else 0
+                self.tables.write(leaf.paddr, state.make_entry(pfn, prot | rw, entry & KEPT))
+                gather.flush_entry(leaf.vaddr)
+
+    def _may_write(self, vma: Vma, pfn: int, entry: int) -> bool:
+        """Return whether a page can be written with no more ado. [can_change_pte_writable]"""
+        if not vma.flags & VmFlag.WRITE or pfn == self.state.zero_pfn:
+            return False
+        if vma.flags & VmFlag.SHARED:
+            return bool(entry & Entry.D)
+        return self.state.is_anon(pfn) and self.state.is_exclusive(pfn)
+
+    def move(self, source: Vma, old: int, target: Vma, new: int, length: int) -> None:
+        """Take the pages of a range to another. [move_page_tables]
+
+        The tables there come first, so that without memory for them nothing is moved.
+        """
+        moving = list(self.tables.entries(old, old + length))
+        for leaf in moving:
+            self.tables.alloc(new + leaf.vaddr - old)
+        with self._gather() as gather:
+            for leaf in moving:
+                self._move_one(leaf, new + leaf.vaddr - old)
+                gather.flush_entry(leaf.vaddr)
+
+    def _move_one(self, leaf: Leaves, vaddr: int) -> None:
+        entry = self.tables.exchange(leaf.paddr, 0)
+        if not entry:
+            return
+        self.tables.write(self.tables.alloc(vaddr), entry)
+        if self.kind(entry) >= EntryKind.SWAP:
+            return
+        pfn = self.state.format.pfn(entry)
+        if pfn != self.state.zero_pfn:
+            self.state.frames.rmap.remove(pfn, self.number, leaf.vaddr)
+            self.state.frames.rmap.add(pfn, self.number, vaddr)
+
+    def advise(self, vma: Vma, start: int, end: int, advice: int) -> None:
+        """Take an advice. Those that only hint are not acted on.
+
+        Raise ``SysError(EOPNOTSUPP)`` for MADV_REMOVE, as file systems do that cannot.
+        """
+        if advice == Madvise.REMOVE:
+            raise SysError(errno.EOPNOTSUPP)
+        if advice in (Madvise.POPULATE_READ, Madvise.POPULATE_WRITE):
+            for vaddr in range(start, end, PAGE_BYTES):
+                self.fault_in(vaddr, advice == Madvise.POPULATE_WRITE)
+
+    def populate(self, start: int, end: int) -> None:
+        """Fault in the pages of a range; where that fails, the rest stays out. [mm_populate]"""
+        for vaddr in range(start, end, PAGE_BYTES):
+            vma = self.mm.tree.lookup(vaddr)
+            if vma is not None and vma.flags & VmFlag.ACCESS:
+                write = vma.flags & (VmFlag.WRITE | VmFlag.SHARED) == VmFlag.WRITE
+                self.fault_in(vaddr, write)
+
+    # ---- fork and exit
+
+    def copy_to(self, child: "UserTables") -> None:
+        """Give a forked child the pages of this process, all of them shared. [copy_page_range]
+
+        Private pages can be written by neither side any more. Mappings without private pages are
+        left out: faults will fill them.
+        """
+        for vma in child.mm.tree:
+            origin = self.mm.tree.lookup(vma.start)
+            if (origin is None or origin.anon_vma is None
+                    or vma.flags & VmFlag.WIPEONFORK):
+                continue
+            try:
+                for leaf in self.tables.entries(vma.start, vma.end):
+                    self._copy_one(child, vma, leaf)
+            finally:
+                self.state.tlb.flush_mm(self.context)
+
+    def _copy_one(self, child: "UserTables", vma: Vma, leaf: Leaves) -> None:
+        """Copy one entry; the table for it comes first, as reclaim may change the entry then."""
+        state, target = self.state, child.tables.alloc(leaf.vaddr)
+        entry = self.tables.read(leaf.paddr)
+        if not entry:
+            return
+        if self.kind(entry) >= EntryKind.SWAP:
+            slot = state.slot(entry)
+            state.swap.swap_duplicate(slot)
+            shared = state.swap_entry(slot, False)
+            self.tables.write(leaf.paddr, shared)
+            child.tables.write(target, shared)
+            child.swapped += 1
+            return
+        pfn = state.format.pfn(entry)
+        if not vma.flags & VmFlag.SHARED:
+            entry = self.tables.update(leaf.paddr, clear=Entry.RW) & ~Entry.RW
+        else:
+            entry &= ~Entry.D
+        if pfn != state.zero_pfn:
+            state.frames.get(pfn)
+        child.map_page(leaf.vaddr, target, pfn, entry & ~Entry.A)
+
+    def free(self) -> None:
+        """Free the root table; all mappings must be gone. [mmdrop]"""
+        if self.state.tlb.loaded is self.context:
+            self.state.tlb.switch(self.state.tlb.kernel)
+        del self.state.spaces[self.number]
+        self.tables.free()
+
+    # ---- what reclaim asks
+
+    def test_clear_young(self, vaddr: int) -> bool:
+        """Clear the accessed bit of an address; return whether it was set.
+
+        The TLB is not told: a page that it knows may seem unused. [ptep_clear_flush_young]
+        """
+        paddr = self.tables.find(vaddr)
+        return paddr is not None and bool(self.tables.update(paddr, clear=Entry.A) & Entry.A)
+
+    def is_locked(self, vaddr: int) -> bool:
+        """Return whether the mapping of an address is locked in memory."""
+        vma = self.mm.tree.lookup(vaddr)
+        return vma is not None and bool(vma.flags & VmFlag.LOCKED)
+
+    def unmap_page(self, vaddr: int, pfn: int) -> None:
+        """Take a page away; anonymous, it leaves its swap entry. [try_to_unmap_one]"""
+        state, paddr = self.state, self.tables.find(vaddr)
+        if paddr is None:
+            raise BrokenInvariant(f"Page {pfn:#x} should be mapped at {vaddr:#x}")
+        exclusive = state.is_anon(pfn) and state.is_exclusive(pfn)
+        entry = self.tables.exchange(paddr, 0)
+        state.tlb.flush_range(self.context, vaddr, vaddr + PAGE_BYTES)
+        if not state.is_anon(pfn):
+            if entry & Entry.D:
+                state.page_cache.set_dirty(pfn)
+        else:
+            slot = state.swap.cache.entry(pfn)
+            if slot is None:
+                raise BrokenInvariant(f"Page {pfn:#x} is unmapped, but has no slot")
+            if entry & Entry.D:
+                state.swap.cache.set_dirty(pfn)
+            state.swap.swap_duplicate(slot)
+            self.tables.write(paddr, state.swap_entry(slot, exclusive))
+            self.swapped += 1
+        self.forget_page(vaddr, pfn)
+        state.frames.put(pfn)
+
+    # ---- check
+
+    def check(self) -> None:
+        """Raise ``BrokenInvariant`` if entries contradict mappings, counts or the reverse map."""
+        self.tables.check()
+        state, rss, swapped = self.state, 0, 0
+        for leaf in self.tables.entries(0, self.mm.space.task_size):
+            vma = self.mm.tree.lookup(leaf.vaddr)
+            if vma is None:
+                raise BrokenInvariant(f"Address {leaf.vaddr:#x} has entry {leaf.entry:#x}, but "
+                                      "no mapping")
+            if self.kind(leaf.entry) >= EntryKind.SWAP:
+                swapped += 1
+                continue
+            pfn = state.format.pfn(leaf.entry)
+            if leaf.entry & Entry.RW and (pfn == state.zero_pfn or not vma.flags & VmFlag.WRITE):
+                raise BrokenInvariant(f"Address {leaf.vaddr:#x} must not be writable")
+            if pfn == state.zero_pfn:
+                continue
+            rss += 1
+            self._check_page(leaf, pfn, vma)
+        if (rss, swapped) != (self.rss, self.swapped):
+            raise BrokenInvariant(f"{self.rss} pages and {self.swapped} swap entries are counted, "
+                                  f"but there are {rss} and {swapped}")
+
+    def _check_page(self, leaf: Leaves, pfn: int, vma: Vma) -> None:
+        state = self.state
+        if (self.number, leaf.vaddr) not in state.frames.rmap.places(pfn):
+            raise BrokenInvariant(f"Page {pfn:#x} does not know that {leaf.vaddr:#x} maps it")
+        if leaf.entry & Entry.RW and not vma.flags & VmFlag.SHARED and (
+                not state.is_anon(pfn) or state.frames.rmap.mapcount(pfn) != 1):
+            raise BrokenInvariant(f"Address {leaf.vaddr:#x} may write page {pfn:#x}, which is "
+                                  "shared")

@@ -1,0 +1,155 @@
+"""Reclaim of a machine's frames: what its two ways in and its rules ask for, with real page tables.
+
+The lists and the order of things are in ``lru``, ``reclaim`` and ``kswapd``. [mm/vmscan.c]
+"""
+
+from ..physical.errors import BrokenInvariant
+from ..physical.freelist import AllocContext
+from ..physical.node import Node
+from ..physical.watermark import ALLOC_WMARK_HIGH
+from ..physical.zone import Zone
+from .kswapd import balance_pgdat, try_to_free_pages
+from .lru import LruList
+from .reclaim import SWAP_CLUSTER_MAX, Pageout, ScanControl
+from .state import KernelState
+
+__all__ = ["Reclaimer"]
+
+MAX_RECLAIM_RETRIES = 16
+
+
+class Reclaimer:
+    """Frees frames: the ``PageOps`` of reclaim and the ``Reclaim`` of the page allocator.
+
+    Members
+    -------
+    pswpin, pswpout
+        Pages that were read from swap are counted by its devices; these are pages written.
+    kswapd_failures
+        How often in a row kswapd could free nothing; after 16 it gives up. [kswapd_failures]
+    """
+
+    def __init__(self, state: KernelState) -> None:
+        self._state = state
+        self._active = False
+        self.kswapd_failures = 0
+
+    # ---- PageOps
+
+    def accessed(self, pfn: int) -> int:
+        """Clear the accessed bits of all entries that map a page; return how many were set."""
+        spaces = self._state.spaces
+        return sum(spaces[number].test_clear_young(vaddr)
+                   for number, vaddr in self._state.frames.rmap.places(pfn))
+
+    def has_swap(self) -> bool:
+        """Return whether a slot of swap is free."""
+        return self._state.swap.nr_swap_pages > 0
+
+    def add_to_swap(self, pfn: int) -> bool:
+        """Give an anonymous page a slot of swap, unless it has one; return whether it has."""
+        swap = self._state.swap
+        return swap.cache.entry(pfn) is not None or swap.add_to_swap(pfn) is not None
+
+    def try_to_unmap(self, pfn: int) -> bool:
+        """Take a page out of all page tables, unless it is locked or somebody works with it."""
+        state, rmap = self._state, self._state.frames.rmap
+        places = rmap.places(pfn)
+        cached = (state.swap.cache.entry(pfn) is not None) + (not state.is_anon(pfn))
+        if state.frames.refcount(pfn) != len(places) + cached:
+            return False
+        if any(state.spaces[number].is_locked(vaddr) for number, vaddr in places):
+            return False
+        for number, vaddr in places:
+            state.spaces[number].unmap_page(vaddr, pfn)
+        return True
+
+    def is_dirty(self, pfn: int) -> bool:
+        """Return whether a page must be written before it goes."""
+        if self._state.is_anon(pfn):
+            return self._state.swap.cache.is_dirty(pfn)
+        return self._state.page_cache.is_dirty(pfn)
+
+    def pageout(self, pfn: int) -> Pageout:
+        """Write a page to its slot or its file; raise ``SwapIoError`` if that fails."""
+        state = self._state
+        if state.is_anon(pfn):
+            written = state.swap.swap_writepage(pfn, state.frames.read(pfn))
+            return Pageout.SUCCESS if written else Pageout.CLEAN
+        state.page_cache.write_back(pfn)
+        return Pageout.SUCCESS
+
+    def remove_mapping(self, pfn: int, shadow: int) -> None:
+        """Free a clean page that nobody maps."""
+        state = self._state
+        if state.frames.refcount(pfn) != 1:
+            raise BrokenInvariant(f"Page {pfn:#x} goes, but has {state.frames.refcount(pfn)} "
+                                  "references")
+        if state.is_anon(pfn):
+            state.swap.delete_from_swap_cache(pfn, shadow)
+        else:
+            state.page_cache.remove(pfn, shadow)
+
+    # ---- Reclaim
+
+    def try_to_free_pages(self, context: AllocContext, order: int) -> int:
+        """Free pages of the zones of an allocation; return how many. [direct reclaim]"""
+        if self._active:
+            return 0
+        zones = {zone.buddy.zone for zone in context.zones}
+        control = ScanControl(nr_to_reclaim=max(SWAP_CLUSTER_MAX, 1 << order),
+                              eligible=lambda pfn: self._zone(pfn) in zones)
+        self._active = True
+        try:
+            return try_to_free_pages([self._state.lruvec], control, self)
+        finally:
+            self._active = False
+
+    def zone_reclaimable_pages(self, zone: Zone) -> int:
+        """Return how many pages of a zone could be freed at best."""
+        lists = [LruList.INACTIVE_FILE, LruList.ACTIVE_FILE]
+        if self.has_swap():
+            lists += [LruList.INACTIVE_ANON, LruList.ACTIVE_ANON]
+        lruvec = self._state.lruvec
+        if len(self._state.allocator.populated) == 1:
+            return sum(lruvec.size(lru) for lru in lists)
+        return sum(self._zone(pfn) == zone.buddy.zone for lru in lists
+                   for pfn in lruvec.pages(lru))
+
+    def _zone(self, pfn: int) -> int:
+        mem_map = self._state.allocator.mem_map
+        return mem_map.scalars.zone[pfn - mem_map.base]
+
+    # ---- kswapd
+
+    def run_kswapd(self) -> int:
+        """Let kswapd of every node run, if it was woken; return how many pages it freed. [kswapd]
+
+        It frees until one of the zones that it was woken for is above its high watermark.
+        """
+        return sum(self._kswapd(node) for node in self._state.allocator.nodes.values()
+                   if node.kswapd_order is not None)
+
+    def _kswapd(self, node: Node) -> int:
+        order, highest = node.kswapd_order or 0, node.kswapd_highest_zoneidx or 0
+        node.kswapd_order = node.kswapd_highest_zoneidx = None
+        zones = [zone for zone in node.own_zonelist if zone.index <= highest]
+        if self.kswapd_failures >= MAX_RECLAIM_RETRIES or self._active or not zones:
+            return 0
+        usable = {zone.buddy.zone for zone in zones}
+        control = ScanControl(
+            kswapd=True, eligible=lambda pfn: self._zone(pfn) in usable,
+            nr_to_reclaim=sum(max(zone.mark(ALLOC_WMARK_HIGH), SWAP_CLUSTER_MAX)
+                              for zone in zones))
+
+        def balanced() -> bool:
+            return any(zone.watermark_ok(order, zone.mark(ALLOC_WMARK_HIGH), highest, 0)
+                       for zone in zones)
+
+        self._active = True
+        try:
+            freed = balance_pgdat(self._state.lruvec, control, self, balanced)
+        finally:
+            self._active = False
+        self.kswapd_failures = 0 if freed else self.kswapd_failures + 1
+        return freed
