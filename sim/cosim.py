@@ -14,60 +14,27 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..model.kernel.tlb import Invalidation
 from ..model.mmu.control import Control
 from ..model.physical.memory import PhysicalMemory
 from ..model.x86 import Cr3, InvalidateOp, Vector
 from .engine.base import COMMAND, OP_INVALIDATE, Engine, Run, data_accesses
 
-__all__ = ["AccessFailed", "Counts", "Handled", "Invalidation", "Kernel", "Machine"]
+__all__ = ["AccessFailed", "Counts", "Handled", "Kernel", "Machine"]
 
 
-class Invalidation(Protocol):
-    """One operation of the kernel's that invalidates; fields as those of ``COMMAND``."""
+@dataclass(frozen=True, slots=True)
+class Handled:
+    """How a page fault was handled.
 
-    @property
-    def op(self) -> InvalidateOp:
-        """Which operation."""
-        ...
+    ``is_major`` says whether it had to wait for a disk; ``signal`` is the number of the signal
+    that the process gets instead of its page; ``invalidations`` are to be carried out, in order,
+    before the next access.
+    """
 
-    @property
-    def vaddr(self) -> int:
-        """Linear address of INVLPG and INVPCID."""
-        ...
-
-    @property
-    def pcid(self) -> int:
-        """PCID of INVPCID."""
-        ...
-
-    @property
-    def old(self) -> int:
-        """The register before a MOV."""
-        ...
-
-    @property
-    def new(self) -> int:
-        """The value that a MOV writes."""
-        ...
-
-
-class Handled(Protocol):
-    """How a page fault was handled."""
-
-    @property
-    def is_major(self) -> bool:
-        """Whether it had to wait for a disk."""
-        ...
-
-    @property
-    def signal(self) -> int | None:
-        """The signal that the process gets instead of its page."""
-        ...
-
-    @property
-    def invalidations(self) -> Sequence[Invalidation]:
-        """What is to be invalidated before the next access, in order."""
-        ...
+    is_major: bool = False
+    signal: int | None = None
+    invalidations: Sequence[Invalidation] = ()
 
 
 class Kernel(Protocol):
@@ -185,7 +152,11 @@ class Machine:
     def _switch(self, process: int) -> None:
         if process != self._process:
             self._process = process
-            self._invalidate(self._kernel.switch(process))
+            self.invalidate(self._kernel.switch(process))
+            self._control = replace(self._control, pkru=self._kernel.control.pkru)
+            if self._control != self._kernel.control:
+                raise ValueError(f"Kernel says that registers are {self._kernel.control}, but has "
+                                 f"written {self._control}")
             self.counts.switches += 1
 
     def _run_process(self, accesses: NDArray[np.void]) -> NDArray[np.uint64]:
@@ -219,7 +190,7 @@ class Machine:
         if times > self.MOST_FAULTS:
             raise AccessFailed(f"{self.MOST_FAULTS} page faults were handled in vain", access)
         handled = self._kernel.page_fault(vaddr, int(answer["error"]), user=True)
-        self._invalidate(handled.invalidations)
+        self.invalidate(handled.invalidations)
         if handled.signal is not None:
             raise AccessFailed(f"Signal {handled.signal}", access)
         if handled.is_major:
@@ -227,8 +198,8 @@ class Machine:
         else:
             self.counts.minor += 1
 
-    def _invalidate(self, invalidations: Sequence[Invalidation]) -> None:
-        """Have the hardware carry out what the kernel asks for, and follow in the registers."""
+    def invalidate(self, invalidations: Sequence[Invalidation]) -> None:
+        """Have the hardware carry out what the kernel asks for, in order."""
         if not invalidations:
             return
         commands = np.zeros(len(invalidations), COMMAND)

@@ -94,10 +94,20 @@ def hot(rng: Generator, visits: int, pages: int) -> NDArray[np.int64]:
     return chosen
 
 
+def thrashing(rng: Generator, visits: int, pages: int) -> NDArray[np.int64]:
+    """Return pages that are all as likely, and between them, every fourth, one of the first two.
+
+    As a program's stack is, these are used so often that they may stay in the TLB for long.
+    """
+    chosen = uniform(rng, visits, pages)
+    chosen[::4] = rng.integers(min(2, pages), size=len(chosen[::4]))
+    return chosen
+
+
 Order = Callable[[Generator, int, int], NDArray[np.int64]]
 
 ORDERS: dict[str, Order] = {
-    "sequential": sequential, "random": uniform, "zipf": zipf, "hot": hot,
+    "sequential": sequential, "random": uniform, "zipf": zipf, "hot": hot, "thrash": thrashing,
 }
 """In which order pages are visited: from a generator, the numbers of visits and of pages."""
 
@@ -132,8 +142,7 @@ def thrash(
     seed: int = 0,
 ) -> Workload:
     """Return random visits to ``factor`` times as many pages as there are ``frames`` of memory."""
-    made = paged("random", pages=factor * frames, visits=visits, burst=burst, span=span, seed=seed)
-    return Workload("thrash", seed, 1, made.regions, made.accesses)
+    return paged("thrash", pages=factor * frames, visits=visits, burst=burst, span=span, seed=seed)
 
 
 def stack(*, pages: int, calls: int, seed: int = 0) -> Workload:

@@ -20,7 +20,7 @@ PAGE_BYTES = 1 << PAGE_SHIFT
 
 @dataclass(frozen=True, slots=True)
 class Invalidation:
-    """One operation that invalidates: INVLPG of ``vaddr``, or a register written.
+    """One operation that invalidates: INVLPG of ``vaddr``, INVPCID, or a register written.
 
     ``old`` and ``new`` are the values of CR3 or CR4 before and as written: a ``new`` CR3 may have
     bit 63, which keeps what is cached of its PCID.
@@ -30,6 +30,7 @@ class Invalidation:
     vaddr: int = 0
     old: int = 0
     new: int = 0
+    pcid: int = 0
 
 
 @dataclass(slots=True)

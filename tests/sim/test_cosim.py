@@ -8,11 +8,11 @@ import pytest
 
 from pagewalk.hdl.config import Config
 from pagewalk.model.x86 import IA32, MODES, X86_64, Entry
-from pagewalk.sim.cosim import AccessFailed, Counts, Machine
+from pagewalk.sim.cosim import AccessFailed, Counts, Handled, Machine
 from pagewalk.sim.engine import ENGINES, create
 from pagewalk.sim.workload import DATA_ACCESS, Expected, Region, paged, sharing, stack, thrash
 
-from .tiny_kernel import SIGSEGV, Forgetful, Handled, TinyKernel
+from .tiny_kernel import SIGSEGV, Forgetful, TinyKernel
 
 every_mode = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
 every_engine = pytest.mark.parametrize("name", ENGINES)

@@ -5,8 +5,9 @@ without one is not written to the disk again.
 """
 
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from pagewalk.model.kernel.tlb import Invalidation
 from pagewalk.model.mmu.walk import Control
 from pagewalk.model.physical.memory import PhysicalMemory
 from pagewalk.model.x86 import (
@@ -20,26 +21,11 @@ from pagewalk.model.x86 import (
     ErrorCode,
     InvalidateOp,
 )
+from pagewalk.sim.cosim import Handled
 
 SIGSEGV = 11
 TABLE = Entry.P | Entry.RW | Entry.US
 FIRST_TABLE = 0x8_0000  # frame number; data frames are below
-
-
-@dataclass(frozen=True)
-class Invalidation:
-    op: InvalidateOp
-    vaddr: int = 0
-    pcid: int = 0
-    old: int = 0
-    new: int = 0
-
-
-@dataclass(frozen=True)
-class Handled:
-    is_major: bool = False
-    signal: int | None = None
-    invalidations: tuple = ()
 
 
 class TinyKernel:
