@@ -168,20 +168,47 @@ class Kernel:
 
         Raise ``SysError`` as ``exec_program``, ``OutOfMemory``.
         """
-        layout = self.user.layout()
         space = self._new_space()
-        mm = Mm(self.space, layout.mmap_base, rlimits=rlimits, page_tables=space,
-                commit=self.commit, files=self.files)
+        mm = self._new_mm(space, rlimits)
         process = self._new_process(name, space, mm)
         try:
             if program is not None:
-                exec_program(mm, program, stack_top=layout.stack_top, pie_base=layout.load_bias,
-                             vdso=None, arg_bytes=0)
+                self._load(mm, program)
         except BaseException:
             self._free(process)
             raise
         self.processes[process.pid] = process
         return process
+
+    def _new_mm(self, space: UserTables, rlimits: Rlimits | None) -> Mm:
+        return Mm(self.space, self.user.layout().mmap_base, rlimits=rlimits, page_tables=space,
+                  commit=self.commit, files=self.files)
+
+    def _load(self, mm: Mm, program: Program) -> None:
+        layout = self.user.layout()
+        exec_program(mm, program, stack_top=layout.stack_top, pie_base=layout.load_bias,
+                     vdso=None, arg_bytes=0)
+
+    def exec(self, process: Process, program: Program) -> None:
+        """Replace what a process runs; its old address space goes. [begin_new_exec]
+
+        Raise as ``spawn``, with the process as it was: what Linux kills it for when it is too
+        late to go back.
+        """
+        old = Process(process.pid, process.name, process.mm, process.space)
+        space = self._new_space()
+        fresh = self._new_process(process.name, space, self._new_mm(space, process.mm.rlimits))
+        try:
+            self._load(fresh.mm, program)
+        except BaseException:
+            self._free(fresh)
+            raise
+        process.mm, process.space, process.pkru = fresh.mm, space, 0
+        space.fault_in = lambda vaddr, write: self._fault_in(process, vaddr, write)
+        if self.current is process:
+            self.state.tlb.switch(space.context)
+        self._free(old)
+        self.release_shmem()
 
     def fork(self, parent: Process) -> Process:
         """Return a copy of a process that shares its pages until either writes. [kernel_clone]

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 
 from ..mmu.control import Access
 from ..mmu.walk import walk
-from ..x86 import AccessKind, Cr4, ErrorCode, Vector
-from .fault import FaultOutcome, Oops
+from ..x86 import AccessKind, Cr4, Vector
+from .fault import FaultOutcome
 from .frames import PAGE_BYTES
 from .kernel import Kernel, OomKilled
 
