@@ -103,7 +103,7 @@ def test_a_kernel_fault_that_the_tables_permit_by_now_is_spurious(mode):
 
 
 def test_fetching_from_data_is_caught_when_the_page_is_there():
-    kernel, cpu, process = machine(X86_64)
+    _, cpu, process = machine(X86_64)
     page = process.mm.mmap(0, PAGE, RW, ANON)
     with pytest.raises(Killed) as caught:
         cpu.translate(page, AccessKind.FETCH)
@@ -112,7 +112,7 @@ def test_fetching_from_data_is_caught_when_the_page_is_there():
 
 
 def test_protection_keys():
-    kernel, cpu, process = machine(X86_64, pke=True)
+    _, cpu, process = machine(X86_64, pke=True)
     page = process.mm.mmap(0, 2 * PAGE, RW, ANON)
     key = process.mm.pkeys.alloc()
     process.mm.mprotect(page, PAGE, RW, key)
