@@ -84,23 +84,18 @@ def test_swap_entries_are_linux_own(mode, swap):
 
 
 def hot_faults(mode, device) -> int:
-    """Major faults of 20 pages used again and again beside 4500 used once."""
-    kernel, cpu, process = machine(mode, megabytes=8)
+    """Major faults of 4 pages that are used all the time beside 4000 used once."""
+    kernel, cpu, process = machine(mode, megabytes=4)
     kernel.swapon(device)
-    hot = process.mm.mmap(0, 20 * PAGE, RW, ANON)
-    faults = 0
-    for _ in range(3):
-        cold = process.mm.mmap(0, 1500 * PAGE, RW, ANON)
-        for number in range(1500):
-            cpu.store(cold + number * PAGE, b"c")
-            if not number % 50:
-                cpu.tlb.entries.clear()  # a real one is small: it would look at the tables again
-                before = process.maj_flt
-                for page in range(20):
-                    cpu.load(hot + page * PAGE)
-                    cpu.store(hot + page * PAGE, b"h")
-                faults += process.maj_flt - before
-    return faults
+    hot = process.mm.mmap(0, 4 * PAGE, RW, ANON)
+    cold = process.mm.mmap(0, 4000 * PAGE, RW, ANON)
+    for number in range(4000):
+        cpu.store(cold + number * PAGE, b"c")
+        cpu.tlb.entries.clear()  # a real one is small: it would look at the tables again
+        for page in range(4):
+            cpu.load(hot + page * PAGE)
+            cpu.store(hot + page * PAGE, b"h")
+    return process.maj_flt
 
 
 @both
@@ -109,7 +104,7 @@ def test_a_second_chance_is_better_than_none(mode, swap, tmp_path, monkeypatch):
     monkeypatch.setattr(Reclaimer, "accessed", lambda self, pfn: 0)
     with SwapFile.create(tmp_path / "other", 4000, uuid=UUID(int=7)) as device:
         without = hot_faults(mode, device)
-    assert with_bits < without  # refault distances help either, so that not much is between
+    assert with_bits == 0 < without
 
 
 @both
