@@ -3,13 +3,16 @@
 import errno
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from pagewalk.model.address_space.errors import SysError
-from pagewalk.model.address_space.exec_layout import Program, ProgramHeader, Vdso, exec_program
-from pagewalk.model.address_space.limits import Rlimits
+from pagewalk.model.address_space.exec_layout import Program, ProgramHeader, exec_program
+from pagewalk.model.address_space.limits import Rlimits, UserSpace
 from pagewalk.model.address_space.maps_text import maps_text
+from pagewalk.model.address_space.mm import Mm
 from pagewalk.model.address_space.uapi import Prot
+from pagewalk.model.address_space.user_layout import USER_AMD64
 from pagewalk.model.address_space.vma import File, VmFlag
 
 from .small_mm import MMAP_BASE, PAGE, RW, SPACE, small_mm
@@ -22,12 +25,14 @@ PROGRAM = Program(File("/bin/program", 8, 1, 33), (TEXT, DATA))
 PIE = replace(PROGRAM, headers=(replace(TEXT, vaddr=0), replace(DATA, vaddr=0x2800)),
               is_pie=True)
 LOADER = replace(PIE, file=File("/lib/loader", 8, 1, 44))
-VDSO = Vdso(vvar_size=0x4000, vdso_size=0x2000)
+BUILD = replace(USER_AMD64, task_size=TOP, et_dyn_base=0x5000_0000)
+NO_VDSO = replace(BUILD, vvar_pages=0, vdso_pages=0)
+LAYOUT = replace(BUILD.layout(), mmap_base=MMAP_BASE)
 
 
-def started(program=PROGRAM, arg_bytes=100, vdso=VDSO, **options):
+def started(program=PROGRAM, arg_bytes=100, layout=LAYOUT, **options):
     mm = small_mm(**options)
-    exec_program(mm, program, stack_top=TOP, pie_base=0x5000_0000, vdso=vdso, arg_bytes=arg_bytes)
+    exec_program(mm, program, layout, arg_bytes=arg_bytes)
     mm.check()
     return mm
 
@@ -66,8 +71,8 @@ def test_a_program_is_aligned_as_it_asks(interpreter):
     align = 0x10_0000
     headers = tuple(replace(header, align=align) for header in PIE.headers)
     mm = small_mm()
-    exec_program(mm, replace(PIE, headers=headers, interpreter=interpreter), stack_top=TOP,
-                 pie_base=0x5012_3000, vdso=None, arg_bytes=0)
+    layout = replace(LAYOUT, load_bias=0x5012_3000, build=NO_VDSO)
+    exec_program(mm, replace(PIE, headers=headers, interpreter=interpreter), layout)
     program = next(vma for vma in mm if vma.file is PIE.file)
     assert program.start == (0x5010_0000 if interpreter else MMAP_BASE - align)
 
@@ -116,10 +121,36 @@ def test_exec_fails_as_linux_does(program, arg_bytes, error):
 
 
 def test_a_kernel_without_a_vdso_maps_none():
-    assert [vma for vma in started(vdso=None) if vma.special] == []
+    layout = replace(LAYOUT, build=NO_VDSO)
+    assert [vma for vma in started(layout=layout) if vma.special] == []
 
 
 def test_the_stack_is_not_soft_dirty_but_all_else_is():
     mm = started(space=replace(SPACE, soft_dirty=True))
     clean = [vma for vma in mm if not vma.flags & VmFlag.SOFTDIRTY]
     assert clean == [list(mm)[-1]]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_randomised_layout_moves_every_part(seed):
+    rng = np.random.default_rng(seed)
+    layout = USER_AMD64.layout(rng)
+    mm = Mm(UserSpace.of(USER_AMD64), layout.mmap_base)
+    exec_program(mm, replace(PIE, interpreter=LOADER), layout, arg_bytes=100, rng=rng)
+    mm.check()
+    program, *_, stack = [vma for vma in mm if vma.special is None]
+    assert program.start == layout.load_bias
+    assert mm.start_brk == layout.start_brk(layout.load_bias + 0x5800)
+    assert 0 <= layout.stack_top - stack.end < 3 * PAGE
+    [vvar, vdso] = [vma for vma in mm if vma.special is not None]
+    assert vvar.end == vdso.start
+    assert stack.end <= vvar.start < stack.end + (2 << 20)
+
+
+def test_a_legacy_layout_maps_from_the_bottom_up():
+    layout = USER_AMD64.layout(legacy=True)
+    mm = Mm(UserSpace.of(USER_AMD64), layout.mmap_base, topdown=layout.topdown)
+    exec_program(mm, replace(PIE, interpreter=LOADER), layout)
+    loader = next(vma for vma in mm if vma.file is LOADER.file)
+    assert loader.start == layout.mmap_base
+    mm.check()

@@ -22,7 +22,8 @@ def boot(request):
     static = machine.exec("/zoo_static", "s1")
     linux_programs.start_static(static, "/zoo_static")
     linux_programs.mmzoo(static)
-    snapshots = {"s1": (maps_text(static.mm), statm(static.mm)), "s1.smaps": smaps(static, static.mm, "s1")}
+    snapshots = {"s1": (maps_text(static.mm), statm(static.mm)),
+                 "s1.smaps": smaps(static, static.mm, "s1")}
     linux_programs.mmzoo_before_fork(static)
     child = static.mm.fork()
     snapshots["s1-child.smaps"] = smaps(static, child, "s1-child")
