@@ -1,4 +1,4 @@
-"""The command line; memory images, access vectors, copies of them to break; a machine to play on."""
+"""The command line; images, access vectors, copies of them to break; a machine to play on."""
 
 from pathlib import Path
 
