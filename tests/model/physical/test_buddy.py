@@ -30,8 +30,6 @@ from .buddies import (
 )
 from .naive import NaiveBuddy
 
-
-
 # All of it, at random
 
 
