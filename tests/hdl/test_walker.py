@@ -46,7 +46,7 @@ def test_random_walks_equal_the_golden_walks(mode, paddr_bits, busy, seed):
     for result, (port, access, control) in zip(bench.walk(requests), requests, strict=True):
         golden = walk(golden_memory, mode, control, access, paddr_bits)
         assert_result(result, expected_result(config, golden, control, port), (access, control))
-        log += expected_accesses(golden)
+        log += expected_accesses(golden.steps)
         if golden.fault and golden.fault.vector is Vector.MC:
             log.append(bench.memory.log[len(log)])
             assert log[-1][0] == "read"
@@ -106,7 +106,7 @@ def test_memory_sees_a_refused_access_again_without_a_new_read(mode):
     pattern = iter(([False] * 4 + [True]) * 100)
     bench = WalkerBench(plain(mode), tables.memory, ready=lambda: next(pattern))
     bench.walk([(0, Access(VADDR, WRITE), Control(tables.cr3))])
-    accesses = expected_accesses(walked)
+    accesses = expected_accesses(walked.steps)
     assert bench.memory.log == accesses
     assert bench.trace.cycles("answer")[0] == 4 + 5 * (len(accesses) - 1) + 2
 
@@ -137,7 +137,7 @@ def test_a_lost_exchange_starts_the_walk_over(mode, number, change):
     assert_result(result, expected_result(bench.config, golden, control, 1), change)
     assert (tables.memory.frames == lost[0].frames).all()
     before = 2 * number + 2  # reads and exchanges down to the one lost
-    assert bench.memory.log[before:] == expected_accesses(golden)
+    assert bench.memory.log[before:] == expected_accesses(golden.steps)
     assert bench.trace.total("event_restart") == bench.trace.total("event_start") == 1
 
 
