@@ -1,0 +1,22 @@
+"""What a call on an address space can end in."""
+
+import errno
+import os
+
+__all__ = ["BrokenMm", "SysError"]
+
+
+class SysError(Exception):
+    """A system call that failed as Linux fails it; ``errno`` is one of the module ``errno``.
+
+    What the call had done before it failed stays done, as in the kernel: each call says so where
+    that can be.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"{errno.errorcode[number]}: {os.strerror(number)}")
+        self.errno = number
+
+
+class BrokenMm(Exception):
+    """An address space that contradicts itself; only a defect of the model leads here."""

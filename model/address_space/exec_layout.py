@@ -1,0 +1,204 @@
+"""The mappings that a program starts with. [load_elf_binary, setup_arg_pages, map_vdso]"""
+
+import errno
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..x86 import PAGE_SHIFT
+from .brk import map_zeroed
+from .errors import SysError
+from .mm import Mm
+from .mmap import mmap
+from .mprotect import mprotect_vma
+from .munmap import unmap_range
+from .stack import expand_downwards
+from .uapi import MapFlag, Prot
+from .unmapped_area import get_unmapped_area
+from .vma import PAGE_BYTES, File, SpecialMapping, Vma, VmFlag, page_align
+
+__all__ = ["Program", "ProgramHeader", "Vdso", "exec_program"]
+
+STACK_EXPAND = 128 << 10
+STACK_INCOMPLETE = VmFlag.RAND_READ | VmFlag.SEQ_READ
+"""Marks of a stack that exec is still filling. [VM_STACK_INCOMPLETE_SETUP]"""
+
+VDSO = SpecialMapping("[vdso]")
+VVAR = SpecialMapping("[vvar]")
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramHeader:
+    """A PT_LOAD entry of an ELF program header table, sizes in bytes.
+
+    ``prot`` are the rights of its ``p_flags``, as bits of ``Prot``; ``align`` a power of two.
+    """
+
+    offset: int
+    vaddr: int
+    file_size: int
+    memory_size: int
+    prot: int
+    align: int = PAGE_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """An ELF file to run: its PT_LOAD entries, the lowest first.
+
+    ``is_pie`` is whether it is of type ET_DYN, which may be loaded anywhere; ``interpreter`` is
+    the dynamic loader that it asks for, None for a static program.
+    """
+
+    file: File
+    headers: Sequence[ProgramHeader]
+    is_pie: bool = False
+    interpreter: "Program | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Vdso:
+    """The kernel's own pages of a process: data first, then code; sizes in bytes."""
+
+    vvar_size: int
+    vdso_size: int
+
+
+def exec_program(
+    mm: Mm, program: Program, *, stack_top: int, pie_base: int, vdso: Vdso | None, arg_bytes: int
+) -> None:
+    """Fill an empty address space as exec does: stack, program, loader, vdso, heap.
+
+    Parameters
+    ----------
+    stack_top
+        The end of the stack. [STACK_TOP]
+    pie_base
+        Where programs of type ET_DYN are loaded. [ELF_ET_DYN_BASE]
+    vdso
+        None for a kernel that maps none.
+    arg_bytes
+        The length of the strings of arguments, environment and file name on the stack.
+
+    Raise ``SysError`` as ``execve`` does: E2BIG for too many arguments, ENOMEM without room,
+    EINVAL for a program without segments or one with a segment out of bounds, EEXIST for
+    segments where something else is.
+    """
+    _map_stack(mm, stack_top, arg_bytes)
+    if not program.headers:
+        raise SysError(errno.EINVAL)
+    bias = _load_program(mm, program, pie_base)
+    if program.interpreter is not None:
+        _load(mm, program.interpreter, 0, 0)
+    if vdso is not None:
+        _map_vdso(mm, vdso)
+    _set_places(mm, program, bias, pie_base)
+
+
+def _map_stack(mm: Mm, stack_top: int, arg_bytes: int) -> None:
+    """Map the stack, with room for the strings and 128 Kbytes more."""
+    stack = Vma(stack_top - PAGE_BYTES, stack_top, VmFlag.STACK | STACK_INCOMPLETE | mm.soft_dirty,
+                (stack_top >> PAGE_SHIFT) - 1)
+    mm.charge(1)
+    mm.tree.insert(stack)
+    mm.account(stack.flags, 1)
+    mm.start_stack = stack_top - mm.space.word_bytes - arg_bytes
+    if mm.start_stack < stack.start:
+        try:
+            expand_downwards(mm, stack, mm.start_stack)
+        except SysError as error:
+            raise SysError(errno.E2BIG) from error
+    mm.prepare_anon_vma(stack)
+    # Changing the flags as mprotect does loses the soft-dirty mark, which Linux does not put back.
+    mprotect_vma(mm, stack, stack.start, stack.end, VmFlag.STACK | STACK_INCOMPLETE | mm.def_flags)
+    stack.flags &= ~STACK_INCOMPLETE
+    limit = mm.rlimits.stack & -PAGE_BYTES
+    size = stack.end - stack.start
+    base = stack.end - limit if size + STACK_EXPAND > limit else stack.start - STACK_EXPAND
+    expand_downwards(mm, stack, base)
+
+
+def _load_program(mm: Mm, program: Program, pie_base: int) -> int:
+    """Map the program; return how far from its own addresses it is."""
+    if not program.is_pie:
+        return _load(mm, program, program.headers[0].vaddr, MapFlag.FIXED_NOREPLACE)
+    alignment = max(PAGE_BYTES, *(header.align for header in program.headers))
+    if program.interpreter is not None:
+        return _load(mm, program, pie_base & -alignment, MapFlag.FIXED_NOREPLACE)
+    base = 0
+    if alignment > PAGE_BYTES:
+        base = get_unmapped_area(mm, program.file, 0, _span(program), 0) & -alignment
+    return _load(mm, program, base, MapFlag.FIXED_NOREPLACE if base else 0)
+
+
+def _span(program: Program) -> int:
+    """Return the bytes from the first page to the last of a program. [total_mapping_size]"""
+    first = program.headers[0].vaddr & -PAGE_BYTES
+    return page_align(max(one.vaddr + one.memory_size for one in program.headers) - first)
+
+
+def _load(mm: Mm, program: Program, base: int, flags: int) -> int:
+    """Map all segments, the first at ``base`` or where there is room; return the bias."""
+    bias = (base - program.headers[0].vaddr) & -PAGE_BYTES
+    for index, header in enumerate(program.headers):
+        if index == 0:
+            span = _span(program) if program.is_pie else 0
+            bias += _map_segment(mm, program.file, header, bias, flags, span)
+        else:
+            _map_segment(mm, program.file, header, bias, MapFlag.FIXED, 0)
+    return bias
+
+
+def _map_segment(
+    mm: Mm, file: File, header: ProgramHeader, bias: int, flags: int, span: int
+) -> int:
+    """Map one segment and its bss; return how far from the address asked for it came to be.
+
+    ``span`` is what to make sure that there is room for. [elf_load, elf_map]
+    """
+    end = header.vaddr + header.memory_size
+    if header.file_size > header.memory_size or end > mm.space.task_size:
+        raise SysError(errno.EINVAL)
+    page = header.vaddr & -PAGE_BYTES
+    wanted = address = bias + page
+    in_page = header.vaddr - page
+    if header.file_size:
+        size = page_align(header.file_size + in_page)
+        address = mmap(mm, wanted, max(size, span), header.prot, flags | MapFlag.PRIVATE, file,
+                       header.offset - in_page)
+        if span > size:
+            unmap_range(mm, address + size, address + span)
+    if header.memory_size > header.file_size:
+        zero = page_align(address + in_page + header.file_size) if header.file_size else address
+        length = page_align(address + in_page + header.memory_size) - zero
+        map_zeroed(mm, zero, length, VmFlag.EXEC if header.prot & Prot.EXEC else 0)
+    return address - wanted
+
+
+def _map_vdso(mm: Mm, vdso: Vdso) -> None:
+    """Map the kernel's pages where there is room; beside the stack there is none. [map_vdso]"""
+    hint = page_align(mm.start_stack) if mm.space.word_bytes == 8 else 0
+    start = get_unmapped_area(mm, None, hint, vdso.vvar_size + vdso.vdso_size, 0)
+    code = start + vdso.vvar_size
+    _install(mm, code, vdso.vdso_size, VmFlag.READ | VmFlag.EXEC | VmFlag.MAY_ACCESS, VDSO)
+    _install(mm, start, vdso.vvar_size, VmFlag.READ | VmFlag.MAYREAD | VmFlag.IO | VmFlag.DONTDUMP
+             | VmFlag.PFNMAP, VVAR)
+
+
+def _install(mm: Mm, start: int, size: int, flags: int, special: SpecialMapping) -> None:
+    """Map pages that the kernel lends. [_install_special_mapping]"""
+    flags |= mm.def_flags & ~VmFlag.LOCK_MASK | VmFlag.DONTEXPAND | mm.soft_dirty
+    mm.tree.insert(Vma(start, start + size, flags, 0, special=special))
+    mm.account(flags, size >> PAGE_SHIFT)
+
+
+def _set_places(mm: Mm, program: Program, bias: int, pie_base: int) -> None:
+    """Note where code, data and heap are."""
+    code = [one for one in program.headers if one.prot & Prot.EXEC]
+    mm.start_code = bias + min(one.vaddr for one in code)
+    mm.end_code = bias + max(one.vaddr + one.file_size for one in code)
+    mm.start_data = bias + max(one.vaddr for one in program.headers)
+    mm.end_data = bias + max(one.vaddr + one.file_size for one in program.headers)
+    end = bias + max(one.vaddr + one.memory_size for one in program.headers)
+    if program.is_pie and program.interpreter is None:
+        end = pie_base  # a loader that is run itself would leave the heap no room
+    mm.start_brk = mm.brk_end = page_align(end)

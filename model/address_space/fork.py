@@ -1,0 +1,38 @@
+"""The address space of a forked process. [dup_mmap]"""
+
+from .anon_vma import anon_vma_fork
+from .mm_state import MmState
+from .vma import Vma, VmFlag
+
+__all__ = ["copy_mappings"]
+
+PLACES = ("start_code", "end_code", "start_data", "end_data", "start_brk", "brk_end",
+          "start_stack")
+
+
+def copy_mappings(parent: MmState, child: MmState) -> None:
+    """Give a new address space what a fork copies; see ``Mm.fork``.
+
+    Raise ``SysError(ENOMEM)`` if the child's pages cannot be promised; the child then has the
+    lower ones of its mappings.
+    """
+    for name in PLACES:
+        setattr(child, name, getattr(parent, name))
+    child.pkeys = parent.pkeys.copy()
+    for vma in parent.tree:
+        if not vma.flags & VmFlag.DONTCOPY:
+            _copy(child, vma)
+
+
+def _copy(child: MmState, vma: Vma) -> None:
+    if vma.flags & VmFlag.ACCOUNT:
+        child.charge(vma.pages)
+    copy = vma.duplicate()
+    copy.holds_reserve = False
+    if copy.flags & VmFlag.WIPEONFORK:
+        copy.anon_vma = None
+    else:
+        anon_vma_fork(copy, vma)
+    copy.flags &= ~VmFlag.LOCK_MASK
+    child.tree.insert(copy)
+    child.account(copy.flags, copy.pages)

@@ -1,0 +1,112 @@
+"""What bounds an address space: the machine, the kernel's settings, the process's limits."""
+
+import errno
+from dataclasses import dataclass
+
+from ..x86 import PAGE_SHIFT
+from .errors import SysError
+from .vma import PAGE_BYTES
+
+__all__ = ["INFINITY", "Commit", "Overcommit", "Rlimits", "UserSpace"]
+
+INFINITY = (1 << 64) - 1
+"""No limit. [RLIM_INFINITY]"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserSpace:
+    """What is the same for all processes of a machine; sizes in bytes.
+
+    Parameters
+    ----------
+    word_bytes
+        The size of a pointer: 4 on i386, 8 on x86-64. The two search for free addresses slightly
+        differently: i386 has the code common to all architectures, x86-64 its own.
+    task_size
+        The end of user addresses. [TASK_SIZE]
+    mmap_min_addr, max_map_count, stack_guard_gap
+        The settings vm.mmap_min_addr and vm.max_map_count, and the boot option.
+    soft_dirty
+        Whether the kernel tracks soft-dirty pages, as it does on x86-64.
+    pkeys
+        Whether the processor has protection keys.
+    huge_page_bytes
+        What an entry of the level above the page table maps. [HPAGE_PMD_SIZE]
+    """
+
+    word_bytes: int
+    task_size: int
+    huge_page_bytes: int
+    soft_dirty: bool = False
+    pkeys: bool = False
+    mmap_min_addr: int = 0x1_0000
+    max_map_count: int = 65530
+    stack_guard_gap: int = 256 * PAGE_BYTES
+
+    @property
+    def search_floor(self) -> int:
+        """The lowest address that a search from the top may find."""
+        return PAGE_BYTES if self.word_bytes == 8 else max(PAGE_BYTES, self.mmap_min_addr)
+
+    @property
+    def max_length(self) -> int:
+        """The length that no mapping exceeds."""
+        return self.task_size - (0 if self.word_bytes == 8 else self.mmap_min_addr)
+
+    @property
+    def unmapped_base(self) -> int:
+        """Where a search from the bottom starts. [TASK_UNMAPPED_BASE]"""
+        return (self.task_size // 3 + PAGE_BYTES - 1) & -PAGE_BYTES
+
+
+@dataclass(slots=True)
+class Rlimits:
+    """The soft limits of a process in bytes; data and stack limits of ``INFINITY`` are none."""
+
+    address_space: int = INFINITY
+    data: int = INFINITY
+    stack: int = 8 << 20
+    memlock: int = 8 << 20
+
+
+class Overcommit:
+    """Values of vm.overcommit_memory."""
+
+    GUESS = 0
+    ALWAYS = 1
+    NEVER = 2
+
+
+class Commit:
+    """How many pages processes were promised; one for the machine. [vm_committed_as]
+
+    Parameters
+    ----------
+    limit
+        In mode GUESS what one call may ask for: RAM and swap together; in mode NEVER what all
+        may: the commit limit less the reserves. Pages.
+    mode
+        One of ``Overcommit``.
+    """
+
+    def __init__(self, limit: int = INFINITY >> PAGE_SHIFT, mode: int = Overcommit.GUESS) -> None:
+        self.limit = limit
+        self.mode = mode
+        self.committed = 0
+
+    @property
+    def honours_noreserve(self) -> bool:
+        """Whether a process may ask for memory that nobody promises it."""
+        return self.mode != Overcommit.NEVER
+
+    def charge(self, pages: int) -> None:
+        """Promise pages, or raise ``SysError(ENOMEM)``. [__vm_enough_memory]"""
+        if self.mode == Overcommit.GUESS and pages > self.limit:
+            raise SysError(errno.ENOMEM)
+        if self.mode == Overcommit.NEVER and self.committed + pages >= self.limit:
+            raise SysError(errno.ENOMEM)
+        self.committed += pages
+
+    def uncharge(self, pages: int) -> None:
+        """Take a promise back. [vm_unacct_memory]"""
+        self.committed -= pages

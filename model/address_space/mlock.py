@@ -1,0 +1,63 @@
+"""Locking memory: VM_LOCKED and its account. [mm/mlock.c]"""
+
+import errno
+
+from ..x86 import PAGE_SHIFT
+from .errors import SysError
+from .merge import set_flags
+from .mm_state import MmState
+from .vma import PAGE_BYTES, Vma, VmFlag, page_align
+
+__all__ = ["mlock", "munlock"]
+
+
+def mlock(mm: MmState, start: int, length: int, *, on_fault: bool) -> None:
+    """Lock a range in memory; see ``Mm.mlock``. [do_mlock]"""
+    if not mm.may_lock:
+        raise SysError(errno.EPERM)
+    start, end = _whole_pages(start, length)
+    limit = mm.rlimits.memlock >> PAGE_SHIFT
+    locked = mm.locked_vm + ((end - start) >> PAGE_SHIFT)
+    if locked > limit and not mm.privileged:
+        locked -= sum(
+            min(end, vma.end) - max(start, vma.start)
+            for vma in mm.tree.overlapping(start, end) if vma.flags & VmFlag.LOCKED
+        ) >> PAGE_SHIFT
+        if locked > limit:
+            raise SysError(errno.ENOMEM)
+    _apply(mm, start, end, VmFlag.LOCKED | (VmFlag.LOCKONFAULT if on_fault else 0))
+    mm.page_tables.populate(start, end)
+
+
+def munlock(mm: MmState, start: int, length: int) -> None:
+    """Unlock a range; see ``Mm.munlock``."""
+    _apply(mm, *_whole_pages(start, length), 0)
+
+
+def _whole_pages(start: int, length: int) -> tuple[int, int]:
+    """Return the pages that hold any byte of a range."""
+    first = start & -PAGE_BYTES
+    return first, first + page_align(length + start - first)
+
+
+def _apply(mm: MmState, start: int, end: int, add: int) -> None:
+    """Set the lock flags of a range, mapping by mapping. [apply_vma_lock_flags]"""
+    while start < end:
+        vma = mm.tree.lookup(start)
+        if vma is None:
+            raise SysError(errno.ENOMEM)
+        stop = min(end, vma.end)
+        flags = vma.flags & ~VmFlag.LOCK_MASK | add
+        start = max(stop, _fixup(mm, vma, start, stop, flags).end)
+
+
+def _fixup(mm: MmState, vma: Vma, start: int, end: int, flags: int) -> Vma:
+    """Set the lock flags of part of one mapping; return what holds it then. [mlock_fixup]"""
+    old = vma.flags
+    if flags == old or old & (VmFlag.SPECIAL | VmFlag.HUGETLB):
+        return vma
+    previous = vma if vma.start < start else mm.tree.neighbours(vma)[0]
+    vma = set_flags(mm, vma, previous, start, end, flags)
+    pages = (end - start) >> PAGE_SHIFT
+    mm.locked_vm += pages * (bool(flags & VmFlag.LOCKED) - bool(old & VmFlag.LOCKED))
+    return vma

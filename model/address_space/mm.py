@@ -1,0 +1,161 @@
+"""An address space and the system calls on it. [struct mm_struct]"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from .brk import brk
+from .errors import SysError
+from .fork import copy_mappings
+from .madvise import madvise
+from .mlock import mlock, munlock
+from .mm_state import MmState
+from .mmap import mmap
+from .mprotect import mprotect
+from .mremap import mremap
+from .munmap import munmap, unmap_range
+from .page_table_ops import PageTableOps
+from .stack import find_or_expand
+from .vma import File, Vma
+
+__all__ = ["Mm"]
+
+
+class Mm(MmState):
+    """The mappings of one process, changed as the system calls of Linux 6.1 change them.
+
+    Every call raises ``SysError`` with the errno that Linux returns. Addresses and lengths are
+    bytes; lengths are rounded up to pages as Linux does. Flags are those of ``uapi``.
+
+    Parameters
+    ----------
+    space
+        What is the same for all processes of the machine.
+    mmap_base
+        The address that mappings are put below.
+    rlimits, privileged
+        The limits of the process, and whether it may exceed RLIMIT_MEMLOCK and map below
+        ``mmap_min_addr`` (CAP_IPC_LOCK, CAP_SYS_RAWIO).
+    page_tables
+        What to tell of every change; nothing is told by default.
+    commit, files
+        The memory promised, and the kernel's own files: one of each for all processes of a
+        machine.
+    """
+
+    def __iter__(self) -> Iterator[Vma]:
+        """Yield the mappings, the lowest first."""
+        return iter(self.tree)
+
+    def find_vma(self, address: int) -> Vma | None:
+        """Return the first mapping that ends above ``address``, None if there is none."""
+        return self.tree.find(address)
+
+    def find_vma_prev(self, address: int) -> tuple[Vma | None, Vma | None]:
+        """Return the one that ``find_vma`` finds and the one before it."""
+        return self.tree.find_with_previous(address)
+
+    def find_vma_intersection(self, start: int, end: int) -> Vma | None:
+        """Return the first mapping that shares a page with a range."""
+        return self.tree.intersection(start, end)
+
+    def find_vma_or_expand(self, address: int) -> Vma | None:
+        """Return the mapping that holds ``address``, growing a stack down to it if need be.
+
+        None is for an address where an access is a segmentation fault. [expand_stack]
+        """
+        return find_or_expand(self, address)
+
+    def mmap(
+        self,
+        address: int,
+        length: int,
+        prot: int,
+        flags: int,
+        file: File | None = None,
+        offset: int = 0,
+    ) -> int:
+        """Map memory, or ``file`` from byte ``offset`` on, and return where.
+
+        Raise ``SysError``: EINVAL for a bad length, offset, kind or alignment; EBADF without a
+        file or MAP_ANONYMOUS; EACCES if the file's mode forbids it; EEXIST where
+        MAP_FIXED_NOREPLACE meets a mapping; EPERM below ``mmap_min_addr``, or to lock with a
+        limit of 0; EAGAIN beyond RLIMIT_MEMLOCK; EOVERFLOW beyond what a file can have; ENOMEM
+        without room or beyond any other limit, where MAP_FIXED may have unmapped the range.
+        """
+        return mmap(self, address, length, prot, flags, file, offset)
+
+    def munmap(self, start: int, length: int) -> None:
+        """Unmap a range, cutting mappings at its ends.
+
+        Raise ``SysError``: EINVAL for a range that is not page-aligned, empty, beyond user
+        addresses, or cuts what cannot be cut; ENOMEM if that would make too many mappings.
+        """
+        munmap(self, start, length)
+
+    def mprotect(self, start: int, length: int, prot: int, pkey: int | None = None) -> None:
+        """Give a range new rights, and the protection key ``pkey`` if it is not None.
+
+        Raise ``SysError``: EINVAL for a bad range, right or key; ENOMEM at a hole; EACCES at a
+        mapping that may not have these rights. What lies below is then changed.
+        """
+        mprotect(self, start, length, prot, pkey)
+
+    def mremap(
+        self, address: int, old_length: int, new_length: int, flags: int = 0, new_address: int = 0
+    ) -> int:
+        """Resize the mapping of a range, or move it, and return where it is.
+
+        An ``old_length`` of 0 maps shared memory a second time. Raise ``SysError``: EFAULT if
+        the range is not part of one mapping, or the mapping cannot grow; EINVAL for bad flags,
+        lengths or places; EAGAIN beyond RLIMIT_MEMLOCK; ENOMEM without room or beyond a limit.
+        """
+        return mremap(self, address, old_length, new_length, flags, new_address)
+
+    def brk(self, address: int) -> int:
+        """Move the end of the heap to ``address`` and return where it is then.
+
+        As in Linux, it stays where it was if it cannot move, and nothing is raised.
+        """
+        return brk(self, address)
+
+    def madvise(self, start: int, length: int, advice: int) -> None:
+        """Take an advice of ``uapi.Madvise`` about a range.
+
+        Raise ``SysError``: EINVAL for a bad range, an unknown advice, or a mapping that it does
+        not fit; EACCES for MADV_REMOVE of what may not be written; EAGAIN for too many mappings;
+        ENOMEM after all is done, if the range had holes.
+        """
+        madvise(self, start, length, advice)
+
+    def mlock(self, start: int, length: int, *, on_fault: bool = False) -> None:
+        """Lock the pages of a range, with ``on_fault`` not before they are touched.
+
+        Raise ``SysError``: EPERM if the process may lock none, ENOMEM at a hole, for too many
+        mappings and beyond RLIMIT_MEMLOCK.
+        """
+        mlock(self, start, length, on_fault=on_fault)
+
+    def munlock(self, start: int, length: int) -> None:
+        """Unlock the pages of a range; raise ``SysError(ENOMEM)`` at a hole."""
+        munlock(self, start, length)
+
+    def fork(self, page_tables: PageTableOps | None = None) -> "Mm":
+        """Return the address space of a child, which copies that of this process.
+
+        Mappings marked MADV_DONTFORK are left out; none is locked. Copying the page tables is
+        the caller's: mappings marked MADV_WIPEONFORK start empty. Raise ``SysError(ENOMEM)`` if
+        the child's pages cannot be promised.
+        """
+        child = Mm(self.space, self.mmap_base, rlimits=replace(self.rlimits),
+                   page_tables=page_tables, commit=self.commit, files=self.files,
+                   privileged=self.privileged)
+        try:
+            copy_mappings(self, child)
+        except SysError:
+            child.exit()
+            raise
+        return child
+
+    def exit(self) -> None:
+        """Unmap everything. [exit_mmap]"""
+        unmap_range(self, 0, self.space.task_size)

@@ -1,0 +1,194 @@
+"""Making mappings. [do_mmap, mmap_region]"""
+
+import errno
+
+from ..x86 import PAGE_SHIFT
+from .errors import SysError
+from .merge import can_merge_after, can_merge_before, expand
+from .mm_state import MmState
+from .munmap import unmap_range
+from .uapi import MapFlag, Prot
+from .unmapped_area import get_unmapped_area
+from .vma import PAGE_BYTES, File, Vma, VmFlag, page_align
+
+__all__ = ["map_region", "mmap", "prot_flags"]
+
+SHARED_TYPES = (MapFlag.SHARED, MapFlag.SHARED_VALIDATE)
+
+
+def prot_flags(prot: int, pkey: int) -> int:
+    """Return the flags of a mapping with these rights and key. [calc_vm_prot_bits]"""
+    return prot & VmFlag.ACCESS | pkey << VmFlag.PKEY_SHIFT
+
+
+def mmap(
+    mm: MmState, address: int, length: int, prot: int, flags: int, file: File | None, offset: int
+) -> int:
+    """Map memory or a file and return where; see ``Mm.mmap``."""
+    if offset & (PAGE_BYTES - 1):
+        raise SysError(errno.EINVAL)
+    if file is None and not flags & MapFlag.ANONYMOUS:
+        raise SysError(errno.EBADF)
+    if flags & MapFlag.ANONYMOUS:
+        file = None
+    if flags & MapFlag.HUGETLB:
+        if file is None:
+            file = mm.files.open_hugetlb(flags >> MapFlag.HUGE_SHIFT & MapFlag.HUGE_MASK)
+        elif not file.huge_page_bytes:
+            raise SysError(errno.EINVAL)
+    if file is not None and file.huge_page_bytes:
+        length += -length % file.huge_page_bytes
+    address, length = _place(mm, file, address, length, flags, offset >> PAGE_SHIFT)
+    vm_flags = _vm_flags(mm, length, prot, flags, file)
+    if file is not None:
+        pgoff = offset >> PAGE_SHIFT
+    else:
+        pgoff = 0 if vm_flags & VmFlag.SHARED else address >> PAGE_SHIFT
+    map_region(mm, file, address, length, vm_flags, pgoff)
+    if vm_flags & VmFlag.LOCKED or flags & (
+            MapFlag.POPULATE | MapFlag.NONBLOCK) == MapFlag.POPULATE:
+        mm.page_tables.populate(address, address + length)
+    return address
+
+
+def _place(
+    mm: MmState, file: File | None, address: int, length: int, flags: int, pgoff: int
+) -> tuple[int, int]:
+    """Return address and length in whole pages of the mapping to be. [do_mmap, first half]"""
+    word = 1 << 8 * mm.space.word_bytes
+    if not length:
+        raise SysError(errno.EINVAL)
+    if flags & MapFlag.FIXED_NOREPLACE:
+        flags |= MapFlag.FIXED
+    if not flags & MapFlag.FIXED:
+        address &= -PAGE_BYTES
+        if address:
+            address = max(address, page_align(mm.space.mmap_min_addr))
+    length = page_align(length)
+    if not 0 < length < word:
+        raise SysError(errno.ENOMEM)
+    if pgoff + (length >> PAGE_SHIFT) >= word:
+        raise SysError(errno.EOVERFLOW)
+    if mm.map_count > mm.space.max_map_count:
+        raise SysError(errno.ENOMEM)
+    address = get_unmapped_area(mm, file, address, length, flags)
+    if flags & MapFlag.FIXED_NOREPLACE and mm.tree.intersection(address, address + length):
+        raise SysError(errno.EEXIST)
+    return address, length
+
+
+def _vm_flags(mm: MmState, length: int, prot: int, flags: int, file: File | None) -> int:
+    """Return the flags of the mapping to be, if it is permitted. [do_mmap, second half]"""
+    pkey = mm.pkeys.for_execute_only() if prot == Prot.EXEC else 0
+    vm_flags = prot_flags(prot, pkey) | mm.def_flags | VmFlag.MAY_ACCESS
+    if flags & MapFlag.GROWSDOWN:
+        vm_flags |= VmFlag.GROWSDOWN
+    if flags & MapFlag.LOCKED:
+        vm_flags |= VmFlag.LOCKED
+        if not mm.may_lock:
+            raise SysError(errno.EPERM)
+    mm.check_lock_limit(vm_flags, length)
+    kind = flags & MapFlag.TYPE
+    if kind not in (MapFlag.PRIVATE, MapFlag.SHARED) and (
+            file is None or kind != MapFlag.SHARED_VALIDATE):
+        raise SysError(errno.EINVAL)
+    if kind in SHARED_TYPES:
+        vm_flags |= VmFlag.SHARED | VmFlag.MAYSHARE
+    if file is not None:
+        vm_flags = _file_flags(file, prot, vm_flags)
+    if vm_flags & VmFlag.GROWSDOWN and (file is not None or kind in SHARED_TYPES):
+        raise SysError(errno.EINVAL)
+    if flags & MapFlag.NORESERVE and mm.commit.honours_noreserve:
+        vm_flags |= VmFlag.NORESERVE
+    return vm_flags
+
+
+def _file_flags(file: File, prot: int, vm_flags: int) -> int:
+    """Return the flags that the mode of a file leaves, or raise ``SysError(EACCES)``."""
+    if vm_flags & VmFlag.SHARED and not file.writable:
+        if prot & Prot.WRITE:
+            raise SysError(errno.EACCES)
+        vm_flags &= ~(VmFlag.MAYWRITE | VmFlag.SHARED)
+    if not file.readable:
+        raise SysError(errno.EACCES)
+    return vm_flags
+
+
+def map_region(
+    mm: MmState, file: File | None, start: int, length: int, flags: int, pgoff: int
+) -> None:
+    """Map a range whatever is there, as part of its neighbours if it can be. [mmap_region]
+
+    Raise ``SysError(ENOMEM)`` if that exceeds a limit; what was in the range may then be gone.
+    """
+    end, pages = start + length, length >> PAGE_SHIFT
+    if not mm.may_expand(flags, pages):
+        replaced = sum(min(end, vma.end) - max(start, vma.start)
+                       for vma in mm.tree.overlapping(start, end)) >> PAGE_SHIFT
+        if not mm.may_expand(flags, pages - replaced):
+            raise SysError(errno.ENOMEM)
+    try:
+        unmap_range(mm, start, end)
+    except SysError as error:
+        raise SysError(errno.ENOMEM) from error
+    is_huge = file is not None and file.huge_page_bytes
+    if not is_huge and flags & (
+            VmFlag.NORESERVE | VmFlag.SHARED | VmFlag.WRITE) == VmFlag.WRITE:
+        mm.charge(pages)
+        flags |= VmFlag.ACCOUNT
+    vma = _merge_new(mm, file, start, end, flags, pgoff)
+    if vma is None:
+        vma = _new_mapping(mm, file, start, end, flags, pgoff)
+        flags = vma.flags
+    mm.account(flags, pages)
+    if flags & VmFlag.LOCKED:
+        if flags & (VmFlag.SPECIAL | VmFlag.HUGETLB):
+            vma.flags &= ~VmFlag.LOCK_MASK
+        else:
+            mm.locked_vm += pages
+    vma.flags |= mm.soft_dirty
+
+
+def _merge_new(
+    mm: MmState, file: File | None, start: int, end: int, flags: int, pgoff: int
+) -> Vma | None:
+    """Let a neighbour of a hole grow over it; return the neighbour, None if none can."""
+    if flags & VmFlag.SPECIAL:
+        return None
+    following, previous = mm.tree.find_with_previous(start)
+    grown, low, high = None, start, end
+    if following is not None and following.start == end and can_merge_before(
+            following, flags, None, file, pgoff + ((end - start) >> PAGE_SHIFT)):
+        grown, high = following, following.end
+    anon_vma = grown.anon_vma if grown is not None else None
+    if previous is not None and previous.end == start and can_merge_after(
+            previous, flags, anon_vma, file, pgoff):
+        grown, low = previous, previous.start
+    if grown is not None:
+        expand(mm, grown, low, high)
+    return grown
+
+
+def _new_mapping(
+    mm: MmState, file: File | None, start: int, end: int, flags: int, pgoff: int
+) -> Vma:
+    """Add a mapping to the tree, after asking the driver of its file. [file->f_op->mmap]"""
+    if file is None and flags & VmFlag.SHARED:
+        file = mm.files.open_shmem()
+    vma = Vma(start, end, flags, pgoff, file)
+    if file is not None:
+        vma.flags |= file.vm_flags
+        if file.huge_page_bytes:
+            _reserve_huge(mm, vma, file.huge_page_bytes)
+    mm.tree.insert(vma)
+    return vma
+
+
+def _reserve_huge(mm: MmState, vma: Vma, huge: int) -> None:
+    """Set huge pages aside for a mapping. [hugetlbfs_file_mmap]"""
+    vma.flags |= VmFlag.HUGETLB | VmFlag.DONTEXPAND
+    if vma.pgoff % (huge >> PAGE_SHIFT):
+        raise SysError(errno.EINVAL)
+    if not vma.flags & VmFlag.NORESERVE:
+        mm.files.hugetlb[huge].reserve((vma.end - vma.start) // huge)
+        vma.holds_reserve = True

@@ -1,0 +1,55 @@
+"""What an address space asks of its page tables, whoever keeps them."""
+
+from typing import Protocol
+
+from .vma import Vma
+
+__all__ = ["NoPageTables", "PageTableOps"]
+
+
+class PageTableOps(Protocol):
+    """Calls of an address space when its mappings change; ranges are bytes, page-aligned.
+
+    ``unmap`` and ``move`` come while the mappings are already, or still, in the tree as Linux has
+    them at that point; none of these calls may change the mappings.
+    """
+
+    def unmap(self, start: int, end: int) -> None:
+        """Forget the pages of a range; no mapping is left there. [unmap_region]"""
+
+    def protect(self, vma: Vma, start: int, end: int) -> None:
+        """Give the pages of a range the rights of ``vma``, which holds it. [change_protection]"""
+
+    def move(self, source: Vma, old: int, target: Vma, new: int, length: int) -> None:
+        """Take the pages of ``length`` bytes from ``old`` to ``new``. [move_page_tables]"""
+
+    def discard(self, vma: Vma, start: int, end: int) -> None:
+        """Forget the pages of a range whose mapping ``vma`` stays. [zap_page_range_single]"""
+
+    def advise(self, vma: Vma, start: int, end: int, advice: int) -> None:
+        """Take an advice that touches pages only: WILLNEED, FREE, COLD, PAGEOUT and such."""
+
+    def populate(self, start: int, end: int) -> None:
+        """Fault in the pages of a range that mappings hold. [mm_populate]"""
+
+
+class NoPageTables:
+    """Page tables of an address space that nothing runs in."""
+
+    def unmap(self, start: int, end: int) -> None:
+        """Do nothing."""
+
+    def protect(self, vma: Vma, start: int, end: int) -> None:
+        """Do nothing."""
+
+    def move(self, source: Vma, old: int, target: Vma, new: int, length: int) -> None:
+        """Do nothing."""
+
+    def discard(self, vma: Vma, start: int, end: int) -> None:
+        """Do nothing."""
+
+    def advise(self, vma: Vma, start: int, end: int, advice: int) -> None:
+        """Do nothing."""
+
+    def populate(self, start: int, end: int) -> None:
+        """Do nothing."""

@@ -1,0 +1,102 @@
+"""``/proc/PID/smaps`` as Linux prints it. [show_smap in fs/proc/task_mmu.c]
+
+Size, page sizes and flags follow from the mapping; what the page tables say of it is given as
+``MemSizeStats``.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .maps_text import maps_line
+from .mm_state import MmState
+from .vma import Vma, VmFlag
+
+__all__ = ["MemSizeStats", "smaps_entry", "smaps_text", "thp_eligible", "vm_flags_text"]
+
+
+@dataclass(slots=True)
+class MemSizeStats:
+    """What the pages of one mapping add up to, in bytes. [struct mem_size_stats]
+
+    ``pss`` and its kin count a page that n processes share as the n-th part of a page.
+    """
+
+    resident: int = 0
+    pss: int = 0
+    pss_dirty: int = 0
+    shared_clean: int = 0
+    shared_dirty: int = 0
+    private_clean: int = 0
+    private_dirty: int = 0
+    referenced: int = 0
+    anonymous: int = 0
+    lazyfree: int = 0
+    anonymous_thp: int = 0
+    shmem_thp: int = 0
+    file_thp: int = 0
+    shared_hugetlb: int = 0
+    private_hugetlb: int = 0
+    swap: int = 0
+    swap_pss: int = 0
+    pss_locked: int = 0
+
+
+STATS = {
+    "Rss": "resident", "Pss": "pss", "Pss_Dirty": "pss_dirty", "Shared_Clean": "shared_clean",
+    "Shared_Dirty": "shared_dirty", "Private_Clean": "private_clean",
+    "Private_Dirty": "private_dirty", "Referenced": "referenced", "Anonymous": "anonymous",
+    "LazyFree": "lazyfree", "AnonHugePages": "anonymous_thp", "ShmemPmdMapped": "shmem_thp",
+    "FilePmdMapped": "file_thp", "Shared_Hugetlb": "shared_hugetlb",
+    "Private_Hugetlb": "private_hugetlb", "Swap": "swap", "SwapPss": "swap_pss",
+    "Locked": "pss_locked",
+}
+"""Fields of the file in order, and where in ``MemSizeStats`` they are."""
+
+MNEMONICS = {
+    VmFlag.READ: "rd", VmFlag.WRITE: "wr", VmFlag.EXEC: "ex", VmFlag.SHARED: "sh",
+    VmFlag.MAYREAD: "mr", VmFlag.MAYWRITE: "mw", VmFlag.MAYEXEC: "me", VmFlag.MAYSHARE: "ms",
+    VmFlag.GROWSDOWN: "gd", VmFlag.PFNMAP: "pf", VmFlag.LOCKED: "lo", VmFlag.IO: "io",
+    VmFlag.SEQ_READ: "sr", VmFlag.RAND_READ: "rr", VmFlag.DONTCOPY: "dc",
+    VmFlag.DONTEXPAND: "de", VmFlag.LOCKONFAULT: "??", VmFlag.ACCOUNT: "ac",
+    VmFlag.NORESERVE: "nr", VmFlag.HUGETLB: "ht", VmFlag.SYNC: "sf", VmFlag.PAT: "ar",
+    VmFlag.WIPEONFORK: "wf", VmFlag.DONTDUMP: "dd", VmFlag.SOFTDIRTY: "sd",
+    VmFlag.MIXEDMAP: "mm", VmFlag.HUGEPAGE: "hg", VmFlag.NOHUGEPAGE: "nh",
+    VmFlag.MERGEABLE: "mg",
+}
+"""Two letters for each flag, in the order of the bits; protection keys have a field of theirs."""
+
+
+def smaps_text(mm: MmState, stats: Callable[[Vma], MemSizeStats]) -> str:
+    """Return the file; ``stats`` is asked for the pages of each mapping."""
+    return "".join(smaps_entry(mm, vma, stats(vma)) for vma in mm.tree)
+
+
+def smaps_entry(mm: MmState, vma: Vma, stats: MemSizeStats) -> str:
+    """Return the lines of one mapping."""
+    sizes = {"Size": vma.end - vma.start, "KernelPageSize": vma.page_bytes,
+             "MMUPageSize": vma.page_bytes}
+    sizes |= {name: getattr(stats, field) for name, field in STATS.items()}
+    lines = [f"{name + ':':<16}{size >> 10:8} kB\n" if name != "Private_Hugetlb"
+             else f"{name + ':':<17}{size >> 10:7} kB\n" for name, size in sizes.items()]
+    lines.append(f"THPeligible:    {thp_eligible(mm, vma):d}\n")
+    if mm.space.pkeys:
+        lines.append(f"ProtectionKey:  {(vma.flags & VmFlag.PKEY) >> VmFlag.PKEY_SHIFT:8}\n")
+    return maps_line(mm, vma) + "".join(lines) + f"VmFlags: {vm_flags_text(vma.flags)}\n"
+
+
+def vm_flags_text(flags: int) -> str:
+    """Return the letters of the flags, each pair with a blank after it."""
+    return "".join(f"{letters} " for flag, letters in MNEMONICS.items() if flags & flag)
+
+
+def thp_eligible(mm: MmState, vma: Vma) -> bool:
+    """Return whether a transparent huge page could be there, with THP set to ``always``.
+
+    [hugepage_vma_check] As in Linux 6.1 the address of the last huge page wraps around below the
+    first one, so that a mapping near 0 passes for eligible.
+    """
+    if vma.flags & (VmFlag.NOHUGEPAGE | VmFlag.SPECIAL | VmFlag.HUGETLB) or not vma.is_anonymous:
+        return False
+    huge, word = mm.space.huge_page_bytes, 1 << 8 * mm.space.word_bytes
+    last = (vma.end - huge) % word & -huge
+    return vma.start <= last and (last + huge) % word <= vma.end

@@ -1,0 +1,82 @@
+"""Arguments of the memory system calls. [include/uapi/asm-generic/mman*.h, linux/mman.h]
+
+Plain ints, to be combined; values are those of x86.
+"""
+
+__all__ = ["Madvise", "MapFlag", "MremapFlag", "Prot"]
+
+
+class Prot:
+    """What ``mmap`` and ``mprotect`` permit. [``PROT_*``]"""
+
+    NONE = 0
+    READ = 1 << 0
+    WRITE = 1 << 1
+    EXEC = 1 << 2
+    SEM = 1 << 3
+    GROWSDOWN = 1 << 24
+    GROWSUP = 1 << 25
+
+
+class MapFlag:
+    """How ``mmap`` maps. [``MAP_*``] ``TYPE`` masks the first three, which exclude each other.
+
+    The log2 of the page size of a ``HUGETLB`` mapping stands from bit ``HUGE_SHIFT`` on, 0 for
+    the default.
+    """
+
+    SHARED = 1
+    PRIVATE = 2
+    SHARED_VALIDATE = 3
+    TYPE = 0xF
+    FIXED = 1 << 4
+    ANONYMOUS = 1 << 5
+    GROWSDOWN = 1 << 8
+    DENYWRITE = 1 << 11
+    EXECUTABLE = 1 << 12
+    LOCKED = 1 << 13
+    NORESERVE = 1 << 14
+    POPULATE = 1 << 15
+    NONBLOCK = 1 << 16
+    STACK = 1 << 17
+    HUGETLB = 1 << 18
+    SYNC = 1 << 19
+    FIXED_NOREPLACE = 1 << 20
+    HUGE_SHIFT = 26
+    HUGE_MASK = 0x3F
+
+
+class MremapFlag:
+    """How ``mremap`` moves. [``MREMAP_*``]"""
+
+    MAYMOVE = 1 << 0
+    FIXED = 1 << 1
+    DONTUNMAP = 1 << 2
+
+
+class Madvise:
+    """What ``madvise`` is told. [``MADV_*``]"""
+
+    NORMAL = 0
+    RANDOM = 1
+    SEQUENTIAL = 2
+    WILLNEED = 3
+    DONTNEED = 4
+    FREE = 8
+    REMOVE = 9
+    DONTFORK = 10
+    DOFORK = 11
+    MERGEABLE = 12
+    UNMERGEABLE = 13
+    HUGEPAGE = 14
+    NOHUGEPAGE = 15
+    DONTDUMP = 16
+    DODUMP = 17
+    WIPEONFORK = 18
+    KEEPONFORK = 19
+    COLD = 20
+    PAGEOUT = 21
+    POPULATE_READ = 22
+    POPULATE_WRITE = 23
+    DONTNEED_LOCKED = 24
+    COLLAPSE = 25

@@ -1,0 +1,172 @@
+"""One mapping of an address space: what it maps, with which rights. [struct vm_area_struct]
+
+Flags have the values of Linux 6.1 (include/linux/mm.h) and are plain ints, as every call tests
+them.
+"""
+
+from dataclasses import dataclass, field, replace
+
+from ..x86 import PAGE_SHIFT
+
+__all__ = ["PAGE_BYTES", "AnonVma", "File", "SpecialMapping", "VmFlag", "Vma", "page_align"]
+
+PAGE_BYTES = 1 << PAGE_SHIFT
+
+
+def page_align(value: int) -> int:
+    """Round bytes up to whole pages. [PAGE_ALIGN]"""
+    return (value + PAGE_BYTES - 1) & -PAGE_BYTES
+
+
+class VmFlag:
+    """The flags of a mapping, and the combinations that rules ask for. [``VM_*``]"""
+
+    READ = 1 << 0
+    WRITE = 1 << 1
+    EXEC = 1 << 2
+    SHARED = 1 << 3
+    MAYREAD = 1 << 4
+    MAYWRITE = 1 << 5
+    MAYEXEC = 1 << 6
+    MAYSHARE = 1 << 7
+    GROWSDOWN = 1 << 8
+    PFNMAP = 1 << 10
+    LOCKED = 1 << 13
+    IO = 1 << 14
+    SEQ_READ = 1 << 15
+    RAND_READ = 1 << 16
+    DONTCOPY = 1 << 17
+    DONTEXPAND = 1 << 18
+    LOCKONFAULT = 1 << 19
+    ACCOUNT = 1 << 20
+    NORESERVE = 1 << 21
+    HUGETLB = 1 << 22
+    SYNC = 1 << 23
+    PAT = 1 << 24
+    WIPEONFORK = 1 << 25
+    DONTDUMP = 1 << 26
+    SOFTDIRTY = 1 << 27
+    MIXEDMAP = 1 << 28
+    HUGEPAGE = 1 << 29
+    NOHUGEPAGE = 1 << 30
+    MERGEABLE = 1 << 31
+    PKEY = 0xF << 32
+
+    PKEY_SHIFT = 32
+    MAY_SHIFT = 4
+    ACCESS = READ | WRITE | EXEC
+    MAY_ACCESS = ACCESS << MAY_SHIFT
+    DATA_DEFAULT = READ | WRITE | MAY_ACCESS
+    STACK = DATA_DEFAULT | GROWSDOWN | ACCOUNT
+    LOCK_MASK = LOCKED | LOCKONFAULT
+    SPECIAL = IO | DONTEXPAND | PFNMAP | MIXEDMAP
+    DEVICE_MEMORY = IO | PFNMAP | DONTEXPAND | DONTDUMP | PAT
+    """What a driver's ``mmap`` that maps page frames adds. [remap_pfn_range]"""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class File:
+    """An open file that can be mapped. [struct file]
+
+    Two mappings are of one file only if they hold the same object: opening a file twice makes
+    two, which never merge.
+
+    Parameters
+    ----------
+    name, major, minor, inode
+        What ``/proc/PID/maps`` shows: the path as it is printed there, the device, the inode.
+    readable, writable
+        The mode that the file was opened in.
+    vm_flags
+        What its driver's ``mmap`` adds to the flags of a mapping, ``VmFlag.DEVICE_MEMORY`` say.
+    has_close
+        Whether its driver wants to hear of every mapping that ends: such mappings never merge.
+    is_shmem
+        Whether its pages are those of tmpfs or of shared memory.
+    huge_page_bytes
+        The page size of a hugetlbfs file, else 0.
+    """
+
+    name: str
+    major: int = 0
+    minor: int = 0
+    inode: int = 0
+    readable: bool = True
+    writable: bool = True
+    vm_flags: int = 0
+    has_close: bool = False
+    is_shmem: bool = False
+    huge_page_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SpecialMapping:
+    """Pages that the kernel lends: ``[vdso]``, ``[vvar]``. [struct vm_special_mapping]"""
+
+    name: str
+
+
+@dataclass(slots=True, eq=False)
+class AnonVma:
+    """What the anonymous pages of related mappings point back to. [struct anon_vma]
+
+    ``vmas`` are the mappings that a page may be in, oldest first; ``active_vmas`` counts those
+    whose own ``anon_vma`` this is, ``children`` the anon_vmas forked off it that have mappings (a
+    root is its own parent and child).
+    """
+
+    parent: "AnonVma | None" = None
+    children: int = 0
+    active_vmas: int = 0
+    vmas: "dict[Vma, None]" = field(default_factory=dict)
+
+
+@dataclass(slots=True, eq=False)
+class Vma:
+    """The mapping of linear addresses from ``start`` up to ``end``, both page-aligned.
+
+    ``pgoff`` is the page of the file that ``start`` maps; of anonymous memory the page number of
+    the address where it was first touched. ``file`` and ``special`` are both None for private
+    anonymous memory. ``anon_vma`` is None until a private page is there; ``anon_vma_chain`` holds
+    it and those of the processes that this one was forked from. ``holds_reserve`` is whether huge
+    pages are reserved for the mapping.
+    """
+
+    start: int
+    end: int
+    flags: int
+    pgoff: int
+    file: File | None = None
+    special: SpecialMapping | None = None
+    anon_vma: AnonVma | None = None
+    anon_vma_chain: list[AnonVma] = field(default_factory=list)
+    holds_reserve: bool = False
+
+    @property
+    def pages(self) -> int:
+        """Length in pages. [vma_pages]"""
+        return (self.end - self.start) >> PAGE_SHIFT
+
+    @property
+    def is_anonymous(self) -> bool:
+        """Whether no file and no driver supplies the pages. [vma_is_anonymous]"""
+        return self.file is None and self.special is None
+
+    @property
+    def has_close(self) -> bool:
+        """Whether ``vm_ops->close`` is there: such mappings never merge."""
+        return self.special is not None or (self.file is not None and self.file.has_close)
+
+    @property
+    def page_bytes(self) -> int:
+        """The size of the pages that the mapping is split at. [vma_kernel_pagesize]"""
+        huge = self.file.huge_page_bytes if self.file is not None else 0
+        return huge or PAGE_BYTES
+
+    def pgoff_of(self, address: int) -> int:
+        """Return the page offset that ``address`` has in this mapping. [linear_page_index]"""
+        return self.pgoff + ((address - self.start) >> PAGE_SHIFT)
+
+    def duplicate(self) -> "Vma":
+        """Return a mapping like this one that no anon_vma knows yet. [vm_area_dup]"""
+        return replace(self, anon_vma_chain=[])
