@@ -136,7 +136,7 @@ class MmState:
     def _check_vma(self, vma: Vma, previous_end: int) -> None:
         if not previous_end <= vma.start < vma.end <= self.space.task_size:
             raise BrokenMm(f"Mapping {vma.start:#x}-{vma.end:#x} overlaps another or is nowhere")
-        if (vma.start | vma.end) & (PAGE_BYTES - 1) or self.tree.lookup(vma.start) is not vma:
+        if (vma.start | vma.end) & (PAGE_BYTES - 1) or vma not in self.tree:
             raise BrokenMm(f"Mapping {vma.start:#x}-{vma.end:#x} is not at its place in the tree")
         if vma.pgoff < 0:
             raise BrokenMm(f"Mapping {vma.start:#x}-{vma.end:#x} has page offset {vma.pgoff}")

@@ -22,6 +22,10 @@ class VmaTree:
         """Return the number of mappings. [map_count]"""
         return len(self._by_start)
 
+    def __contains__(self, vma: Vma) -> bool:
+        """Whether a mapping stands at the place of its start."""
+        return self._by_start.get(vma.start) is vma
+
     def __iter__(self) -> Iterator[Vma]:
         """Yield the mappings, the lowest first."""
         return iter(self._by_start.values())

@@ -1,0 +1,44 @@
+"""A small address space for tests of single rules, and page tables that only take notes."""
+
+from pagewalk.model.address_space.limits import UserSpace
+from pagewalk.model.address_space.mm import Mm
+from pagewalk.model.address_space.uapi import MapFlag, Prot
+
+PAGE = 0x1000
+BASE = 0x40_0000
+MMAP_BASE = 0x6000_0000
+ANON = MapFlag.PRIVATE | MapFlag.ANONYMOUS
+FIXED = ANON | MapFlag.FIXED
+RW = Prot.READ | Prot.WRITE
+
+SPACE = UserSpace(word_bytes=8, task_size=0x8000_0000, huge_page_bytes=2 << 20, pkeys=True)
+
+
+class Recorder:
+    """Page tables that note what they are told, as tuples in ``calls``."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple] = []
+
+    def __getattr__(self, name):
+        return lambda *arguments: self.calls.append((name, *arguments))
+
+
+def small_mm(space=SPACE, **options) -> Mm:
+    options.setdefault("page_tables", Recorder())
+    return Mm(space, MMAP_BASE, **options)
+
+
+def at(page: int) -> int:
+    """Return the address of a page counted from ``BASE``."""
+    return BASE + page * PAGE
+
+
+def ranges(mm: Mm) -> list[tuple[int, int]]:
+    """Return the mappings as pages counted from ``BASE``, start and end."""
+    return [((vma.start - BASE) // PAGE, (vma.end - BASE) // PAGE) for vma in mm]
+
+
+def touch(mm: Mm, page: int) -> None:
+    """Write to a page, as far as mappings are concerned."""
+    mm.prepare_anon_vma(mm.tree.lookup(at(page)))
