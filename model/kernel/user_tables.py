@@ -195,16 +195,16 @@ class UserTables:
         Private pages can be written by neither side any more. Mappings without private pages are
         left out: faults will fill them.
         """
-        for vma in child.mm.tree:
-            origin = self.mm.tree.lookup(vma.start)
-            if (origin is None or origin.anon_vma is None
-                    or vma.flags & VmFlag.WIPEONFORK):
-                continue
-            try:
+        try:
+            for vma in child.mm.tree:
+                origin = self.mm.tree.lookup(vma.start)
+                if (origin is None or origin.anon_vma is None
+                        or vma.flags & VmFlag.WIPEONFORK):
+                    continue
                 for leaf in self.tables.entries(vma.start, vma.end):
                     self._copy_one(child, vma, leaf)
-            finally:
-                self.state.tlb.flush_mm(self.context)
+        finally:
+            self.state.tlb.flush_mm(self.context)
 
     def _copy_one(self, child: "UserTables", vma: Vma, leaf: Leaves) -> None:
         """Copy one entry; the table for it comes first, as reclaim may change the entry then."""
