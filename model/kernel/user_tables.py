@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 from ..address_space.errors import SysError
 from ..address_space.mm import Mm
-from ..address_space.pagetable import Leaves, PageTables
+from ..address_space.pagetable import PageTables
 from ..address_space.software_entry import EntryKind
+from ..address_space.table_parts import Leaves
 from ..address_space.uapi import Madvise
 from ..address_space.vma import Vma, VmFlag
 from ..physical.errors import BrokenInvariant

@@ -156,6 +156,7 @@ def run_until_wrong(mode, tmp_path) -> None:
             programs.finish()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
 def test_a_fork_that_leaves_pages_writable_is_caught(mode, tmp_path, monkeypatch):
     monkeypatch.setattr(PageTables, "update", lambda self, paddr, *, clear=0, set=0: (
@@ -164,6 +165,7 @@ def test_a_fork_that_leaves_pages_writable_is_caught(mode, tmp_path, monkeypatch
         run_until_wrong(mode, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
 def test_flushes_left_out_are_caught(mode, tmp_path, monkeypatch):
     monkeypatch.setattr(TlbState, "flush_range", lambda *args: None)
@@ -171,6 +173,7 @@ def test_flushes_left_out_are_caught(mode, tmp_path, monkeypatch):
         run_until_wrong(mode, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
 def test_dirty_pages_that_reclaim_takes_for_clean_are_caught(mode, tmp_path, monkeypatch):
     def unmap_page(self, vaddr, pfn):
