@@ -171,8 +171,7 @@ def test_an_invalidation_waits_for_a_page_fault_which_waits_for_the_answers():
             await ctx.tick()
         assert not bench.handshakes.cycles("invalidate_valid", "invalidate_ready")
         assert not (await take(ctx, second.rsp))["fault"]
-        await ctx.tick().until(bench.mmu.invalidate.ready)
-        ctx.set(bench.mmu.invalidate.valid, 0)
+        await put(ctx, bench.mmu.invalidate, {"op": InvalidateOp.INVPCID_ALL.value})
         await ctx.tick()
         ctx.set(first.req.valid, 0)
         taken = bench.handshakes.cycles("data_rsp_valid", "data_rsp_ready")[-1]
