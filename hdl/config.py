@@ -16,7 +16,7 @@ class Config:
     Parameters
     ----------
     mode : :class:`PagingMode`
-        Paging mode, one of ``model.x86.MODES``.
+        Paging mode, one of ``model.x86.MODES``, with or without 1-Gbyte pages.
     ports : tuple of str
         Names of the request ports; each has a TLB of its own, all share the walker.
     entries : int

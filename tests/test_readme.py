@@ -10,7 +10,7 @@ from pagewalk.sim.cli import main
 from pagewalk.sim.run import sample_walks
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-DESIGN, TRANSLATION = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+DESIGN, TRANSLATION, ALLOCATION = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 def test_the_design_example_elaborates():
@@ -23,6 +23,12 @@ def test_the_translation_example_prints_the_address_in_its_comment(capsys):
     exec(TRANSLATION, {})
     expected = re.search(r"print\(.*# (0x[0-9a-f]+)", TRANSLATION)[1]
     assert capsys.readouterr().out == expected + "\n"
+
+
+def test_the_allocation_example_prints_what_follows_it(capsys):
+    exec(ALLOCATION, {})
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert f"{ALLOCATION}```\n```\n" + "\n".join(lines) + "\n```" in README
 
 
 @pytest.mark.parametrize("verb", sorted(set(re.findall(r"`pagewalk ([a-z]+)", README))))

@@ -36,11 +36,12 @@ def direct_map_ranges(machine: MemoryMap, *, page_sizes: tuple[int, ...]) -> lis
     """Return how boot maps the memory of ``machine``: ascending, neighbours of one size joined.
 
     ``page_sizes`` are those that the processor and kernel may use, in bytes: 4 Kbytes, with 2 and
-    1024 Mbytes on x86-64, or 4 Mbytes on i686. A large page lies where all of it is memory, and
-    on i686 not at physical address 0, as MTRRs change there; what is left has small pages, as has
-    the first Mbyte, memory or not. The kernel arrives there in steps from the top down, by
-    splitting each step at the boundaries of large pages and then raising every piece whose large
-    page would be all memory, so that the steps cannot be seen in what results.
+    1024 Mbytes on x86-64, or 4 Mbytes on i686. A large page lies where all of it is memory; what
+    is left has small pages, as has the first Mbyte, memory or not.
+
+    The kernel arrives there in steps from the top down, by splitting each step at the boundaries
+    of large pages and then raising every piece whose large page would be all memory, so that the
+    steps cannot be seen in what results.
     [init_mem_mapping, split_mem_range, adjust_range_page_size_mask]
     """
     max_low_pfn, _ = machine.lowmem_limit
@@ -49,9 +50,8 @@ def direct_map_ranges(machine: MemoryMap, *, page_sizes: tuple[int, ...]) -> lis
     left: list[Range] = union([(0, ISA_END), *memory])
     mapped: list[MappedRange] = []
     for size in sorted(page_sizes, reverse=True):
-        low = size if machine.config.maxmem and size > PAGE_BYTES else 0
         source = memory if size > PAGE_BYTES else left
-        whole = [(max(low, -(-start // size) * size), end // size * size) for start, end in source]
+        whole = [(-(-start // size) * size, end // size * size) for start, end in source]
         taken = [(start, end) for start, end in whole if start < end]
         fresh = subtract(taken, [(one.start, one.end) for one in mapped])
         mapped += [MappedRange(start, end, size) for start, end in fresh]

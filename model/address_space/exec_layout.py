@@ -4,6 +4,8 @@ import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from ..x86 import PAGE_SHIFT
 from .brk import map_zeroed
 from .errors import SysError
@@ -14,9 +16,10 @@ from .munmap import unmap_range
 from .stack import expand_downwards
 from .uapi import MapFlag, Prot
 from .unmapped_area import get_unmapped_area
+from .user_layout import UserLayout
 from .vma import PAGE_BYTES, File, SpecialMapping, Vma, VmFlag, page_align
 
-__all__ = ["Program", "ProgramHeader", "Vdso", "exec_program"]
+__all__ = ["Program", "ProgramHeader", "exec_program"]
 
 STACK_EXPAND = 128 << 10
 STACK_INCOMPLETE = VmFlag.RAND_READ | VmFlag.SEQ_READ
@@ -55,43 +58,37 @@ class Program:
     interpreter: "Program | None" = None
 
 
-@dataclass(frozen=True, slots=True)
-class Vdso:
-    """The kernel's own pages of a process: data first, then code; sizes in bytes."""
-
-    vvar_size: int
-    vdso_size: int
-
-
 def exec_program(
-    mm: Mm, program: Program, *, stack_top: int, pie_base: int, vdso: Vdso | None, arg_bytes: int
+    mm: Mm,
+    program: Program,
+    layout: UserLayout,
+    *,
+    arg_bytes: int = 0,
+    rng: np.random.Generator | None = None,
 ) -> None:
     """Fill an empty address space as exec does: stack, program, loader, vdso, heap.
 
     Parameters
     ----------
-    stack_top
-        The end of the stack. [STACK_TOP]
-    pie_base
-        Where programs of type ET_DYN are loaded. [ELF_ET_DYN_BASE]
-    vdso
-        None for a kernel that maps none.
+    layout
+        Where the parts go; ``mm`` has its ``mmap_base`` too.
     arg_bytes
         The length of the strings of arguments, environment and file name on the stack.
+    rng
+        Draws a place for the vdso beside a stack that ends below user addresses.
 
     Raise ``SysError`` as ``execve`` does: E2BIG for too many arguments, ENOMEM without room,
     EINVAL for a program without segments or one with a segment out of bounds, EEXIST for
     segments where something else is.
     """
-    _map_stack(mm, stack_top, arg_bytes)
+    _map_stack(mm, page_align(layout.align_stack(layout.stack_top)), arg_bytes)
     if not program.headers:
         raise SysError(errno.EINVAL)
-    bias = _load_program(mm, program, pie_base)
+    bias = _load_program(mm, program, layout.load_bias)
     if program.interpreter is not None:
         _load(mm, program.interpreter, 0, 0)
-    if vdso is not None:
-        _map_vdso(mm, vdso)
-    _set_places(mm, program, bias, pie_base)
+    _map_vdso(mm, layout, rng)
+    _set_places(mm, program, bias, layout)
 
 
 def _map_stack(mm: Mm, stack_top: int, arg_bytes: int) -> None:
@@ -117,13 +114,13 @@ def _map_stack(mm: Mm, stack_top: int, arg_bytes: int) -> None:
     expand_downwards(mm, stack, base)
 
 
-def _load_program(mm: Mm, program: Program, pie_base: int) -> int:
+def _load_program(mm: Mm, program: Program, load_bias: int) -> int:
     """Map the program; return how far from its own addresses it is."""
     if not program.is_pie:
         return _load(mm, program, program.headers[0].vaddr, MapFlag.FIXED_NOREPLACE)
     alignment = max(PAGE_BYTES, *(header.align for header in program.headers))
     if program.interpreter is not None:
-        return _load(mm, program, pie_base & -alignment, MapFlag.FIXED_NOREPLACE)
+        return _load(mm, program, load_bias & -alignment, MapFlag.FIXED_NOREPLACE)
     base = 0
     if alignment > PAGE_BYTES:
         base = get_unmapped_area(mm, program.file, 0, _span(program), 0) & -alignment
@@ -174,14 +171,17 @@ def _map_segment(
     return address - wanted
 
 
-def _map_vdso(mm: Mm, vdso: Vdso) -> None:
-    """Map the kernel's pages where there is room; beside the stack there is none. [map_vdso]"""
-    hint = page_align(mm.start_stack) if mm.space.word_bytes == 8 else 0
-    start = get_unmapped_area(mm, None, hint, vdso.vvar_size + vdso.vdso_size, 0)
-    code = start + vdso.vvar_size
-    _install(mm, code, vdso.vdso_size, VmFlag.READ | VmFlag.EXEC | VmFlag.MAY_ACCESS, VDSO)
-    _install(mm, start, vdso.vvar_size, VmFlag.READ | VmFlag.MAYREAD | VmFlag.IO | VmFlag.DONTDUMP
-             | VmFlag.PFNMAP, VVAR)
+def _map_vdso(mm: Mm, layout: UserLayout, rng: np.random.Generator | None) -> None:
+    """Map the kernel's pages, beside the stack if there is room. [map_vdso]"""
+    vvar_bytes = layout.build.vvar_pages << PAGE_SHIFT
+    if not layout.vdso_bytes:
+        return
+    hint = layout.vdso_hint(mm.start_stack, rng)
+    start = get_unmapped_area(mm, None, hint, layout.vdso_bytes, 0)
+    _install(mm, start + vvar_bytes, layout.vdso_bytes - vvar_bytes,
+             VmFlag.READ | VmFlag.EXEC | VmFlag.MAY_ACCESS, VDSO)
+    _install(mm, start, vvar_bytes,
+             VmFlag.READ | VmFlag.MAYREAD | VmFlag.IO | VmFlag.DONTDUMP | VmFlag.PFNMAP, VVAR)
 
 
 def _install(mm: Mm, start: int, size: int, flags: int, special: SpecialMapping) -> None:
@@ -191,7 +191,7 @@ def _install(mm: Mm, start: int, size: int, flags: int, special: SpecialMapping)
     mm.account(flags, size >> PAGE_SHIFT)
 
 
-def _set_places(mm: Mm, program: Program, bias: int, pie_base: int) -> None:
+def _set_places(mm: Mm, program: Program, bias: int, layout: UserLayout) -> None:
     """Note where code, data and heap are."""
     code = [one for one in program.headers if one.prot & Prot.EXEC]
     mm.start_code = bias + min(one.vaddr for one in code)
@@ -200,5 +200,5 @@ def _set_places(mm: Mm, program: Program, bias: int, pie_base: int) -> None:
     mm.end_data = bias + max(one.vaddr + one.file_size for one in program.headers)
     end = bias + max(one.vaddr + one.memory_size for one in program.headers)
     if program.is_pie and program.interpreter is None:
-        end = pie_base  # a loader that is run itself would leave the heap no room
-    mm.start_brk = mm.brk_end = page_align(end)
+        end = layout.build.et_dyn_base  # a loader that is run itself would leave the heap no room
+    mm.start_brk = mm.brk_end = layout.start_brk(end)

@@ -76,7 +76,7 @@ class KernelMap:
     def kmap_local(self, pfn: int, cpu: int = 0) -> int:
         """Return an address of a page for this processor, for now; raise ``KmapError``.
 
-        kmap_atomic is the same for page tables. [__kmap_local_page_prot]
+        kmap_atomic takes a slot in the same way. [__kmap_local_page_prot]
         """
         if self._local and self.is_highmem(pfn):
             return self._local[cpu].kmap(pfn)

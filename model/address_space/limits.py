@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from ..x86 import PAGE_SHIFT
 from .errors import SysError
+from .user_layout import UserBuild
 from .vma import PAGE_BYTES
 
 __all__ = ["INFINITY", "Commit", "Overcommit", "Rlimits", "UserSpace"]
@@ -42,6 +43,14 @@ class UserSpace:
     mmap_min_addr: int = 0x1_0000
     max_map_count: int = 65530
     stack_guard_gap: int = 256 * PAGE_BYTES
+
+    @classmethod
+    def of(cls, build: UserBuild, *, pkeys: bool = False) -> "UserSpace":
+        """Return the space of a kernel's build on a processor with or without keys."""
+        is_64_bit = build.mode.vaddr_bits == 64
+        return cls(word_bytes=build.mode.vaddr_bits // 8, task_size=build.task_size,
+                   huge_page_bytes=build.mode.levels[-2].page_bytes, soft_dirty=is_64_bit,
+                   pkeys=pkeys and is_64_bit)
 
     @property
     def search_floor(self) -> int:

@@ -30,8 +30,8 @@ class Mm(MmState):
     ----------
     space
         What is the same for all processes of the machine.
-    mmap_base
-        The address that mappings are put below.
+    mmap_base, topdown
+        The address that mappings are put below, or from which on if not ``topdown``.
     rlimits, privileged
         The limits of the process, and whether it may exceed RLIMIT_MEMLOCK and map below
         ``mmap_min_addr`` (CAP_IPC_LOCK, CAP_SYS_RAWIO).
@@ -146,9 +146,9 @@ class Mm(MmState):
         the caller's: mappings marked MADV_WIPEONFORK start empty. Raise ``SysError(ENOMEM)`` if
         the child's pages cannot be promised.
         """
-        child = Mm(self.space, self.mmap_base, rlimits=replace(self.rlimits),
-                   page_tables=page_tables, commit=self.commit, files=self.files,
-                   privileged=self.privileged)
+        child = Mm(self.space, self.mmap_base, topdown=self.topdown,
+                   rlimits=replace(self.rlimits), page_tables=page_tables, commit=self.commit,
+                   files=self.files, privileged=self.privileged)
         try:
             copy_mappings(self, child)
         except SysError:

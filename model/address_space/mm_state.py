@@ -31,6 +31,7 @@ class MmState:
         space: UserSpace,
         mmap_base: int,
         *,
+        topdown: bool = True,
         rlimits: Rlimits | None = None,
         page_tables: PageTableOps | None = None,
         commit: Commit | None = None,
@@ -39,6 +40,7 @@ class MmState:
     ) -> None:
         self.space = space
         self.mmap_base = mmap_base
+        self.topdown = topdown
         self.rlimits = rlimits if rlimits is not None else Rlimits()
         self.page_tables = page_tables if page_tables is not None else NoPageTables()
         self.commit = commit if commit is not None else Commit()

@@ -180,7 +180,8 @@ def _unmap_source(mm: MmState, vma: Vma, old: int, length: int) -> None:
     """Unmap what has moved. Its pages stay committed, and its reserve kept, for the copy."""
     pages, huge = length >> PAGE_SHIFT, vma.page_bytes
     accounted, reserved = vma.flags & VmFlag.ACCOUNT, vma.holds_reserve
-    unmap_range(mm, old, old + length)
+    if length:
+        unmap_range(mm, old, old + length)
     if accounted:
         mm.uncharge(-pages)
     if reserved:

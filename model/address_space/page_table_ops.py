@@ -10,8 +10,8 @@ __all__ = ["NoPageTables", "PageTableOps"]
 class PageTableOps(Protocol):
     """Calls of an address space when its mappings change; ranges are bytes, page-aligned.
 
-    ``unmap`` and ``move`` come while the mappings are already, or still, in the tree as Linux has
-    them at that point; none of these calls may change the mappings.
+    ``unmap`` comes when the mappings have left the tree, ``move`` while source and target are both
+    in it, the others when the mapping has its new flags. None of them may change the mappings.
     """
 
     def unmap(self, start: int, end: int) -> None:

@@ -1,68 +1,24 @@
-"""Page tables in physical memory: of one address space, and the kernel half that all share.
+"""Page tables in physical memory, of one address space.
 
 They are the tables that the hardware walks. It sets accessed and dirty flags in them at any time,
 so software changes an entry that may be present in one locked step. [asm/pgtable.h]
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
 from ..physical.errors import BrokenInvariant
 from ..physical.memory import PhysicalMemory
-from ..x86 import PAGE_SHIFT, Entry, Leaf, Level, PagingMode
+from ..x86 import PAGE_SHIFT, Entry, Leaf, PagingMode
+from .table_parts import KernelHalf, Leaves, TableFrames, TableInTheWay
 
-__all__ = ["KERNEL_TABLE", "USER_TABLE", "KernelPageTables", "Leaves", "PageTables", "TableFrames",
-           "TableInTheWay"]
+__all__ = ["PAGE_BYTES", "USER_TABLE", "PageTables"]
 
 USER_TABLE = Entry.P | Entry.RW | Entry.US | Entry.A | Entry.D
 """Flags of an entry that points to a table of user space. [_PAGE_TABLE]"""
-KERNEL_TABLE = Entry.P | Entry.RW | Entry.A | Entry.D
-"""The same for kernel space. [_KERNPG_TABLE]"""
 
 PAGE_BYTES = 1 << PAGE_SHIFT
-
-
-class TableFrames(Protocol):
-    """Where page tables get their frames. [pte_alloc_one]"""
-
-    def alloc_table(self) -> int:
-        """Return the number of a new frame, filled with zeros."""
-        ...
-
-    def free_table(self, pfn: int) -> None:
-        """Take back a frame that no table points to any more."""
-        ...
-
-
-class TableInTheWay(Exception):
-    """A page that cannot be mapped, as a page or a table of another size has its place.
-
-    Parameters
-    ----------
-    vaddr, level
-        Where, and the name of the entry that is taken.
-    """
-
-    def __init__(self, vaddr: int, level: str) -> None:
-        super().__init__(f"The {level} of address {vaddr:#x} is in use at another size")
-        self.vaddr = vaddr
-        self.level = level
-
-
-@dataclass(frozen=True, slots=True)
-class Leaves:
-    """An entry that maps a page, or a software entry: ``vaddr`` is the first that it maps.
-
-    ``paddr`` is where the entry is, ``entry`` what it was when it was read.
-    """
-
-    vaddr: int
-    level: Level
-    paddr: int
-    entry: int
 
 
 class PageTables:
@@ -89,7 +45,7 @@ class PageTables:
     table_flags = USER_TABLE
 
     def __init__(self, mode: PagingMode, memory: PhysicalMemory, frames: TableFrames,
-                 kernel_start: int, kernel: "KernelPageTables | None" = None) -> None:
+                 kernel_start: int, kernel: KernelHalf | None = None) -> None:
         self.mode = mode
         self.memory = memory
         self.frames = frames
@@ -355,78 +311,3 @@ class PageTables:
             counts[depth + 1] += 1
             if depth + 1 < self._last:
                 self._count(below, depth + 1, range(self._masks[depth + 1] + 1), counts, seen)
-
-
-class KernelPageTables(PageTables):
-    """The kernel's own tables; every other root has a copy of its upper entries. [init_mm]
-
-    Two ways keep the copies equal. ``preallocate`` makes the tables that the root points to once
-    and for all, as x86-64 does for the vmalloc area; else a new entry of the root is written to
-    all other roots, as 32-bit kernels do. [preallocate_vmalloc_pages, arch_sync_kernel_mappings]
-
-    Members
-    -------
-    roots
-        The frames of all other roots. [pgd_list]
-    """
-
-    table_flags = KERNEL_TABLE
-
-    def __init__(self, mode: PagingMode, memory: PhysicalMemory, frames: TableFrames,
-                 kernel_start: int) -> None:
-        self.roots: list[int] = []
-        super().__init__(mode, memory, frames, kernel_start)
-
-    def _place(self) -> tuple[int, int]:
-        start = self._kernel_index * self._size
-        return start, PAGE_BYTES - start
-
-    def root_entries(self, root: int) -> bytes:
-        """Return the kernel half of the root in frame ``root``, with A and D set in all.
-
-        The hardware sets them in each root by itself.
-        """
-        start, count = self._place()
-        data = self.memory.read_bytes((root << PAGE_SHIFT) + start, count)
-        entries = np.frombuffer(data, f"<u{self._size}")
-        return np.where(entries & Entry.P, entries | (Entry.A | Entry.D), entries).tobytes()
-
-    def attach(self, root: int) -> None:
-        """Give the root of another address space its kernel half. [pgd_ctor]"""
-        start, _ = self._place()
-        self.memory.write_bytes((root << PAGE_SHIFT) + start, self.root_entries(self.root))
-        self.roots.append(root)
-
-    def detach(self, root: int) -> None:
-        """Forget the root of an address space that ends. [pgd_dtor]"""
-        self.roots.remove(root)
-
-    def preallocate(self, start: int, end: int) -> None:
-        """Make the tables that the root points to from ``start`` up to ``end``."""
-        step = self.mode.levels[0].page_bytes
-        for vaddr in range(start & -step, end, step):
-            self.alloc(vaddr, 1)
-
-    def alloc(self, vaddr: int, depth: int | None = None) -> int:
-        """Do as ``PageTables.alloc``; raise ``ValueError`` for an address of user space."""
-        if vaddr < self.kernel_start:
-            raise ValueError(f"Address {vaddr:#x} is not the kernel's")
-        return super().alloc(vaddr, depth)
-
-    def _populate(self, depth: int, paddr: int, entry: int) -> None:
-        self.write(paddr, entry)
-        if depth == 0:
-            for root in self.roots:
-                self.write((root << PAGE_SHIFT) + (paddr & PAGE_BYTES - 1), entry)
-
-    def own_indices(self) -> range:
-        """Return the root's indices from the kernel half on."""
-        return range(self._kernel_index, self._masks[0] + 1)
-
-    def check(self) -> None:
-        """Raise ``BrokenInvariant`` as ``PageTables.check``, or if a copy of the root differs."""
-        super().check()
-        own = self.root_entries(self.root)
-        for root in self.roots:
-            if self.root_entries(root) != own:
-                raise BrokenInvariant(f"The root in frame {root:#x} has another kernel half")

@@ -16,9 +16,10 @@ __all__ = ["get_unmapped_area"]
 def get_unmapped_area(mm: MmState, file: File | None, address: int, length: int, flags: int) -> int:
     """Return a page-aligned address where ``length`` bytes fit.
 
-    ``address`` is the address itself with MAP_FIXED in ``flags``, else a hint, 0 for none; the
+    ``address`` is the address itself with MAP_FIXED in ``flags``, else a hint, 0 for none. The
     mapping goes to the highest place below ``mmap_base``, or if there is none to the lowest from
-    a third of the address space on. Alignment is a page, or that of the ``file``'s huge pages.
+    a third of the address space on; without ``topdown`` to the lowest from ``mmap_base`` on.
+    Alignment is a page, or that of the ``file``'s huge pages.
 
     Raise ``SysError``: ENOMEM without room, EINVAL for misaligned values, EPERM below
     ``mmap_min_addr`` for a process without privileges.
@@ -54,9 +55,11 @@ def _search(mm: MmState, hint: int, length: int, huge: int) -> int:
         if vma is None or hint + length <= mm.start_gap(vma):
             return hint
     mask = huge - PAGE_BYTES if huge else 0
-    found = _topdown(mm, floor, mm.mmap_base, length, mask)
+    bottom, found = mm.mmap_base, None
+    if mm.topdown:
+        bottom, found = space.unmapped_base, _topdown(mm, floor, mm.mmap_base, length, mask)
     if found is None:
-        found = _bottomup(mm, space.unmapped_base, space.task_size, length, mask)
+        found = _bottomup(mm, bottom, space.task_size, length, mask)
     if found is None:
         raise SysError(errno.ENOMEM)
     return found

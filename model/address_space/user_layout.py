@@ -89,10 +89,7 @@ class UserBuild:
         pad = STACK_GUARD_GAP
         if randomised:
             pad += ((1 << self.stack_rnd_bits) - 1) << PAGE_SHIFT
-        gap = stack_rlimit
-        if gap + pad < 1 << self.mode.vaddr_bits:  # RLIM_INFINITY stays what it is
-            gap += pad
-        gap = min(max(gap, MIN_GAP), self.task_size // 6 * 5)
+        gap = min(max(stack_rlimit + pad, MIN_GAP), self.task_size // 6 * 5)
         return _page_align(self.task_size - gap - mmap_rnd)
 
 

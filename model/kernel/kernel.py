@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 
+import numpy as np
+
 from ..address_space.direct_map import DirectMap, direct_map_ranges
 from ..address_space.exec_layout import Program, exec_program
 from ..address_space.fork import copy_mappings
@@ -79,8 +81,9 @@ class Kernel:
     """
 
     def __init__(self, mode: PagingMode, machine: MemoryMap, *, cr4: int,
-                 sysctl: Sysctl | None = None) -> None:
+                 sysctl: Sysctl | None = None, rng: np.random.Generator | None = None) -> None:
         self.mode = mode
+        self.rng = rng
         self.layout = layout_of(machine)
         self.user = USER_AMD64 if mode.entry_bytes == 8 else USER_I686
         memory = PhysicalMemory(sum(end - start for start, end in machine.memory))
@@ -108,7 +111,8 @@ class Kernel:
 
     @classmethod
     def boot(cls, mode: PagingMode, memory_bytes: int, *, smap: bool = True, pcid: bool = True,
-             pke: bool = False, sysctl: Sysctl | None = None) -> "Kernel":
+             pke: bool = False, sysctl: Sysctl | None = None,
+             rng: np.random.Generator | None = None) -> "Kernel":
         """Return the kernel of a machine with so much memory, 640 Kbytes of it below 1 Mbyte.
 
         Parameters
@@ -117,13 +121,16 @@ class Kernel:
             Whether CR4.SMAP is used, and on x86-64 CR4.PCIDE and CR4.PKE.
         sysctl
             Tunables that differ from what a kernel boots with.
+        rng
+            Randomises the address space of each program; None for none. [randomize_va_space]
         """
         long = mode.entry_bytes == 8
         cr4 = (CR4_LONG if long else CR4_IA32) | (Cr4.SMAP if smap else 0)
         if long:
             cr4 |= (Cr4.PCIDE if pcid else 0) | (Cr4.PKE if pke else 0)
         e820 = E820Range(0, 0x9FC00), E820Range(1 << 20, memory_bytes)
-        return cls(mode, MemoryMap(e820, config=AMD64 if long else I686), cr4=cr4, sysctl=sysctl)
+        return cls(mode, MemoryMap(e820, config=AMD64 if long else I686), cr4=cr4,
+                   sysctl=sysctl, rng=rng)
 
     def _map_kernel(self, machine: MemoryMap) -> None:
         """Map all memory that has a fixed address, and on x86-64 the upper tables of vmalloc."""
@@ -168,20 +175,40 @@ class Kernel:
 
         Raise ``SysError`` as ``exec_program``, ``OutOfMemory``.
         """
-        layout = self.user.layout()
+        process = self._new_program(name, program, rlimits)
+        self.processes[process.pid] = process
+        return process
+
+    def _new_program(self, name: str, program: Program | None,
+                     rlimits: Rlimits | None) -> Process:
+        """Return a process with an address space of its own, not yet among the others."""
+        layout = self.user.layout(self.rng)
         space = self._new_space()
         mm = Mm(self.space, layout.mmap_base, rlimits=rlimits, page_tables=space,
                 commit=self.commit, files=self.files)
         process = self._new_process(name, space, mm)
         try:
             if program is not None:
-                exec_program(mm, program, stack_top=layout.stack_top, pie_base=layout.load_bias,
-                             vdso=None, arg_bytes=0)
+                exec_program(mm, program, layout, rng=self.rng)
         except BaseException:
             self._free(process)
             raise
-        self.processes[process.pid] = process
         return process
+
+    def exec(self, process: Process, program: Program) -> None:
+        """Replace what a process runs; its old address space goes. [begin_new_exec]
+
+        Raise as ``spawn``, with the process as it was: what Linux kills it for when it is too
+        late to go back.
+        """
+        old = Process(process.pid, process.name, process.mm, process.space)
+        fresh = self._new_program(process.name, program, process.mm.rlimits)
+        process.mm, process.space, process.pkru = fresh.mm, fresh.space, 0
+        process.space.fault_in = lambda vaddr, write: self._fault_in(process, vaddr, write)
+        if self.current is process:
+            self.state.tlb.switch(process.space.context)
+        self._free(old)
+        self.release_shmem()
 
     def fork(self, parent: Process) -> Process:
         """Return a copy of a process that shares its pages until either writes. [kernel_clone]

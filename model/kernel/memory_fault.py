@@ -10,7 +10,7 @@ from enum import Enum
 from ..address_space.software_entry import EntryKind
 from ..address_space.vma import Vma, VmFlag
 from ..physical.errors import BrokenInvariant
-from ..x86 import PAGE_SHIFT, Entry
+from ..x86 import Entry
 from .frames import PAGE_BYTES
 from .process import Process
 from .state import SPECIAL, KernelState
@@ -75,7 +75,7 @@ class _MmFault:
             raise BrokenInvariant(f"Address {self.vaddr:#x} has entry {entry:#x} in a mapping "
                                   "that may be accessed")
         if self.write and not entry & Entry.RW:
-            return self._write_protected(entry), False
+            return self._write_protected(self.tables.pfn(entry)), False
         self.tables.update(self.paddr, set=Entry.A | (Entry.D if self.write else 0))
         return FaultCause.SPURIOUS, False
 
@@ -133,9 +133,9 @@ class _MmFault:
         self._map(pfn, WRITTEN if self.write else 0)
         return FaultCause.FILE, major
 
-    def _write_protected(self, entry: int) -> FaultCause:
+    def _write_protected(self, pfn: int) -> FaultCause:
         """A write to a page that may be read: it becomes writable, or a copy. [do_wp_page]"""
-        state, pfn = self.state, self.state.format.pfn(entry)
+        state = self.state
         if self.vma.flags & VmFlag.SHARED:
             state.page_cache.set_dirty(pfn)
             self.tables.update(self.paddr, set=WRITTEN)
@@ -194,5 +194,5 @@ class _MmFault:
         self.space.swapped -= 1
         self._map(pfn)
         if self.write:
-            self._write_protected(pfn << PAGE_SHIFT)
+            self._write_protected(pfn)
         return FaultCause.SWAP_IN, major

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Protocol
 
-from ..address_space.pagetable import KernelPageTables
+from ..address_space.kernel_pagetable import KernelPageTables
 from ..address_space.software_entry import AMD64_ENTRIES, I686_ENTRIES, EntryFlag, SwapEntry
 from ..address_space.vma import Vma, VmFlag
 from ..mmu.control import Access, Control

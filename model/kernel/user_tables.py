@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 from ..address_space.errors import SysError
 from ..address_space.mm import Mm
-from ..address_space.pagetable import Leaves, PageTables
+from ..address_space.pagetable import PageTables
 from ..address_space.software_entry import EntryKind
+from ..address_space.table_parts import Leaves
 from ..address_space.uapi import Madvise
 from ..address_space.vma import Vma, VmFlag
 from ..physical.errors import BrokenInvariant
@@ -195,16 +196,16 @@ class UserTables:
         Private pages can be written by neither side any more. Mappings without private pages are
         left out: faults will fill them.
         """
-        for vma in child.mm.tree:
-            origin = self.mm.tree.lookup(vma.start)
-            if (origin is None or origin.anon_vma is None
-                    or vma.flags & VmFlag.WIPEONFORK):
-                continue
-            try:
+        try:
+            for vma in child.mm.tree:
+                origin = self.mm.tree.lookup(vma.start)
+                if (origin is None or origin.anon_vma is None
+                        or vma.flags & VmFlag.WIPEONFORK):
+                    continue
                 for leaf in self.tables.entries(vma.start, vma.end):
                     self._copy_one(child, vma, leaf)
-            finally:
-                self.state.tlb.flush_mm(self.context)
+        finally:
+            self.state.tlb.flush_mm(self.context)
 
     def _copy_one(self, child: "UserTables", vma: Vma, leaf: Leaves) -> None:
         """Copy one entry; the table for it comes first, as reclaim may change the entry then."""

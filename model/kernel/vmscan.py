@@ -23,8 +23,6 @@ class Reclaimer:
 
     Members
     -------
-    pswpin, pswpout
-        Pages that were read from swap are counted by its devices; these are pages written.
     kswapd_failures
         How often in a row kswapd could free nothing; after 16 it gives up. [kswapd_failures]
     """
@@ -50,6 +48,11 @@ class Reclaimer:
         """Give an anonymous page a slot of swap, unless it has one; return whether it has."""
         swap = self._state.swap
         return swap.cache.entry(pfn) is not None or swap.add_to_swap(pfn) is not None
+
+    def try_to_free_swap(self, pfn: int) -> None:
+        """Give up the slot of a page that stays, if it has one and swap is getting full."""
+        if self._state.swap.swap_full:
+            self._state.swap.free_swap(pfn)
 
     def try_to_unmap(self, pfn: int) -> bool:
         """Take a page out of all page tables, unless it is locked or somebody works with it."""

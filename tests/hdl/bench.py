@@ -76,18 +76,24 @@ def plain(value):
     return getattr(value, "value", value)
 
 
+# Not with `tick().until()`: when a test fails meanwhile, that ends the worker with
+# "aclose(): asynchronous generator is already running" (Amaranth 0.5.10, Python 3.11).
 async def put(ctx, stream, payload):
     """Offer ``payload`` until it is accepted."""
     ctx.set(stream.payload, payload)
     ctx.set(stream.valid, 1)
-    await ctx.tick().until(stream.ready)
+    ready = 0
+    while not ready:
+        _, _, ready = await ctx.tick().sample(stream.ready)
     ctx.set(stream.valid, 0)
 
 
 async def take(ctx, stream):
     """Accept the next payload and return it as ints."""
     ctx.set(stream.ready, 1)
-    payload, = await ctx.tick().sample(stream.payload).until(stream.valid)
+    valid, payload = 0, None
+    while not valid:
+        _, _, valid, payload = await ctx.tick().sample(stream.valid, stream.payload)
     ctx.set(stream.ready, 0)
     return plain(payload)
 

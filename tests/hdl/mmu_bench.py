@@ -109,7 +109,8 @@ def changing_control(bench, requesters, rng, controls):
 class ChangingPages:
     """Pages whose physical address tells their number and version; odd ones are global.
 
-    ``oldest`` is the oldest version of each page that an answer may still have.
+    All are in one page table, which may be moved. ``oldest`` is the oldest version of each page
+    that an answer may still have.
     """
 
     def __init__(self, first, count):
@@ -125,8 +126,16 @@ class ChangingPages:
 
     def change(self, number):
         self.versions[number] += 1
-        self.tables.map(self.vaddr(number), number << 24 | self.versions[number] << 12,
-                        PERMISSIVE | (number & 1) * Entry.G)
+        self._path = self.tables.map(
+            self.vaddr(number), number << 24 | self.versions[number] << 12,
+            PERMISSIVE | (number & 1) * Entry.G)
+
+    def move_table(self):
+        """Copy the page table and use the copy: what the walk cache holds is old from now on."""
+        old, new = self._path[-1] & -0x1000, self.tables.new_table()
+        for offset in range(0, 0x1000, 8):
+            self.tables.write(new + offset, self.tables.read(old + offset))
+        self.tables.write(self._path[-2], new | PERMISSIVE)
 
     def flushed(self, number, others, globals):
         """Note that page ``number``, or all ``others`` too, are flushed, ``globals`` included."""

@@ -16,11 +16,13 @@ from .tables import PERMISSIVE, bits, random_entry
 
 OUTPUTS = ("present", "reserved", "leaf", "table", "frame", "page", "rights", "accessed", "dirty",
            "global_page", "memory_type")
-CONFIGS = [Config(mode=mode, paddr_bits=width)
-           for mode in (X86_64, IA32) for width in (32, 36, 40, 52)]
+WITHOUT_1G = X86_64.without_1g_pages()
+CONFIGS = {f"{name}-{width}": Config(mode=mode, paddr_bits=width)
+           for name, mode in (("x86_64", X86_64), ("without_1g", WITHOUT_1G), ("ia32", IA32))
+           for width in (32, 36, 40, 52)}
 
 
-@pytest.fixture(params=CONFIGS, ids=lambda config: f"{config.mode.name}-{config.paddr_bits}")
+@pytest.fixture(params=CONFIGS.values(), ids=CONFIGS)
 def config(request):
     return request.param
 
@@ -121,6 +123,7 @@ def test_random_entries_mean_what_the_golden_walk_says(config, seed):
 # Bits that are reserved in a leaf of each kind, by MAXPHYADDR, written out from SDM 4.3 and 4.5.
 RESERVED = {
     (X86_64, "PDPTE", 40): [*range(13, 30), *range(40, 52)],
+    (WITHOUT_1G, "PDPTE", 40): [7, *range(40, 52)],
     (X86_64, "PDE", 36): [*range(13, 21), *range(36, 52)],
     (X86_64, "PDE", 52): [*range(13, 21)],
     (X86_64, "PTE", 32): [*range(32, 52)],
@@ -141,7 +144,7 @@ def test_reserved_bits_are_those_of_the_manual(mode, name, paddr_bits, nxe):
     base = Entry.P | (Entry.PS if level.leaf is Leaf.IF_PS else 0)
     config = Config(mode=mode, paddr_bits=paddr_bits)
     expected = set(RESERVED[mode, name, paddr_bits])
-    if mode is X86_64 and not nxe:
+    if mode is not IA32 and not nxe:
         expected.add(63)
     cases = [(level, base | 1 << bit, 1, nxe) for bit in range(8 * mode.entry_bytes)]
     decoded = rtl_decode(config, cases)

@@ -213,6 +213,8 @@ def test_no_answer_after_an_invalidation_is_older_than_it(seed):
                 await ctx.tick()
             number = int(rng.integers(6))
             operands, others, globals = FLUSHES[str(rng.choice(list(FLUSHES)))]
+            if rng.random() < 0.3:
+                pages.move_table()
             pages.change(number)
             await put(ctx, bench.mmu.invalidate, operands | {"vaddr": pages.vaddr(number)})
             pages.flushed(number, others, globals)
@@ -224,7 +226,8 @@ def test_no_answer_after_an_invalidation_is_older_than_it(seed):
 
 
 @pytest.mark.parametrize("flush", FLUSHES)
-def test_a_change_at_any_moment_of_a_walk_is_seen_after_the_invalidation(flush):
+@pytest.mark.parametrize("of_table", [False, True], ids=["leaf", "table"])
+def test_a_change_at_any_moment_of_a_walk_is_seen_after_the_invalidation(flush, of_table):
     pages = ChangingPages(VADDR, 1)
     bench = MmuBench(pages.tables, latency=lambda: 4)
     delays = range(0, 24, 2)
@@ -237,6 +240,8 @@ def test_a_change_at_any_moment_of_a_walk_is_seen_after_the_invalidation(flush):
             await put(ctx, bench.ports[0].req, access_fields(Access(VADDR)))
             for _ in range(delay):
                 await ctx.tick()
+            if of_table:
+                pages.move_table()
             pages.change(0)
             await put(ctx, bench.mmu.invalidate, operands | {"vaddr": VADDR})
             first_versions.add(pages.versions[0] - (responses[-1]["paddr"] >> 12))

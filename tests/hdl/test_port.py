@@ -3,13 +3,12 @@
 import pytest
 from numpy.random import default_rng
 
-from pagewalk.hdl.config import Config
-from pagewalk.hdl.port import RequestPort
 from pagewalk.model.mmu.walk import Access, Control, walk
-from pagewalk.model.x86 import IA32, X86_64, AccessKind, Cr0, Cr4, Efer, Entry, ErrorCode, Vector
+from pagewalk.model.x86 import IA32, X86_64, AccessKind, Cr0, Cr4, Entry, ErrorCode, Vector
 
-from .bench import Trace, offers_hold, plain, put, simulate, stream_trace, take
-from .golden import GoldenWalker, access_fields, control_fields, response_fields
+from .bench import put, take
+from .golden import access_fields, control_fields, response_fields
+from .port_bench import PORT, VADDR, PortBench, one_page
 from .tables import (
     PERMISSIVE,
     Tables,
@@ -21,90 +20,7 @@ from .tables import (
 )
 
 MODES = pytest.mark.parametrize("mode", [X86_64, IA32], ids=lambda mode: mode.name)
-VADDR = 0x1234_5678
-PORT = 1
 READ, WRITE, FETCH = AccessKind
-
-
-class Bench:
-    """A request port of number ``PORT`` and a golden walker; ``walks`` is what it walked.
-
-    ``delay()`` is asked for the cycles that a part of a walk takes, or the drop after a page fault;
-    ``page_faults`` has the page number and PCID of each.
-    """
-
-    def __init__(self, tables, *, entries=4, policy="fifo", delay=lambda: 1):
-        self.config = Config(mode=tables.mode, entries=entries, policy=policy)
-        self.dut = dut = RequestPort(self.config, PORT)
-        self.walker = GoldenWalker(self.config, dut.walk, tables.memory, delay)
-        self.walks = self.walker.walks
-        self.delay = delay
-        self.page_faults = []
-        self.trace = stream_trace(req=dut.requests.req, rsp=dut.requests.rsp,
-                                  walk_req=dut.walk.req, walk_rsp=dut.walk.rsp)
-        self.faults = Trace(told=dut.page_fault.valid, taken=dut.fault_taken)
-        self.events = Trace(**{name: dut.events[name] for name, _ in dut.events.shape()})
-
-    def run(self, *testbenches):
-        dut = self.dut
-        simulate(dut, *testbenches, background=[
-            self.trace, self.faults, self.events, self.walker.serve, self.drop_after_faults,
-            offers_hold("response", dut.requests.rsp), offers_hold("walk", dut.walk.req)])
-
-    async def drop_after_faults(self, ctx):
-        """Drop what each page fault could use."""
-        dut = self.dut
-        while True:
-            told = 0
-            while not told:
-                _, _, told = await ctx.tick().sample(dut.page_fault.valid)
-            for _ in range(self.delay() - 1):
-                await ctx.tick()
-            fault = plain(ctx.get(dut.page_fault))
-            self.page_faults.append((fault["vpn"], fault["pcid"]))
-            ctx.set(dut.drop, fault | {"by_address": 1, "by_pcid": 1, "globals": 1})
-            ctx.set(dut.fault_taken, 1)
-            await ctx.tick()
-            ctx.set(dut.drop.valid, 0)
-            ctx.set(dut.fault_taken, 0)
-
-    def answers(self, requests, *, pause=lambda: 0, noise=lambda count: 0):
-        """Return the response to each pair of ``Access`` and ``Control``; tags count them.
-
-        ``pause()`` is asked for cycles in which nothing is offered, or taken; ``noise(bits)`` for
-        what the inputs are where they should not matter.
-        """
-        results, dut = [], self.dut
-
-        async def ask(ctx):
-            for number, (access, control) in enumerate(requests):
-                for _ in range(pause()):
-                    scramble(ctx, noise, dut.control, dut.requests.req.payload)
-                    await ctx.tick()
-                ctx.set(dut.control, control_fields(self.config, control))
-                await put(ctx, dut.requests.req, access_fields(access, number & 0xF))
-                scramble(ctx, noise, dut.control, dut.requests.req.payload)
-
-        async def collect(ctx):
-            for _ in requests:
-                for _ in range(pause()):
-                    await ctx.tick()
-                results.append(await take(ctx, dut.requests.rsp))
-
-        self.run(ask, collect)
-        return results
-
-
-def scramble(ctx, noise, *views):
-    for view in views:
-        value = view.as_value()
-        ctx.set(value, noise(len(value)))
-
-
-def one_page(mode=X86_64, flags=PERMISSIVE):
-    tables = Tables(mode)
-    tables.map(VADDR, 0x7000, flags)
-    return tables
 
 
 def assert_answers_equal_the_golden_walks(bench, requests, golden_memory, results):
@@ -125,7 +41,7 @@ def test_random_accesses_are_answered_as_by_the_golden_walk(mode, busy, seed):
     requests = [(random_access(rng, vaddrs[int(rng.integers(len(vaddrs)))] ^ bits(rng, 12)),
                  random_control(rng, mode, tables.cr3, lasting=lasting)) for _ in range(150)]
     golden_memory = tables.memory.copy()
-    bench = Bench(tables, delay=lambda: int(rng.integers(1, 5)) if busy else 1)
+    bench = PortBench(tables, delay=lambda: int(rng.integers(1, 5)) if busy else 1)
     results = bench.answers(
         requests, pause=lambda: int(rng.integers(4)) if busy else 0,
         noise=lambda count: bits(rng, count))
@@ -146,7 +62,7 @@ def test_random_accesses_are_answered_as_by_the_golden_walk(mode, busy, seed):
 def test_hits_are_accepted_in_every_cycle_and_answered_in_the_next(mode, page, name):
     tables = Tables(mode)
     tables.map(VADDR, 0x7000 if page == 0 else 0xC000_0000, page=page)
-    bench = Bench(tables)
+    bench = PortBench(tables)
     kinds = [AccessKind(number % 3) for number in range(20)]
     requests = [(Access(VADDR + number, kind), Control(tables.cr3))
                 for number, kind in enumerate(kinds)]
@@ -165,7 +81,7 @@ def test_a_miss_asks_in_the_next_cycle_and_is_answered_with_the_walk(delay):
     tables = Tables(X86_64)
     for number in range(3):
         tables.map(VADDR + 0x1000 * number, 0x7000)
-    bench = Bench(tables, delay=lambda: delay)
+    bench = PortBench(tables, delay=lambda: delay)
     bench.answers([(Access(VADDR + 0x1000 * number), Control(tables.cr3)) for number in range(3)])
     trace = bench.trace
     accepted, answered = (trace.cycles(f"{name}_valid", f"{name}_ready") for name in ("req", "rsp"))
@@ -181,85 +97,15 @@ def test_a_walk_request_names_the_port_and_holds_access_and_control_of_its_reque
     rng = default_rng(5)
     access = Access(VADDR, WRITE, user=True, ac=True)
     control = Control(tables.cr3, cr4=Cr4.PAE | Cr4.PGE | Cr4.SMAP, pkru=0x1234_5670)
-    bench = Bench(tables, delay=lambda: 4)
+    bench = PortBench(tables, delay=lambda: 4)
     bench.answers([(access, control)], noise=lambda count: bits(rng, count))
     assert bench.walker.requests == [{"port": PORT, "access": access_fields(access),
                                       "control": control_fields(bench.config, control)}]
 
 
-@MODES
-@pytest.mark.parametrize("delay", [1, 2, 5])
-@pytest.mark.parametrize("wait", [0, 3])
-def test_a_page_fault_is_told_and_holds_requests_back_until_it_is_taken(mode, delay, wait):
-    """On a hit and on a walk alike, while requests are offered in every cycle."""
-    tables = one_page(mode, PERMISSIVE & ~Entry.US)
-    pcid = 0x123 if mode is X86_64 else 0
-    control = Control(tables.cr3 | pcid, cr4=Cr4.PAE | Cr4.PCIDE | Cr4.PSE)
-    read, user_read, absent = Access(VADDR), Access(VADDR, user=True), Access(VADDR + 0x1000)
-    bench = Bench(tables, delay=lambda: delay)
-    results = bench.answers([(access, control) for access in (
-        read, read, user_read, read, read, absent, read)], pause=lambda: wait)
-    assert [result["error_code"] for result in results] == [
-        0, 0, ErrorCode.P | ErrorCode.US, 0, 0, 0, 0]
-    assert bench.walks == [read, read, absent]
-    assert bench.page_faults == [(VADDR >> 12, pcid), ((VADDR >> 12) + 1, pcid)]
-    answered = bench.trace.cycles("rsp_valid", "rsp_ready")
-    accepted = bench.trace.cycles("req_valid", "req_ready")
-    for number, fault in enumerate((answered[2], answered[5])):
-        taken = bench.faults.cycles("taken")[number]
-        told = [cycle for cycle in bench.faults.cycles("told") if fault < cycle <= taken]
-        assert told == list(range(fault + 1, taken + 1))
-        assert not set(accepted) & set(range(fault, taken + 1))
-        assert accepted[(3, 6)[number]] == taken + 1 or wait
-
-
-@pytest.mark.parametrize("cause", ["not canonical", "machine check"])
-def test_only_a_page_fault_is_told(cause):
-    access = Access(1 << 47 if cause == "not canonical" else VADDR, stack=True)
-    bench = Bench(Tables(X86_64))
-    results = bench.answers([(access, Control(0xDEAD_0000))] * 3)
-    assert all(result["fault"] for result in results)
-    assert bench.faults.total("told") == 0
-
-
-def test_without_nxe_an_entry_with_xd_is_no_hit_and_the_walk_decides():
-    tables = Tables(X86_64)
-    other = VADDR + 0x1000
-    tables.map(VADDR, 0x7000, PERMISSIVE | Entry.XD)
-    tables.map(other, 0x8000)
-    on, off = Control(tables.cr3), Control(tables.cr3, efer=Efer.LME | Efer.LMA)
-    requests = [(Access(VADDR), on), (Access(other), off), (Access(VADDR), on),
-                (Access(VADDR), off), (Access(other), off), (Access(VADDR), on)]
-    bench = Bench(tables)
-    results = bench.answers(requests)
-    assert [result["error_code"] for result in results] == [
-        0, 0, 0, ErrorCode.P | ErrorCode.RSVD, 0, 0]
-    # The last walk is due to the page fault, which dropped the entry, and no other.
-    assert [access.vaddr for access in bench.walks] == [VADDR, other, VADDR, VADDR]
-    assert bench.events.total("miss") == 4
-
-
-def test_a_walk_without_nxe_replaces_an_entry_with_xd_in_its_place():
-    tables = Tables(X86_64)
-    leaf = tables.map(VADDR, 0x7000, PERMISSIVE | Entry.XD)[-1]
-    on, off = Control(tables.cr3), Control(tables.cr3, efer=Efer.LME | Efer.LMA)
-    bench = Bench(tables)
-    steps = [(on, 0x7000), (on, 0x7000), (off, 0x9000), (off, 0x9000), (on, 0x9000)]
-
-    async def software(ctx):
-        for control, frame in steps:
-            ctx.set(bench.dut.control, control_fields(bench.config, control))
-            await put(ctx, bench.dut.requests.req, access_fields(Access(VADDR)))
-            assert (await take(ctx, bench.dut.requests.rsp))["paddr"] & -0x1000 == frame
-            tables.write(leaf, 0x9000 | PERMISSIVE)  # and no invalidation
-
-    bench.run(software)
-    assert len(bench.walks) == 2
-
-
 def test_a_fault_of_a_walk_is_answered_and_enters_nothing():
     tables = one_page(flags=PERMISSIVE & ~Entry.P)
-    bench = Bench(tables)
+    bench = PortBench(tables)
     results = bench.answers([(Access(VADDR, WRITE), Control(tables.cr3))] * 3)
     assert [(result["vector"], result["error_code"], result["vaddr"]) for result in results] == [
         (Vector.PF, ErrorCode.WR, VADDR)] * 3
@@ -267,7 +113,7 @@ def test_a_fault_of_a_walk_is_answered_and_enters_nothing():
 
 
 def test_a_machine_check_is_answered_and_enters_nothing():
-    bench = Bench(Tables(X86_64))
+    bench = PortBench(Tables(X86_64))
     results = bench.answers([(Access(VADDR), Control(0xDEAD_0000))] * 2)
     assert [(result["vector"], result["error_code"]) for result in results] == [(Vector.MC, 0)] * 2
     assert len(bench.walks) == 2
@@ -277,7 +123,7 @@ def test_a_machine_check_is_answered_and_enters_nothing():
 def test_a_write_to_a_clean_page_walks_once_and_then_hits(mode):
     tables = one_page(mode, PERMISSIVE & ~Entry.D)
     read, write = Access(VADDR), Access(VADDR, WRITE)
-    bench = Bench(tables)
+    bench = PortBench(tables)
     bench.answers([(access, Control(tables.cr3)) for access in (read, read, write, write, read)])
     assert bench.walks == [read, write]
 
@@ -286,7 +132,7 @@ def test_a_write_to_a_clean_page_walks_once_and_then_hits(mode):
                                    0x0001_0000_0000_0000, 0x8000_0000_0000_0000])
 def test_an_address_that_is_not_canonical_faults_in_the_next_cycle_without_a_walk(vaddr):
     tables = Tables(X86_64)
-    bench = Bench(tables)
+    bench = PortBench(tables)
     requests = [(Access(vaddr, kind, stack=stack), Control(tables.cr3))
                 for kind in AccessKind for stack in (False, True)]
     results = bench.answers(requests)
@@ -304,7 +150,7 @@ def test_an_address_that_is_not_canonical_faults_in_the_next_cycle_without_a_wal
 def test_the_last_canonical_addresses_are_walked(vaddr):
     tables = Tables(X86_64)
     tables.map(vaddr, 0x7000)
-    result, = Bench(tables).answers([(Access(vaddr), Control(tables.cr3))])
+    result, = PortBench(tables).answers([(Access(vaddr), Control(tables.cr3))])
     assert (result["fault"], result["paddr"]) == (0, 0x7000 | vaddr & 0xFFF)
 
 
@@ -312,7 +158,7 @@ def test_the_last_canonical_addresses_are_walked(vaddr):
 def test_without_paging_addresses_are_physical_and_32_bits_wide(mode):
     vaddrs = [0, VADDR, 0xFFFF_FFFF]
     vaddrs += [0x8000_1234_5678_9ABC] if mode is X86_64 else []
-    bench = Bench(Tables(mode))
+    bench = PortBench(Tables(mode))
     requests = [(Access(vaddr, kind, user=True), Control(0, cr0=Cr0.WP))
                 for vaddr in vaddrs for kind in AccessKind]
     results = bench.answers(requests)
@@ -328,7 +174,7 @@ def test_a_port_holds_as_many_pages_as_it_has_entries(entries):
     vaddrs = [VADDR + 0x1000 * number for number in range(entries + 1)]
     for vaddr in vaddrs:
         tables.map(vaddr, 0x7000)
-    bench = Bench(tables, entries=entries)
+    bench = PortBench(tables, entries=entries)
     rounds = vaddrs[:-1] * 3 + vaddrs[-1:] + vaddrs[:-1]
     bench.answers([(Access(vaddr), Control(tables.cr3)) for vaddr in rounds])
     # First in, first out: after one page too many each access finds its page just replaced.
@@ -340,7 +186,7 @@ def test_a_hit_counts_as_a_use_of_its_entry():
     first, second, third = vaddrs = [VADDR + 0x1000 * number for number in range(3)]
     for vaddr in vaddrs:
         tables.map(vaddr, 0x7000)
-    bench = Bench(tables, entries=2, policy="lru")
+    bench = PortBench(tables, entries=2, policy="lru")
     accesses = [Access(vaddr) for vaddr in (first, second, first, third, first)]
     bench.answers([(access, Control(tables.cr3)) for access in accesses])
     assert [access.vaddr for access in bench.walks] == [first, second, third]
@@ -351,7 +197,7 @@ def test_a_page_that_becomes_dirty_stays_in_its_entry_and_displaces_no_other():
     first, second = VADDR, VADDR + 0x1000
     for vaddr in (first, second):
         tables.map(vaddr, 0x7000, PERMISSIVE & ~Entry.D)
-    bench = Bench(tables, entries=2)
+    bench = PortBench(tables, entries=2)
     accesses = [Access(first), Access(second), Access(second, WRITE), Access(first), Access(second)]
     bench.answers([(access, Control(tables.cr3)) for access in accesses])
     assert bench.walks == accesses[:3]
@@ -364,7 +210,7 @@ def test_a_large_page_replaces_the_small_ones_that_it_covers():
     tables.cr3 = tables.new_table()
     tables.map(VADDR, 0x4000_0000, page=1)
     large = Control(tables.cr3)  # as if software had changed the tables and not told the MMU
-    bench = Bench(tables)
+    bench = PortBench(tables)
     *_, result = bench.answers([(Access(0x7000_0000), small), (Access(VADDR), small),
                                 (Access(VADDR + 0x1000), large), (Access(VADDR), large)])
     assert (result["page"], result["paddr"]) == (1, 0x4000_0000 | VADDR & 0x1F_FFFF)
@@ -377,14 +223,14 @@ def test_an_entry_is_of_the_pcid_of_its_request_whatever_control_says_later():
     tables.map(VADDR, 0x8000)
     requests = [(Access(VADDR), Control(cr3, cr4=Cr4.PAE | Cr4.PCIDE))
                 for cr3 in (first | 1, tables.cr3 | 2)] * 2
-    bench = Bench(tables, delay=lambda: 3)
+    bench = PortBench(tables, delay=lambda: 3)
     assert [result["paddr"] >> 12 for result in bench.answers(requests)] == [7, 8, 7, 8]
     assert len(bench.walks) == 2
 
 
 def test_pause_stops_requests_but_not_answers_and_idle_says_when_there_are_none():
     tables = one_page()
-    bench = Bench(tables, delay=lambda: 5)
+    bench = PortBench(tables, delay=lambda: 5)
     dut = bench.dut
 
     async def testbench(ctx):
@@ -415,7 +261,7 @@ def test_pause_stops_requests_but_not_answers_and_idle_says_when_there_are_none(
     ({"by_pcid": 1, "pcid": 0x123}, 2), ({"by_pcid": 1, "pcid": 0x122}, 1), ({}, 2)])
 def test_a_drop_takes_the_entries_it_names(drop, walks):
     tables = one_page()
-    bench = Bench(tables)
+    bench = PortBench(tables)
     dut = bench.dut
 
     async def testbench(ctx):

@@ -9,7 +9,7 @@ from numpy.random import default_rng
 from pagewalk.hdl.config import Config
 from pagewalk.model.mmu.walk import Access, Control, walk
 from pagewalk.model.physical.memory import BusError
-from pagewalk.model.x86 import IA32, X86_64, AccessKind, Entry, Vector
+from pagewalk.model.x86 import IA32, X86_64, AccessKind, Entry, ErrorCode, Vector
 
 from .tables import PERMISSIVE, Tables, random_tables
 from .walker_bench import (
@@ -31,7 +31,8 @@ def plain(mode, **parameters):
     return Config(mode=mode, walk_cache=0, **parameters)
 
 
-@MODES
+@pytest.mark.parametrize("mode", [X86_64, X86_64.without_1g_pages(), IA32],
+                         ids=["x86_64", "without_1g", "ia32"])
 @pytest.mark.parametrize("paddr_bits", [32, 40, 52])
 @pytest.mark.parametrize("busy", [False, True], ids=["fast", "busy"])
 @pytest.mark.parametrize("seed", range(2))
@@ -46,7 +47,7 @@ def test_random_walks_equal_the_golden_walks(mode, paddr_bits, busy, seed):
     for result, (port, access, control) in zip(bench.walk(requests), requests, strict=True):
         golden = walk(golden_memory, mode, control, access, paddr_bits)
         assert_result(result, expected_result(config, golden, control, port), (access, control))
-        log += expected_accesses(golden)
+        log += expected_accesses(golden.steps)
         if golden.fault and golden.fault.vector is Vector.MC:
             log.append(bench.memory.log[len(log)])
             assert log[-1][0] == "read"
@@ -106,7 +107,7 @@ def test_memory_sees_a_refused_access_again_without_a_new_read(mode):
     pattern = iter(([False] * 4 + [True]) * 100)
     bench = WalkerBench(plain(mode), tables.memory, ready=lambda: next(pattern))
     bench.walk([(0, Access(VADDR, WRITE), Control(tables.cr3))])
-    accesses = expected_accesses(walked)
+    accesses = expected_accesses(walked.steps)
     assert bench.memory.log == accesses
     assert bench.trace.cycles("answer")[0] == 4 + 5 * (len(accesses) - 1) + 2
 
@@ -137,7 +138,7 @@ def test_a_lost_exchange_starts_the_walk_over(mode, number, change):
     assert_result(result, expected_result(bench.config, golden, control, 1), change)
     assert (tables.memory.frames == lost[0].frames).all()
     before = 2 * number + 2  # reads and exchanges down to the one lost
-    assert bench.memory.log[before:] == expected_accesses(golden)
+    assert bench.memory.log[before:] == expected_accesses(golden.steps)
     assert bench.trace.total("event_restart") == bench.trace.total("event_start") == 1
 
 
@@ -217,3 +218,16 @@ def test_a_walk_uses_the_control_state_of_its_request(mode):
     translations = [result["translation"] for result in results]
     assert [one["frame"] for one in translations] == [7, 8, 7]
     assert [one["global_page"] for one in translations] == [1, 1, 0]
+
+
+def test_without_1_gbyte_pages_ps_is_reserved_in_a_pdpte_and_pages_are_numbered_anew():
+    tables = Tables(X86_64)
+    for page, vaddr in enumerate((0, 1 << 31, 1 << 39)):
+        tables.map(vaddr, 0, page=page)
+    requests = [(0, Access(vaddr), Control(tables.cr3)) for vaddr in (0, 1 << 31, 1 << 39)]
+    mode = X86_64.without_1g_pages()
+    small, large, huge = WalkerBench(plain(mode), tables.memory).walk(requests)
+    assert (small["translation"]["page"], large["translation"]["page"]) == (0, 1)
+    assert (huge["vector"], huge["error_code"]) == (Vector.PF, ErrorCode.P | ErrorCode.RSVD)
+    *_, huge = WalkerBench(plain(X86_64), tables.memory).walk(requests)
+    assert (huge["fault"], huge["translation"]["page"]) == (0, 2)

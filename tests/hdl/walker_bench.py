@@ -23,12 +23,21 @@ class WalkerBench:
         self.trace = Trace(**signals)
 
     def walk(self, requests):
-        """Return the result of each request, a triple of port, ``Access`` and ``Control``."""
+        """Return the result of each request, a triple of port, ``Access`` and ``Control``.
+
+        Among them may be dicts: what to drop then from the walk cache.
+        """
         results = []
         dut = self.dut
 
         async def testbench(ctx):
-            for port, access, control in requests:
+            for request in requests:
+                if isinstance(request, dict):
+                    ctx.set(dut.drop, {"valid": 1, **request})
+                    await ctx.tick()
+                    ctx.set(dut.drop.valid, 0)
+                    continue
+                port, access, control = request
                 await put(ctx, dut.walk.req, {
                     "port": port, "access": access_fields(access),
                     "control": control_fields(self.config, control)})
@@ -50,10 +59,10 @@ def expected_result(config, walked, control, port=0):
     return {"port": port, "fault": 0, "translation": translation_fields(config, walked, control)}
 
 
-def expected_accesses(walked):
-    """Return the accesses to page-table memory that a golden walk makes; a bus error is extra."""
+def expected_accesses(steps):
+    """Return the accesses that steps of a golden walk make; one with a bus error is extra."""
     accesses = []
-    for step in walked.steps:
+    for step in steps:
         accesses.append(("read", step.paddr))
         if step.updated != step.entry:
             accesses.append(("exchange", step.paddr, step.entry, step.updated))

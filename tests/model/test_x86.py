@@ -190,7 +190,25 @@ def test_modes_are_found_by_name():
     assert MODES == {"ia32": IA32, "x86_64": X86_64}
 
 
-@pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+def test_without_1_gbyte_pages_a_pdpte_always_points_to_a_table():
+    mode = X86_64.without_1g_pages()
+    assert [level.page_bytes for level in mode.pages] == [4 * KB, 2 * MB]
+    assert [level.leaf for level in mode.levels] == [
+        Leaf.NEVER, Leaf.NEVER, Leaf.IF_PS, Leaf.ALWAYS]
+    # Nothing else differs.
+    pdpte = dataclasses.replace(mode.levels[1], leaf=Leaf.IF_PS)
+    levels = (mode.levels[0], pdpte, *mode.levels[2:])
+    assert dataclasses.replace(mode, levels=levels) == X86_64
+
+
+def test_a_mode_without_1_gbyte_pages_is_the_same_without_them():
+    assert IA32.without_1g_pages() == IA32
+    mode = X86_64.without_1g_pages()
+    assert mode.without_1g_pages() == mode
+
+
+@pytest.mark.parametrize(
+    "mode", [*MODES.values(), X86_64.without_1g_pages()], ids=[*MODES, "x86_64 without 1g"])
 class TestEveryMode:
     """What the walk takes for granted about any paging mode, those still to come included."""
 

@@ -1,4 +1,4 @@
-"""The command line; memory images and access vectors, and copies of them to break."""
+"""The command line; images, access vectors, copies of them to break; a machine to play on."""
 
 from pathlib import Path
 
@@ -9,6 +9,8 @@ from pagewalk.model.x86 import IA32, MODES, X86_64
 from pagewalk.sim import cli
 from pagewalk.sim.image import Image
 from pagewalk.sim.vectors import VECTORS, Vectors
+
+from .machine import Machine, with_pages
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -101,3 +103,9 @@ def refused(pagewalk):
         return err.removeprefix("pagewalk: error: ").rstrip("\n")
 
     return run
+
+
+@pytest.fixture
+def machine():
+    """A machine in 4-level paging with three pages, two of them in one table."""
+    return with_pages(Machine())

@@ -8,9 +8,11 @@ from pagewalk.model.x86 import X86_64, AccessKind, Cr0, Cr3, Cr4, Efer, Invalida
 from pagewalk.sim.engine import create
 from pagewalk.sim.engine.base import accesses, invalidation
 
-from ..hdl.tables import Tables
+from ..hdl.tables import PERMISSIVE, Tables
 
 FETCH_PORT, DATA_PORT = 0, 1
+PAGE, NEIGHBOUR, FAR = 0x1234_5000, 0x1234_6000, 0x7654_3000
+ALL_LEVELS = tuple(level.name for level in X86_64.levels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,3 +86,51 @@ class Machine:
         new = self.control.cr0 & ~clear | set_
         self.invalidate(InvalidateOp.MOV_CR0, old=self.control.cr0, new=new)
         self.control = replace(self.control, cr0=new)
+
+
+def with_pages(machine, flags=PERMISSIVE):
+    """Return ``machine`` with three pages mapped, two of them in one table."""
+    for frame, vaddr in enumerate((PAGE, NEIGHBOUR, FAR), start=0xA0):
+        machine.tables.map(vaddr, frame << 12, flags)
+    return machine
+
+
+def path(machine, vaddr=PAGE):
+    """Return the addresses of the entries of a walk, from the root down."""
+    tables, table, found = machine.tables, machine.control.cr3 & ~0xFFF, []
+    for level in machine.mode.levels:
+        found.append(tables.entry_address(table, level, vaddr))
+        table = tables.read(found[-1]) & 0xFFFF_F000
+    return found
+
+
+def change(machine, paddr, *, set_=0, clear=0):
+    """Set and clear bits of an entry, as another processor does."""
+    machine.tables.write(paddr, machine.tables.read(paddr) & ~clear | set_)
+
+
+def move(machine, vaddr, frame):
+    """Let the last entry for ``vaddr`` map another frame."""
+    leaf = path(machine, vaddr)[-1]
+    change(machine, leaf, set_=frame << 12, clear=0xFFFF_F000)
+
+
+def two_contexts(flags=PERMISSIVE):
+    """Return a machine with PCIDs on, under PCID 1, with two ``roots`` that both map the pages."""
+    machine = Machine()
+    machine.roots = []
+    for _ in range(2):
+        machine.tables.cr3 = machine.tables.new_table()
+        machine.roots.append(machine.tables.cr3)
+        machine.control = replace(machine.control, cr3=machine.tables.cr3)
+        with_pages(machine, flags)
+    machine.mov_cr3(machine.roots[0])
+    machine.mov_cr4(set_=Cr4.PCIDE)
+    machine.mov_cr3(machine.roots[0], 1)
+    return machine
+
+
+def cached(machine, vaddr=PAGE):
+    """Return whether an access to ``vaddr`` hits, and whether its walk would be shortened."""
+    hit = machine.read(vaddr).walks == 0
+    return hit, machine.read(NEIGHBOUR).reads == ("PTE",)

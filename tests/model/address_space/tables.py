@@ -1,6 +1,7 @@
 """Page tables in a memory with a counting source of frames."""
 
-from pagewalk.model.address_space.pagetable import KernelPageTables, PageTables
+from pagewalk.model.address_space.kernel_pagetable import KernelPageTables
+from pagewalk.model.address_space.pagetable import PageTables
 from pagewalk.model.mmu.control import Access, Control
 from pagewalk.model.mmu.walk import walk
 from pagewalk.model.physical.memory import PhysicalMemory

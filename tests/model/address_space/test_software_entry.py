@@ -132,6 +132,13 @@ def test_amd64_stores_frames_and_offsets_inverted_against_l1tf():
     assert I686_ENTRIES.encode_swap(SwapEntry(0, 1)) == 0x200
 
 
+def test_the_type_lies_at_the_top_of_amd64_entries_and_in_bits_1_to_5_of_i686():
+    entry = SwapEntry(0b10011, 0x1234)
+    inverted = 0x1234 ^ (1 << 50) - 1
+    assert AMD64_ENTRIES.encode_swap(entry) == 0b10011 << 59 | inverted << 9
+    assert I686_ENTRIES.encode_swap(entry) == 0b10011 << 1 | 0x1234 << 9
+
+
 def test_the_highest_swap_types_are_no_devices():
     # MAX_SWAPFILES with CONFIG_MIGRATION, _MEMORY_FAILURE, without _DEVICE_PRIVATE; only amd64 has
     # _PTE_MARKER. [include/linux/swap.h]

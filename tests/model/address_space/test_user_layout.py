@@ -88,24 +88,29 @@ def test_an_unlimited_stack_leaves_a_sixth_of_the_address_space_on_amd64():
     assert base == (size - size // 6 * 5 + 4095) & -4096
 
 
+# CONFIG_ARCH_MMAP_RND_BITS is 8 and 28, STACK_RND_MASK 0x7ff and 0x3fffff pages; the heap starts
+# within 32 Mbytes and a Gbyte, after a page. A random stack also widens the least gap under it.
+SPANS = {
+    "i686": {"mmap_base": 1 * MIB, "load_bias": 1 * MIB, "stack_top": 8 * MIB, "brk_gap": 32 * MIB},
+    "amd64": {"mmap_base": 1 << 40, "load_bias": 1 << 40, "stack_top": 16 << 30,
+              "brk_gap": 1 << 30},
+}
+TOP = {"i686": 0xC000_0000 - 128 * MIB, "amd64": 0x7FFF_FFFF_F000 - (16 << 30) - 9 * MIB + 4096}
+
+
 @pytest.mark.parametrize("kernel", BUILDS)
-def test_aslr_spreads_each_part_over_its_range_and_no_further(kernel):
+def test_aslr_spreads_each_part_over_its_span_and_no_further(kernel):
     build, rng = BUILDS[kernel], np.random.default_rng(20)
     plain = build.layout()
     layouts = [build.layout(rng) for _ in range(4000)]
-    guard_and_stack = max(128 * MIB, 9 * MIB + (((1 << build.stack_rnd_bits) - 1) << 12))
-    top = (build.task_size - guard_and_stack + 4095) & -4096
-    ranges = {
-        "mmap_base": (top - (1 << build.mmap_rnd_bits) * 4096, top),
-        "stack_top": (plain.stack_top - (1 << build.stack_rnd_bits) * 4096, plain.stack_top),
-        "load_bias": (plain.load_bias, plain.load_bias + (1 << build.mmap_rnd_bits) * 4096),
-        "brk_gap": (4096, build.brk_rnd_bytes + 4096),
-    }
-    for name, (low, high) in ranges.items():
+    spans = SPANS[kernel]
+    lowest = {"mmap_base": TOP[kernel] - spans["mmap_base"] + 4096, "load_bias": plain.load_bias,
+              "stack_top": plain.stack_top - spans["stack_top"] + 4096, "brk_gap": 4096}
+    for name, span in spans.items():
         values = [getattr(layout, name) for layout in layouts]
         assert all(value % 4096 == 0 for value in values), name
-        assert low <= min(values) <= max(values) <= high, name
-        assert max(values) - min(values) > 0.9 * (high - low), name
+        assert lowest[name] <= min(values) <= max(values) < lowest[name] + span, name
+        assert max(values) - min(values) > 0.95 * span, name
     stack_pointers = {layout.align_stack(0x1_0000) for layout in layouts}
     assert min(stack_pointers) >= 0x1_0000 - 8192
     assert all(sp % 16 == 0 for sp in stack_pointers)
@@ -127,3 +132,10 @@ def test_the_vdso_goes_above_a_random_stack_and_in_the_same_page_table():
     assert max(hints) == end - layout.vdso_bytes
     assert len(hints) == (end - layout.vdso_bytes - start >> 12) + 1
     assert layout.vdso_hint(start_stack) == start
+
+
+def test_the_vdso_stays_under_the_end_of_the_address_space():
+    rng = np.random.default_rng(8)
+    layout = USER_AMD64.layout()
+    hints = {layout.vdso_hint(0x7FFF_FFF8_0000, rng) for _ in range(2000)}
+    assert max(hints) + layout.vdso_bytes == layout.task_size

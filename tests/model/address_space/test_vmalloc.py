@@ -127,6 +127,20 @@ def test_addresses_that_run_out_bring_a_purge_and_only_then_an_error():
     vmalloc.check()
 
 
+def test_an_aligned_area_needs_room_for_the_worst_alignment():
+    # The kernel keeps free stretches in a tree, whose root here is the rest of the space. It looks
+    # at the one freed, left of it, only if that had room for 20 Kbytes anywhere and 16 more.
+    vmalloc = Vmalloc(LAYOUT, DictTables())
+    aligned = vmalloc.vmalloc(range(4), align=THREAD_SIZE)
+    vmalloc.vmalloc([1])  # fills the gap before it
+    after = vmalloc.vmalloc(range(4))
+    assert after.start == aligned.end
+    vmalloc.vfree(aligned.start)
+    vmalloc.purge()
+    assert vmalloc.vmalloc(range(4), align=THREAD_SIZE).start > after.start
+    assert vmalloc.vmalloc(range(4)).start == aligned.start  # it would have fitted
+
+
 def test_ioremap_shows_the_page_of_any_address_uncached():
     tables = DictTables()
     vmalloc = Vmalloc(LAYOUT, tables)

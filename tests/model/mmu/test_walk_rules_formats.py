@@ -5,7 +5,7 @@ Test names carry the number of a rule in the project's list of paging rules.
 
 import pytest
 
-from pagewalk.model.x86 import AccessKind, Cr4, Efer, Entry
+from pagewalk.model.x86 import X86_64, AccessKind, Cr4, Efer, Entry
 from pagewalk.model.x86 import ErrorCode as Code
 
 READ, WRITE, _ = AccessKind
@@ -96,6 +96,24 @@ def test_rule_02_reserved_bits_of_four_level_paging(tables, level, always, paddr
     bits = set(range(64)) - ({7} if level in ("PDPTE", "PDE") else set())
     beyond_memory = set(range(paddr_bits, 52))
     assert reserved_bits(tables, level, bits) == always | beyond_memory | (set() if nxe else {63})
+
+
+@shapes("x86_64-1G")
+def test_rule_02_ps_is_reserved_in_a_pdpte_without_1_gbyte_pages(tables):
+    assert tables.read() is ALLOWED
+    tables.mode = X86_64.without_1g_pages()
+    walk = tables.access(READ)
+    assert walk.fault.error_code == Code.P | Code.RSVD
+    assert walk.steps[-1].level.name == "PDPTE"
+
+
+@shapes("x86_64-2M", "x86_64-4K")
+def test_rule_02_a_processor_without_1_gbyte_pages_maps_smaller_ones_as_ever(tables):
+    with_1g_pages = tables.access(READ)
+    tables.mode = X86_64.without_1g_pages()
+    walk = tables.access(READ)
+    assert (walk.fault, walk.paddr) == (None, tables.page | tables.offset)
+    assert (walk.page, walk.memory_type) == (with_1g_pages.page, with_1g_pages.memory_type)
 
 
 @each_level(*LONG)

@@ -1,4 +1,3 @@
-import os
 import time
 
 import numpy as np
@@ -30,9 +29,6 @@ from .buddies import (
     zone_of,
 )
 from .naive import NaiveBuddy
-
-OPERATIONS = int(os.environ.get("PAGEWALK_OPERATIONS", "300000"))
-
 
 # All of it, at random
 
@@ -149,11 +145,11 @@ TestBuddyAgainstNaiveLists.settings = settings(
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_after_many_operations_everything_comes_back(seed):
-    """Also run once with 10 million operations: PAGEWALK_OPERATIONS=10000000."""
+def test_after_many_operations_everything_comes_back(seed, request):
     buddy = zone_of(1 << 15, start=77)
     before = blocks_by_order(buddy)
-    live = random_operations(buddy, np.random.default_rng(seed), OPERATIONS)
+    live = random_operations(buddy, np.random.default_rng(seed),
+                             request.config.getoption("--operations"))
     buddy.check()
     for pfn, order in live:
         buddy.free(pfn, order)

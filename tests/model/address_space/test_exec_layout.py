@@ -1,0 +1,156 @@
+"""What a program starts with; ``test_linux_processes`` compares that of real programs."""
+
+import errno
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pagewalk.model.address_space.errors import SysError
+from pagewalk.model.address_space.exec_layout import Program, ProgramHeader, exec_program
+from pagewalk.model.address_space.limits import Rlimits, UserSpace
+from pagewalk.model.address_space.maps_text import maps_text
+from pagewalk.model.address_space.mm import Mm
+from pagewalk.model.address_space.uapi import Prot
+from pagewalk.model.address_space.user_layout import USER_AMD64
+from pagewalk.model.address_space.vma import File, VmFlag
+
+from .small_mm import MMAP_BASE, PAGE, RW, SPACE, small_mm
+
+TOP = SPACE.task_size
+RX = Prot.READ | Prot.EXEC
+TEXT = ProgramHeader(0, 0x40_0000, 0x1800, 0x1800, RX)
+DATA = ProgramHeader(0x1800, 0x40_2800, 0x100, 0x3000, RW)
+PROGRAM = Program(File("/bin/program", 8, 1, 33), (TEXT, DATA))
+PIE = replace(PROGRAM, headers=(replace(TEXT, vaddr=0), replace(DATA, vaddr=0x2800)),
+              is_pie=True)
+LOADER = replace(PIE, file=File("/lib/loader", 8, 1, 44))
+BUILD = replace(USER_AMD64, task_size=TOP, et_dyn_base=0x5000_0000)
+NO_VDSO = replace(BUILD, vvar_pages=0, vdso_pages=0)
+LAYOUT = replace(BUILD.layout(), mmap_base=MMAP_BASE)
+
+
+def started(program=PROGRAM, arg_bytes=100, layout=LAYOUT, **options):
+    mm = small_mm(**options)
+    exec_program(mm, program, layout, arg_bytes=arg_bytes)
+    mm.check()
+    return mm
+
+
+def test_a_static_program():
+    mm = started()
+    assert maps_text(mm) == """\
+00400000-00402000 r-xp 00000000 08:01 33                                 /bin/program
+00402000-00403000 rw-p 00001000 08:01 33                                 /bin/program
+00403000-00406000 rw-p 00000000 00:00 0                                  [heap]
+5fffa000-5fffe000 r--p 00000000 00:00 0                                  [vvar]
+5fffe000-60000000 r-xp 00000000 00:00 0                                  [vdso]
+7ffdf000-80000000 rw-p 00000000 00:00 0                                  [stack]
+"""
+    assert (mm.start_code, mm.end_code) == (0x40_0000, 0x40_1800)
+    assert (mm.start_data, mm.end_data) == (0x40_2800, 0x40_2900)
+    assert (mm.start_brk, mm.brk_end) == (0x40_6000, 0x40_6000)
+
+
+def test_a_dynamic_program_has_its_loader_below_the_base_and_its_heap_behind_it():
+    mm = started(replace(PIE, interpreter=LOADER))
+    names = [(vma.start, vma.file.name) for vma in mm if vma.file]
+    assert names == [(0x5000_0000, "/bin/program"), (0x5000_2000, "/bin/program"),
+                     (MMAP_BASE - 0x6000, "/lib/loader"), (MMAP_BASE - 0x4000, "/lib/loader")]
+    assert mm.start_brk == 0x5000_6000
+
+
+def test_a_loader_that_is_run_itself_has_its_heap_elsewhere():
+    mm = started(LOADER)
+    assert [vma.start for vma in mm if vma.file] == [MMAP_BASE - 0x6000, MMAP_BASE - 0x4000]
+    assert mm.start_brk == 0x5000_0000
+
+
+@pytest.mark.parametrize("interpreter", [LOADER, None])
+def test_a_program_is_aligned_as_it_asks(interpreter):
+    align = 0x10_0000
+    headers = tuple(replace(header, align=align) for header in PIE.headers)
+    mm = small_mm()
+    layout = replace(LAYOUT, load_bias=0x5012_3000, build=NO_VDSO)
+    exec_program(mm, replace(PIE, headers=headers, interpreter=interpreter), layout)
+    program = next(vma for vma in mm if vma.file is PIE.file)
+    assert program.start == (0x5010_0000 if interpreter else MMAP_BASE - align)
+
+
+def test_a_gap_between_segments_is_not_mapped():
+    far = replace(DATA, vaddr=0x8800)
+    mm = started(replace(PIE, headers=(PIE.headers[0], far), interpreter=LOADER))
+    ours = [(vma.start, vma.end) for vma in mm if vma.start < 0x5100_0000]
+    assert ours == [(0x5000_0000, 0x5000_2000), (0x5000_8000, 0x5000_9000),
+                    (0x5000_9000, 0x5000_C000)]
+
+
+def test_a_segment_of_zeros_only_needs_no_file():
+    zeros = ProgramHeader(0, 0x50_0800, 0, 0x1000, RX)
+    mm = started(replace(PROGRAM, headers=(TEXT, zeros)))
+    vma = mm.tree.lookup(0x50_0000)
+    assert (vma.end, vma.file, vma.flags & VmFlag.EXEC) == (0x50_2000, None, VmFlag.EXEC)
+
+
+@pytest.mark.parametrize(("arg_bytes", "start"), [
+    (0, TOP - 33 * PAGE), (PAGE - 8, TOP - 33 * PAGE), (PAGE - 7, TOP - 34 * PAGE),
+    (9 * PAGE, TOP - 42 * PAGE)])
+def test_the_stack_has_room_beyond_its_strings(arg_bytes, start):
+    stack = list(started(arg_bytes=arg_bytes))[-1]
+    assert (stack.start, stack.end) == (start, TOP)
+    assert stack.flags == VmFlag.STACK
+
+
+def test_a_small_limit_makes_a_small_stack():
+    mm = started(rlimits=Rlimits(stack=8 * PAGE))
+    assert list(mm)[-1].start == TOP - 8 * PAGE
+
+
+@pytest.mark.parametrize(("program", "arg_bytes", "error"), [
+    (replace(PROGRAM, headers=()), 0, errno.EINVAL),
+    (replace(PROGRAM, headers=(replace(DATA, memory_size=0x80),)), 0, errno.EINVAL),
+    (replace(PROGRAM, headers=(replace(DATA, memory_size=TOP),)), 0, errno.EINVAL),
+    (replace(PROGRAM, headers=(replace(TEXT, vaddr=TOP - 0x1000),)), 0, errno.EINVAL),
+    (PROGRAM, 9 << 20, errno.E2BIG),
+    (replace(PROGRAM, headers=(replace(TEXT, vaddr=TOP - 0x2000),)), 0, errno.EEXIST),
+])
+def test_exec_fails_as_linux_does(program, arg_bytes, error):
+    with pytest.raises(SysError) as caught:
+        started(program, arg_bytes)
+    assert caught.value.errno == error
+
+
+def test_a_kernel_without_a_vdso_maps_none():
+    layout = replace(LAYOUT, build=NO_VDSO)
+    assert [vma for vma in started(layout=layout) if vma.special] == []
+
+
+def test_the_stack_is_not_soft_dirty_but_all_else_is():
+    mm = started(space=replace(SPACE, soft_dirty=True))
+    clean = [vma for vma in mm if not vma.flags & VmFlag.SOFTDIRTY]
+    assert clean == [list(mm)[-1]]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_randomised_layout_moves_every_part(seed):
+    rng = np.random.default_rng(seed)
+    layout = USER_AMD64.layout(rng)
+    mm = Mm(UserSpace.of(USER_AMD64), layout.mmap_base)
+    exec_program(mm, replace(PIE, interpreter=LOADER), layout, arg_bytes=100, rng=rng)
+    mm.check()
+    program, *_, stack = [vma for vma in mm if vma.special is None]
+    assert program.start == layout.load_bias
+    assert mm.start_brk == layout.start_brk(layout.load_bias + 0x5800)
+    assert 0 <= layout.stack_top - stack.end < 3 * PAGE
+    [vvar, vdso] = [vma for vma in mm if vma.special is not None]
+    assert vvar.end == vdso.start
+    assert stack.end <= vvar.start < stack.end + (2 << 20)
+
+
+def test_a_legacy_layout_maps_from_the_bottom_up():
+    layout = USER_AMD64.layout(legacy=True)
+    mm = Mm(UserSpace.of(USER_AMD64), layout.mmap_base, topdown=layout.topdown)
+    exec_program(mm, replace(PIE, interpreter=LOADER), layout)
+    loader = next(vma for vma in mm if vma.file is LOADER.file)
+    assert loader.start == layout.mmap_base
+    mm.check()

@@ -1,0 +1,97 @@
+"""Boot, fork, exit, and killing whoever has most."""
+
+import numpy as np
+import pytest
+
+from pagewalk.model.address_space.exec_layout import Program, ProgramHeader
+from pagewalk.model.address_space.uapi import Prot
+from pagewalk.model.address_space.vma import File
+from pagewalk.model.kernel.kernel import Kernel, OomKilled
+from pagewalk.model.x86 import IA32, X86_64, Cr3
+
+from .machines import ANON, MIB, MODES, PAGE, RW, Cpu, counted, machine
+
+both = pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
+
+
+@both
+def test_a_machine_that_boots_is_sound(mode):
+    kernel = Kernel.boot(mode, 64 * MIB)
+    kernel.check()
+    assert kernel.processes == {}
+    assert kernel.control.cr3 >> 12 == kernel.state.kernel_tables.root
+
+
+def test_a_machine_with_highmem_serves_processes_from_it():
+    kernel, cpu, process = machine(IA32, megabytes=1024)
+    start = process.mm.mmap(0, PAGE, RW, ANON)
+    cpu.store(start, b"x")
+    pfn = process.space.tables.pfn(process.space.tables.lookup(start).entry)
+    assert pfn * PAGE >= kernel.layout.high_memory - kernel.layout.page_offset
+    assert process.space.tables.root * PAGE < pfn * PAGE
+    kernel.exit(process)
+    kernel.check()
+
+
+@both
+def test_hundreds_of_processes_leave_nothing(mode):
+    kernel = Kernel.boot(mode, 16 * MIB)
+    before = counted(kernel)
+    cpu = Cpu(kernel)
+    for number in range(300):
+        parent = kernel.spawn("parent")
+        kernel.switch(parent)
+        start = parent.mm.mmap(0, 3 * PAGE, RW, ANON)
+        cpu.store(start, b"x")
+        child = kernel.fork(parent)
+        first, second = (parent, child) if number % 2 else (child, parent)
+        kernel.exit(first)
+        kernel.switch(second)
+        cpu.store(start, b"y")
+        kernel.exit(second)
+    kernel.check()
+    assert counted(kernel) == before
+
+
+def test_pcids_keep_what_is_cached_across_switches():
+    kernel, _, process = machine(X86_64)
+    child = kernel.fork(process)
+    for one, keeps in ((child, False), (process, True), (child, True)):
+        kernel.state.tlb.take()
+        kernel.switch(one)
+        assert bool(kernel.state.tlb.take()[0].new & Cr3.NO_FLUSH) is keeps
+    grandchild = kernel.fork(process)  # write-protects pages of one that does not run
+    kernel.switch(process)
+    assert not kernel.state.tlb.take()[0].new & Cr3.NO_FLUSH
+    kernel.exit(grandchild)
+
+
+@both
+def test_programs_go_where_the_generator_says(mode):
+    program = Program(File("program"), [ProgramHeader(0, 0, PAGE, PAGE, Prot.READ | Prot.EXEC)],
+                      is_pie=True)
+
+    def places(seed):
+        rng = None if seed is None else np.random.default_rng(seed)
+        process = Kernel.boot(mode, 16 * MIB, rng=rng).spawn("program", program)
+        return [vma.start for vma in process.mm.tree]
+
+    assert places(None) == places(None)
+    assert places(1) == places(1)
+    assert places(1) != places(2) != places(None)
+
+
+@both
+def test_a_fork_without_memory_kills_and_leaks_nothing(mode):
+    kernel, cpu, process = machine(mode, megabytes=4)
+    before = counted(kernel)[0] + 1
+    start = [process.mm.mmap(number << 23, PAGE, RW, ANON) for number in range(1, 90)]
+    for page in start:
+        cpu.store(page, b"x")
+    children = (kernel.fork(process) for _ in range(90))
+    with pytest.raises(OomKilled):
+        list(children)
+    while kernel.processes:
+        kernel.exit(next(iter(kernel.processes.values())))
+    kernel.check()
+    assert counted(kernel)[0] == before
