@@ -67,7 +67,8 @@ WORKLOADS = {
     "zipf": partial(paged, "zipf", pages=1500, visits=3000, burst=2, span=16),
     "thrash": partial(thrash, 250, visits=2000, burst=2, span=16),
     "stack": partial(stack, pages=600, calls=20_000),
-    "sharing": partial(sharing, pages=170, slices=40, slice_visits=20, burst=4, span=16),
+    # Shared pages are never swapped out: they must fit beside the page tables.
+    "sharing": partial(sharing, pages=140, slices=40, slice_visits=20, burst=4, span=16),
 }
 
 
