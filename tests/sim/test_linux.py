@@ -129,7 +129,7 @@ def test_a_process_outside_its_regions_gets_a_signal(mode, swap):
 @pytest.mark.slow
 @every_mode
 def test_five_million_accesses_with_a_working_set_of_four_times_memory(mode, swap):
-    made = thrash(4096, visits=172_000, burst=30, seed=8)
+    made = thrash(4096, visits=205_000, burst=25, seed=8)
     running = Running("cxxrtl", mode, 16, made, swap)
     assert running.differences(made.accesses) == 0
     assert len(made.accesses) > 5_000_000
