@@ -14,6 +14,7 @@ from ..model.x86 import PagingMode, Vector
 from .image import Image
 from .picture import size_name, walk_picture
 from .result import Mismatch, Result
+from .swapping import Swapping
 from .vectors import NO_PADDR, NO_VECTOR
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "make_console",
     "mismatch_report",
     "result_table",
+    "swapping_table",
     "walk_picture",
 ]
 
@@ -59,6 +61,43 @@ def result_table(results: Mapping[str, Result]) -> Table:
     for name in sorted({name for column in columns for name in column}, key=_place):
         table.add_row(name, *(column.get(name, "") for column in columns))
     return table
+
+
+def swapping_table(runs: Mapping[str, Swapping]) -> Table:
+    """Return a table with a column for each run of a program on a machine, by name.
+
+    A program that is made to swap pays for the disk: the last row is the average time of an access
+    with all of its faults, in cycles of 1 ns.
+    """
+    columns = [_swapping_rows(run) for run in runs.values()]
+    table = Table(box=None, pad_edge=False)
+    table.add_column("memory of the machine")
+    for name in runs:
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in columns[0]:
+        table.add_row(row, *(column[row] for column in columns))
+    return table
+
+
+def _swapping_rows(run: Swapping) -> dict[str, str]:
+    counts, events, disk = run.counts, run.counts.events, run.disk
+    hits = sum(count for name, count in events.items() if name.startswith("data_hit_"))
+    reads = sum(count for name, count in events.items() if name.startswith("walk_read_"))
+    return {
+        "loads and stores": _count(counts.accesses),
+        "wrong values": _count(run.wrong),
+        "minor faults": _count(counts.minor),
+        "major faults": _count(counts.major),
+        "pages swapped out": _count(disk.pages_out),
+        "pages swapped in": _count(disk.pages_in),
+        "invalidations": _count(counts.invalidations),
+        "TLB hits": _share(hits, events["data_lookup"]),
+        "walks": _count(events["walk_start"]),
+        "page-table reads": _count(reads),
+        "cycles of the MMU": _count(counts.cycles),
+        "milliseconds of the disk": f"{disk.time_ns / 1e6:,.1f}",
+        "cycles per access": f"{run.access_cycles:,.1f}",
+    }
 
 
 def mismatch_report(mode: PagingMode, mismatches: Iterable[Mismatch]) -> Group:

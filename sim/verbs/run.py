@@ -1,11 +1,13 @@
-"""``pagewalk run``: the main job, on the page tables that come with the package."""
+"""``pagewalk run``: the main job: real page tables, then a program larger than memory."""
 
 import argparse
 
-from ..report import make_console
+from ..report import make_console, swapping_table
 from ..run import replay_shipped, sample_walks
+from ..swapping import run_swapping
 from .common import (
     DEFAULTS,
+    MISMATCH,
     Verbs,
     add_geometry,
     add_latency,
@@ -23,7 +25,8 @@ __all__ = ["add"]
 def add(verbs: Verbs) -> None:
     """Add the verb to the command line."""
     parser = add_verb(verbs, "run", _run,
-                      "Walk real Linux page tables in Amaranth's simulator, in both paging modes.")
+                      "In Amaranth's simulator: walk real Linux page tables, in both paging modes; "
+                      "then run a program larger than memory.")
     parser.add_argument("--limit", metavar="N", type=positive, default=1500,
                         help="probes for each mode (%(default)s)")
     add_latency(parser)
@@ -38,5 +41,10 @@ def _run(args: argparse.Namespace) -> int:
             console.print(picture, soft_wrap=True)
         with progress_bar() as move:
             results = replay_shipped(config, args.latency, args.limit, move)
-        write({name: result.as_json() for name, result in results.items()})
-    return show_results(results)
+            runs = run_swapping(config, args.latency, move)
+        write({name: result.as_json() for name, result in results.items()}
+              | {"swapping": {name: run.as_json() for name, run in runs.items()}})
+    code = show_results(results)
+    console.print("\nA program larger than memory, the kernel model behind the hardware:\n")
+    console.print(swapping_table(runs))
+    return MISMATCH if any(run.wrong for run in runs.values()) else code

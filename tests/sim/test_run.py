@@ -15,14 +15,17 @@ def test_run_replays_both_modes_in_the_simulator(capsys, tmp_path):
     assert cli.main(["run", "--limit", "30", "--entries", "4", "--latency", "2",
                      "--json", str(tmp_path / "run.json")]) == 0
     figures = json.loads((tmp_path / "run.json").read_text())
-    assert set(figures) == set(MODES)
-    for figure in figures.values():
+    assert set(figures) == {*MODES, "swapping"}
+    for name in MODES:
+        figure = figures[name]
         assert (figure["total"], figure["mismatches"]) == (30, 0)
         assert figure["cycles"] > 2 * figure["events"]["walk_read_pte"] > 0
     out = capsys.readouterr().out
     assert "PML4E  255" in out
     assert out.count("physical address") == 2
     assert "cycles per translation" in out
+    assert "cycles per access" in out
+    assert [run["wrong"] for run in figures["swapping"].values()] == [0, 0]
 
 
 def test_run_finds_a_wrong_record(capsys, monkeypatch):
