@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..x86 import PAGE_SHIFT, Entry
 
 __all__ = ["AMD64_ENTRIES", "I686_ENTRIES", "EntryArrays", "EntryError", "EntryFlag", "EntryKind",
-           "SoftwareFormat", "SwapEntry"]
+           "SoftwareFormat", "SwapPte"]
 
 TYPE_BITS = 5  # MAX_SWAPFILES_SHIFT, and SWP_TYPE_BITS of both kernels
 PROTNONE = Entry.G  # _PAGE_PROTNONE: what G means without P
@@ -56,7 +56,7 @@ PFN_KINDS = (EntryKind.HWPOISON, EntryKind.MIGRATION_READ, EntryKind.MIGRATION_R
 
 
 @dataclass(frozen=True, slots=True)
-class SwapEntry:
+class SwapPte:
     """A swap type and an offset: the slot of a swap device, or for other kinds a page frame."""
 
     type: int
@@ -142,7 +142,7 @@ class SoftwareFormat:
         special = self._field(entry, self.type_shift, TYPE_BITS) - self.max_swapfiles
         return self.kinds[special] if special >= 0 else EntryKind.SWAP
 
-    def encode_swap(self, entry: SwapEntry) -> int:
+    def encode_swap(self, entry: SwapPte) -> int:
         """Return the entry that holds a type and an offset; raise ``EntryError``. [__swp_entry]"""
         if not 0 <= entry.type < 1 << TYPE_BITS:
             raise EntryError(f"Swap type must be 0 to {(1 << TYPE_BITS) - 1}, not {entry.type}")
@@ -158,7 +158,7 @@ class SoftwareFormat:
             value |= kept[flag]
         return value
 
-    def decode_swap(self, entry: int) -> SwapEntry:
+    def decode_swap(self, entry: int) -> SwapPte:
         """Return type, offset and flags of a swap entry of any kind; raise ``EntryError``.
 
         [pte_to_swp_entry, __swp_type, __swp_offset]
@@ -170,7 +170,7 @@ class SoftwareFormat:
         flags = NO_FLAGS
         for flag, bit in self.flag_bits:
             flags |= flag if entry & bit else NO_FLAGS
-        return SwapEntry(self._field(entry, self.type_shift, TYPE_BITS),
+        return SwapPte(self._field(entry, self.type_shift, TYPE_BITS),
                          self._field(entry, self.offset_shift, self.offset_bits) ^ mask, flags)
 
     def encode_prot_none(self, pfn: int, flags: int = Entry.A, shift: int = PAGE_SHIFT) -> int:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from ..address_space.kernel_pagetable import KernelPageTables
-from ..address_space.software_entry import AMD64_ENTRIES, I686_ENTRIES, EntryFlag, SwapEntry
+from ..address_space.software_entry import AMD64_ENTRIES, I686_ENTRIES, EntryFlag, SwapPte
 from ..address_space.vma import Vma, VmFlag
 from ..mmu.control import Access, Control
 from ..mmu.walk import Walk, walk
@@ -16,7 +16,7 @@ from .anon_swap import AnonSwap
 from .frames import Frames
 from .lru import LruFlag, Lruvec
 from .page_cache import AddressSpace, PageCache
-from .swap_cache import SwapEntry as Slot
+from .swap_cache import SwapEntry
 from .tlb import TlbState
 from .workingset import workingset_refault
 
@@ -181,13 +181,13 @@ class KernelState:
             return self.format.encode_prot_none(pfn, Entry.A | kept)
         return pfn << PAGE_SHIFT | prot | kept
 
-    def swap_entry(self, slot: Slot, exclusive: bool) -> int:
+    def swap_entry(self, slot: SwapEntry, exclusive: bool) -> int:
         """Return the entry of a page that is out. [swp_entry_to_pte]"""
         can = exclusive and dict(self.format.flag_bits).get(EntryFlag.EXCLUSIVE)
         flags = EntryFlag.EXCLUSIVE if can else EntryFlag(0)
-        return self.format.encode_swap(SwapEntry(slot.type, slot.offset, flags))
+        return self.format.encode_swap(SwapPte(slot.type, slot.offset, flags))
 
-    def slot(self, entry: int) -> Slot:
+    def slot(self, entry: int) -> SwapEntry:
         """Return the slot that a swap entry names. [pte_to_swp_entry]"""
         found = self.format.decode_swap(entry)
-        return Slot(found.type, found.offset)
+        return SwapEntry(found.type, found.offset)

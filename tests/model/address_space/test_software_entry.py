@@ -11,7 +11,7 @@ from pagewalk.model.address_space.software_entry import (
     EntryError,
     EntryFlag,
     EntryKind,
-    SwapEntry,
+    SwapPte,
 )
 from pagewalk.model.x86 import Entry
 
@@ -82,7 +82,7 @@ def assert_same(form, entries: list[int], shift: int = 12) -> None:
     found = form.decode(np.array(entries, np.uint64 if form.bits == 64 else np.uint32), shift)
     for number, entry in enumerate(entries):
         kind = form.kind(entry, shift)
-        swap = form.decode_swap(entry) if kind >= EntryKind.SWAP else SwapEntry(0, 0)
+        swap = form.decode_swap(entry) if kind >= EntryKind.SWAP else SwapPte(0, 0)
         try:
             pfn = form.pfn(entry, shift)
         except EntryError:
@@ -105,7 +105,7 @@ def test_a_swap_entry_comes_back_and_is_never_present(data, kernel):
     form = FORMATS[kernel]
     flags = data.draw(st.sets(st.sampled_from([flag for flag, _ in form.flag_bits]))
                       if form.flag_bits else st.just(set()))
-    entry = SwapEntry(data.draw(st.integers(0, 31)),
+    entry = SwapPte(data.draw(st.integers(0, 31)),
                       data.draw(st.integers(0, (1 << form.offset_bits) - 1)),
                       EntryFlag(sum(flags)))
     value = form.encode_swap(entry)
@@ -127,13 +127,13 @@ def test_a_prot_none_page_keeps_its_frame(data, kernel):
 
 def test_amd64_stores_frames_and_offsets_inverted_against_l1tf():
     assert AMD64_ENTRIES.encode_prot_none(0x1234) == 0xF_FFFF_FEDC_B120
-    assert AMD64_ENTRIES.encode_swap(SwapEntry(0, 1)) == 0x07FF_FFFF_FFFF_FC00
+    assert AMD64_ENTRIES.encode_swap(SwapPte(0, 1)) == 0x07FF_FFFF_FFFF_FC00
     assert I686_ENTRIES.encode_prot_none(0x1234) == 0x0123_4120
-    assert I686_ENTRIES.encode_swap(SwapEntry(0, 1)) == 0x200
+    assert I686_ENTRIES.encode_swap(SwapPte(0, 1)) == 0x200
 
 
 def test_the_type_lies_at_the_top_of_amd64_entries_and_in_bits_1_to_5_of_i686():
-    entry = SwapEntry(0b10011, 0x1234)
+    entry = SwapPte(0b10011, 0x1234)
     inverted = 0x1234 ^ (1 << 50) - 1
     assert AMD64_ENTRIES.encode_swap(entry) == 0b10011 << 59 | inverted << 9
     assert I686_ENTRIES.encode_swap(entry) == 0b10011 << 1 | 0x1234 << 9
@@ -148,7 +148,7 @@ def test_the_highest_swap_types_are_no_devices():
         types = [form.type_of(EntryKind[name]) for name in names]
         assert types == list(range(form.max_swapfiles, form.max_swapfiles + 4))
         assert form.type_of(EntryKind.SWAPIN_ERROR) == 31
-        last = form.encode_swap(SwapEntry(form.max_swapfiles - 1, 7))
+        last = form.encode_swap(SwapPte(form.max_swapfiles - 1, 7))
         assert form.kind(last) is EntryKind.SWAP
     assert AMD64_ENTRIES.type_of(EntryKind.PTE_MARKER) == 30
     with pytest.raises(EntryError, match=r"^No swap type means PTE_MARKER$"):
@@ -159,19 +159,19 @@ def test_the_highest_swap_types_are_no_devices():
 def test_a_migration_entry_names_the_page_that_moves(form):
     write = form.type_of(EntryKind.MIGRATION_WRITE)
     accessed = 1 << form.swap_pfn_bits & (1 << form.offset_bits) - 1
-    entry = form.encode_swap(SwapEntry(write, 0x1234 | accessed))
+    entry = form.encode_swap(SwapPte(write, 0x1234 | accessed))
     assert form.kind(entry) is EntryKind.MIGRATION_WRITE
     assert form.pfn(entry) == 0x1234
 
 
 def test_flags_are_kept_in_bits_1_to_3_of_amd64_and_nowhere_in_i686():
-    plain = AMD64_ENTRIES.encode_swap(SwapEntry(3, 5))
+    plain = AMD64_ENTRIES.encode_swap(SwapPte(3, 5))
     flags = {EntryFlag.SOFT_DIRTY: Entry.RW, EntryFlag.UFFD_WP: Entry.US,
              EntryFlag.EXCLUSIVE: Entry.PWT}
     for flag, bit in flags.items():
-        assert AMD64_ENTRIES.encode_swap(SwapEntry(3, 5, flag)) == plain | bit
+        assert AMD64_ENTRIES.encode_swap(SwapPte(3, 5, flag)) == plain | bit
     with pytest.raises(EntryError, match=r"^A swap entry of 32 bits cannot hold EXCLUSIVE$"):
-        I686_ENTRIES.encode_swap(SwapEntry(3, 5, EntryFlag.EXCLUSIVE))
+        I686_ENTRIES.encode_swap(SwapPte(3, 5, EntryFlag.EXCLUSIVE))
 
 
 def test_empty_entries_may_have_accessed_and_dirty_set_on_amd64():
@@ -188,9 +188,9 @@ def test_a_huge_page_that_is_being_split_is_present_for_the_kernel():
 
 def test_values_that_do_not_fit_are_refused():
     with pytest.raises(EntryError, match=r"^Swap type must be 0 to 31, not 32$"):
-        AMD64_ENTRIES.encode_swap(SwapEntry(32, 0))
+        AMD64_ENTRIES.encode_swap(SwapPte(32, 0))
     with pytest.raises(EntryError, match=r"^Swap offset must have at most 23 bits, not be 0x80"):
-        I686_ENTRIES.encode_swap(SwapEntry(0, 1 << 23))
+        I686_ENTRIES.encode_swap(SwapPte(0, 1 << 23))
     with pytest.raises(EntryError, match=r"^Page frame must have at most 20 bits and be aligned to"
                                          r" 4096 bytes, not be 0x100000$"):
         I686_ENTRIES.encode_prot_none(1 << 20)
