@@ -171,8 +171,10 @@ class Machine:
             self.counts.accesses += run.done
             # Wide enough that most runs end with a fault, but not much wider.
             self._window = max(2 * run.done, self.SHORTEST_WINDOW)
+            if run.done:
+                faults = 0
             if run.stopped:
-                faults = 1 if run.done else faults + 1
+                faults += 1
                 self._fault(run.answers[-1], accesses[done], faults)
         return values
 

@@ -121,12 +121,21 @@ def test_dirty_flags_left_out_are_noticed(mode):
 @pytest.mark.slow
 @every_mode
 def test_five_million_accesses_with_a_working_set_of_four_times_memory(mode):
-    made = thrash(4096, visits=160_000, burst=32, seed=8)
+    made = thrash(4096, visits=205_000, burst=25, seed=8)
     machine, _ = boot("cxxrtl", mode, 4096, made)
     assert differences(machine, made) == 0
     assert len(made.accesses) > 5_000_000
     assert machine.counts.major > 100_000
     assert machine.counts.accesses == len(made.accesses) + len(sweep_of(made))
+
+
+@every_mode
+def test_faults_of_many_accesses_are_not_those_of_one(mode):
+    """Each run of the engine completes, and the next one begins with a fault."""
+    made = paged("sequential", pages=3 * Machine.MOST_FAULTS, visits=3 * Machine.MOST_FAULTS,
+                 burst=Machine.SHORTEST_WINDOW, span=16, seed=1)
+    machine, _ = boot("model", mode, 4, made)
+    assert differences(machine, made) == 0
 
 
 def sweep_of(workload):
