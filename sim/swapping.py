@@ -21,7 +21,9 @@ from ..model.x86 import X86_64
 from .cosim import Counts, Machine
 from .engine import create
 from .linux import LinuxKernel
-from .workload import Expected, Workload, thrash
+from .data_workloads import thrash
+from .expected import Expected
+from .workload import Workload
 
 __all__ = ["MINOR_FAULT_CYCLES", "Swapping", "run_swapping", "swapping_workload"]
 
