@@ -88,7 +88,7 @@ def churn(*, pages: int, rounds: int, burst: int = 16, seed: int = 0) -> Workloa
     """
     draft = _Draft(default_rng(seed))
     rng, region = draft.rng, Region(HEAP, pages)
-    writable = {page: True for page in range(pages)}  # those that are mapped
+    writable = dict.fromkeys(range(pages), True)  # those that are mapped
     draft.add(draw_accesses(rng, region, np.arange(pages), SPAN))
     for _ in range(rounds):
         event = _call(rng, pages, writable)

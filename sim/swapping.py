@@ -19,10 +19,10 @@ from ..model.kernel.kernel import Kernel
 from ..model.kernel.swap_file import SwapFile
 from ..model.x86 import X86_64
 from .cosim import Counts, Machine
-from .engine import create
-from .linux import LinuxKernel
 from .data_workloads import thrash
+from .engine import create
 from .expected import Expected
+from .linux import LinuxKernel
 from .workload import Workload
 
 __all__ = ["MINOR_FAULT_CYCLES", "Swapping", "run_swapping", "swapping_workload"]
