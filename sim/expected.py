@@ -101,7 +101,7 @@ class Expected:
         return {word: own.pop(word) for word in range(first, first + WORDS) if word in own}
 
     def sweep(self) -> NDArray[np.void]:
-        """Return loads of every word ever stored to, by page; shared ones by a living process."""
+        """Return loads of every word that is kept, by process; shared ones by one that lives."""
         loads = np.zeros(sum(map(len, self._words.values())), DATA_ACCESS)
         living = min((owner for owner in self._words if owner != SHARED), default=0)
         keys = [(owner, word) for owner, own in sorted(self._words.items()) for word in sorted(own)]

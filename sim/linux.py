@@ -121,17 +121,31 @@ class LinuxKernel:
         assert leaf is not None
         pfn = kernel.state.format.pfn(leaf.entry)
         kernel.state.frames.get(pfn)
-        direct = kernel.layout.page_offset + (pfn << PAGE_SHIFT)
-        if self._pkmap is None or self._kmap_local is None or direct < kernel.layout.high_memory:
+        try:
+            with self._kernel_address(pfn, local) as address:
+                yield address
+        finally:
+            kernel.state.frames.put(pfn)
+
+    @contextmanager
+    def _kernel_address(self, pfn: int, local: bool) -> Iterator[int]:
+        """Give an address of a frame: that of the direct map, or in highmem a mapping's."""
+        layout = self.kernel.layout
+        direct = layout.page_offset + (pfn << PAGE_SHIFT)
+        if self._pkmap is None or self._kmap_local is None or direct < layout.high_memory:
             yield direct
         elif local:
             address = self._kmap_local.kmap(pfn)
-            yield address
-            self._kmap_local.kunmap(address)
+            try:
+                yield address
+            finally:
+                self._kmap_local.kunmap(address)
         else:
-            yield self._pkmap.kmap(pfn)
-            self._pkmap.kunmap(pfn)
-        kernel.state.frames.put(pfn)
+            address = self._pkmap.kmap(pfn)
+            try:
+                yield address
+            finally:
+                self._pkmap.kunmap(pfn)
 
     def exit(self) -> Sequence[Invalidation]:
         """End all processes that live; return what is to be invalidated then."""

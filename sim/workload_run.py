@@ -7,7 +7,7 @@ import numpy as np
 from .cosim import AccessFailed, Machine
 from .expected import Expected
 from .linux import LinuxKernel
-from .workload import Kmap, Refused, Workload
+from .workload import PAGE_BYTES, Kmap, Refused, Workload
 
 __all__ = ["run_workload"]
 
@@ -52,7 +52,7 @@ def _kernel_differences(
 ) -> int:
     """Make the accesses of the kernel to a process's page; return how many values differ."""
     accesses = event.accesses
-    page = int(accesses["vaddr"][0]) >> 12 << 12
+    page = int(accesses["vaddr"][0]) & -PAGE_BYTES
     with linux.kmap(int(accesses["process"][0]), page, event.local) as address:
         machine.invalidate(linux.kernel.state.tlb.take())
         vaddr = accesses["vaddr"] - np.uint64(page) + np.uint64(address)

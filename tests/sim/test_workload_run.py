@@ -145,3 +145,18 @@ def test_an_access_that_is_not_refused_is_counted(is_mapped, swap):
     regions = (Region(HEAP, 1),) if is_mapped else ()
     made = Workload("one", 0, 1, regions, access[:0], ((0, Refused(access)),))
     assert Running("model", IA32, 2, made, swap).run() == is_mapped
+
+
+@pytest.mark.parametrize("local", [False, True])
+def test_a_page_that_kmap_gave_is_given_back_whatever_happens(local, swap):
+    make, megabytes = WORKLOADS["kmap"]
+    running = Running("model", IA32, megabytes, make(seed=1), swap)
+    access = running.workload.accesses[:1]
+    with (pytest.raises(AccessFailed, match=r"^The kernel's own #PF at"),
+          running.linux.kmap(0, HEAP, local) as address):
+        running.machine.run_kernel(access, np.array([address ^ 1 << 31], np.uint64))
+    running.machine.invalidate(running.linux.exit())
+    running.kernel.check()
+    assert running.counted() == running.free
+    assert running.linux._kmap_local.depth == 0
+    assert max(running.linux._pkmap.counts) <= 1
