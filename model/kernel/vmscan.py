@@ -12,6 +12,7 @@ from .kswapd import balance_pgdat, try_to_free_pages
 from .lru import LruList
 from .reclaim import SWAP_CLUSTER_MAX, Pageout, ScanControl
 from .state import KernelState
+from .swap_errors import SwapIoError
 
 __all__ = ["Reclaimer"]
 
@@ -25,12 +26,15 @@ class Reclaimer:
     -------
     kswapd_failures
         How often in a row kswapd could free nothing; after 16 it gives up. [kswapd_failures]
+    write_errors, write_error
+        How many writes to swap have failed, and what the latest failed with; None if it did not.
     """
 
     def __init__(self, state: KernelState) -> None:
         self._state = state
         self._active = False
-        self.kswapd_failures = 0
+        self.kswapd_failures = self.write_errors = 0
+        self.write_error: SwapIoError | None = None
 
     # ---- PageOps
 
@@ -74,12 +78,23 @@ class Reclaimer:
         return self._state.page_cache.is_dirty(pfn)
 
     def pageout(self, pfn: int) -> Pageout:
-        """Write a page to its slot or its file; raise ``SwapIoError`` if that fails."""
+        """Write a page to its slot or its file; if that fails it stays, dirty, as in Linux.
+
+        [end_swap_bio_write]
+        """
         state = self._state
-        if state.is_anon(pfn):
+        if not state.is_anon(pfn):
+            state.page_cache.write_back(pfn)
+            return Pageout.SUCCESS
+        try:
             written = state.swap.swap_writepage(pfn, state.frames.read(pfn))
-            return Pageout.SUCCESS if written else Pageout.CLEAN
-        state.page_cache.write_back(pfn)
+        except SwapIoError as error:
+            self.write_errors += 1
+            self.write_error = error
+            return Pageout.KEEP
+        if not written:
+            return Pageout.CLEAN
+        self.write_error = None
         return Pageout.SUCCESS
 
     def remove_mapping(self, pfn: int, shadow: int) -> None:
