@@ -109,10 +109,14 @@ def test_a_fault_within_a_call_ends_the_process_when_both_are_unwound(mode, monk
     kernel, _, process = machine(mode)
     start = process.mm.mmap(0, PAGE, RW, ANON)
     fail_after(monkeypatch, kernel, 0)
-    with pytest.raises(OomKilled), kernel.acting(process):
-        assert kernel.handle_page_fault(start, 6).signal is not None
-        assert process.pid in kernel.processes  # its address space is still worked on
-        raise OomKilled(kernel.oom_kills[-1])
+
+    def work():
+        with kernel.acting(process):
+            assert kernel.handle_page_fault(start, 6).signal is not None
+            assert process.pid in kernel.processes  # its address space is still worked on
+            raise OomKilled(kernel.oom_kills[-1])
+    with pytest.raises(OomKilled):
+        work()
     assert process.pid not in kernel.processes
     kernel.check()
 
@@ -142,16 +146,19 @@ def test_a_device_that_fails_is_an_error_when_nothing_else_helps(mode, failing):
     kernel.swapon(bad)
     start = process.mm.mmap(0, 900 * PAGE, RW, ANON)
     bad.failing = True
-    stored = 0
-    with pytest.raises(SwapIoError, match=r"cannot write slot \d+ .*Input/output error"):
+    stored = []
+
+    def store():
         for number in range(900):
             cpu.store(start + number * PAGE, number.to_bytes(2, "little"))
-            stored = number + 1
+            stored.append(number)
+    with pytest.raises(SwapIoError, match=r"cannot write slot \d+ .*Input/output error"):
+        store()
     assert kernel.oom_kills == []
     assert kernel.reclaimer.write_errors
     kernel.check()
     bad.failing = False
-    for number in range(stored):
+    for number in stored:
         assert cpu.load(start + number * PAGE, 2) == number.to_bytes(2, "little")
     kernel.exit(process)
     kernel.check()
