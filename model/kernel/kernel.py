@@ -41,6 +41,7 @@ __all__ = ["Kernel"]
 
 CR4_LONG = Cr4.PAE | Cr4.PGE | Cr4.SMEP
 CR4_IA32 = Cr4.PSE | Cr4.PGE
+MIB, GIB = 1 << 20, 1 << 30
 
 
 class Kernel:
@@ -95,7 +96,10 @@ class Kernel:
     def boot(cls, mode: PagingMode, memory_bytes: int, *, smap: bool = True, pcid: bool = True,
              pke: bool = False, sysctl: Sysctl | None = None,
              rng: np.random.Generator | None = None) -> "Kernel":
-        """Return the kernel of a machine with so much memory, 640 Kbytes of it below 1 Mbyte.
+        """Return the kernel of a PC with so much memory, 640 Kbytes of it below 1 Mbyte.
+
+        If it is 3.5 Gbytes or more, all but 3 Gbytes are above 4 Gbytes, as QEMU's PC has it; there
+        two-level paging does not reach.
 
         Parameters
         ----------
@@ -105,13 +109,18 @@ class Kernel:
             Tunables that differ from what a kernel boots with.
         rng
             Randomises the address space of each program; None for none. [randomize_va_space]
+
+        Raise ``MemoryMapError`` for too little memory.
         """
         long = mode.entry_bytes == 8
         cr4 = (CR4_LONG if long else CR4_IA32) | (Cr4.SMAP if smap else 0)
         if long:
             cr4 |= (Cr4.PCIDE if pcid else 0) | (Cr4.PKE if pke else 0)
-        e820 = E820Range(0, 0x9FC00), E820Range(1 << 20, memory_bytes)
-        return cls(mode, MemoryMap(e820, config=AMD64 if long else I686), cr4=cr4,
+        below = 3 * GIB if memory_bytes >= 7 * GIB // 2 else memory_bytes
+        e820 = [E820Range(0, 0x9FC00), E820Range(MIB, max(below, MIB))]
+        if below < memory_bytes:
+            e820.append(E820Range(4 * GIB, 4 * GIB + memory_bytes - below))
+        return cls(mode, MemoryMap(tuple(e820), config=AMD64 if long else I686), cr4=cr4,
                    sysctl=sysctl, rng=rng)
 
     def _map_kernel(self, machine: MemoryMap) -> None:

@@ -9,6 +9,7 @@ from pagewalk.model.address_space.uapi import Prot
 from pagewalk.model.address_space.vma import File
 from pagewalk.model.kernel.kernel import Kernel
 from pagewalk.model.kernel.oom import OomKilled
+from pagewalk.model.physical.memory_map import MemoryMapError
 from pagewalk.model.x86 import IA32, X86_64, Cr3
 
 from .machines import ANON, MIB, MODES, PAGE, RW, Cpu, counted, machine
@@ -24,6 +25,21 @@ def test_a_machine_that_boots_is_sound(mode):
     kernel.check()
     assert kernel.processes == {}
     assert kernel.control.cr3 >> 12 == kernel.state.kernel_tables.root
+
+
+@both
+def test_a_machine_with_hardly_any_memory_cannot_boot(mode):
+    for memory_bytes in (0, PAGE, MIB):
+        with pytest.raises(MemoryMapError, match="leaves no memory to the kernel"):
+            Kernel.boot(mode, memory_bytes)
+
+
+@both
+def test_a_pc_has_its_devices_below_4_gbytes(mode):
+    below = Kernel.boot(mode, 3580 * MIB).state.frames
+    assert below.end_pfn == 3580 * MIB // PAGE
+    end = Kernel.boot(mode, 3584 * MIB).state.frames.end_pfn
+    assert end == (3072 if mode is IA32 else 4096 + 512) * MIB // PAGE
 
 
 def test_a_machine_with_highmem_serves_processes_from_it():
