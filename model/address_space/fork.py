@@ -1,6 +1,7 @@
 """The address space of a forked process. [dup_mmap]"""
 
 from .anon_vma import anon_vma_fork
+from .hugetlb import open_huge
 from .mm_state import MmState
 from .vma import Vma, VmFlag
 
@@ -28,7 +29,9 @@ def _copy(child: MmState, vma: Vma) -> None:
     if vma.flags & VmFlag.ACCOUNT:
         child.charge(vma.pages)
     copy = vma.duplicate()
-    copy.holds_reserve = False
+    if copy.flags & VmFlag.HUGETLB:
+        copy.resv_map, copy.resv_unmapped = None, False  # [hugetlb_dup_vma_private]
+        open_huge(child, copy)
     if copy.flags & VmFlag.WIPEONFORK:
         copy.anon_vma = None
     else:

@@ -1,36 +1,60 @@
 """Files that the kernel opens on its own mounts for mappings that name none."""
 
 import errno
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 
 from .errors import SysError
 from .vma import File
 
-__all__ = ["HugetlbPool", "KernelFiles"]
+__all__ = ["HugeFile", "HugetlbPool", "KernelFiles"]
+
+
+@dataclass(slots=True, eq=False)
+class HugeFile:
+    """A file of huge pages that is mapped; its pages are numbered. [inode of hugetlbfs]
+
+    ``reserved`` are those that shared mappings had a reserve for, used or not, and all that are
+    there [resv_map]; ``pages`` the frames of those that are there, by number; ``mappings`` counts
+    the mappings of the file.
+    """
+
+    reserved: set[int] = field(default_factory=set)
+    pages: dict[int, int] = field(default_factory=dict)
+    mappings: int = 0
 
 
 @dataclass(slots=True)
 class HugetlbPool:
-    """Huge pages of one size set aside at boot. [struct hstate]
+    """Huge pages of one size: who has been promised how many. [struct hstate]
 
-    ``free`` counts those that no mapping has reserved, ``minor`` is the device number of the
-    kernel's own hugetlbfs mount, ``next_inode`` the inode of the next file there.
+    ``free`` counts those in no use that nobody has reserved, ``reserved`` those in no use that
+    mappings have. ``minor`` is the device number of the kernel's own hugetlbfs mount,
+    ``next_inode`` the inode of the next file there; ``files`` are the files that are mapped.
     """
 
     free: int
     minor: int = 0
     next_inode: int = 1
+    reserved: int = 0
+    files: dict[File, HugeFile] = field(default_factory=dict)
 
     def reserve(self, pages: int) -> None:
         """Set pages aside for a mapping, or raise ``SysError(ENOMEM)``. [hugetlb_acct_memory]"""
         if pages > self.free:
             raise SysError(errno.ENOMEM)
         self.free -= pages
+        self.reserved += pages
 
     def release(self, pages: int) -> None:
         """Give reserved pages back."""
+        self.reserved -= pages
         self.free += pages
+
+    def evict(self, file: File) -> None:
+        """Forget a file that nobody maps any more, with all its pages. [hugetlbfs_evict_inode]"""
+        gone = self.files.pop(file)
+        self.release(len(gone.reserved) - len(gone.pages))
 
 
 class KernelFiles:

@@ -9,6 +9,7 @@ import errno
 from ..x86 import PAGE_SHIFT
 from .anon_vma import anon_vma_clone, may_share_anon_vma
 from .errors import SysError
+from .hugetlb import open_huge
 from .mm_state import MmState
 from .vma import AnonVma, File, Vma, VmFlag
 
@@ -124,6 +125,8 @@ def split(mm: MmState, vma: Vma, address: int, *, new_below: bool) -> Vma:
     new.end, new.start = (address, vma.start) if new_below else (vma.end, address)
     new.pgoff = vma.pgoff_of(new.start)
     anon_vma_clone(new, vma)
+    if new.flags & VmFlag.HUGETLB:
+        open_huge(mm, new)
     if new_below:
         vma.pgoff = vma.pgoff_of(address)
         mm.tree.resize(vma, address, vma.end)

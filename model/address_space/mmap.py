@@ -4,6 +4,7 @@ import errno
 
 from ..x86 import PAGE_SHIFT
 from .errors import SysError
+from .hugetlb import map_huge
 from .merge import can_merge_after, can_merge_before, expand
 from .mm_state import MmState
 from .munmap import unmap_range
@@ -179,16 +180,6 @@ def _new_mapping(
     if file is not None:
         vma.flags |= file.vm_flags
         if file.huge_page_bytes:
-            _reserve_huge(mm, vma, file.huge_page_bytes)
+            map_huge(mm, vma)
     mm.tree.insert(vma)
     return vma
-
-
-def _reserve_huge(mm: MmState, vma: Vma, huge: int) -> None:
-    """Set huge pages aside for a mapping. [hugetlbfs_file_mmap]"""
-    vma.flags |= VmFlag.HUGETLB | VmFlag.DONTEXPAND
-    if vma.pgoff % (huge >> PAGE_SHIFT):
-        raise SysError(errno.EINVAL)
-    if not vma.flags & VmFlag.NORESERVE:
-        mm.files.hugetlb[huge].reserve((vma.end - vma.start) // huge)
-        vma.holds_reserve = True

@@ -5,6 +5,7 @@ import errno
 from ..x86 import PAGE_SHIFT
 from .anon_vma import anon_vma_clone, unlink_anon_vmas
 from .errors import SysError
+from .hugetlb import clear_reserve, open_huge
 from .merge import expand, vma_merge
 from .mm_state import MmState
 from .munmap import munmap, unmap_range
@@ -178,14 +179,13 @@ def _empty_source(mm: MmState, vma: Vma, target: Vma, old: int, length: int) -> 
 
 def _unmap_source(mm: MmState, vma: Vma, old: int, length: int) -> None:
     """Unmap what has moved. Its pages stay committed, and its reserve kept, for the copy."""
-    pages, huge = length >> PAGE_SHIFT, vma.page_bytes
-    accounted, reserved = vma.flags & VmFlag.ACCOUNT, vma.holds_reserve
+    pages, accounted = length >> PAGE_SHIFT, vma.flags & VmFlag.ACCOUNT
+    if vma.flags & VmFlag.HUGETLB:
+        clear_reserve(vma, old, old + length)
     if length:
         unmap_range(mm, old, old + length)
     if accounted:
         mm.uncharge(-pages)
-    if reserved:
-        mm.files.hugetlb[huge].reserve(length // huge)
 
 
 def _copy(mm: MmState, vma: Vma, old: int, new: int, length: int) -> tuple[Vma, Vma]:
@@ -205,5 +205,7 @@ def _copy(mm: MmState, vma: Vma, old: int, new: int, length: int) -> tuple[Vma, 
     target = vma.duplicate()
     target.start, target.end, target.pgoff = new, new + length, pgoff
     anon_vma_clone(target, vma)
+    if target.flags & VmFlag.HUGETLB:
+        open_huge(mm, target)
     mm.tree.insert(target)
     return vma, target

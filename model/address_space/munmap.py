@@ -2,9 +2,9 @@
 
 import errno
 
-from ..x86 import PAGE_SHIFT
 from .anon_vma import unlink_anon_vmas
 from .errors import SysError
+from .hugetlb import close_huge
 from .merge import split
 from .mm_state import MmState
 from .vma import PAGE_BYTES, Vma, VmFlag, page_align
@@ -53,7 +53,6 @@ def _release(mm: MmState, vma: Vma) -> None:
         mm.locked_vm -= vma.pages
     if vma.flags & VmFlag.ACCOUNT:
         mm.uncharge(vma.pages)
-    if vma.holds_reserve:
-        huge = vma.page_bytes >> PAGE_SHIFT
-        mm.files.hugetlb[vma.page_bytes].release(vma.pages // huge)
+    if vma.flags & VmFlag.HUGETLB:
+        close_huge(mm, vma)
     unlink_anon_vmas(vma)

@@ -128,8 +128,12 @@ class Vma:
     ``pgoff`` is the page of the file that ``start`` maps; of anonymous memory the page number of
     the address where it was first touched. ``file`` and ``special`` are both None for private
     anonymous memory. ``anon_vma`` is None until a private page is there; ``anon_vma_chain`` holds
-    it and those of the processes that this one was forked from. ``holds_reserve`` is whether huge
-    pages are reserved for the mapping.
+    it and those of the processes that this one was forked from.
+
+    ``resv_map`` is of a private mapping of huge pages that has reserved them: which of them, by
+    their number in the file, have used up their reserve. Parts of a mapping that was cut have one
+    together. ``resv_unmapped`` is whether another process took a page away from this one, for
+    lack of huge pages. [HPAGE_RESV_OWNER, HPAGE_RESV_UNMAPPED]
     """
 
     start: int
@@ -140,7 +144,8 @@ class Vma:
     special: SpecialMapping | None = None
     anon_vma: AnonVma | None = None
     anon_vma_chain: list[AnonVma] = field(default_factory=list)
-    holds_reserve: bool = False
+    resv_map: set[int] | None = None
+    resv_unmapped: bool = False
 
     @property
     def pages(self) -> int:
@@ -155,7 +160,8 @@ class Vma:
     @property
     def has_close(self) -> bool:
         """Whether ``vm_ops->close`` is there: such mappings never merge."""
-        return self.special is not None or (self.file is not None and self.file.has_close)
+        return self.special is not None or (self.file is not None and (
+            self.file.has_close or self.file.huge_page_bytes > 0))
 
     @property
     def page_bytes(self) -> int:
