@@ -85,7 +85,7 @@ class Kernel:
             huge_page_bytes=mode.levels[-2].page_bytes, soft_dirty=False,
             pkeys=bool(cr4 & Cr4.PKE))
         self.commit = Commit(limit=len(memory))
-        self.files = KernelFiles()
+        self.files = KernelFiles(dict(self.state.hugetlb))
         self.processes: dict[int, Process] = {}
         self.current: Process | None = None
         self.oom_kills: list[OomKill] = []
@@ -142,6 +142,18 @@ class Kernel:
         info = self.state.swap.swapon(device, priority)
         self.commit.limit += info.pages
         return info.type
+
+    def set_nr_hugepages(self, count: int, page_bytes: int | None = None) -> int:
+        """Have a pool of so many huge pages, by default of the default size; return how many.
+
+        As many are made as there is memory for; those in use and reserved stay. Raise
+        ``SysError(EINVAL)`` for a size that there is none of. [vm.nr_hugepages]
+        """
+        pool = self.state.hugetlb.get(page_bytes or self.space.huge_page_bytes)
+        if pool is None:
+            raise SysError(errno.EINVAL)
+        with self.acting(None):
+            return pool.resize(count)
 
     def register_file(self, file: File, content: bytes) -> bytearray:
         """Say what a file holds; return its bytes, which write-back changes."""

@@ -1,5 +1,6 @@
 """Whether all that the kernel keeps of memory agrees: page tables, frames, caches, lists, swap."""
 
+from collections import Counter
 from collections.abc import Collection
 
 from ..physical.errors import BrokenInvariant
@@ -31,15 +32,20 @@ def check_machine(state: KernelState, processes: Collection[Process]) -> None:
     if swapped != counted:
         raise BrokenInvariant(f"Page tables hold {swapped} swap entries, but slots have "
                               f"{counted} references")
+    mapped = sum((process.space.huge.mapped(process.mm.tree) for process in processes), Counter())
+    mappings = [vma for process in processes for vma in process.mm.tree]
+    for pool in state.hugetlb.values():
+        pool.check(mappings, mapped)
     _check_frames(state, processes)
 
 
 def _check_frames(state: KernelState, processes: Collection[Process]) -> None:
-    """Every allocated frame has a use: a table, a user's page, a cache, or zeros."""
+    """Every allocated frame has a use: a table, a user's page, a cache, a pool, or zeros."""
     users = {*state.frames.rmap.mapped(), *state.swap.cached(), *state.page_cache.frames_used()}
     tables = sum(state.kernel_tables.tables) + sum(
         sum(process.space.tables.tables) for process in processes)
-    expected = len(users) + tables + 1
+    huge = sum(pool.frame_count for pool in state.hugetlb.values())
+    expected = len(users) + tables + huge + 1
     if state.frames.allocated() != expected:
         raise BrokenInvariant(f"{state.frames.allocated()} frames are allocated, but "
                               f"{expected} are used")

@@ -2,7 +2,7 @@
 
 [handle_mm_fault and what it calls, in mm/memory.c]
 
-Left out: fault-around and readahead, huge pages, and pages that a driver supplies.
+Left out: fault-around and readahead, and pages that a driver supplies.
 """
 
 from ..address_space.software_entry import EntryKind
@@ -10,6 +10,7 @@ from ..address_space.vma import Vma, VmFlag
 from ..physical.errors import BrokenInvariant
 from ..x86 import Entry
 from .frames import PAGE_BYTES
+from .hugetlb_fault import hugetlb_fault
 from .process import Process
 from .state import SPECIAL, KernelState
 from .vm_fault import BusFault, FaultCause
@@ -26,6 +27,8 @@ def handle_mm_fault(state: KernelState, process: Process, vma: Vma, address: int
     ``vma`` holds the address and permits the access. Raise ``BusFault``, ``OutOfMemory``,
     ``SwapIoError``, with all pages as they were. [handle_pte_fault]
     """
+    if vma.flags & VmFlag.HUGETLB:
+        return hugetlb_fault(state, process, vma, address, write=write), False
     return _MmFault(state, process, vma, address & -PAGE_BYTES, write).handle()
 
 
@@ -95,7 +98,7 @@ class _MmFault:
         except KeyError:
             raise BusFault from None
         index = self.vma.pgoff_of(self.vaddr)
-        if file.huge_page_bytes or not pages.holds(index):
+        if not pages.holds(index):
             raise BusFault
         if self.write and not self.vma.flags & VmFlag.SHARED:
             self.mm.prepare_anon_vma(self.vma)

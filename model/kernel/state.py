@@ -5,7 +5,7 @@ from typing import Protocol
 
 from ..address_space.kernel_pagetable import KernelPageTables
 from ..address_space.software_entry import AMD64_ENTRIES, I686_ENTRIES, EntryFlag, SwapPte
-from ..address_space.vma import Vma, VmFlag
+from ..address_space.vma import File, Vma, VmFlag
 from ..mmu.control import Access, Control
 from ..mmu.walk import Walk, walk
 from ..physical.errors import BrokenInvariant
@@ -14,6 +14,7 @@ from ..physical.page_alloc import PageAllocator
 from ..x86 import PAGE_SHIFT, Efer, Entry, PagingMode
 from .anon_swap import AnonSwap
 from .frames import Frames
+from .hugetlb import huge_pools
 from .lru import LruFlag, Lruvec
 from .page_cache import AddressSpace, PageCache
 from .swap_cache import SwapEntry
@@ -26,7 +27,7 @@ SPECIAL = 1 << 9  # _PAGE_SPECIAL: a frame that nobody counts
 
 
 class Space(Protocol):
-    """The user page tables of one address space, as reclaim sees them."""
+    """The user page tables of one address space, as others see them."""
 
     def test_clear_young(self, vaddr: int) -> bool:
         """Clear the accessed bit of an address; return whether it was set."""
@@ -38,6 +39,10 @@ class Space(Protocol):
 
     def unmap_page(self, vaddr: int, pfn: int) -> None:
         """Take a page away; anonymous, it leaves its swap entry. [try_to_unmap_one]"""
+        ...
+
+    def unmap_huge(self, file: File, index: int, pfn: int) -> None:
+        """Take a huge page of a file away from mappings that have no reserve of their own."""
         ...
 
 
@@ -57,6 +62,8 @@ class KernelState:
     -------
     frames, kernel_tables, tlb, swap, lruvec, page_cache
         The parts, by what they are called in Linux.
+    hugetlb
+        The huge pages, by their size in bytes.
     zero_pfn
         The frame that a read of untouched memory finds. [ZERO_PAGE]
     spaces
@@ -77,6 +84,7 @@ class KernelState:
         self.swap = AnonSwap(self.frames, min(1 << self.format.offset_bits, (1 << 32) - 1))
         self.lruvec = Lruvec(self.frames.start_pfn, self.frames.end_pfn)
         self.page_cache = PageCache(self.frames)
+        self.hugetlb = huge_pools(mode, self.frames)
         self.zero_pfn = self.frames.alloc_table()
         self.spaces: dict[int, Space] = {}
 

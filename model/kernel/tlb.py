@@ -174,7 +174,8 @@ class MmuGather:
         self._put_page = put_page
         self._start: int | None = None
         self._end = 0
-        self._pages: list[int] = []
+        self._stride = 0  # bytes of the smallest page that changed
+        self._pages: list[tuple[Callable[[int], None], int]] = []
 
     def __enter__(self) -> "MmuGather":
         return self
@@ -186,16 +187,28 @@ class MmuGather:
         """Note that the entry of ``vaddr`` has changed. [tlb_remove_tlb_entry]"""
         start = vaddr if self._start is None else min(self._start, vaddr)
         self._start, self._end = start, max(self._end, vaddr + page_bytes)
+        self._stride = min(self._stride or page_bytes, page_bytes)
 
-    def remove_page(self, pfn: int) -> None:
-        """Drop a reference to a frame, once the TLB knows no more of it. [tlb_remove_page]"""
-        self._pages.append(pfn)
+    def flush_tables(self, vaddr: int) -> None:
+        """Note that a table of ``vaddr`` is freed: any INVLPG drops what is cached of tables.
+
+        [SDM 4.10.4.1, pte_free_tlb]
+        """
+        if self._start is None:
+            self.flush_entry(vaddr)
+
+    def remove_page(self, pfn: int, put_page: Callable[[int], None] | None = None) -> None:
+        """Drop a reference to a frame, once the TLB knows no more of it. [tlb_remove_page]
+
+        ``put_page`` does so for a page of another kind. [tlb_remove_page_size]
+        """
+        self._pages.append((put_page or self._put_page, pfn))
 
     def finish(self) -> None:
         """Invalidate, then let the frames go. [tlb_flush_mmu]"""
         if self._start is not None:
-            self._tlb.flush_range(self._context, self._start, self._end)
-            self._start, self._end = None, 0
+            self._tlb.flush_range(self._context, self._start, self._end, self._stride)
+            self._start, self._end, self._stride = None, 0, 0
         pages, self._pages = self._pages, []
-        for pfn in pages:
-            self._put_page(pfn)
+        for put_page, pfn in pages:
+            put_page(pfn)

@@ -12,10 +12,11 @@ from ..address_space.pagetable import PageTables
 from ..address_space.software_entry import EntryKind
 from ..address_space.table_parts import Leaves
 from ..address_space.uapi import Madvise
-from ..address_space.vma import Vma, VmFlag
+from ..address_space.vma import File, Vma, VmFlag
 from ..physical.errors import BrokenInvariant
 from ..x86 import Entry
 from .frames import PAGE_BYTES
+from .hugetlb_entries import HugeEntries
 from .state import SPECIAL, KernelState
 from .tlb import MmContext, MmuGather
 
@@ -44,6 +45,8 @@ class UserTables:
     rss, swapped
         How many entries map a page, the zero page not counted, and how many hold a swap entry.
         [get_mm_rss, MM_SWAPENTS]
+    huge
+        Its huge pages, which ``rss`` does not count.
     fault_in
         Makes a page present: address, and whether it is to be written. [populate_vma_page_range]
     """
@@ -58,10 +61,12 @@ class UserTables:
         self.tables = PageTables(state.mode, state.memory, state.frames, kernel.kernel_start,
                                  kernel)
         self.context = MmContext(self.tables.root)
+        self.huge = HugeEntries(self.tables, state.hugetlb, state.format)
         self.rss = self.swapped = 0
         state.spaces[number] = self
 
-    def _gather(self) -> MmuGather:
+    def gather(self) -> MmuGather:
+        """Return what collects the pages that go from here at once. [tlb_gather_mmu]"""
         return MmuGather(self.state.tlb, self.context, self.state.put_anon)
 
     def kind(self, entry: int) -> EntryKind:
@@ -89,6 +94,9 @@ class UserTables:
         """Clear all entries of a range. [zap_pte_range]"""
         state = self.state
         for leaf in self.tables.entries(start, end):
+            if leaf.level.page_bytes > PAGE_BYTES:
+                self.huge.zap(leaf, gather)
+                continue
             entry = self.tables.exchange(leaf.paddr, 0)
             if self.kind(entry) >= EntryKind.SWAP:
                 self.swapped -= 1
@@ -110,14 +118,14 @@ class UserTables:
         following, previous = self.mm.find_vma_prev(start)
         floor = previous.end if previous is not None else 0
         ceiling = following.start if following is not None else 0
-        with self._gather() as gather:
+        with self.gather() as gather:
             self._zap(start, end, gather)
             if self.tables.free_pgtables(start, end, floor, ceiling):
-                gather.flush_entry(start)
+                gather.flush_tables(start)
 
     def discard(self, vma: Vma, start: int, end: int) -> None:
         """Forget the pages of a range whose mapping stays."""
-        with self._gather() as gather:
+        with self.gather() as gather:
             self._zap(start, end, gather)
 
     def protect(self, vma: Vma, start: int, end: int) -> None:
@@ -126,7 +134,7 @@ class UserTables:
         Private pages that are this process's own become writable at once.
         """
         state, prot = self.state, self.state.page_prot(vma)
-        with self._gather() as gather:
+        with self.gather() as gather:
             for leaf in self.tables.entries(start, end):
                 if self.kind(leaf.entry) >= EntryKind.SWAP:
                     continue
@@ -134,12 +142,14 @@ class UserTables:
                 pfn = state.format.pfn(entry)
                 rw = Entry.RW if prot and self._may_write(vma, pfn, entry) else 0
                 self.tables.write(leaf.paddr, state.make_entry(pfn, prot | rw, entry & KEPT))
-                gather.flush_entry(leaf.vaddr)
+                gather.flush_entry(leaf.vaddr, leaf.level.page_bytes)
 
     def _may_write(self, vma: Vma, pfn: int, entry: int) -> bool:
         """Return whether a page can be written with no more ado. [can_change_pte_writable]"""
         if not vma.flags & VmFlag.WRITE or pfn == self.state.zero_pfn:
             return False
+        if vma.flags & VmFlag.HUGETLB:
+            return bool(vma.flags & VmFlag.SHARED)
         if vma.flags & VmFlag.SHARED:
             return bool(entry & Entry.D)
         return self.state.is_anon(pfn) and self.state.is_exclusive(pfn)
@@ -151,18 +161,19 @@ class UserTables:
         """
         moving = list(self.tables.entries(old, old + length))
         for leaf in moving:
-            self.tables.alloc(new + leaf.vaddr - old)
-        with self._gather() as gather:
+            self.tables.alloc(new + leaf.vaddr - old, self.tables.depth_of(leaf.level.page_bytes))
+        with self.gather() as gather:
             for leaf in moving:
                 self._move_one(leaf, new + leaf.vaddr - old)
-                gather.flush_entry(leaf.vaddr)
+                gather.flush_entry(leaf.vaddr, leaf.level.page_bytes)
 
     def _move_one(self, leaf: Leaves, vaddr: int) -> None:
         entry = self.tables.exchange(leaf.paddr, 0)
         if not entry:
             return
-        self.tables.write(self.tables.alloc(vaddr), entry)
-        if self.kind(entry) >= EntryKind.SWAP:
+        size = leaf.level.page_bytes
+        self.tables.write(self.tables.alloc(vaddr, self.tables.depth_of(size)), entry)
+        if size > PAGE_BYTES or self.kind(entry) >= EntryKind.SWAP:
             return
         pfn = self.state.format.pfn(entry)
         if pfn != self.state.zero_pfn:
@@ -203,7 +214,10 @@ class UserTables:
                         or vma.flags & VmFlag.WIPEONFORK):
                     continue
                 for leaf in self.tables.entries(vma.start, vma.end):
-                    self._copy_one(child, vma, leaf)
+                    if leaf.level.page_bytes > PAGE_BYTES:
+                        self.huge.copy_to(child.huge, vma, leaf)
+                    else:
+                        self._copy_one(child, vma, leaf)
         finally:
             self.state.tlb.flush_mm(self.context)
 
@@ -237,7 +251,14 @@ class UserTables:
         del self.state.spaces[self.number]
         self.tables.free()
 
-    # ---- what reclaim asks
+    # ---- what others ask
+
+    def unmap_huge(self, file: File, index: int, pfn: int) -> None:
+        """Take a huge page of a file away from mappings that have no reserve of their own."""
+        with self.gather() as gather:
+            for vma in self.mm.tree:
+                if vma.file is file:
+                    self.huge.unmap_ref(vma, index, pfn, gather)
 
     def test_clear_young(self, vaddr: int) -> bool:
         """Clear the accessed bit of an address; return whether it was set.
@@ -280,12 +301,15 @@ class UserTables:
     def check(self) -> None:
         """Raise ``BrokenInvariant`` if entries contradict mappings, counts or the reverse map."""
         self.tables.check()
-        state, rss, swapped = self.state, 0, 0
+        state, rss, swapped, huge = self.state, 0, 0, 0
         for leaf in self.tables.entries(0, self.mm.space.task_size):
             vma = self.mm.tree.lookup(leaf.vaddr)
             if vma is None:
                 raise BrokenInvariant(f"Address {leaf.vaddr:#x} has entry {leaf.entry:#x}, but "
                                       "no mapping")
+            if leaf.level.page_bytes > PAGE_BYTES or vma.flags & VmFlag.HUGETLB:
+                huge += self.huge.check(leaf, vma)
+                continue
             if self.kind(leaf.entry) >= EntryKind.SWAP:
                 swapped += 1
                 continue
@@ -296,9 +320,10 @@ class UserTables:
                 continue
             rss += 1
             self._check_page(leaf, pfn, vma)
-        if (rss, swapped) != (self.rss, self.swapped):
-            raise BrokenInvariant(f"{self.rss} pages and {self.swapped} swap entries are counted, "
-                                  f"but there are {rss} and {swapped}")
+        if (rss, swapped, huge) != (self.rss, self.swapped, self.huge.usage):
+            raise BrokenInvariant(f"{self.rss} pages, {self.swapped} swap entries and "
+                                  f"{self.huge.usage} frames of huge pages are counted, but there "
+                                  f"are {rss}, {swapped} and {huge}")
 
     def _check_page(self, leaf: Leaves, pfn: int, vma: Vma) -> None:
         state = self.state
