@@ -27,17 +27,22 @@ class Killed(Exception):
 class LazyTlb:
     """A TLB that forgets nothing unless it must: what is not flushed is seen.
 
-    It keeps whole walks by PCID and page; a cached translation serves what it permits.
+    It keeps whole walks by PCID and page; a cached translation serves what it permits. One of a
+    large page is kept in pieces, which ``large`` names with the size of the page.
     """
 
     def __init__(self) -> None:
         self.entries: dict[tuple[int, int], dict[AccessKind, int]] = {}
+        self.large: dict[tuple[int, int], int] = {}
 
     def carry_out(self, kernel: Kernel, pcid: int) -> int:
         """Do what is owed, and return the PCID then."""
         for one in kernel.state.tlb.take():
             if one.op is InvalidateOp.INVLPG:
                 self.entries.pop((pcid, one.vaddr >> 12), None)
+                for key, size in self.large.items():
+                    if key[0] == pcid and not (key[1] << 12 ^ one.vaddr) & -size:
+                        self.entries.pop(key, None)
             elif one.op is InvalidateOp.MOV_CR3:
                 pcid = one.new & 0xFFF
                 if not one.new >> 63:
@@ -70,6 +75,8 @@ class Cpu:
                          Access(vaddr, kind, user=True))
             if found.fault is None:
                 cached[kind] = found.paddr & ~0xFFF
+                if found.page.page_bytes > PAGE:
+                    self.tlb.large[self.pcid, vaddr >> 12] = found.page.page_bytes
                 if kind is AccessKind.WRITE:
                     cached[AccessKind.READ] = cached[kind]
                 return found.paddr
