@@ -10,7 +10,7 @@ from ..address_space.errors import SysError
 from ..address_space.mm import Mm
 from ..address_space.pagetable import PageTables
 from ..address_space.software_entry import EntryKind
-from ..address_space.table_parts import Leaves
+from ..address_space.table_parts import LeafEntry
 from ..address_space.uapi import Madvise
 from ..address_space.vma import Vma, VmFlag
 from ..physical.errors import BrokenInvariant
@@ -157,7 +157,7 @@ class UserTables:
                 self._move_one(leaf, new + leaf.vaddr - old)
                 gather.flush_entry(leaf.vaddr)
 
-    def _move_one(self, leaf: Leaves, vaddr: int) -> None:
+    def _move_one(self, leaf: LeafEntry, vaddr: int) -> None:
         entry = self.tables.exchange(leaf.paddr, 0)
         if not entry:
             return
@@ -207,7 +207,7 @@ class UserTables:
         finally:
             self.state.tlb.flush_mm(self.context)
 
-    def _copy_one(self, child: "UserTables", vma: Vma, leaf: Leaves) -> None:
+    def _copy_one(self, child: "UserTables", vma: Vma, leaf: LeafEntry) -> None:
         """Copy one entry; the table for it comes first, as reclaim may change the entry then."""
         state, target = self.state, child.tables.alloc(leaf.vaddr)
         entry = self.tables.read(leaf.paddr)
@@ -300,7 +300,7 @@ class UserTables:
             raise BrokenInvariant(f"{self.rss} pages and {self.swapped} swap entries are counted, "
                                   f"but there are {rss} and {swapped}")
 
-    def _check_page(self, leaf: Leaves, pfn: int, vma: Vma) -> None:
+    def _check_page(self, leaf: LeafEntry, pfn: int, vma: Vma) -> None:
         state = self.state
         if (self.number, leaf.vaddr) not in state.frames.rmap.places(pfn):
             raise BrokenInvariant(f"Page {pfn:#x} does not know that {leaf.vaddr:#x} maps it")

@@ -7,7 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from pagewalk.model.address_space.layout import LINUX_I686, layout_of
 from pagewalk.model.address_space.page_tables import page_kernel
-from pagewalk.model.address_space.vmalloc import Vmalloc, VmallocError, VmallocSpaceError, VmFlag
+from pagewalk.model.address_space.vmalloc import Vmalloc, VmallocError, VmallocSpaceError, VmAreaUse
 from pagewalk.model.x86 import IA32, Entry
 
 from .dict_tables import DictTables
@@ -158,7 +158,7 @@ def test_ioremap_shows_the_page_of_any_address_uncached():
 def test_pages_of_vmap_stay_their_owners():
     vmalloc = Vmalloc(LAYOUT, DictTables())
     area = vmalloc.vmap([5, 5])
-    assert area.flag is VmFlag.VMAP
+    assert area.use is VmAreaUse.VMAP
     assert vmalloc.vfree(area.start) == ()
 
 
