@@ -116,7 +116,8 @@ class Vmalloc:
         """Map pages, which then belong to the area; raise ``VmallocError``, ``VmallocSpaceError``.
 
         The pages come from the page allocator, one by one. ``align``, in bytes, is more than a
-        page for kernel stacks. [__vmalloc_node_range]
+        page for kernel stacks. Without memory for a page table it raises what ``tables`` raises,
+        and the pages stay their owner's. [__vmalloc_node_range]
         """
         return self._map_pages(pfns, VmAreaUse.VMALLOC, caller, tuple(pfns), align)
 
@@ -140,9 +141,8 @@ class Vmalloc:
                                f"{byte_count} from {paddr:#x}")
         align = min(max(PAGE_BYTES, 1 << (size - 1).bit_length()), self._ioremap_align)
         start = self._allocate(size + PAGE_BYTES, align)
-        for place in range(0, size, PAGE_BYTES):
-            self._tables.set_page(start + place, (paddr + place) >> PAGE_SHIFT,
-                                  self._flags | flags)
+        first = paddr >> PAGE_SHIFT
+        self._map(start, range(first, first + (size >> PAGE_SHIFT)), self._flags | flags)
         self._areas[start] = VmArea(start, size + PAGE_BYTES, VmAreaUse.IOREMAP, caller,
                                     paddr=paddr - offset)
         return start + offset
@@ -157,11 +157,7 @@ class Vmalloc:
         area = self._areas.pop(vaddr, None)
         if area is None:
             raise VmallocError(f"Trying to vfree() nonexistent vm area ({vaddr:#x})")
-        for page in range(area.start, area.end - PAGE_BYTES, PAGE_BYTES):
-            self._tables.clear_page(page)
-        self._lazy.append((area.start, area.end))
-        if sum(end - start for start, end in self._lazy) > self._lazy_max:
-            self.purge()
+        self._unmap(area.start, area.end, area.end - PAGE_BYTES)
         return area.pfns
 
     def iounmap(self, vaddr: int) -> None:
@@ -220,11 +216,32 @@ class Vmalloc:
                                f"of pages, not {len(pfns)} pages aligned to {align}")
         size = (len(pfns) + 1) << PAGE_SHIFT
         start = self._allocate(size, align)
-        for number, pfn in enumerate(pfns):
-            self._tables.set_page(start + (number << PAGE_SHIFT), pfn, self._flags)
+        self._map(start, pfns, self._flags)
         area = VmArea(start, size, use, caller, owned)
         self._areas[start] = area
         return area
+
+    def _map(self, start: int, pfns: Sequence[int], flags: int) -> None:
+        """Map pages side by side; if one cannot be, unmap all and free the addresses. [vmap]"""
+        vaddr = start
+        try:
+            for pfn in pfns:
+                self._tables.set_page(vaddr, pfn, flags)
+                vaddr += PAGE_BYTES
+        except BaseException:
+            self._unmap(start, start + (len(pfns) + 1 << PAGE_SHIFT), vaddr)
+            raise
+
+    def _unmap(self, start: int, end: int, mapped_end: int) -> None:
+        """Unmap the pages below ``mapped_end``, and free all addresses at the next purge.
+
+        [free_vmap_area_noflush]
+        """
+        for vaddr in range(start, mapped_end, PAGE_BYTES):
+            self._tables.clear_page(vaddr)
+        self._lazy.append((start, end))
+        if sum(high - low for low, high in self._lazy) > self._lazy_max:
+            self.purge()
 
     def _allocate(self, size: int, align: int) -> int:
         """Take the lowest addresses that fit, after a purge if need be. [alloc_vmap_area]"""
