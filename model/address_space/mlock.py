@@ -6,9 +6,13 @@ from ..x86 import PAGE_SHIFT
 from .errors import SysError
 from .merge import set_flags
 from .mm_state import MmState
+from .populate import mm_populate
 from .vma import PAGE_BYTES, Vma, VmFlag, page_align
 
 __all__ = ["mlock", "munlock"]
+
+POPULATE_ERRORS = {errno.EFAULT: errno.ENOMEM, errno.ENOMEM: errno.EAGAIN}
+"""What POSIX has mlock say for errors of faults. [__mlock_posix_error_return]"""
 
 
 def mlock(mm: MmState, start: int, length: int, *, on_fault: bool) -> None:
@@ -26,7 +30,10 @@ def mlock(mm: MmState, start: int, length: int, *, on_fault: bool) -> None:
         if locked > limit:
             raise SysError(errno.ENOMEM)
     _apply(mm, start, end, VmFlag.LOCKED | (VmFlag.LOCKONFAULT if on_fault else 0))
-    mm.page_tables.populate(start, end)
+    try:
+        mm_populate(mm, start, end, ignore_errors=False)
+    except SysError as error:
+        raise SysError(POPULATE_ERRORS.get(error.errno, error.errno)) from error
 
 
 def munlock(mm: MmState, start: int, length: int) -> None:

@@ -122,7 +122,8 @@ class Mm(MmState):
         """Take an advice of ``uapi.Madvise`` about a range.
 
         Raise ``SysError``: EINVAL for a bad range, an unknown advice, or a mapping that it does
-        not fit; EACCES for MADV_REMOVE of what may not be written; EAGAIN for too many mappings;
+        not fit; EACCES for MADV_REMOVE of what may not be written; EFAULT where
+        MADV_POPULATE_READ and MADV_POPULATE_WRITE find no page; EAGAIN for too many mappings;
         ENOMEM after all is done, if the range had holes.
         """
         madvise(self, start, length, advice)
@@ -131,7 +132,7 @@ class Mm(MmState):
         """Lock the pages of a range, with ``on_fault`` not before they are touched.
 
         Raise ``SysError``: EPERM if the process may lock none, ENOMEM at a hole, for too many
-        mappings and beyond RLIMIT_MEMLOCK.
+        mappings and beyond RLIMIT_MEMLOCK, and when all is locked, if a page cannot be had.
         """
         mlock(self, start, length, on_fault=on_fault)
 

@@ -7,6 +7,7 @@ from .errors import SysError
 from .merge import can_merge_after, can_merge_before, expand
 from .mm_state import MmState
 from .munmap import unmap_range
+from .populate import mm_populate
 from .uapi import MapFlag, Prot
 from .unmapped_area import get_unmapped_area
 from .vma import PAGE_BYTES, File, Vma, VmFlag, page_align
@@ -47,7 +48,7 @@ def mmap(
     map_region(mm, file, address, length, vm_flags, pgoff)
     if vm_flags & VmFlag.LOCKED or flags & (
             MapFlag.POPULATE | MapFlag.NONBLOCK) == MapFlag.POPULATE:
-        mm.page_tables.populate(address, address + length)
+        mm_populate(mm, address, address + length)
     return address
 
 

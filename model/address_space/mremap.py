@@ -8,6 +8,7 @@ from .errors import SysError
 from .merge import expand, vma_merge
 from .mm_state import MmState
 from .munmap import munmap, unmap_range
+from .populate import mm_populate
 from .uapi import MapFlag, MremapFlag
 from .unmapped_area import get_unmapped_area
 from .vma import PAGE_BYTES, Vma, VmFlag, page_align
@@ -75,7 +76,7 @@ def _grow(mm: MmState, address: int, old_length: int, new_length: int, flags: in
     vma = _resizable(mm, address, old_length, new_length, flags)
     if address + old_length == vma.end and _grow_in_place(mm, vma, new_length - old_length):
         if vma.flags & VmFlag.LOCKED:
-            mm.page_tables.populate(address + old_length, address + new_length)
+            mm_populate(mm, address + old_length, address + new_length)
         return address
     if not flags & MremapFlag.MAYMOVE:
         raise SysError(errno.ENOMEM)
@@ -161,7 +162,7 @@ def _move(
     if vm_flags & VmFlag.LOCKED:
         mm.locked_vm += new_length >> PAGE_SHIFT
         if new_length > old_length:
-            mm.page_tables.populate(new + old_length, new + new_length)
+            mm_populate(mm, new + old_length, new + new_length)
     return new
 
 

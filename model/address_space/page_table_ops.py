@@ -29,8 +29,11 @@ class PageTableOps(Protocol):
     def advise(self, vma: Vma, start: int, end: int, advice: int) -> None:
         """Take an advice that touches pages only: WILLNEED, FREE, COLD, PAGEOUT and such."""
 
-    def populate(self, start: int, end: int) -> None:
-        """Fault in the pages of a range that mappings hold. [mm_populate]"""
+    def populate(self, vma: Vma, start: int, end: int, write: bool) -> None:
+        """Fault in the pages of a range that ``vma`` holds, as by writes or by reads.
+
+        Raise ``SysError(EFAULT)`` at a page that the mapping cannot have. [__get_user_pages]
+        """
 
 
 class NoPageTables:
@@ -51,5 +54,5 @@ class NoPageTables:
     def advise(self, vma: Vma, start: int, end: int, advice: int) -> None:
         """Do nothing."""
 
-    def populate(self, start: int, end: int) -> None:
+    def populate(self, vma: Vma, start: int, end: int, write: bool) -> None:
         """Do nothing."""

@@ -4,7 +4,6 @@
 """
 
 import errno
-from collections.abc import Callable
 
 from ..address_space.errors import SysError
 from ..address_space.mm import Mm
@@ -16,6 +15,7 @@ from ..address_space.vma import Vma, VmFlag
 from ..physical.errors import BrokenInvariant
 from ..x86 import Entry
 from .frames import PAGE_BYTES
+from .gup import FaultIn, get_user_pages
 from .state import SPECIAL, KernelState
 from .tlb import MmContext, MmuGather
 
@@ -45,11 +45,11 @@ class UserTables:
         How many entries map a page, the zero page not counted, and how many hold a swap entry.
         [get_mm_rss, MM_SWAPENTS]
     fault_in
-        Makes a page present: address, and whether it is to be written. [populate_vma_page_range]
+        Makes a page present: address, and whether it is to be written. [faultin_page]
     """
 
     mm: Mm
-    fault_in: Callable[[int, bool], None]
+    fault_in: FaultIn
 
     def __init__(self, state: KernelState, number: int) -> None:
         self.state = state
@@ -176,17 +176,10 @@ class UserTables:
         """
         if advice == Madvise.REMOVE:
             raise SysError(errno.EOPNOTSUPP)
-        if advice in (Madvise.POPULATE_READ, Madvise.POPULATE_WRITE):
-            for vaddr in range(start, end, PAGE_BYTES):
-                self.fault_in(vaddr, advice == Madvise.POPULATE_WRITE)
 
-    def populate(self, start: int, end: int) -> None:
-        """Fault in the pages of a range; where that fails, the rest stays out. [mm_populate]"""
-        for vaddr in range(start, end, PAGE_BYTES):
-            vma = self.mm.tree.lookup(vaddr)
-            if vma is not None and vma.flags & VmFlag.ACCESS:
-                write = vma.flags & (VmFlag.WRITE | VmFlag.SHARED) == VmFlag.WRITE
-                self.fault_in(vaddr, write)
+    def populate(self, vma: Vma, start: int, end: int, write: bool) -> None:
+        """Fault in the pages of a range; raise as ``get_user_pages``."""
+        get_user_pages(self.tables, self.fault_in, start, end, write=write)
 
     # ---- fork and exit
 

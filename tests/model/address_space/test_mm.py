@@ -14,7 +14,7 @@ from pagewalk.model.address_space.mm import Mm
 from pagewalk.model.address_space.uapi import Madvise, MapFlag, MremapFlag, Prot
 from pagewalk.model.address_space.vma import File, VmFlag
 
-from .naive_mm import NaiveMm, Page, could_merge
+from .naive_mm import NaiveMm, Page, could_merge, page_range
 from .small_mm import Recorder
 
 PAGE = 0x1000
@@ -122,9 +122,15 @@ class Calls(RuleBasedStateMachine):
 
     @rule(place=places(), lock=st.booleans())
     def lock(self, place, lock):
-        if self.naive.is_mapped(*place):
+        if not self.naive.is_mapped(*place):
+            return
+        pages = [self.naive.pages[number] for number in page_range(*place)]
+        if lock and not all(page.flags & VmFlag.ACCESS for page in pages):
+            with pytest.raises(SysError, match="ENOMEM"):  # locked, but without pages
+                self.mm.mlock(*place)
+        else:
             (self.mm.mlock if lock else self.mm.munlock)(*place)
-            self.naive.change(*place, VmFlag.LOCKED, VmFlag.LOCKED if lock else 0)
+        self.naive.change(*place, VmFlag.LOCKED, VmFlag.LOCKED if lock else 0)
 
     @invariant()
     def mappings_are_the_pages(self):

@@ -137,10 +137,11 @@ def test_locked_memory_that_grows_is_limited_and_populated():
     with pytest.raises(SysError, match="EAGAIN"):
         mm.mremap(at(0), 2 * PAGE, 5 * PAGE)
     mm.mremap(at(0), 2 * PAGE, 3 * PAGE)
-    assert mm.page_tables.calls == [("populate", at(2), at(3))]
+    assert mm.page_tables.calls == [("populate", mm.tree.lookup(at(0)), at(2), at(3), True)]
     mm.mmap(at(3), PAGE, Prot.READ, FIXED)
     new = mm.mremap(at(0), 3 * PAGE, 4 * PAGE, MAYMOVE)
-    assert mm.page_tables.calls[-1] == ("populate", new + 3 * PAGE, new + 4 * PAGE)
+    assert mm.page_tables.calls[-1] == (
+        "populate", mm.tree.lookup(new), new + 3 * PAGE, new + 4 * PAGE, True)
     assert mm.locked_vm == 4
     mm.check()
 
