@@ -149,11 +149,17 @@ def _move(
         raise SysError(errno.EINVAL)
     keep = flags & MremapFlag.DONTUNMAP
     vm_flags = vma.flags
-    growth = new_length if keep else new_length - old_length
-    if vm_flags & VmFlag.ACCOUNT:
-        mm.charge(growth >> PAGE_SHIFT)
+    growth = (new_length if keep else new_length - old_length) >> PAGE_SHIFT
+    if not vm_flags & VmFlag.ACCOUNT:
+        growth = 0
+    mm.charge(growth)
     vma, target = _copy(mm, vma, old, new, new_length)
-    mm.page_tables.move(vma, old, target, new, old_length)
+    try:
+        mm.page_tables.move(vma, old, target, new, old_length)
+    except BaseException:
+        _unmap_copy(mm, target, new, new_length)
+        mm.uncharge(growth)
+        raise
     mm.account(vm_flags, new_length >> PAGE_SHIFT)
     if keep:
         _empty_source(mm, vma, target, old, old_length)
@@ -187,6 +193,14 @@ def _unmap_source(mm: MmState, vma: Vma, old: int, length: int) -> None:
         mm.uncharge(-pages)
     if reserved:
         mm.files.hugetlb[huge].reserve(length // huge)
+
+
+def _unmap_copy(mm: MmState, target: Vma, new: int, length: int) -> None:
+    """Unmap what nothing could be moved to, before it counts for anything."""
+    mm.account(target.flags, length >> PAGE_SHIFT)
+    if target.flags & VmFlag.LOCKED:
+        mm.locked_vm += length >> PAGE_SHIFT
+    _unmap_source(mm, target, new, length)
 
 
 def _copy(mm: MmState, vma: Vma, old: int, new: int, length: int) -> tuple[Vma, Vma]:

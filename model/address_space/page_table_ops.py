@@ -21,7 +21,10 @@ class PageTableOps(Protocol):
         """Give the pages of a range the rights of ``vma``, which holds it. [change_protection]"""
 
     def move(self, source: Vma, old: int, target: Vma, new: int, length: int) -> None:
-        """Take the pages of ``length`` bytes from ``old`` to ``new``. [move_page_tables]"""
+        """Take the pages of ``length`` bytes from ``old`` to ``new``, or raise and take none.
+
+        [move_page_tables]
+        """
 
     def discard(self, vma: Vma, start: int, end: int) -> None:
         """Forget the pages of a range whose mapping ``vma`` stays. [zap_page_range_single]"""

@@ -39,6 +39,10 @@ def places(draw):
     return BASE + first * PAGE, length * PAGE
 
 
+class NoTables(Exception):
+    """No memory is left for page tables."""
+
+
 class Calls(RuleBasedStateMachine):
     """The calls that change mappings, in a few dozen pages where they often meet."""
 
@@ -187,6 +191,21 @@ class TouchedCalls(Calls):
         if keep:  # all of the old mapping loses its lock
             source = self.mm.tree.lookup(start)
             self.naive.change(source.start, source.end - source.start, VmFlag.LOCKED, 0)
+
+    @rule(place=places(), to=places(), more=st.integers(0, 3), keep=st.booleans())
+    def move_in_vain(self, place, to, more, keep):
+        start, length = place
+        vma = self.mm.tree.lookup(start)
+        new, new_length = to[0], length + (0 if keep else more * PAGE)
+        flags = MremapFlag.MAYMOVE | MremapFlag.FIXED | (MremapFlag.DONTUNMAP if keep else 0)
+        if (vma is None or vma.end < start + length or new + new_length > TOP
+                or (new < start + length and start < new + new_length)):
+            return
+        self.tables.errors["move"] = NoTables()
+        with pytest.raises(NoTables):
+            self.mm.mremap(start, length, new_length, flags, new)
+        del self.tables.errors["move"]
+        self.naive.unmap(new, new_length)
 
     @rule(place=places(), more=st.integers(1, 6))
     def grow(self, place, more):
