@@ -5,6 +5,7 @@ import pytest
 from pagewalk.model.address_space.errors import SysError
 from pagewalk.model.address_space.uapi import Madvise, MapFlag, MremapFlag, Prot
 from pagewalk.model.physical.errors import BrokenInvariant
+from pagewalk.model.physical.out_of_memory import OutOfMemory
 from pagewalk.model.x86 import Entry
 
 from .machines import ANON, MODES, PAGE, RW, SHARED, counted, machine
@@ -40,6 +41,34 @@ def test_moving_takes_the_frames_along(mode):
     assert [process.space.tables.pfn(leaf.entry) for leaf in
             process.space.tables.entries(moved, moved + 8 * PAGE)] == frames
     assert cpu.load(moved + 7 * PAGE) == b"\7"
+    kernel.check()
+
+
+@both
+@pytest.mark.parametrize("works", [0, 1])
+def test_a_move_without_memory_for_tables_leaves_all_where_it_was(mode, works):
+    kernel, cpu, process = machine(mode)
+    span = mode.levels[-2].page_bytes
+    start = process.mm.mmap(span, span + PAGE, RW, ANON | MapFlag.FIXED)
+    cpu.store(start, b"first")
+    cpu.store(start + span, b"last")
+    process.mm.mmap(0x7000_0000, PAGE, RW, ANON | MapFlag.FIXED | MapFlag.POPULATE)
+    tables, free = list(process.space.tables.tables), counted(kernel)
+    alloc_table = kernel.state.frames.alloc_table
+    left = iter(range(works))
+
+    def fail():
+        if next(left, None) is None:
+            raise OutOfMemory(0, 0, ())
+        return alloc_table()
+
+    kernel.state.frames.alloc_table = fail
+    with pytest.raises(OutOfMemory):
+        process.mm.mremap(start, span + PAGE, span + PAGE, MremapFlag.MAYMOVE | MremapFlag.FIXED,
+                          start + 32 * span)
+    kernel.state.frames.alloc_table = alloc_table
+    assert cpu.load(start, 5) + cpu.load(start + span, 4) == b"firstlast"
+    assert (process.space.tables.tables, counted(kernel)) == (tables, free)
     kernel.check()
 
 
