@@ -19,7 +19,7 @@ def mlock(mm: MmState, start: int, length: int, *, on_fault: bool) -> None:
     """Lock a range in memory; see ``Mm.mlock``. [do_mlock]"""
     if not mm.may_lock:
         raise SysError(errno.EPERM)
-    start, end = _whole_pages(start, length)
+    start, end = _whole_pages(mm, start, length)
     limit = mm.rlimits.memlock >> PAGE_SHIFT
     locked = mm.locked_vm + ((end - start) >> PAGE_SHIFT)
     if locked > limit and not mm.privileged:
@@ -38,17 +38,19 @@ def mlock(mm: MmState, start: int, length: int, *, on_fault: bool) -> None:
 
 def munlock(mm: MmState, start: int, length: int) -> None:
     """Unlock a range; see ``Mm.munlock``."""
-    _apply(mm, *_whole_pages(start, length), 0)
+    _apply(mm, *_whole_pages(mm, start, length), 0)
 
 
-def _whole_pages(start: int, length: int) -> tuple[int, int]:
-    """Return the pages that hold any byte of a range."""
+def _whole_pages(mm: MmState, start: int, length: int) -> tuple[int, int]:
+    """Return the pages that hold any byte of a range: none if its length becomes too large."""
     first = start & -PAGE_BYTES
-    return first, first + page_align(length + start - first)
+    return first, first + mm.space.word(page_align(length + start - first))
 
 
 def _apply(mm: MmState, start: int, end: int, add: int) -> None:
     """Set the lock flags of a range, mapping by mapping. [apply_vma_lock_flags]"""
+    if mm.space.word(end) < start:
+        raise SysError(errno.EINVAL)
     while start < end:
         vma = mm.tree.lookup(start)
         if vma is None:

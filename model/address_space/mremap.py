@@ -28,7 +28,8 @@ def mremap(
         raise SysError(errno.EINVAL)
     if flags & MremapFlag.DONTUNMAP and old_length != new_length:
         raise SysError(errno.EINVAL)
-    old_length, new_length = page_align(old_length), page_align(new_length)
+    word = mm.space.word
+    old_length, new_length = word(page_align(old_length)), word(page_align(new_length))
     if address & (PAGE_BYTES - 1) or not new_length:
         raise SysError(errno.EINVAL)
     vma = mm.tree.lookup(address)
@@ -36,15 +37,15 @@ def mremap(
         raise SysError(errno.EFAULT)
     if vma.flags & VmFlag.HUGETLB:
         huge = vma.page_bytes
-        old_length += -old_length % huge
-        new_length += -new_length % huge
+        old_length = word(old_length + -old_length % huge)
+        new_length = word(new_length + -new_length % huge)
         if address % huge or new_address % huge or new_length > old_length:
             raise SysError(errno.EINVAL)
     if flags & MOVES:
         return _move_to(mm, address, old_length, new_address, new_length, flags)
     if old_length >= new_length:
         if old_length > new_length:
-            munmap(mm, address + new_length, old_length - new_length)
+            munmap(mm, word(address + new_length), old_length - new_length)
         return address
     return _grow(mm, address, old_length, new_length, flags)
 
@@ -121,7 +122,7 @@ def _move_to(
     if new_address & (PAGE_BYTES - 1) or new_length > task_size or (
             new_address > task_size - new_length):
         raise SysError(errno.EINVAL)
-    if address + old_length > new_address and new_address + new_length > address:
+    if mm.space.word(address + old_length) > new_address and new_address + new_length > address:
         raise SysError(errno.EINVAL)
     if mm.map_count + 2 >= mm.space.max_map_count - 3:
         raise SysError(errno.ENOMEM)
@@ -129,7 +130,7 @@ def _move_to(
     if fixed:
         munmap(mm, new_address, new_length)
     if old_length > new_length:
-        munmap(mm, address + new_length, old_length - new_length)
+        munmap(mm, mm.space.word(address + new_length), old_length - new_length)
         old_length = new_length
     vma = _resizable(mm, address, old_length, new_length, flags)
     if flags & MremapFlag.DONTUNMAP and not mm.may_expand(vma.flags, old_length >> PAGE_SHIFT):
