@@ -8,10 +8,11 @@ __all__ = ["NoPageTables", "PageTableOps"]
 
 
 class PageTableOps(Protocol):
-    """Calls of an address space when its mappings change; ranges are bytes, page-aligned.
+    """Calls of an address space when its mappings change.
 
-    ``unmap`` comes when the mappings have left the tree, ``move`` while source and target are both
-    in it, the others when the mapping has its new flags. None of them may change the mappings.
+    Ranges are bytes, page-aligned but for those of ``clear``. ``unmap`` comes when the mappings
+    have left the tree, ``move`` while source and target are both in it, the others when the
+    mapping has its new flags. None of them may change the mappings.
     """
 
     def unmap(self, start: int, end: int) -> None:
@@ -38,6 +39,12 @@ class PageTableOps(Protocol):
         Raise ``SysError(EFAULT)`` at a page that the mapping cannot have. [__get_user_pages]
         """
 
+    def clear(self, start: int, end: int) -> None:
+        """Store zeros in a range of bytes of a mapping that may be written. [clear_user]
+
+        Raise ``SysError(EFAULT)`` at a page that it cannot have.
+        """
+
 
 class NoPageTables:
     """Page tables of an address space that nothing runs in."""
@@ -58,4 +65,7 @@ class NoPageTables:
         """Do nothing."""
 
     def populate(self, vma: Vma, start: int, end: int, write: bool) -> None:
+        """Do nothing."""
+
+    def clear(self, start: int, end: int) -> None:
         """Do nothing."""

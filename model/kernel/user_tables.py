@@ -15,7 +15,7 @@ from ..address_space.vma import Vma, VmFlag
 from ..physical.errors import BrokenInvariant
 from ..x86 import Entry
 from .frames import PAGE_BYTES
-from .gup import FaultIn, get_user_pages
+from .gup import FaultIn, clear_user, get_user_pages
 from .state import SPECIAL, KernelState
 from .tlb import MmContext, MmuGather
 
@@ -180,6 +180,10 @@ class UserTables:
     def populate(self, vma: Vma, start: int, end: int, write: bool) -> None:
         """Fault in the pages of a range; raise as ``get_user_pages``."""
         get_user_pages(self.tables, self.fault_in, start, end, write=write)
+
+    def clear(self, start: int, end: int) -> None:
+        """Store zeros in a range of bytes; raise as ``clear_user``."""
+        clear_user(self.tables, self.fault_in, start, end)
 
     # ---- fork and exit
 

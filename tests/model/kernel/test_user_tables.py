@@ -3,7 +3,9 @@
 import pytest
 
 from pagewalk.model.address_space.errors import SysError
+from pagewalk.model.address_space.exec_layout import Program, ProgramHeader
 from pagewalk.model.address_space.uapi import Madvise, MapFlag, MremapFlag, Prot
+from pagewalk.model.address_space.vma import File
 from pagewalk.model.physical.errors import BrokenInvariant
 from pagewalk.model.physical.out_of_memory import OutOfMemory
 from pagewalk.model.x86 import Entry
@@ -121,6 +123,24 @@ def test_advice_and_population(mode):
         process.mm.madvise(shared, PAGE, Madvise.REMOVE)
     assert cpu.load(shared) == b"\0"
     kernel.check()
+
+
+@both
+def test_a_program_s_zeros_begin_where_its_file_ends(mode):
+    kernel, cpu, process = machine(mode)
+    file = File("program")
+    content = kernel.register_file(file, b"\x11" * (4 * PAGE))
+    data = ProgramHeader(PAGE, 0x60_1000, 0x100, 3 * PAGE, RW)
+    constants = ProgramHeader(2 * PAGE, 0x60_8000, 0x100, 0x200, Prot.READ)
+    kernel.exec(process, Program(file, [
+        ProgramHeader(0, 0x40_0000, PAGE, PAGE, Prot.READ | Prot.EXEC), data, constants]))
+    assert process.space.rss == 1  # the page that was filled up is there already
+    assert cpu.load(0x60_1000, 2 * PAGE) == b"\x11" * 0x100 + bytes(2 * PAGE - 0x100)
+    assert cpu.load(0x60_8000, PAGE) == b"\x11" * PAGE  # may not be written, so was not
+    kernel.check()
+    kernel.exit(process)
+    kernel.state.page_cache.drop(file)
+    assert content == b"\x11" * (4 * PAGE)
 
 
 @both
