@@ -1,14 +1,16 @@
 """Pages that the kernel makes present ahead of time, and those that it fills with zeros."""
 
 import errno
+from contextlib import suppress
 
 import pytest
 
 from pagewalk.model.address_space.errors import SysError
-from pagewalk.model.address_space.uapi import Madvise, MapFlag, Prot
-from pagewalk.model.address_space.vma import File
+from pagewalk.model.address_space.uapi import Madvise, MapFlag, MremapFlag, Prot
+from pagewalk.model.address_space.vma import File, VmFlag
 from pagewalk.model.kernel.gup import clear_user, get_user_pages
 from pagewalk.model.kernel.syscalls import SystemCalls
+from pagewalk.model.physical.out_of_memory import OutOfMemory
 from pagewalk.model.x86 import Entry
 
 from .machines import ANON, MODES, PAGE, RW, SHARED, Killed, machine
@@ -135,4 +137,53 @@ def test_zeros_end_where_a_page_is_not_to_be_had(mode):
     assert cpu.load(start + PAGE - 5, 5) == b"\x11\0\0\0\0"
     with pytest.raises(SysError, match="EFAULT"):
         get_user_pages(space.tables, space.fault_in, start, start + 2 * PAGE, write=False)
+    kernel.check()
+
+
+CALLS = {
+    "mmap": lambda mm, at: mm.mmap(0, 3 * PAGE, RW, ANON | MapFlag.POPULATE),
+    "mlock": lambda mm, at: mm.mlock(at, 6 * PAGE),
+    "mprotect": lambda mm, at: (mm.mlock(at, 3 * PAGE, on_fault=True),
+                                mm.mlock(at, 3 * PAGE), mm.mprotect(at, 3 * PAGE, RW)),
+    "mremap": lambda mm, at: mm.mremap(at, 6 * PAGE, 600 * PAGE, MremapFlag.MAYMOVE),
+    "brk": lambda mm, at: mm.brk(mm.start_brk + 4 * PAGE),
+    "madvise": lambda mm, at: mm.madvise(at + 3 * PAGE, 3 * PAGE, Madvise.POPULATE_WRITE),
+}
+
+
+@both
+@pytest.mark.parametrize("works", range(6))
+@pytest.mark.parametrize("name", CALLS)
+def test_a_call_cut_short_leaves_all_as_its_counts_say(mode, name, works):
+    kernel, cpu, process = machine(mode)
+    mm = process.mm
+    start = mm.mmap(0x5000_0000, 6 * PAGE, Prot.READ, ANON | MapFlag.FIXED)
+    mm.mprotect(start + 3 * PAGE, 3 * PAGE, RW)
+    if name == "mremap":
+        mm.mprotect(start, 6 * PAGE, RW)
+        cpu.store(start, b"kept")
+        mm.mlock(start, 6 * PAGE)
+        mm.mmap(start + 6 * PAGE, PAGE, RW, ANON | MapFlag.FIXED)  # so that it must move
+    if name == "brk":
+        mm.start_brk = mm.brk_end = 0x6000_0000
+        mm.def_flags = VmFlag.LOCKED
+    allocator, left = kernel.state.allocator, iter(range(works))
+    alloc_pages = allocator.alloc_pages
+
+    def fail(*arguments):
+        if next(left, None) is None:
+            raise OutOfMemory(0, 0, ())
+        return alloc_pages(*arguments)
+
+    allocator.alloc_pages, kernel.state.frames.out_of_memory = fail, None
+    with suppress(OutOfMemory):
+        CALLS[name](mm, start)
+    allocator.alloc_pages = alloc_pages
+    kernel.check()
+    if name == "mremap":
+        moved = next(vma.start for vma in mm if vma.flags & VmFlag.LOCKED)
+        assert cpu.load(moved, 4) == b"kept"
+    if name == "brk":
+        assert mm.brk_end == mm.tree.lookup(mm.start_brk).end
+    kernel.exit(process)
     kernel.check()
