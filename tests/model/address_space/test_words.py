@@ -9,11 +9,13 @@ from dataclasses import replace
 import pytest
 
 from pagewalk.model.address_space.errors import SysError
+from pagewalk.model.address_space.kernel_files import HugetlbPool, KernelFiles
 from pagewalk.model.address_space.uapi import Madvise, MapFlag, MremapFlag, Prot
 from pagewalk.model.address_space.vma import File, VmFlag
 
 from .small_mm import ANON, FIXED, PAGE, RW, SPACE, at, ranges, small_mm
 
+HUGE = 2 << 20
 MAYMOVE = MremapFlag.MAYMOVE
 TO = MAYMOVE | MremapFlag.FIXED
 FILE = File("/f")
@@ -23,7 +25,8 @@ words = pytest.mark.parametrize("word_bytes", [4, 8])
 
 def with_words(word_bytes, **options):
     """Return an address space with four pages of memory, and a page behind a hole."""
-    mm = small_mm(replace(SPACE, word_bytes=word_bytes), **options)
+    files = KernelFiles({HUGE: HugetlbPool(free=4)})
+    mm = small_mm(replace(SPACE, word_bytes=word_bytes), files=files, **options)
     mm.mmap(at(0), 4 * PAGE, RW, FIXED)
     mm.mmap(at(8), PAGE, RW, FIXED)
     return mm
@@ -113,6 +116,14 @@ def test_shrinking_a_range_that_wraps_unmaps_what_lies_below(word_bytes):
 def test_a_place_may_be_cleared_for_a_range_that_wraps(word_bytes):
     mm = with_words(word_bytes)
     assert outcome(mm, "mremap", (at(0), -PAGE, PAGE, TO, at(8))) == (-errno.EINVAL, [(0, 4)])
+
+
+def test_what_is_cut_off_a_range_that_wraps_may_lie_below_it():
+    mm = small_mm(replace(SPACE, word_bytes=4, task_size=0xC000_0000))
+    mm.mmap(0xA000_0000, PAGE, RW, FIXED)
+    old, new = 0xF000_0000, 0x8000_0000
+    assert outcome(mm, "mremap", (0xA000_0000, old, new, TO, 0x1000_0000))[0] == -errno.EFAULT
+    assert mm.map_count == 1
 
 
 @pytest.mark.parametrize(("word_bytes", "last"), [

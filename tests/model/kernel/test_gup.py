@@ -117,7 +117,9 @@ def test_zeros_are_stored_as_the_process_would(mode):
     cpu.load(start)
     child = kernel.fork(process)
     space = process.space
-    clear_user(space.tables, space.fault_in, start + 10, start + PAGE + 20)
+    clear_user(space.tables, space.fault_in, start + 10, start + PAGE)
+    space.tables.update(space.tables.find(start), clear=Entry.D)
+    clear_user(space.tables, space.fault_in, start + 20, start + PAGE + 20)
     assert cpu.load(start, PAGE) == b"\x11" * 10 + bytes(PAGE - 10)
     assert cpu.load(start + PAGE, 21) == bytes(20) + b"\x11"
     assert space.rss == 2
