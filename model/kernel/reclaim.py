@@ -21,7 +21,7 @@ from .workingset import workingset_eviction
 
 __all__ = ["DEF_PRIORITY", "SWAP_CLUSTER_MAX", "PageOps", "PageReferences", "Pageout",
            "ScanControl", "get_scan_count", "inactive_is_low", "page_check_references",
-           "prepare_scan_count", "shrink_active_list", "shrink_lruvec"]
+           "prepare_scan_count", "reclaim_pages", "shrink_active_list", "shrink_lruvec"]
 
 SWAP_CLUSTER_MAX = 32
 DEF_PRIORITY = 12
@@ -303,13 +303,15 @@ def _shrink_inactive_list(lruvec: Lruvec, lru: LruList, count: int, sc: ScanCont
     return reclaimed
 
 
-def _shrink_page(lruvec: Lruvec, pfn: int, file: bool,
-                 ops: PageOps) -> tuple[PageReferences, bool]:
+def _shrink_page(lruvec: Lruvec, pfn: int, file: bool, ops: PageOps, *,
+                 ignore_references: bool = False) -> tuple[PageReferences, bool]:
     """Free an isolated page if it can go; return what became of it, and whether it was written.
 
     [shrink_folio_list]
     """
-    references = page_check_references(lruvec, pfn, ops.accessed(pfn))
+    references = PageReferences.RECLAIM
+    if not ignore_references:
+        references = page_check_references(lruvec, pfn, ops.accessed(pfn))
     if references in (PageReferences.KEEP, PageReferences.ACTIVATE):
         return references, False
     if (not file and not ops.add_to_swap(pfn)) or not ops.try_to_unmap(pfn):
@@ -328,6 +330,21 @@ def _shrink_page(lruvec: Lruvec, pfn: int, file: bool,
     ops.remove_mapping(pfn, shadow)
     lruvec.delete(pfn)
     return PageReferences.RECLAIM, written
+
+
+def reclaim_pages(lruvec: Lruvec, pages: list[int], ops: PageOps) -> int:
+    """Free what can go of pages on evictable lists, used or not; return how many. [reclaim_pages]
+    """
+    reclaimed = 0
+    for pfn in pages:
+        if lruvec.isolate_page(pfn):
+            outcome, _ = _shrink_page(lruvec, pfn, lruvec.is_file(pfn), ops, ignore_references=True)
+            if outcome is PageReferences.RECLAIM:
+                reclaimed += 1
+            else:
+                active = ACTIVE if outcome is PageReferences.ACTIVATE else 0
+                lruvec.putback(pfn, set_flags=active, clear_flags=ACTIVE & ~active)
+    return reclaimed
 
 
 def _putback_rest(lruvec: Lruvec, pages: list[int]) -> None:
