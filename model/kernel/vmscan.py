@@ -10,7 +10,8 @@ from ..physical.watermark import ALLOC_WMARK_HIGH
 from ..physical.zone import Zone
 from .kswapd import balance_pgdat, try_to_free_pages
 from .lru import LruList
-from .reclaim import SWAP_CLUSTER_MAX, Pageout, ScanControl, reclaim_pages
+from .reclaim import Pageout, reclaim_pages
+from .scan import SWAP_CLUSTER_MAX, ScanControl
 from .state import KernelState
 from .swap_errors import SwapIoError
 
