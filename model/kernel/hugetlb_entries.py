@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from ..address_space.hugetlb import huge_index
 from ..address_space.pagetable import PageTables
 from ..address_space.software_entry import SoftwareFormat
-from ..address_space.table_parts import Leaves
+from ..address_space.table_parts import LeafEntry
 from ..address_space.vma import Vma, VmFlag
 from ..physical.errors import BrokenInvariant
 from ..x86 import PAGE_SHIFT, Entry
@@ -48,7 +48,7 @@ class HugeEntries:
         pool.get(pfn)
         self.usage += 1 << pool.order
 
-    def zap(self, leaf: Leaves, gather: MmuGather) -> None:
+    def zap(self, leaf: LeafEntry, gather: MmuGather) -> None:
         """Clear an entry; its page goes with the gather. [__unmap_hugepage_range]"""
         pool = self._pools[leaf.level.page_bytes]
         pfn = self._form.pfn(self._tables.exchange(leaf.paddr, 0))
@@ -56,7 +56,7 @@ class HugeEntries:
         gather.remove_page(pfn, pool.put)
         self.usage -= 1 << pool.order
 
-    def copy_to(self, child: "HugeEntries", vma: Vma, leaf: Leaves) -> None:
+    def copy_to(self, child: "HugeEntries", vma: Vma, leaf: LeafEntry) -> None:
         """Give a forked child a page, which private neither side can write any more.
 
         [copy_hugetlb_page_range]
@@ -89,7 +89,7 @@ class HugeEntries:
                        if vma.flags & VmFlag.HUGETLB
                        for leaf in self._tables.entries(vma.start, vma.end))
 
-    def check(self, leaf: Leaves, vma: Vma) -> int:
+    def check(self, leaf: LeafEntry, vma: Vma) -> int:
         """Raise ``BrokenInvariant`` if an entry is not one of its mapping; return its frames."""
         size, where = leaf.level.page_bytes, f"Address {leaf.vaddr:#x}"
         if not vma.flags & VmFlag.HUGETLB or size != vma.page_bytes or not leaf.entry & Entry.PS:

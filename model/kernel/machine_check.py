@@ -1,8 +1,9 @@
 """Whether all that the kernel keeps of memory agrees: page tables, frames, caches, lists, swap."""
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
+from ..address_space.vmalloc import VmArea
 from ..physical.errors import BrokenInvariant
 from .process import Process
 from .state import KernelState
@@ -10,10 +11,11 @@ from .state import KernelState
 __all__ = ["check_machine"]
 
 
-def check_machine(state: KernelState, processes: Collection[Process]) -> None:
+def check_machine(state: KernelState, processes: Collection[Process],
+                  areas: Iterable[VmArea]) -> None:
     """Raise ``BrokenInvariant`` or ``BrokenMm`` if anything contradicts anything else.
 
-    ``processes`` are all that there are.
+    ``processes`` and ``areas`` of vmalloc are all that there are.
     """
     state.frames.check()
     state.kernel_tables.check()
@@ -36,12 +38,13 @@ def check_machine(state: KernelState, processes: Collection[Process]) -> None:
     mappings = [vma for process in processes for vma in process.mm.tree]
     for pool in state.hugetlb.values():
         pool.check(mappings, mapped)
-    _check_frames(state, processes)
+    _check_frames(state, processes, {pfn for area in areas for pfn in area.pfns})
 
 
-def _check_frames(state: KernelState, processes: Collection[Process]) -> None:
-    """Every allocated frame has a use: a table, a user's page, a cache, a pool, or zeros."""
-    users = {*state.frames.rmap.mapped(), *state.swap.cached(), *state.page_cache.frames_used()}
+def _check_frames(state: KernelState, processes: Collection[Process], vmalloc: set[int]) -> None:
+    """Every allocated frame has a use: a table, a user's page, a cache, a pool, vmalloc, zeros."""
+    users = {*vmalloc, *state.frames.rmap.mapped(), *state.swap.cached(),
+             *state.page_cache.frames_used()}
     tables = sum(state.kernel_tables.tables) + sum(
         sum(process.space.tables.tables) for process in processes)
     huge = sum(pool.frame_count for pool in state.hugetlb.values())

@@ -259,11 +259,19 @@ def test_a_shared_mapping_without_a_reserve_takes_what_is_free(mode):
 @both
 def test_population_fills_as_far_as_there_are_pages(mode):
     huge = Huge(mode, 3)
-    huge.map(3, PRIVATE_HUGE | MapFlag.POPULATE)
+    process, mm = huge.process, huge.process.mm
+    start = huge.map(2, PRIVATE_HUGE | MapFlag.POPULATE)
+    assert huge.counts == (3, 1, 0)
+    assert (process.space.rss, process.space.huge.usage) == (0, 2 * huge.size // PAGE)
+    faults = process.min_flt
+    mm.mlock(start + PAGE, huge.size)  # from the middle of one to that of the next
+    assert (process.min_flt, mm.locked_vm) == (faults, 0)
+    more = huge.map(2, PRIVATE_HUGE | MapFlag.POPULATE | MapFlag.NORESERVE)
     assert huge.counts == (3, 0, 0)
-    assert huge.process.space.rss == 0
-    assert huge.process.space.huge.usage == 3 * huge.size // PAGE
-    assert huge.process.mm.locked_vm == 0
+    with pytest.raises(SysError, match="EFAULT"):
+        mm.madvise(more, 2 * huge.size, Madvise.POPULATE_WRITE)
+    huge.kernel.exit(process)
+    assert huge.counts == (3, 3, 0)
 
 
 @both
