@@ -24,15 +24,15 @@ from .workload import (
     draw_accesses,
 )
 
-__all__ = ["churn", "forking", "kmapping"]
+__all__ = ["SPAN", "Draft", "churn", "forking", "kmapping"]
 
 SPAN = 64  # bytes of a page that are accessed: so few that loads find what was stored
 LONGEST = 8  # pages that one call is about
 
 
 @dataclass(slots=True)
-class _Draft:
-    """A workload as it is made: its accesses and events in order."""
+class Draft:
+    """A workload as it is made: its accesses and events in order, ``length`` accesses so far."""
 
     rng: Generator
     parts: list[NDArray[np.void]] = field(default_factory=list)
@@ -40,13 +40,16 @@ class _Draft:
     length: int = 0
 
     def add(self, accesses: NDArray[np.void]) -> None:
+        """Go on with accesses (N,)."""
         self.parts.append(accesses)
         self.length += len(accesses)
 
     def happens(self, event: Event) -> None:
+        """Let an event come next."""
         self.events.append((self.length, event))
 
     def finish(self, name: str, seed: int, *regions: Region) -> Workload:
+        """Return the workload, of one process that has ``regions``."""
         return Workload(name, seed, 1, regions, np.concatenate(self.parts), tuple(self.events))
 
 
@@ -58,7 +61,7 @@ def forking(*, pages: int, rounds: int, processes: int = 5, burst: int = 16,
     those that live, at most ``processes``, makes ``burst`` accesses; now and then it forks first,
     and ends afterwards unless it is the first.
     """
-    draft = _Draft(default_rng(seed))
+    draft = Draft(default_rng(seed))
     rng = draft.rng
     private = Region(HEAP, pages)
     shared = Region(private.end, -(-pages // 8), shared=True)
@@ -86,7 +89,7 @@ def churn(*, pages: int, rounds: int, burst: int = 16, seed: int = 0) -> Workloa
     After each call it makes ``burst`` accesses to what is mapped then, and now and then one that
     must be refused: to where nothing is mapped, or a store to what is read-only.
     """
-    draft = _Draft(default_rng(seed))
+    draft = Draft(default_rng(seed))
     rng, region = draft.rng, Region(HEAP, pages)
     writable = dict.fromkeys(range(pages), True)  # those that are mapped
     draft.add(draw_accesses(rng, region, np.arange(pages), SPAN))
@@ -138,7 +141,7 @@ def kmapping(*, pages: int, visits: int, burst: int = 8, seed: int = 0) -> Workl
     In each of ``visits`` the kernel makes ``burst`` accesses to a page, by kmap or by kmap_local,
     then the process as many to that page or another.
     """
-    draft = _Draft(default_rng(seed))
+    draft = Draft(default_rng(seed))
     rng, region = draft.rng, Region(HEAP, pages)
     visited = rng.integers(pages, size=visits)
     for page in visited.tolist():

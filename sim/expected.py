@@ -88,10 +88,11 @@ class Expected:
             case Map(process, region) | Unmap(process, region) | Discard(process, region):
                 for page in range(region.pages):
                     self._take_page(process, (region.start >> 3) + WORDS * page)
-            case Move(process, start, to):
+            case Move(process, start, to, pages):
                 own = self._words[process]
-                for word, value in self._take_page(process, start >> 3).items():
-                    own[word + (to - start >> 3)] = value
+                for page in range(pages):
+                    taken = self._take_page(process, (start >> 3) + WORDS * page)
+                    own.update({word + (to - start >> 3): value for word, value in taken.items()})
             case Protect() | Refused() | Kmap():
                 pass
 

@@ -161,7 +161,7 @@ def _call(process: Process, event: Map | Unmap | Protect | Discard | Move) -> No
     match event:
         case Map(_, region):
             mm.mmap(region.start, region.end - region.start, Prot.READ | Prot.WRITE,
-                    MapFlag.ANONYMOUS | MapFlag.PRIVATE | MapFlag.FIXED)
+                    MapFlag.ANONYMOUS | MapFlag.PRIVATE | MapFlag.FIXED | _size_flag(region))
         case Unmap(_, region):
             mm.munmap(region.start, region.end - region.start)
         case Protect(_, region, writable):
@@ -169,16 +169,22 @@ def _call(process: Process, event: Map | Unmap | Protect | Discard | Move) -> No
                         Prot.READ | Prot.WRITE if writable else Prot.READ)
         case Discard(_, region):
             mm.madvise(region.start, region.end - region.start, Madvise.DONTNEED)
-        case Move(_, start, to):
-            mm.mremap(start, PAGE_BYTES, PAGE_BYTES, MremapFlag.MAYMOVE | MremapFlag.FIXED, to)
+        case Move(_, start, to, pages):
+            length = pages * PAGE_BYTES
+            mm.mremap(start, length, length, MremapFlag.MAYMOVE | MremapFlag.FIXED, to)
 
 
 def _map(process: Process, region: Region) -> None:
     """Map a region, of a stack only the uppermost page."""
-    flags = MapFlag.ANONYMOUS | MapFlag.FIXED_NOREPLACE
+    flags = MapFlag.ANONYMOUS | MapFlag.FIXED_NOREPLACE | _size_flag(region)
     flags |= MapFlag.SHARED if region.shared else MapFlag.PRIVATE
     start = region.start
     if region.grows_down:
         flags |= MapFlag.GROWSDOWN | MapFlag.STACK
         start = region.end - PAGE_BYTES
     process.mm.mmap(start, region.end - start, Prot.READ | Prot.WRITE, flags)
+
+
+def _size_flag(region: Region) -> int:
+    """Return the flag that asks for huge pages, if a region has them."""
+    return MapFlag.HUGETLB if region.huge else 0

@@ -3,6 +3,7 @@
 ``data_workloads`` and ``call_workloads`` make them, ``expected`` says what they must find.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,10 +12,13 @@ from numpy.typing import NDArray
 
 from ..model.x86 import PAGE_SHIFT
 
-__all__ = ["DATA_ACCESS", "PAGE_BYTES", "Discard", "Event", "Exit", "Fork", "Kmap", "Map", "Move",
-           "Protect", "Refused", "Region", "Unmap", "Workload", "draw_accesses", "masks"]
+__all__ = ["DATA_ACCESS", "HUGE_BYTES", "PAGE_BYTES", "Discard", "Event", "Exit", "Fork", "Kmap",
+           "Map", "Move", "Protect", "Refused", "Region", "Unmap", "Workload", "draw_accesses",
+           "masks"]
 
 PAGE_BYTES = 1 << PAGE_SHIFT
+HUGE_BYTES = 4 << 20
+"""What an area of huge pages is a multiple of in any mode: one page of 4 Mbytes, two of 2."""
 
 DATA_ACCESS = np.dtype(
     [
@@ -34,13 +38,15 @@ class Region:
     """An area of ``pages`` pages from ``start``, which every process of a workload has mapped.
 
     Each process has one of its own, unless it is ``shared``. The area of a stack ``grows_down``:
-    only its uppermost page need be there from the beginning.
+    only its uppermost page need be there from the beginning. A ``huge`` area has huge pages: it
+    starts and ends at multiples of ``HUGE_BYTES``, and so does each part that an event is about.
     """
 
     start: int
     pages: int
     shared: bool = False
     grows_down: bool = False
+    huge: bool = False
 
     @property
     def end(self) -> int:
@@ -97,11 +103,12 @@ class Discard:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A process moves a mapped page to where nothing is mapped. [mremap(2), MREMAP_FIXED]"""
+    """A process moves mapped pages to where nothing is mapped. [mremap(2), MREMAP_FIXED]"""
 
     process: int
     start: int
     to: int
+    pages: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +151,19 @@ class Workload:
     @property
     def footprint(self) -> int:
         """The most pages that its processes can have at a time, none of them shared by fork."""
+        return self._most_pages(self.regions)
+
+    @property
+    def huge_bytes(self) -> int:
+        """The bytes of huge pages that it needs, so that each process can have its own."""
+        return self._most_pages(region for region in self.regions if region.huge) * PAGE_BYTES
+
+    def _most_pages(self, regions: Iterable[Region]) -> int:
         living = most = self.processes
         for _, event in self.events:
             living += isinstance(event, Fork) - isinstance(event, Exit)
             most = max(most, living)
-        return sum(region.pages * (1 if region.shared else most) for region in self.regions)
+        return sum(region.pages * (1 if region.shared else most) for region in regions)
 
     def __str__(self) -> str:
         pages = sum(region.pages for region in self.regions)

@@ -1,11 +1,13 @@
 """Running a workload on a machine, every value compared with a plain dictionary's."""
 
+import errno
 import signal
 from collections.abc import Callable
 from time import perf_counter
 
 import numpy as np
 
+from ..model.address_space.errors import SysError
 from ..model.kernel.kernel import Kernel
 from ..model.kernel.swap_file import SwapFile
 from .cosim import AccessFailed, Machine
@@ -15,7 +17,7 @@ from .linux import LinuxKernel
 from .workload import PAGE_BYTES, Kmap, Refused, Workload
 from .workload_result import WorkloadResult
 
-__all__ = ["run_on", "run_workload"]
+__all__ = ["run_on", "run_workload", "set_huge_pages_aside"]
 
 STEP = 1 << 14  # accesses between two reports of progress
 
@@ -28,12 +30,14 @@ def run_on(
 ) -> WorkloadResult:
     """Run a workload on a machine with one swap area, and end its processes.
 
-    ``kernel`` has booted and runs nothing yet; ``engine`` has the kernel's paging mode, and a port
-    of data alone. Raise ``SysError`` if the workload cannot be mapped, ``AccessFailed``,
-    ``OutOfMemory``, ``SwapError``; and ``BrokenInvariant`` if the kernel is not sound at the end.
+    ``kernel`` has booted and runs nothing yet; it gets the huge pages that the workload needs.
+    ``engine`` has the kernel's paging mode, and a port of data alone. Raise ``SysError`` if the
+    workload cannot be mapped, ``AccessFailed``, ``OutOfMemory``, ``SwapError``; and
+    ``BrokenInvariant`` if the kernel is not sound at the end.
     """
     started = perf_counter()
     kernel.swapon(swap)
+    set_huge_pages_aside(kernel, workload)
     free = _free(kernel)
     linux = LinuxKernel(kernel, workload.regions, workload.processes)
     machine = Machine(engine, kernel.state.memory, linux)
@@ -47,11 +51,19 @@ def run_on(
                           perf_counter() - started)
 
 
+def set_huge_pages_aside(kernel: Kernel, workload: Workload) -> None:
+    """Have as many huge pages as a workload needs; raise ``SysError(ENOMEM)``."""
+    wanted = workload.huge_bytes // kernel.space.huge_page_bytes
+    if wanted and kernel.set_nr_hugepages(wanted) < wanted:
+        raise SysError(errno.ENOMEM)
+
+
 def _free(kernel: Kernel) -> int:
     """Return the free frames and slots; the kernel's own tables stay, and count as free."""
     state = kernel.state
     state.allocator.drain_all_pages()
     frames = sum(zone.free_pages for zone in state.allocator.populated)
+    frames += sum(len(pool.free_list) << pool.order for pool in state.hugetlb.values())
     return frames + sum(state.kernel_tables.tables) + state.swap.nr_swap_pages
 
 
