@@ -31,6 +31,7 @@ from .memory_fault import handle_mm_fault
 from .process import Process
 from .state import KernelState
 from .swap_file import SwapFile
+from .unuse import swapoff
 from .user_tables import UserTables
 from .vmscan import Reclaimer
 
@@ -151,6 +152,14 @@ class Kernel:
         info = self.state.swap.swapon(device, priority)
         self.commit.limit += info.pages
         return info.type
+
+    def swapoff(self, area: int | SwapFile) -> None:
+        """Bring back what is in a swap area and use it no more. Raise as ``unuse.swapoff``."""
+        spaces = [process.space for process in self.processes.values()]
+        try:
+            swapoff(self.state, self.commit, spaces, area)
+        finally:
+            self.reclaimer.run_kswapd()
 
     def register_file(self, file: File, content: bytes) -> bytearray:
         """Say what a file holds; return its bytes, which write-back changes."""
@@ -322,6 +331,7 @@ class Kernel:
         state.swap.check()
         state.lruvec.check()
         state.page_cache.check()
+        state.shmem.check()
         for process in self.processes.values():
             process.check()
         rss = sum(process.space.rss for process in self.processes.values())
@@ -330,9 +340,10 @@ class Kernel:
                                   "known to be mapped")
         swapped = sum(process.space.swapped for process in self.processes.values())
         counted = state.swap.references()
-        if swapped != counted:
-            raise BrokenInvariant(f"Page tables hold {swapped} swap entries, but slots have "
-                                  f"{counted} references")
+        in_files = state.shmem.swapped
+        if swapped + in_files != counted:
+            raise BrokenInvariant(f"Page tables hold {swapped} swap entries and shared memory "
+                                  f"{in_files}, but slots have {counted} references")
         self._check_frames()
 
     def _check_frames(self) -> None:

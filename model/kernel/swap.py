@@ -163,9 +163,13 @@ class Swap:
     def swap_duplicate(self, entry: SwapEntry) -> None:
         """Count one more page-table entry that holds ``entry``. [swap_duplicate]
 
-        This and the next three raise ``BadSwapEntry`` for an entry that stands for nothing.
+        This and the next four raise ``BadSwapEntry`` for an entry that stands for nothing.
         """
         self._info(entry).duplicate(entry.offset)
+
+    def swap_shmem_alloc(self, entry: SwapEntry) -> None:
+        """Let a file of shared memory hold ``entry``, alone. [swap_shmem_alloc]"""
+        self._info(entry).shmem_alloc(entry.offset)
 
     def swap_free(self, entry: SwapEntry) -> None:
         """Count one page-table entry less that holds ``entry``. [swap_free]"""

@@ -45,8 +45,13 @@ class Reclaimer:
         return self._state.swap.nr_swap_pages > 0
 
     def add_to_swap(self, pfn: int) -> bool:
-        """Give an anonymous page a slot of swap, unless it has one; return whether it has."""
+        """Give an anonymous page a slot of swap, unless it has one; return whether it has.
+
+        True for shared memory, which gets one when it is written.
+        """
         swap = self._state.swap
+        if self._state.page_cache.is_shmem(pfn):
+            return True
         return swap.cache.entry(pfn) is not None or swap.add_to_swap(pfn) is not None
 
     def try_to_free_swap(self, pfn: int) -> None:
@@ -79,10 +84,16 @@ class Reclaimer:
         if state.is_anon(pfn):
             written = state.swap.swap_writepage(pfn, state.frames.read(pfn))
             return Pageout.SUCCESS if written else Pageout.CLEAN
+        if state.page_cache.is_shmem(pfn):
+            return Pageout.SUCCESS if state.shmem.writepage(pfn) else Pageout.ACTIVATE
         state.page_cache.write_back(pfn)
         return Pageout.SUCCESS
 
-    def remove_mapping(self, pfn: int, shadow: int) -> None:
+    def keeps_shadow(self, pfn: int) -> bool:
+        """Return whether a clean page leaves a shadow: not shared memory that is in no slot."""
+        return not self._state.page_cache.is_shmem(pfn)
+
+    def remove_mapping(self, pfn: int, shadow: int | None) -> None:
         """Free a clean page that nobody maps."""
         state = self._state
         if state.frames.refcount(pfn) != 1:
