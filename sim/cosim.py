@@ -64,14 +64,17 @@ class AccessFailed(Exception):
         that stays.
     access : numpy.void
         The access, of dtype ``DATA_ACCESS``.
+    signal : int or None
+        The number of the signal, if it is one.
     """
 
-    def __init__(self, reason: str, access: np.void) -> None:
+    def __init__(self, reason: str, access: np.void, signal: int | None = None) -> None:
         what = "store to" if access["store"] else "load from"
         super().__init__(f"{reason} at the {what} {int(access['vaddr']):#x} "
                          f"of process {access['process']}")
         self.reason = reason
         self.access = access
+        self.signal = signal
 
 
 @dataclass(slots=True)
@@ -178,6 +181,23 @@ class Machine:
                 self._fault(run.answers[-1], accesses[done], faults)
         return values
 
+    def run_kernel(
+        self, accesses: NDArray[np.void], vaddr: NDArray[np.uint64]
+    ) -> NDArray[np.uint64]:
+        """Carry out ``accesses`` (N,) as the kernel, but at its own addresses ``vaddr`` (N,).
+
+        Return what each found in memory. Raise ``AccessFailed`` at the first that faults.
+        """
+        commands = data_accesses(self._control, vaddr, accesses["store"], accesses["value"],
+                                 size=accesses["size"], user=0, port=self._port)
+        run = self._run(commands, stop_on_fault=True)
+        if run.stopped:
+            vector = Vector(int(run.answers[-1]["vector"]))
+            raise AccessFailed(f"The kernel's own #{vector.name}", accesses[run.done])
+        self.counts.accesses += run.done
+        values: NDArray[np.uint64] = run.answers["value"]
+        return values
+
     def _run(self, commands: NDArray[np.void], *, stop_on_fault: bool = False) -> Run:
         run = self._engine.run(self._memory, commands, stop_on_fault=stop_on_fault)
         self.counts.cycles += run.cycles
@@ -194,7 +214,7 @@ class Machine:
         handled = self._kernel.page_fault(vaddr, int(answer["error"]), user=True)
         self.invalidate(handled.invalidations)
         if handled.signal is not None:
-            raise AccessFailed(f"Signal {handled.signal}", access)
+            raise AccessFailed(f"Signal {handled.signal}", access, handled.signal)
         if handled.is_major:
             self.counts.major += 1
         else:

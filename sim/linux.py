@@ -3,16 +3,32 @@
 It is ``model.kernel`` in the form that ``cosim`` asks for.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
-from ..model.address_space.uapi import MapFlag, Prot
+from ..model.address_space.kmap import KmapLocal, Pkmap
+from ..model.address_space.page_tables import page_kernel
+from ..model.address_space.uapi import Madvise, MapFlag, MremapFlag, Prot
 from ..model.kernel.kernel import Kernel
 from ..model.kernel.process import Process
 from ..model.kernel.tlb import Invalidation
 from ..model.mmu.control import Control
 from ..model.x86 import PAGE_SHIFT
 from .cosim import Handled
-from .workload import Region
+from .workload import (
+    PAGE_BYTES,
+    Discard,
+    Event,
+    Exit,
+    Fork,
+    Kmap,
+    Map,
+    Move,
+    Protect,
+    Refused,
+    Region,
+    Unmap,
+)
 
 __all__ = ["LinuxKernel"]
 
@@ -37,11 +53,17 @@ class LinuxKernel:
     kernel : Kernel
         The kernel.
     processes : list of Process
-        The processes, by their number in the workload.
+        The processes, by their number in the workload; those that have ended, too.
     """
 
     def __init__(self, kernel: Kernel, regions: Sequence[Region], processes: int = 1) -> None:
         self.kernel = kernel
+        self._pkmap: Pkmap | None = None
+        self._kmap_local: KmapLocal | None = None
+        if kernel.layout.pkmap_slots:
+            self._pkmap = Pkmap(kernel.layout, kernel.kernel_space)
+            self._kmap_local = KmapLocal(kernel.layout.fixed, kernel.kernel_space,
+                                         page_kernel(kernel.mode))
         first = kernel.spawn("process0")
         for region in regions:
             if region.shared:
@@ -68,12 +90,87 @@ class LinuxKernel:
         self.kernel.switch(self.processes[process])
         return self.kernel.state.tlb.take()
 
+    def happens(self, event: Event) -> Sequence[Invalidation]:
+        """Carry out the call of an event; return what is to be invalidated then.
+
+        The accesses of ``Refused`` and ``Kmap`` are left to the caller. Raise ``SysError`` as the
+        call, ``OutOfMemory``.
+        """
+        match event:
+            case Fork(process):
+                self.processes.append(self.kernel.fork(self.processes[process]))
+            case Exit(process):
+                self.kernel.exit(self.processes[process])
+            case Refused() | Kmap():
+                pass
+            case _:
+                with self.kernel.acting(self.processes[event.process]):
+                    _call(self.processes[event.process], event)
+        return self.kernel.state.tlb.take()
+
+    @contextmanager
+    def kmap(self, process: int, vaddr: int, local: bool) -> Iterator[int]:
+        """Give the kernel's own address of a process's page, which reclaim leaves alone meanwhile.
+
+        Raise ``OutOfMemory``. [get_user_pages, kmap, kmap_local_page]
+        """
+        owner, kernel = self.processes[process], self.kernel
+        with kernel.acting(owner):
+            owner.space.fault_in(vaddr, True)
+        leaf = owner.space.tables.lookup(vaddr)
+        assert leaf is not None
+        pfn = kernel.state.format.pfn(leaf.entry)
+        kernel.state.frames.get(pfn)
+        try:
+            with self._kernel_address(pfn, local) as address:
+                yield address
+        finally:
+            kernel.state.frames.put(pfn)
+
+    @contextmanager
+    def _kernel_address(self, pfn: int, local: bool) -> Iterator[int]:
+        """Give an address of a frame: that of the direct map, or in highmem a mapping's."""
+        layout = self.kernel.layout
+        direct = layout.page_offset + (pfn << PAGE_SHIFT)
+        if self._pkmap is None or self._kmap_local is None or direct < layout.high_memory:
+            yield direct
+        elif local:
+            address = self._kmap_local.kmap(pfn)
+            try:
+                yield address
+            finally:
+                self._kmap_local.kunmap(address)
+        else:
+            address = self._pkmap.kmap(pfn)
+            try:
+                yield address
+            finally:
+                self._pkmap.kunmap(pfn)
+
     def exit(self) -> Sequence[Invalidation]:
-        """End all processes; return what is to be invalidated then."""
-        for process in self.processes:
+        """End all processes that live; return what is to be invalidated then."""
+        for process in list(self.kernel.processes.values()):
             self.kernel.exit(process)
         self.processes.clear()
         return self.kernel.state.tlb.take()
+
+
+def _call(process: Process, event: Map | Unmap | Protect | Discard | Move) -> None:
+    """Make the system call of an event."""
+    mm = process.mm
+    match event:
+        case Map(_, region):
+            mm.mmap(region.start, region.end - region.start, Prot.READ | Prot.WRITE,
+                    MapFlag.ANONYMOUS | MapFlag.PRIVATE | MapFlag.FIXED)
+        case Unmap(_, region):
+            mm.munmap(region.start, region.end - region.start)
+        case Protect(_, region, writable):
+            mm.mprotect(region.start, region.end - region.start,
+                        Prot.READ | Prot.WRITE if writable else Prot.READ)
+        case Discard(_, region):
+            mm.madvise(region.start, region.end - region.start, Madvise.DONTNEED)
+        case Move(_, start, to):
+            mm.mremap(start, PAGE_BYTES, PAGE_BYTES, MremapFlag.MAYMOVE | MremapFlag.FIXED, to)
 
 
 def _map(process: Process, region: Region) -> None:
@@ -83,5 +180,5 @@ def _map(process: Process, region: Region) -> None:
     start = region.start
     if region.grows_down:
         flags |= MapFlag.GROWSDOWN | MapFlag.STACK
-        start = region.end - (1 << PAGE_SHIFT)
+        start = region.end - PAGE_BYTES
     process.mm.mmap(start, region.end - start, Prot.READ | Prot.WRITE, flags)

@@ -19,9 +19,11 @@ from ..model.kernel.kernel import Kernel
 from ..model.kernel.swap_file import SwapFile
 from ..model.x86 import X86_64
 from .cosim import Counts, Machine
+from .data_workloads import thrash
 from .engine import create
+from .expected import Expected
 from .linux import LinuxKernel
-from .workload import Expected, Workload, thrash
+from .workload import Workload
 
 __all__ = ["MINOR_FAULT_CYCLES", "Swapping", "run_swapping", "swapping_workload"]
 

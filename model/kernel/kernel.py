@@ -1,13 +1,15 @@
 """The kernel of a machine: boot, processes, page faults, and what happens when memory runs out."""
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from itertools import count
 
 import numpy as np
 
 from ..address_space.direct_map import DirectMap, direct_map_ranges
+from ..address_space.errors import SysError
 from ..address_space.exec_layout import Program, exec_program
 from ..address_space.fork import copy_mappings
 from ..address_space.kernel_files import KernelFiles
@@ -17,7 +19,6 @@ from ..address_space.mm import Mm
 from ..address_space.user_layout import USER_AMD64, USER_I686
 from ..address_space.vma import File
 from ..mmu.control import Control
-from ..physical.errors import BrokenInvariant
 from ..physical.kernel_config import AMD64, I686
 from ..physical.memory import PhysicalMemory
 from ..physical.memory_map import E820Range, MemoryMap
@@ -27,7 +28,9 @@ from ..physical.reserves import Sysctl
 from ..x86 import Cr4, PagingMode
 from .fault import FaultOutcome, FaultResult, Signal, SignalNumber, handle_page_fault
 from .kernel_space import KernelSpace
+from .machine_check import check_machine
 from .memory_fault import handle_mm_fault
+from .oom import OomKill, OomKilled, select_bad_process
 from .process import Process
 from .state import KernelState
 from .swap_file import SwapFile
@@ -35,31 +38,11 @@ from .unuse import swapoff
 from .user_tables import UserTables
 from .vmscan import Reclaimer
 
-__all__ = ["Kernel", "OomKill", "OomKilled"]
+__all__ = ["Kernel"]
 
 CR4_LONG = Cr4.PAE | Cr4.PGE | Cr4.SMEP
 CR4_IA32 = Cr4.PSE | Cr4.PGE
-
-
-@dataclass(frozen=True, slots=True)
-class OomKill:
-    """A process that was killed for its memory; ``pages`` is what it had. [oom_kill_process]"""
-
-    pid: int
-    name: str
-    pages: int
-
-    def __str__(self) -> str:
-        """Return it as the kernel prints it, but for the counts of kinds of pages."""
-        return f"Out of memory: Killed process {self.pid} ({self.name}) pages:{self.pages}"
-
-
-class OomKilled(Exception):
-    """A system call that did not return, as its process was killed for its memory."""
-
-    def __init__(self, kill: OomKill) -> None:
-        super().__init__(str(kill))
-        self.kill = kill
+MIB, GIB = 1 << 20, 1 << 30
 
 
 class Kernel:
@@ -107,14 +90,17 @@ class Kernel:
         self.processes: dict[int, Process] = {}
         self.current: Process | None = None
         self.oom_kills: list[OomKill] = []
-        self._actor: Process | None = None
+        self._actors: list[Process | None] = []
         self._pids = count(1)
 
     @classmethod
     def boot(cls, mode: PagingMode, memory_bytes: int, *, smap: bool = True, pcid: bool = True,
              pke: bool = False, sysctl: Sysctl | None = None,
              rng: np.random.Generator | None = None) -> "Kernel":
-        """Return the kernel of a machine with so much memory, 640 Kbytes of it below 1 Mbyte.
+        """Return the kernel of a PC with so much memory, 640 Kbytes of it below 1 Mbyte.
+
+        If it is 3.5 Gbytes or more, all but 3 Gbytes are above 4 Gbytes, as QEMU's PC has it; there
+        two-level paging does not reach.
 
         Parameters
         ----------
@@ -124,13 +110,18 @@ class Kernel:
             Tunables that differ from what a kernel boots with.
         rng
             Randomises the address space of each program; None for none. [randomize_va_space]
+
+        Raise ``MemoryMapError`` for too little memory.
         """
         long = mode.entry_bytes == 8
         cr4 = (CR4_LONG if long else CR4_IA32) | (Cr4.SMAP if smap else 0)
         if long:
             cr4 |= (Cr4.PCIDE if pcid else 0) | (Cr4.PKE if pke else 0)
-        e820 = E820Range(0, 0x9FC00), E820Range(1 << 20, memory_bytes)
-        return cls(mode, MemoryMap(e820, config=AMD64 if long else I686), cr4=cr4,
+        below = 3 * GIB if memory_bytes >= 7 * GIB // 2 else memory_bytes
+        e820 = [E820Range(0, 0x9FC00), E820Range(MIB, max(below, MIB))]
+        if below < memory_bytes:
+            e820.append(E820Range(4 * GIB, 4 * GIB + memory_bytes - below))
+        return cls(mode, MemoryMap(tuple(e820), config=AMD64 if long else I686), cr4=cr4,
                    sysctl=sysctl, rng=rng)
 
     def _map_kernel(self, machine: MemoryMap) -> None:
@@ -169,14 +160,37 @@ class Kernel:
 
     # ---- processes
 
-    def _new_space(self) -> UserTables:
-        return UserTables(self.state, next(self._pids))
-
-    def _new_process(self, name: str, space: UserTables, mm: Mm, pkru: int = 0) -> Process:
-        space.mm = mm
-        process = Process(space.number, name, mm, space, pkru)
+    def _new_process(self, name: str, mmap_base: int, rlimits: Rlimits | None,
+                     parent: Process | None = None) -> Process:
+        """Return a process with nothing mapped, not yet among the others."""
+        space = UserTables(self.state, next(self._pids))
+        space.mm = Mm(
+            self.space, mmap_base, rlimits=rlimits, page_tables=space, commit=self.commit,
+            files=self.files, topdown=parent is None or parent.mm.topdown,
+            privileged=parent is not None and parent.mm.privileged)
+        process = Process(space.number, name, space.mm, space, parent.pkru if parent else 0)
         space.fault_in = lambda vaddr, write: self._fault_in(process, vaddr, write)
         return process
+
+    def _new_program(self, name: str, program: Program | None,
+                     rlimits: Rlimits | None) -> Process:
+        """Return a process that runs a program, or has nothing mapped."""
+        rlimits = rlimits if rlimits is not None else Rlimits()
+        layout = self.user.layout(self.rng, stack_rlimit=rlimits.stack)
+        process = self._new_process(name, layout.mmap_base, rlimits)
+        with self._undone(process):
+            if program is not None:
+                exec_program(process.mm, program, layout, rng=self.rng)
+        return process
+
+    @contextmanager
+    def _undone(self, process: Process) -> Iterator[None]:
+        """Free a process that is not yet among the others if it cannot be completed."""
+        try:
+            yield
+        except BaseException:
+            self._free(process)
+            raise
 
     def spawn(self, name: str, program: Program | None = None,
               rlimits: Rlimits | None = None) -> Process:
@@ -184,62 +198,44 @@ class Kernel:
 
         Raise ``SysError`` as ``exec_program``, ``OutOfMemory``.
         """
-        process = self._new_program(name, program, rlimits)
-        self.processes[process.pid] = process
-        return process
-
-    def _new_program(self, name: str, program: Program | None,
-                     rlimits: Rlimits | None) -> Process:
-        """Return a process with an address space of its own, not yet among the others."""
-        layout = self.user.layout(self.rng)
-        space = self._new_space()
-        mm = Mm(self.space, layout.mmap_base, rlimits=rlimits, page_tables=space,
-                commit=self.commit, files=self.files)
-        process = self._new_process(name, space, mm)
-        try:
-            if program is not None:
-                exec_program(mm, program, layout, rng=self.rng)
-        except BaseException:
-            self._free(process)
-            raise
+        with self.acting(None):
+            process = self._new_program(name, program, rlimits)
+            self.processes[process.pid] = process
         return process
 
     def exec(self, process: Process, program: Program) -> None:
         """Replace what a process runs; its old address space goes. [begin_new_exec]
 
         Raise as ``spawn``, with the process as it was: what Linux kills it for when it is too
-        late to go back.
+        late to go back. Raise ``SysError(ESRCH)``, ``OomKilled``.
         """
-        old = Process(process.pid, process.name, process.mm, process.space)
-        fresh = self._new_program(process.name, program, process.mm.rlimits)
-        process.mm, process.space, process.pkru = fresh.mm, fresh.space, 0
-        process.space.fault_in = lambda vaddr, write: self._fault_in(process, vaddr, write)
-        if self.current is process:
-            self.state.tlb.switch(process.space.context)
-        self._free(old)
-        self.release_shmem()
+        with self.acting(process):
+            fresh = self._new_program(process.name, program, process.mm.rlimits)
+            old = Process(process.pid, process.name, process.mm, process.space)
+            process.mm, process.space, process.pkru = fresh.mm, fresh.space, 0
+            process.space.fault_in = lambda vaddr, write: self._fault_in(process, vaddr, write)
+            if self.current is process:
+                self.state.tlb.switch(process.space.context)
+            self._free(old)
+            self.release_shmem()
 
     def fork(self, parent: Process) -> Process:
         """Return a copy of a process that shares its pages until either writes. [kernel_clone]
 
-        Raise ``SysError(ENOMEM)``, ``OomKilled``.
+        Raise ``SysError``: ENOMEM if its pages cannot be promised, ESRCH; ``OomKilled``.
         """
-        space = self._new_space()
-        mm = Mm(self.space, parent.mm.mmap_base, rlimits=parent.mm.rlimits, page_tables=space,
-                commit=self.commit, files=self.files, privileged=parent.mm.privileged)
-        child = self._new_process(parent.name, space, mm, parent.pkru)
-        try:
-            with self.acting(parent):
-                copy_mappings(parent.mm, mm)
-                parent.space.copy_to(space)
-        except BaseException:
-            self._free(child)
-            raise
-        self.processes[child.pid] = child
+        with self.acting(parent):
+            child = self._new_process(parent.name, parent.mm.mmap_base, replace(parent.mm.rlimits),
+                                      parent)
+            with self._undone(child):
+                copy_mappings(parent.mm, child.mm)
+                parent.space.copy_to(child.space)
+            self.processes[child.pid] = child
         return child
 
     def exit(self, process: Process) -> None:
-        """End a process and free all that it had. [do_exit, exit_mm]"""
+        """End a process and free all that it had; raise ``SysError(ESRCH)``. [do_exit, exit_mm]"""
+        self._require(process)
         del self.processes[process.pid]
         if self.current is process:
             self.current = None
@@ -249,6 +245,11 @@ class Kernel:
     def _free(self, process: Process) -> None:
         process.mm.exit()
         process.space.free()
+
+    def _require(self, process: Process) -> None:
+        """Raise ``SysError(ESRCH)`` for a process that has ended."""
+        if self.processes.get(process.pid) is not process:
+            raise SysError(errno.ESRCH)
 
     def release_shmem(self) -> None:
         """Free shared memory that no process maps any more. [shmem_evict_inode]"""
@@ -260,7 +261,8 @@ class Kernel:
                     self.state.page_cache.drop(file)
 
     def switch(self, process: Process) -> None:
-        """Let a process run. [context_switch]"""
+        """Let a process run; raise ``SysError(ESRCH)`` if it has ended. [context_switch]"""
+        self._require(process)
         self.current = process
         self.state.tlb.switch(process.space.context)
 
@@ -289,33 +291,41 @@ class Kernel:
 
     @contextmanager
     def acting(self, process: Process | None) -> Iterator[None]:
-        """Work for a process, after which kswapd has its turn.
+        """Work for a process, or for none, after which kswapd has its turn.
 
-        If the process is to be killed, it is ended once the work is unwound, and ``OomKilled``
-        goes on to the caller.
+        All that may allocate memory for a process is done within: its calls, faults and copies,
+        which may be within each other. If it is to be killed, it is ended once all that is
+        unwound, and ``OomKilled`` goes on to the caller. Raise ``SysError(ESRCH)`` if it has
+        ended.
         """
-        before, self._actor = self._actor, process
+        if process is not None:
+            self._require(process)
+        self._actors.append(process)
         try:
             yield
         except OomKilled:
-            if process is not None and process.pid in self.processes:
+            if len(self._actors) == 1 and process is not None:
                 self.exit(process)
             raise
         finally:
-            self._actor = before
-        self.reclaimer.run_kswapd()
+            self._actors.pop()
+        if not self._actors:
+            self.reclaimer.run_kswapd()
 
     def _out_of_memory(self, error: OutOfMemory) -> bool:
         """Kill the process that has most memory; return False if there is none. [out_of_memory]
 
-        Raise ``OomKilled`` if it is the one that is being worked for.
+        Raise ``OomKilled`` if it is the one that is being worked for; ``SwapIoError``, and kill
+        nobody, if it is a swap device that fails for which there is no memory.
         """
-        victim = max(self.processes.values(), key=lambda one: one.badness, default=None)
+        if self.reclaimer.write_error is not None:
+            raise self.reclaimer.write_error from error
+        victim = select_bad_process(self.processes.values())
         if victim is None:
             return False
         kill = OomKill(victim.pid, victim.name, victim.badness)
         self.oom_kills.append(kill)
-        if victim is self._actor:
+        if self._actors and victim is self._actors[-1]:
             raise OomKilled(kill)
         self.exit(victim)
         return True
@@ -324,35 +334,4 @@ class Kernel:
 
     def check(self) -> None:
         """Raise ``BrokenInvariant`` or ``BrokenMm`` if anything contradicts anything else."""
-        state = self.state
-        state.frames.check()
-        state.kernel_tables.check()
-        state.tlb.check()
-        state.swap.check()
-        state.lruvec.check()
-        state.page_cache.check()
-        state.shmem.check()
-        for process in self.processes.values():
-            process.check()
-        rss = sum(process.space.rss for process in self.processes.values())
-        if rss != state.frames.rmap.total:
-            raise BrokenInvariant(f"Processes map {rss} pages, but {state.frames.rmap.total} are "
-                                  "known to be mapped")
-        swapped = sum(process.space.swapped for process in self.processes.values())
-        counted = state.swap.references()
-        in_files = state.shmem.swapped
-        if swapped + in_files != counted:
-            raise BrokenInvariant(f"Page tables hold {swapped} swap entries and shared memory "
-                                  f"{in_files}, but slots have {counted} references")
-        self._check_frames()
-
-    def _check_frames(self) -> None:
-        """Every allocated frame has a use: a table, a user's page, a cache, or zeros."""
-        state = self.state
-        users = {*state.frames.rmap.mapped(), *state.swap.cached(), *state.page_cache.frames_used()}
-        tables = sum(state.kernel_tables.tables) + sum(
-            sum(process.space.tables.tables) for process in self.processes.values())
-        expected = len(users) + tables + 1
-        if state.frames.allocated() != expected:
-            raise BrokenInvariant(f"{state.frames.allocated()} frames are allocated, but "
-                                  f"{expected} are used")
+        check_machine(self.state, self.processes.values())

@@ -50,10 +50,13 @@ class Swap:
     def swapon(self, device: SwapFile, priority: int | None = None) -> SwapInfo:
         """Use a swap area; one without a ``priority`` comes after all that are there. [swapon(2)]
 
-        Raise ``ValueError`` for a priority that is not 0 to 32767, ``TooManySwapDevices``.
+        Raise ``ValueError`` for a priority that is not 0 to 32767, ``SwapDeviceBusy`` for an area
+        that is in use already, ``TooManySwapDevices``.
         """
         if priority is not None and not 0 <= priority <= 0x7FFF:
             raise ValueError(f"Swap priority must be between 0 and 32767, not {priority}")
+        if any(info is not None and info.device is device for info in self.info):
+            raise SwapDeviceBusy(device.path, "the swap area is in use already")
         type = next((at for at, info in enumerate(self.info) if info is None), len(self.info))
         if type >= MAX_SWAPFILES:
             raise TooManySwapDevices(device.path, MAX_SWAPFILES)

@@ -12,7 +12,8 @@ from ..mmu.walk import walk
 from ..x86 import AccessKind, Cr4, Vector
 from .fault import FaultOutcome
 from .frames import PAGE_BYTES
-from .kernel import Kernel, OomKilled
+from .kernel import Kernel
+from .oom import OomKilled
 
 __all__ = ["UserAccess"]
 

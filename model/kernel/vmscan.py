@@ -12,6 +12,7 @@ from .kswapd import balance_pgdat, try_to_free_pages
 from .lru import LruList
 from .reclaim import SWAP_CLUSTER_MAX, Pageout, ScanControl
 from .state import KernelState
+from .swap_errors import SwapIoError
 
 __all__ = ["Reclaimer"]
 
@@ -25,12 +26,15 @@ class Reclaimer:
     -------
     kswapd_failures
         How often in a row kswapd could free nothing; after 16 it gives up. [kswapd_failures]
+    write_errors, write_error
+        How many writes to swap have failed, and what the latest failed with; None if it did not.
     """
 
     def __init__(self, state: KernelState) -> None:
         self._state = state
         self._active = False
-        self.kswapd_failures = 0
+        self.kswapd_failures = self.write_errors = 0
+        self.write_error: SwapIoError | None = None
 
     # ---- PageOps
 
@@ -79,15 +83,31 @@ class Reclaimer:
         return self._state.page_cache.is_dirty(pfn)
 
     def pageout(self, pfn: int) -> Pageout:
-        """Write a page to its slot or its file; raise ``SwapIoError`` if that fails."""
+        """Write a page to its slot or its file; if that fails it stays, dirty, as in Linux.
+
+        [end_swap_bio_write]
+        """
         state = self._state
-        if state.is_anon(pfn):
-            written = state.swap.swap_writepage(pfn, state.frames.read(pfn))
-            return Pageout.SUCCESS if written else Pageout.CLEAN
+        if not state.is_anon(pfn) and not state.page_cache.is_shmem(pfn):
+            state.page_cache.write_back(pfn)
+            return Pageout.SUCCESS
+        try:
+            result = self._swap_out(pfn)
+        except SwapIoError as error:
+            self.write_errors += 1
+            self.write_error = error
+            return Pageout.KEEP
+        if result is Pageout.SUCCESS:
+            self.write_error = None
+        return result
+
+    def _swap_out(self, pfn: int) -> Pageout:
+        """Write a page to swap; raise ``SwapIoError``. [swap_writepage, shmem_writepage]"""
+        state = self._state
         if state.page_cache.is_shmem(pfn):
             return Pageout.SUCCESS if state.shmem.writepage(pfn) else Pageout.ACTIVATE
-        state.page_cache.write_back(pfn)
-        return Pageout.SUCCESS
+        written = state.swap.swap_writepage(pfn, state.frames.read(pfn))
+        return Pageout.SUCCESS if written else Pageout.CLEAN
 
     def keeps_shadow(self, pfn: int) -> bool:
         """Return whether a clean page leaves a shadow: not shared memory that is in no slot."""

@@ -13,7 +13,7 @@ from .errors import BrokenInvariant
 from .fallback import ALLOC_KSWAPD
 from .freelist import AllocContext, FreelistAllocator
 from .gfp import Gfp
-from .memory_map import MemoryMap
+from .memory_map import MemoryMap, MemoryMapError
 from .out_of_memory import OutOfMemory, ZoneRefusal
 from .page import MIGRATE_TYPES, PageState
 from .pcp import COSTLY_ORDER
@@ -71,6 +71,10 @@ class PageAllocator(FreelistAllocator):
         self.reclaim: Reclaim | None = None
         self.memalloc = self.oom_victim = False
         memblock_free_all(machine, nodes, reserved)
+        if not any(zone.managed_pages for node in nodes for zone in node.zones
+                   if not zone.is_highmem):
+            raise MemoryMapError("Memory map leaves no memory to the kernel, but the first Mbyte "
+                                 "and highmem")
         boot_node = self.nodes[machine.cpu_nodes[0]]
         self.reserves = Reserves(machine.config, nodes, boot_node, sysctl)
         self.reserves.init_per_zone_wmark_min()
@@ -91,6 +95,8 @@ class PageAllocator(FreelistAllocator):
             tables, ``mem_map`` and more.
         sysctl
             Tunables that differ from what a kernel boots with.
+
+        Raise ``MemoryMapError`` if no memory is left that the kernel can use itself.
         """
         return cls(machine, reserved, sysctl or Sysctl())
 

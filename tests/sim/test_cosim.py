@@ -9,8 +9,10 @@ import pytest
 from pagewalk.hdl.config import Config
 from pagewalk.model.x86 import IA32, MODES, X86_64, Entry
 from pagewalk.sim.cosim import AccessFailed, Counts, Handled, Machine
+from pagewalk.sim.data_workloads import paged, sharing, stack, thrash
 from pagewalk.sim.engine import ENGINES, create
-from pagewalk.sim.workload import DATA_ACCESS, Expected, Region, paged, sharing, stack, thrash
+from pagewalk.sim.expected import Expected
+from pagewalk.sim.workload import DATA_ACCESS, Region
 
 from .tiny_kernel import SIGSEGV, Forgetful, TinyKernel
 

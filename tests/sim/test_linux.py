@@ -11,9 +11,11 @@ from pagewalk.model.kernel.kernel import Kernel
 from pagewalk.model.kernel.swap_file import SwapFile
 from pagewalk.model.x86 import MODES, InvalidateOp
 from pagewalk.sim.cosim import AccessFailed, Machine
+from pagewalk.sim.data_workloads import paged, sharing, stack, thrash
 from pagewalk.sim.engine import create
+from pagewalk.sim.expected import Expected
 from pagewalk.sim.linux import LinuxKernel
-from pagewalk.sim.workload import DATA_ACCESS, Expected, paged, sharing, stack, thrash
+from pagewalk.sim.workload import DATA_ACCESS
 
 every_mode = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
 

@@ -5,8 +5,8 @@ import pytest
 from pagewalk.hdl.config import Config
 from pagewalk.sim import swapping
 from pagewalk.sim.engine import create
+from pagewalk.sim.expected import Expected
 from pagewalk.sim.swapping import MINOR_FAULT_CYCLES, run_swapping, swapping_workload
-from pagewalk.sim.workload import Expected
 
 
 @pytest.fixture

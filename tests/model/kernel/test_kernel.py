@@ -4,14 +4,19 @@ import numpy as np
 import pytest
 
 from pagewalk.model.address_space.exec_layout import Program, ProgramHeader
+from pagewalk.model.address_space.limits import INFINITY, Rlimits
 from pagewalk.model.address_space.uapi import Prot
 from pagewalk.model.address_space.vma import File
-from pagewalk.model.kernel.kernel import Kernel, OomKilled
+from pagewalk.model.kernel.kernel import Kernel
+from pagewalk.model.kernel.oom import OomKilled
+from pagewalk.model.physical.memory_map import MemoryMapError
 from pagewalk.model.x86 import IA32, X86_64, Cr3
 
 from .machines import ANON, MIB, MODES, PAGE, RW, Cpu, counted, machine
 
 both = pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
+PROGRAM = Program(File("program"), [ProgramHeader(0, 0, PAGE, PAGE, Prot.READ | Prot.EXEC)],
+                  is_pie=True)
 
 
 @both
@@ -20,6 +25,21 @@ def test_a_machine_that_boots_is_sound(mode):
     kernel.check()
     assert kernel.processes == {}
     assert kernel.control.cr3 >> 12 == kernel.state.kernel_tables.root
+
+
+@both
+def test_a_machine_with_hardly_any_memory_cannot_boot(mode):
+    for memory_bytes in (0, PAGE, MIB):
+        with pytest.raises(MemoryMapError, match="leaves no memory to the kernel"):
+            Kernel.boot(mode, memory_bytes)
+
+
+@both
+def test_a_pc_has_its_devices_below_4_gbytes(mode):
+    below = Kernel.boot(mode, 3580 * MIB).state.frames
+    assert below.end_pfn == 3580 * MIB // PAGE
+    end = Kernel.boot(mode, 3584 * MIB).state.frames.end_pfn
+    assert end == (3072 if mode is IA32 else 4096 + 512) * MIB // PAGE
 
 
 def test_a_machine_with_highmem_serves_processes_from_it():
@@ -68,17 +88,45 @@ def test_pcids_keep_what_is_cached_across_switches():
 
 @both
 def test_programs_go_where_the_generator_says(mode):
-    program = Program(File("program"), [ProgramHeader(0, 0, PAGE, PAGE, Prot.READ | Prot.EXEC)],
-                      is_pie=True)
-
     def places(seed):
         rng = None if seed is None else np.random.default_rng(seed)
-        process = Kernel.boot(mode, 16 * MIB, rng=rng).spawn("program", program)
+        process = Kernel.boot(mode, 16 * MIB, rng=rng).spawn("program", PROGRAM)
         return [vma.start for vma in process.mm.tree]
 
     assert places(None) == places(None)
     assert places(1) == places(1)
     assert places(1) != places(2) != places(None)
+
+
+@both
+def test_limits_are_copied_by_fork_and_kept_by_exec(mode):
+    kernel, _, parent = machine(mode)
+    child = kernel.fork(parent)
+    child.mm.rlimits.stack = 64 << 20
+    assert parent.mm.rlimits.stack == 8 << 20
+    kernel.exec(child, PROGRAM)
+    assert child.mm.rlimits.stack == 64 << 20
+
+
+@both
+def test_the_mmap_area_leaves_room_for_the_stack_limit(mode):
+    """The gap is the limit and a guard of 1 Mbyte, at least 128 Mbytes. [mmap_base]"""
+    kernel = Kernel.boot(mode, 16 * MIB)
+
+    def mmap_base(limit):
+        return kernel.spawn("process", rlimits=Rlimits(stack=limit)).mm.mmap_base
+
+    top = kernel.user.task_size
+    assert mmap_base(8 << 20) == top - (128 << 20)
+    assert mmap_base(512 << 20) == top - (513 << 20)
+    assert mmap_base(INFINITY) == (top - top // 6 * 5 + PAGE - 1) // PAGE * PAGE
+
+
+@both
+def test_a_child_looks_for_room_in_the_direction_of_its_parent(mode):
+    kernel, _, parent = machine(mode)
+    parent.mm.topdown, parent.mm.mmap_base = False, 0x4000_0000
+    assert kernel.fork(parent).mm.mmap(0, PAGE, RW, ANON) == 0x4000_0000
 
 
 @both

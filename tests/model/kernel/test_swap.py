@@ -104,6 +104,16 @@ def test_priority_has_fifteen_bits(swap, priority):
         swap.swapon(NoDisk(10), priority)
 
 
+def test_an_area_in_use_is_not_taken_again(swap):
+    disk = NoDisk(12, name="disk")
+    type = swap.swapon(disk).type
+    with pytest.raises(SwapDeviceBusy, match=r"^disk: the swap area is in use already$"):
+        swap.swapon(disk, 5)
+    assert swap.total_swap_pages == 11
+    swap.swapoff(type, nothing)
+    assert swap.swapon(disk).pages == 11
+
+
 def test_swapoff_asks_for_the_pages_and_drops_what_only_the_cache_holds(swap):
     swap.swapon(NoDisk(10))
     in_cache, in_table = swap.add_to_swap(5), swap.get_swap_page()

@@ -7,7 +7,7 @@ import pytest
 from pagewalk.model.address_space.exec_layout import Program, ProgramHeader
 from pagewalk.model.address_space.uapi import Madvise, MapFlag, MremapFlag, Prot
 from pagewalk.model.address_space.vma import File
-from pagewalk.model.kernel.kernel import OomKilled
+from pagewalk.model.kernel.oom import OomKilled
 from pagewalk.model.kernel.syscalls import SystemCalls
 
 from .machines import ANON, MODES, PAGE, RW, counted, machine

@@ -1,22 +1,12 @@
-"""Workloads are what they say, come again from the same seed, and are checked against a dict."""
+"""Workloads are what they say, and come again from the same seed."""
 
 from functools import partial
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from pagewalk.sim.workload import (
-    DATA_ACCESS,
-    ORDERS,
-    Expected,
-    Region,
-    paged,
-    sharing,
-    stack,
-    thrash,
-)
+from pagewalk.sim.data_workloads import ORDERS, paged, sharing, stack, thrash
+from pagewalk.sim.workload import DATA_ACCESS
 
 MAKERS = {
     **{order: partial(paged, order, pages=50, visits=400) for order in ORDERS},
@@ -123,45 +113,3 @@ def test_sharing_takes_turns():
     assert (turns == np.arange(20)[:, None] % 2).all()
     assert [region.shared for region in made.regions] == [False, True]
     assert made.regions[0].end == made.regions[1].start
-
-
-REGIONS = Region(0x1000, 1), Region(0x2000, 1, shared=True)
-
-accesses = st.lists(st.builds(
-    lambda process, store, bits, slot, value: (
-        process, store, 1 << bits, 0x1FF0 + (slot >> bits << bits),
-        value & (1 << 8 * (1 << bits)) - 1 if store else 0),
-    st.integers(0, 1), st.booleans(), st.integers(0, 3), st.integers(0, 31),
-    st.integers(0, (1 << 64) - 1)), max_size=60)
-
-
-@given(accesses)
-def test_expected_values_are_those_of_memory_byte_by_byte(rows):
-    memory, found = {}, []
-    for process, store, size, vaddr, value in rows:
-        owner = process if vaddr < 0x2000 else "both"
-        found.append(int.from_bytes(
-            bytes(memory.get((owner, vaddr + i), 0) for i in range(size)), "little"))
-        if store:
-            data = value.to_bytes(size, "little")
-            memory.update({(owner, vaddr + i): byte for i, byte in enumerate(data)})
-    expected = Expected(REGIONS)
-    assert expected.values(np.array(rows, DATA_ACCESS)).tolist() == found
-    sweep = expected.sweep()
-    stored = {(owner, vaddr >> 3) for owner, vaddr in memory}
-    swept = [(process if vaddr < 0x2000 else "both", vaddr >> 3)
-             for process, _, _, vaddr, _ in sweep.tolist()]
-    assert len(swept) == len(stored)
-    assert set(swept) == stored
-    assert not sweep["store"].any()
-    for (owner, number), value in zip(swept, expected.values(sweep).tolist(), strict=True):
-        assert value == int.from_bytes(
-            bytes(memory.get((owner, 8 * number + i), 0) for i in range(8)), "little")
-
-
-def test_expected_values_of_many_accesses_go_on_from_part_to_part(monkeypatch):
-    made = paged("random", pages=3, visits=50, span=16)
-    whole = Expected(made.regions).values(made.accesses)
-    monkeypatch.setattr(Expected, "CHUNK", 7)
-    assert (Expected(made.regions).values(made.accesses) == whole).all()
-    assert whole.any()

@@ -1,0 +1,46 @@
+"""Whether all that the kernel keeps of memory agrees: page tables, frames, caches, lists, swap."""
+
+from collections.abc import Collection
+
+from ..physical.errors import BrokenInvariant
+from .process import Process
+from .state import KernelState
+
+__all__ = ["check_machine"]
+
+
+def check_machine(state: KernelState, processes: Collection[Process]) -> None:
+    """Raise ``BrokenInvariant`` or ``BrokenMm`` if anything contradicts anything else.
+
+    ``processes`` are all that there are.
+    """
+    state.frames.check()
+    state.kernel_tables.check()
+    state.tlb.check()
+    state.swap.check()
+    state.lruvec.check()
+    state.page_cache.check()
+    state.shmem.check()
+    for process in processes:
+        process.check()
+    rss = sum(process.space.rss for process in processes)
+    if rss != state.frames.rmap.total:
+        raise BrokenInvariant(f"Processes map {rss} pages, but {state.frames.rmap.total} are "
+                              "known to be mapped")
+    swapped = sum(process.space.swapped for process in processes)
+    in_files, counted = state.shmem.swapped, state.swap.references()
+    if swapped + in_files != counted:
+        raise BrokenInvariant(f"Page tables hold {swapped} swap entries and shared memory "
+                              f"{in_files}, but slots have {counted} references")
+    _check_frames(state, processes)
+
+
+def _check_frames(state: KernelState, processes: Collection[Process]) -> None:
+    """Every allocated frame has a use: a table, a user's page, a cache, or zeros."""
+    users = {*state.frames.rmap.mapped(), *state.swap.cached(), *state.page_cache.frames_used()}
+    tables = sum(state.kernel_tables.tables) + sum(
+        sum(process.space.tables.tables) for process in processes)
+    expected = len(users) + tables + 1
+    if state.frames.allocated() != expected:
+        raise BrokenInvariant(f"{state.frames.allocated()} frames are allocated, but "
+                              f"{expected} are used")

@@ -1,0 +1,112 @@
+"""User memory as a plain dictionary: what a workload must find."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .workload import (
+    DATA_ACCESS,
+    Discard,
+    Event,
+    Exit,
+    Fork,
+    Kmap,
+    Map,
+    Move,
+    Protect,
+    Refused,
+    Region,
+    Unmap,
+    masks,
+)
+
+__all__ = ["Expected"]
+
+SHARED = -1
+WORDS = 512  # in a page
+
+
+class Expected:
+    """What every access of a workload must find, and its events leave.
+
+    It knows nothing of frames, entries or translation. Memory never stored to is zero.
+
+    Parameters
+    ----------
+    regions : tuple of Region
+        What the processes have at first.
+    processes : int
+        How many there are at first.
+    """
+
+    CHUNK = 1 << 16  # of accesses turned into Python numbers at a time
+
+    def __init__(self, regions: tuple[Region, ...], processes: int = 1) -> None:
+        self._shared = [region for region in regions if region.shared]
+        self._processes = processes
+        # By owner, a process or SHARED: 8 bytes by the number of their word.
+        self._words: defaultdict[int, dict[int, int]] = defaultdict(dict)
+
+    def values(self, accesses: NDArray[np.void]) -> NDArray[np.uint64]:
+        """Carry out ``accesses`` (N,); return what each finds, a store before it stores."""
+        found = np.empty(len(accesses), np.uint64)
+        for start in range(0, len(accesses), self.CHUNK):
+            part = accesses[start : start + self.CHUNK]
+            found[start : start + len(part)] = [*self._carry_out(part)]
+        return found
+
+    def _carry_out(self, accesses: NDArray[np.void]) -> Iterator[int]:
+        words, vaddr = self._words, accesses["vaddr"]
+        columns = (self._owners(accesses), vaddr >> 3, 8 * (vaddr & 7), masks(accesses["size"]),
+                   accesses["store"], accesses["value"])
+        for owner, number, shift, mask, is_store, value in zip(
+                *(column.tolist() for column in columns), strict=True):
+            own = words[owner]
+            word = own.get(number, 0)
+            yield word >> shift & mask
+            if is_store:
+                own[number] = word & ~(mask << shift) | value << shift
+
+    def _owners(self, accesses: NDArray[np.void]) -> NDArray[np.int64]:
+        """Return whose the memory of each access is: the number of a process, or SHARED."""
+        owners = accesses["process"].astype(np.int64)
+        for region in self._shared:
+            vaddr = accesses["vaddr"]
+            owners[(vaddr >= region.start) & (vaddr < region.end)] = SHARED
+        return owners
+
+    def happens(self, event: Event) -> None:
+        """Do to the memory of processes what an event does; accesses of a ``Kmap`` are not made."""
+        match event:
+            case Fork(process):
+                self._words[self._processes] = dict(self._words[process])
+                self._processes += 1
+            case Exit(process):
+                self._words.pop(process, None)
+            case Map(process, region) | Unmap(process, region) | Discard(process, region):
+                for page in range(region.pages):
+                    self._take_page(process, (region.start >> 3) + WORDS * page)
+            case Move(process, start, to):
+                own = self._words[process]
+                for word, value in self._take_page(process, start >> 3).items():
+                    own[word + (to - start >> 3)] = value
+            case Protect() | Refused() | Kmap():
+                pass
+
+    def _take_page(self, process: int, first: int) -> dict[int, int]:
+        """Forget the words of a page, by its first; return them."""
+        own = self._words[process]
+        return {word: own.pop(word) for word in range(first, first + WORDS) if word in own}
+
+    def sweep(self) -> NDArray[np.void]:
+        """Return loads of every word that is kept, by process; shared ones by one that lives."""
+        loads = np.zeros(sum(map(len, self._words.values())), DATA_ACCESS)
+        living = min((owner for owner in self._words if owner != SHARED), default=0)
+        keys = [(owner, word) for owner, own in sorted(self._words.items()) for word in sorted(own)]
+        columns = np.array(keys, np.int64).reshape(-1, 2)
+        loads["process"] = np.where(columns[:, 0] == SHARED, living, columns[:, 0])
+        loads["vaddr"] = columns[:, 1] << 3
+        loads["size"] = 8
+        return loads
