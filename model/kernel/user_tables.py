@@ -181,10 +181,14 @@ class UserTables:
                 self.fault_in(vaddr, advice == Madvise.POPULATE_WRITE)
 
     def populate(self, start: int, end: int) -> None:
-        """Fault in the pages of a range; where that fails, the rest stays out. [mm_populate]"""
+        """Fault in the pages of a range; where that fails, the rest stays out. [mm_populate]
+
+        Mappings that are only locked once they are used have no part in it.
+        """
         for vaddr in range(start, end, PAGE_BYTES):
             vma = self.mm.tree.lookup(vaddr)
-            if vma is not None and vma.flags & VmFlag.ACCESS:
+            if (vma is not None and vma.flags & VmFlag.ACCESS
+                    and not vma.flags & VmFlag.LOCKONFAULT):
                 write = vma.flags & (VmFlag.WRITE | VmFlag.SHARED) == VmFlag.WRITE
                 self.fault_in(vaddr, write)
 

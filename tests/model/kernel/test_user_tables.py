@@ -117,3 +117,14 @@ def test_check_finds_what_contradicts(mode):
         kernel.check()
     kernel.state.frames.put(pfn)
     assert counted(kernel) == free
+
+
+@both
+def test_pages_locked_on_fault_are_not_populated(mode):
+    _, cpu, process = machine(mode)
+    start = process.mm.mmap(0, 4 * PAGE, RW, ANON)
+    process.mm.mlock(start, 2 * PAGE, on_fault=True)
+    assert process.space.rss == 0
+    cpu.store(start, b"x")
+    process.mm.mlock(start, 4 * PAGE)  # all of it now
+    assert process.space.rss == 4
