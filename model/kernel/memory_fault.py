@@ -176,8 +176,10 @@ class _MmFault:
         state, swap, slot = self.state, self.state.swap, self.state.slot(entry)
         pfn, major = state.read_swap(slot)
         swap.swap_free(slot)
-        # A page to be written needs no slot any more, if nobody else maps or wants it.
-        if swap.swap_full or (self.write and state.frames.refcount(pfn) == 2):
+        # A page that is locked needs no slot any more, nor one to be written if nobody else maps
+        # or wants it. [should_try_to_free_swap]
+        if (swap.swap_full or self.vma.flags & VmFlag.LOCKED
+                or (self.write and state.frames.refcount(pfn) == 2)):
             swap.free_swap(pfn)
         self.tables.write(self.paddr, 0)
         self.space.swapped -= 1
