@@ -4,7 +4,9 @@ The pages are in the page cache, and on the LRU lists of anonymous memory. One t
 to the swap cache and leaves its slot in the file; page tables remember nothing of it. One that was
 never written is dropped: it is zeros again when it is asked for.
 
-Left out: files with a size (every page exists), SHM_LOCK, and huge pages.
+Left out: files with a size (every page exists), SHM_LOCK, huge pages, and reading ahead. A page
+that cannot be read stays in its slot, to be asked for again, where Linux gives it up for good and
+frees the slot. [shmem_set_folio_swapin_error]
 """
 
 from collections.abc import Callable
@@ -86,7 +88,10 @@ class Shmem:
         return self._swap.swap_writepage(pfn, self._frames.read(pfn))
 
     def unuse(self, type: int) -> None:
-        """Bring back all pages that are in one swap area. Raise as ``page``. [shmem_unuse]"""
+        """Bring back all pages that are in one swap area. [shmem_unuse]
+
+        Raise as ``page``, with pages that are back already kept.
+        """
         for space in self._cache.shmem_spaces():
             for index in [index for index, slot in space.slots.items() if slot.type == type]:
                 pfn, _ = self._swapin(space, index)

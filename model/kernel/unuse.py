@@ -1,6 +1,10 @@
 """Swapoff: every page of a swap area comes back to memory, and nothing names its slots any more.
 
 [swapoff(2), try_to_unuse and what it calls, in mm/swapfile.c]
+
+Files and processes come in the order of their making, where Linux begins with those whose pages
+went out last. Linux also gives up pages that cannot be read and ends swapoff all the same: who
+asks for one gets a signal. [make_swapin_error_entry] Here they stay, and so does the area.
 """
 
 import errno
@@ -39,7 +43,9 @@ def swapoff(state: KernelState, commit: Commit, spaces: Iterable[UserTables],
         EINVAL if the area is not in use, ENOMEM if more memory is promised than would be left.
     OutOfMemory, SwapIoError
         If there is no room for a page, or it cannot be read. It stays in its slot, and the area in
-        use; other pages may be back already.
+        use, now last of those without a priority; other pages may be back already.
+    SwapDeviceBusy
+        If reclaim puts back what has come out, again and again: as above.
     """
     info = _find(state, area)
     commit.charge(info.pages)
