@@ -6,7 +6,7 @@ import numpy as np
 
 from pagewalk.model.address_space.software_entry import EntryKind
 from pagewalk.model.kernel.kswapd import try_to_free_pages
-from pagewalk.model.kernel.reclaim import ScanControl
+from pagewalk.model.kernel.scan import ScanControl
 from pagewalk.model.kernel.swap_errors import SwapDeviceBusy, SwapIoError
 from pagewalk.model.kernel.swap_file import SwapFile
 

@@ -8,7 +8,7 @@ from pagewalk.model.address_space.uapi import MapFlag, Prot
 from pagewalk.model.address_space.vma import File
 from pagewalk.model.kernel.kswapd import try_to_free_pages
 from pagewalk.model.kernel.memory_fault import FaultCause
-from pagewalk.model.kernel.reclaim import ScanControl
+from pagewalk.model.kernel.scan import ScanControl
 from pagewalk.model.kernel.swap_file import SwapFile
 from pagewalk.model.x86 import Entry
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pagewalk.model.address_space.uapi import MapFlag
+from pagewalk.model.address_space.uapi import Madvise, MapFlag
 from pagewalk.model.address_space.vma import File
 from pagewalk.model.kernel.reclaim import Pageout
 from pagewalk.model.kernel.swap_errors import BadSwapEntry, SwapIoError
@@ -196,6 +196,21 @@ def test_a_private_mapping_copies_a_page_that_is_out(mode, swap):
     assert (cpu.load(private, 6), cpu.load(shared, 6)) == (b"chared", b"shared")
     cpu.store(shared, b"S")
     assert (cpu.load(private, 6), cpu.load(shared, 6)) == (b"chared", b"Shared")
+    world.finish()
+
+
+@both
+def test_advice_sends_out_shared_pages_that_one_process_maps(mode, swap):
+    world = Sharers(mode, swap, shared=60)
+    world.store_all(world.first)
+    child = world.fork(world.first)
+    for page in range(20):
+        world.load(child, page)
+    mapped = child.space.rss  # some around those, too
+    world.first.mm.madvise(world.starts[0], 60 * PAGE, Madvise.PAGEOUT)
+    assert [*world.shmem_space.slots] == [*range(mapped, 60)]
+    assert [*world.shmem_space.pages] == [*range(mapped)]
+    world.load_all(child)
     world.finish()
 
 
