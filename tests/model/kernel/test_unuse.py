@@ -132,6 +132,35 @@ def test_pages_for_which_there_is_no_room_go_to_another_area(mode, swap, other):
 
 
 @both
+def test_pages_of_other_areas_stay_there(mode, swap, tmp_path):
+    with flaky_swap(tmp_path, "small", 60) as small:
+        world = Sharers(mode, small, swap, shared=100, private=100, megabytes=4)
+        for private in (False, True):
+            world.store_all(world.first, private)
+            world.reclaim_all()
+        assert (world.slots_named(0), world.slots_named(1)) == (60, 140)
+        world.kernel.swapoff(swap)
+        assert (world.slots_named(0), world.slots_named(1)) == (60, 0)
+        assert (small.counters.pages_in, swap.counters.pages_in) == (0, 140)
+        world.free = (world.free[0], 60)
+        world.finish()
+
+
+@both
+def test_a_page_with_one_owner_gives_up_its_slot_at_once(mode, swap, other, monkeypatch):
+    """So that reclaim moves it on, and one round is enough however many there are."""
+    world = Sharers(mode, swap, shared=0, private=700)
+    world.store_all(world.first, private=True)
+    world.kernel.swapon(other)
+    rounds = count_rounds(world, monkeypatch)
+    world.kernel.swapoff(swap)
+    assert len(rounds) == 1
+    assert world.slots_named(1) > 400
+    world.free = (world.free[0], 1000)
+    world.finish()
+
+
+@both
 def test_an_area_that_is_not_in_use_is_refused(mode, swap, other):
     world = Sharers(mode, swap, shared=10)
     for area in (other, 1, -1):
@@ -221,8 +250,7 @@ def test_a_file_page_that_cannot_be_read_stays(mode, swap):
 def test_an_area_is_gone_round_again_for_what_reclaim_has_put_back(
         mode, pages, swap, other, monkeypatch):
     world = common(mode, swap, other, pages)
-    rounds, unuse = [], world.state.shmem.unuse
-    monkeypatch.setattr(world.state.shmem, "unuse", lambda type: rounds.append(unuse(type)))
+    rounds = count_rounds(world, monkeypatch)
     world.kernel.swapoff(swap)
     assert len(rounds) > 1
     assert world.slots_named(0) == 0
@@ -241,6 +269,13 @@ def test_reclaim_may_put_back_all_that_comes_out(mode, swap, other):
     assert world.state.swap.info[0].write_ok
     world.free = (world.free[0], 2000)
     world.finish()
+
+
+def count_rounds(world, monkeypatch):
+    """Return a list that grows by one with each round of swapoff."""
+    rounds, unuse = [], world.state.shmem.unuse
+    monkeypatch.setattr(world.state.shmem, "unuse", lambda type: rounds.append(unuse(type)))
+    return rounds
 
 
 def common(mode, device, other, pages):
