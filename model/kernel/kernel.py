@@ -212,6 +212,8 @@ class Kernel:
             old = Process(process.pid, process.name, process.mm, process.space)
             process.mm, process.space, process.pkru = fresh.mm, fresh.space, 0
             process.space.fault_in = lambda vaddr, write: self._fault_in(process, vaddr, write)
+            process.min_flt += fresh.min_flt
+            process.maj_flt += fresh.maj_flt
             if self.current is process:
                 self.state.tlb.switch(process.space.context)
             self._free(old)
@@ -283,9 +285,12 @@ class Kernel:
             return FaultResult(FaultOutcome.SIGNAL, signal=signal)
 
     def _fault_in(self, process: Process, vaddr: int, write: bool) -> None:
+        """Make a page present as an access would; such faults count, too. [mm_account_fault]"""
         vma = process.mm.tree.lookup(vaddr)
         if vma is not None:
-            handle_mm_fault(self.state, process, vma, vaddr, write=write)
+            _, major = handle_mm_fault(self.state, process, vma, vaddr, write=write)
+            process.maj_flt += major
+            process.min_flt += not major
 
     @contextmanager
     def acting(self, process: Process | None) -> Iterator[None]:
