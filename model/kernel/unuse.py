@@ -8,7 +8,7 @@ asks for one gets a signal. [make_swapin_error_entry] Here they stay, and so doe
 """
 
 import errno
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from ..address_space.errors import SysError
 from ..address_space.limits import Commit
@@ -23,7 +23,7 @@ from .user_tables import UserTables
 __all__ = ["swapoff", "unuse_mm"]
 
 
-def swapoff(state: KernelState, commit: Commit, spaces: Iterable[UserTables],
+def swapoff(state: KernelState, commit: Commit, spaces: Sequence[UserTables],
             area: int | SwapFile) -> None:
     """Bring back all pages of a swap area and use it no more; its device stays open.
 
@@ -68,7 +68,7 @@ def _find(state: KernelState, area: int | SwapFile) -> SwapInfo:
     raise SysError(errno.EINVAL)
 
 
-def _try_to_unuse(state: KernelState, spaces: Iterable[UserTables], type: int) -> None:
+def _try_to_unuse(state: KernelState, spaces: Sequence[UserTables], type: int) -> None:
     """Bring back what files of shared memory have in an area, then what page tables have."""
     state.shmem.unuse(type)
     for space in spaces:
