@@ -160,8 +160,7 @@ class Vma:
     @property
     def has_close(self) -> bool:
         """Whether ``vm_ops->close`` is there: such mappings never merge."""
-        return self.special is not None or (self.file is not None and (
-            self.file.has_close or self.file.huge_page_bytes > 0))
+        return self.special is not None or (self.file is not None and self.file.has_close)
 
     @property
     def page_bytes(self) -> int:

@@ -5,9 +5,11 @@ it. Left out are pages that a mapping gets beyond the pool (nr_overcommit_hugepa
 more than the largest block: their pool stays empty. [mm/hugetlb.c]
 """
 
+import errno
 from collections import Counter
 from collections.abc import Iterable
 
+from ..address_space.errors import SysError
 from ..address_space.hugetlb import commit_reservation, needs_reservation, unused_reserve
 from ..address_space.kernel_files import HugeFile, HugetlbPool
 from ..address_space.vma import File, Vma, VmFlag
@@ -18,7 +20,7 @@ from ..physical.page import MAX_ORDER
 from ..x86 import PAGE_SHIFT, PagingMode
 from .frames import Frames
 
-__all__ = ["HugePages", "huge_pools"]
+__all__ = ["HugePages", "huge_pools", "set_nr_hugepages"]
 
 FIRST_MINOR = {8: 15, 4: 14}
 """Device number of the first mount of hugetlbfs, by the bytes of an entry, as Debian boots."""
@@ -114,13 +116,13 @@ class HugePages(HugetlbPool):
 
     # ---- pages in use
 
-    def alloc(self, vma: Vma, index: int, *, avoid_reserve: bool = False) -> int | None:
+    def alloc(self, vma: Vma, index: int) -> int | None:
         """Return a page for number ``index`` of a file, whatever it holds; None if there is none.
 
-        It comes from the mapping's reserve if that has one for it, but not to ``avoid_reserve``.
-        The caller maps it. [alloc_huge_page]
+        It comes from the mapping's reserve if that has one left for it. The caller maps it.
+        [alloc_huge_page]
         """
-        if not avoid_reserve and not needs_reservation(self, vma, index):
+        if not needs_reservation(self, vma, index):
             self.reserved -= 1
         elif self.free:
             self.free -= 1
@@ -220,3 +222,15 @@ def huge_pools(mode: PagingMode, frames: Frames) -> dict[int, HugePages]:
     gfp = Gfp.HIGHUSER_MOVABLE if mode.entry_bytes == 8 else Gfp.HIGHUSER
     return {level.page_bytes: HugePages(frames, level.page_bytes, gfp, minor)
             for minor, level in enumerate(mode.pages[1:], FIRST_MINOR[mode.entry_bytes])}
+
+
+def set_nr_hugepages(pools: dict[int, HugePages], count: int, page_bytes: int | None = None) -> int:
+    """Have ``count`` pages of a size, by default the default one; return how many there are then.
+
+    As many are made as there is memory for; those in use and reserved stay. Raise
+    ``SysError(EINVAL)`` for a size that there is none of. [nr_hugepages_store_common]
+    """
+    pool = pools.get(page_bytes or next(iter(pools)))
+    if pool is None:
+        raise SysError(errno.EINVAL)
+    return pool.resize(count)

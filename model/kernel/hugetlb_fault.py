@@ -79,19 +79,18 @@ class _HugeFault:
     def _write_protected(self, pfn: int) -> FaultCause:
         """A write to a page that may be read: it becomes writable, or a copy.
 
-        The owner of a mapping that was forked does not use up its reserve for a copy; if the pool
-        has no other page, it takes this one away from its children. [hugetlb_wp]
+        The owner of a mapping that was forked has used its reserve for the page itself; if the
+        pool has no other for a copy, it takes that one away from its children. [hugetlb_wp]
         """
         if self.vma.flags & VmFlag.MAYSHARE:
             self.tables.update(self.paddr, set=WRITTEN)
             return FaultCause.SHARED_WRITE
         if not self._is_own(pfn):
-            outside = self.vma.resv_map is not None and pfn != self.inode.pages.get(self.index)
-            new = self.pool.alloc(self.vma, self.index, avoid_reserve=outside)
+            new = self.pool.alloc(self.vma, self.index)
             if new is not None:
                 self._copy(pfn, new)
                 return FaultCause.COPY_ON_WRITE
-            if not outside:
+            if self.vma.resv_map is None or not self.pool.is_anon(pfn):
                 raise BusFault
             self._unmap_ref_private(pfn)
         self.tables.update(self.paddr, set=WRITTEN)

@@ -27,6 +27,7 @@ from ..physical.page_alloc import PageAllocator
 from ..physical.reserves import Sysctl
 from ..x86 import Cr4, PagingMode
 from .fault import FaultOutcome, FaultResult, Signal, SignalNumber, handle_page_fault
+from .hugetlb import set_nr_hugepages
 from .kernel_space import KernelSpace
 from .machine_check import check_machine
 from .memory_fault import handle_mm_fault
@@ -34,6 +35,7 @@ from .oom import OomKill, OomKilled, select_bad_process
 from .process import Process
 from .state import KernelState
 from .swap_file import SwapFile
+from .unuse import swapoff
 from .user_tables import UserTables
 from .vmscan import Reclaimer
 
@@ -141,17 +143,18 @@ class Kernel:
         self.commit.limit += info.pages
         return info.type
 
-    def set_nr_hugepages(self, count: int, page_bytes: int | None = None) -> int:
-        """Have a pool of so many huge pages, by default of the default size; return how many.
+    def swapoff(self, area: int | SwapFile) -> None:
+        """Bring back what is in a swap area and use it no more. Raise as ``unuse.swapoff``."""
+        spaces = [process.space for process in self.processes.values()]
+        try:
+            swapoff(self.state, self.commit, spaces, area)
+        finally:
+            self.reclaimer.run_kswapd()
 
-        As many are made as there is memory for; those in use and reserved stay. Raise
-        ``SysError(EINVAL)`` for a size that there is none of. [vm.nr_hugepages]
-        """
-        pool = self.state.hugetlb.get(page_bytes or self.space.huge_page_bytes)
-        if pool is None:
-            raise SysError(errno.EINVAL)
+    def set_nr_hugepages(self, count: int, page_bytes: int | None = None) -> int:
+        """Have so many huge pages, as ``hugetlb.set_nr_hugepages`` does. [vm.nr_hugepages]"""
         with self.acting(None):
-            return pool.resize(count)
+            return set_nr_hugepages(self.state.hugetlb, count, page_bytes)
 
     def register_file(self, file: File, content: bytes) -> bytearray:
         """Say what a file holds; return its bytes, which write-back changes."""

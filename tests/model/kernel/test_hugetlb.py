@@ -266,6 +266,9 @@ def test_population_fills_as_far_as_there_are_pages(mode):
     faults = process.min_flt
     mm.mlock(start + PAGE, huge.size)  # from the middle of one to that of the next
     assert (process.min_flt, mm.locked_vm) == (faults, 0)
+    mm.madvise(start, 2 * huge.size, Madvise.DONTNEED)
+    mm.mlock(start + PAGE, huge.size)
+    assert huge.counts == (3, 1, 0)
     more = huge.map(2, PRIVATE_HUGE | MapFlag.POPULATE | MapFlag.NORESERVE)
     assert huge.counts == (3, 0, 0)
     with pytest.raises(SysError, match="EFAULT"):

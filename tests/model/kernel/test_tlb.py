@@ -71,6 +71,33 @@ def test_many_kernel_pages_go_with_all_global_ones():
     assert (off.op, off.old ^ off.new, on.new) == (InvalidateOp.MOV_CR4, Cr4.PGE, WITH_PCID)
 
 
+@pytest.mark.parametrize("entries", [[], [0x40_0000], [0x40_0000, 0x60_0000]])
+def test_tables_that_are_freed_need_one_invlpg_of_anything(entries):
+    tlb = TlbState(1, 0)
+    one = MmContext(2)
+    switched(tlb, one)
+    with MmuGather(tlb, one, lambda pfn: None) as gather:
+        for vaddr in entries:
+            gather.flush_entry(vaddr, 0x20_0000)
+        gather.flush_tables(0x1000)
+    assert [each.vaddr for each in tlb.take()] == (entries or [0x1000])
+
+
+def test_large_pages_are_flushed_by_their_size_unless_small_ones_are_between():
+    tlb = TlbState(1, 0)
+    one = MmContext(2)
+    switched(tlb, one)
+    gather = MmuGather(tlb, one, lambda pfn: None)
+    gather.flush_entry(0x40_0000, 0x20_0000)
+    gather.flush_entry(0x40_0000 + 32 * 0x20_0000, 0x20_0000)
+    gather.finish()
+    assert len(tlb.take()) == 33
+    gather.flush_entry(0x40_0000, 0x20_0000)
+    gather.flush_entry(0x3F_F000)
+    gather.finish()
+    assert [each.op for each in tlb.take()] == [InvalidateOp.MOV_CR3]
+
+
 def test_frames_go_after_the_tlb_is_told():
     tlb, freed = TlbState(1, 0), []
     one = MmContext(2)
