@@ -119,7 +119,7 @@ class LinuxKernel:
             owner.space.fault_in(vaddr, True)
         leaf = owner.space.tables.lookup(vaddr)
         assert leaf is not None
-        pfn = kernel.state.format.pfn(leaf.entry)
+        pfn = kernel.state.format.pfn(leaf.entry) + (vaddr - leaf.vaddr >> PAGE_SHIFT)
         kernel.state.frames.get(pfn)
         try:
             with self._kernel_address(pfn, local) as address:

@@ -6,7 +6,7 @@ from ..physical.errors import BrokenInvariant
 from ..physical.gfp import Gfp
 from ..physical.memory import PhysicalMemory
 from ..physical.out_of_memory import OutOfMemory
-from ..physical.page import PageFlag, PageState
+from ..physical.page import MAX_ORDER, PageFlag, PageState
 from ..physical.page_alloc import PageAllocator
 from ..x86 import PAGE_SHIFT
 from .rmap import Rmap
@@ -59,6 +59,22 @@ class Frames:
         """Return a frame full of zeros. [alloc_zeroed_user_highpage_movable]"""
         pfn = self.alloc(gfp | Gfp.ZERO)
         self.memory.write_bytes(pfn << PAGE_SHIFT, ZEROS)
+        return pfn
+
+    def alloc_block(self, gfp: int, order: int) -> int | None:
+        """Return the first of 2**order frames side by side, each with one reference.
+
+        None if there are no such, or no block is so large; nobody is killed for them.
+        """
+        if order >= MAX_ORDER:
+            return None
+        try:
+            pfn = self.allocator.alloc_pages(gfp, order)
+        except OutOfMemory:
+            return None
+        mem_map, first = self.allocator.mem_map, pfn - self.start_pfn
+        mem_map.split_page(pfn, order)
+        mem_map.refcount[first : first + (1 << order)] = 1
         return pfn
 
     def alloc_table(self) -> int:

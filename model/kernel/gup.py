@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from ..address_space.errors import SysError
 from ..address_space.pagetable import PageTables
+from ..address_space.table_parts import LeafEntry
 from ..x86 import PAGE_SHIFT, Entry
 from .frames import PAGE_BYTES
 from .vm_fault import BusFault
@@ -26,35 +27,31 @@ def get_user_pages(tables: PageTables, fault_in: FaultIn, start: int, end: int, 
     Raise ``SysError(EFAULT)`` at a page that its mapping does not have, and what else ``fault_in``
     raises. The keys of protection are not looked at. [__get_user_pages]
     """
-    depth = tables.depth_of(page_bytes)
     for vaddr in range(start & -page_bytes, end, page_bytes):
-        if _entry(tables, vaddr, depth, write=write) is None:
+        if _entry(tables, vaddr, write=write) is None:
             _fault(fault_in, vaddr, write=write)
 
 
 def clear_user(tables: PageTables, fault_in: FaultIn, start: int, end: int) -> None:
     """Store zeros in a range of bytes that the process may write; raise as ``get_user_pages``."""
-    depth = tables.depth_of(PAGE_BYTES)
     while start < end:
         stop = min(end, (start | PAGE_BYTES - 1) + 1)
-        paddr = _entry(tables, start, depth, write=True)
-        if paddr is None:
+        leaf = _entry(tables, start, write=True)
+        if leaf is None:
             _fault(fault_in, start, write=True)
-            paddr = tables.find(start)
-            assert paddr is not None
-        entry = tables.update(paddr, set=Entry.A | Entry.D)
-        frame = tables.pfn(entry) << PAGE_SHIFT
-        tables.memory.write_bytes(frame | start & PAGE_BYTES - 1, bytes(stop - start))
+            leaf = tables.lookup(start)
+            assert leaf is not None
+        entry = tables.update(leaf.paddr, set=Entry.A | Entry.D)
+        first = (tables.pfn(entry) << PAGE_SHIFT) + start - leaf.vaddr
+        tables.memory.write_bytes(first, bytes(stop - start))
         start = stop
 
 
-def _entry(tables: PageTables, vaddr: int, depth: int, *, write: bool) -> int | None:
-    """Return where the entry of an address is, None unless it permits the access. [follow_page]"""
-    paddr = tables.find(vaddr, depth)
-    if paddr is None:
-        return None
+def _entry(tables: PageTables, vaddr: int, *, write: bool) -> LeafEntry | None:
+    """Return the entry that maps an address, None unless it permits the access. [follow_page]"""
+    leaf = tables.lookup(vaddr)
     wanted = Entry.P | (Entry.RW if write else 0)
-    return paddr if tables.read(paddr) & wanted == wanted else None
+    return leaf if leaf is not None and leaf.entry & wanted == wanted else None
 
 
 def _fault(fault_in: FaultIn, vaddr: int, *, write: bool) -> None:

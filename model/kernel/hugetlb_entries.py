@@ -48,6 +48,10 @@ class HugeEntries:
         pool.get(pfn)
         self.usage += 1 << pool.order
 
+    def owns(self, leaf: LeafEntry) -> bool:
+        """Return whether a large entry is one of these, and not of a transparent huge page."""
+        return self._form.pfn(leaf.entry) in self._pools[leaf.level.page_bytes]
+
     def zap(self, leaf: LeafEntry, gather: MmuGather) -> None:
         """Clear an entry; its page goes with the gather. [__unmap_hugepage_range]"""
         pool = self._pools[leaf.level.page_bytes]
@@ -92,7 +96,7 @@ class HugeEntries:
     def check(self, leaf: LeafEntry, vma: Vma) -> int:
         """Raise ``BrokenInvariant`` if an entry is not one of its mapping; return its frames."""
         size, where = leaf.level.page_bytes, f"Address {leaf.vaddr:#x}"
-        if not vma.flags & VmFlag.HUGETLB or size != vma.page_bytes or not leaf.entry & Entry.PS:
+        if size != vma.page_bytes or not leaf.entry & Entry.PS:
             raise BrokenInvariant(f"{where} has entry {leaf.entry:#x} for {size:#x} bytes in a "
                                   f"mapping of pages of {vma.page_bytes:#x}")
         pool, pfn = self._pools[size], self._form.pfn(leaf.entry)

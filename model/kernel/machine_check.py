@@ -44,10 +44,11 @@ def check_machine(state: KernelState, processes: Collection[Process],
 
 def _check_frames(state: KernelState, processes: Collection[Process], vmalloc: set[int]) -> None:
     """Every allocated frame has a use: a table, a user's page, a cache, a pool, vmalloc, zeros."""
-    users = {*vmalloc, *state.frames.rmap.mapped(), *state.swap.cached(),
+    users = {*vmalloc, *state.thp.own_frames, *state.frames.rmap.mapped(), *state.swap.cached(),
              *state.page_cache.frames_used()}
     tables = sum(state.kernel_tables.tables) + sum(
-        sum(process.space.tables.tables) for process in processes)
+        sum(process.space.tables.tables) + len(process.space.thp.deposits)
+        for process in processes)
     huge = sum(pool.frame_count for pool in state.hugetlb.values())
     expected = len(users) + tables + huge + 1
     if state.frames.allocated() != expected:

@@ -14,6 +14,7 @@ from .hugetlb_fault import hugetlb_fault
 from .page_cache import AddressSpace
 from .process import Process
 from .state import SPECIAL, KernelState
+from .thp_fault import huge_pmd_fault
 from .vm_fault import BusFault, FaultCause
 
 __all__ = ["handle_mm_fault"]
@@ -31,6 +32,9 @@ def handle_mm_fault(state: KernelState, process: Process, vma: Vma, address: int
     """
     if vma.flags & VmFlag.HUGETLB:
         return hugetlb_fault(state, process, vma, address, write=write), False
+    cause = huge_pmd_fault(state, process, vma, address, write=write)
+    if cause is not None:
+        return cause, False
     return _MmFault(state, process, vma, address & -PAGE_BYTES, write).handle()
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from ..address_space.mm import Mm
 from ..physical.errors import BrokenInvariant
+from .table_check import check_user_tables
 from .user_tables import UserTables
 
 __all__ = ["Process"]
@@ -28,12 +29,12 @@ class Process:
     @property
     def badness(self) -> int:
         """How many pages would be free without it, swap included. [oom_badness]"""
-        tables = self.space.tables.pgtables_bytes >> 12
+        tables = (self.space.tables.pgtables_bytes >> 12) + len(self.space.thp.deposits)
         return self.space.rss + self.space.swapped + tables
 
     def check(self) -> None:
         """Raise ``BrokenInvariant`` or ``BrokenMm`` if mappings and page tables contradict."""
         self.mm.check()
-        self.space.check()
+        check_user_tables(self.space)
         if self.space.mm is not self.mm:
             raise BrokenInvariant(f"Process {self.pid} has the page tables of another")

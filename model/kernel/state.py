@@ -26,6 +26,7 @@ from .lru import LruFlag, Lruvec
 from .page_cache import AddressSpace, PageCache
 from .shmem import Shmem
 from .swap_cache import SwapEntry
+from .thp import TransparentHuge
 from .tlb import TlbState
 from .workingset import workingset_refault
 
@@ -70,8 +71,8 @@ class KernelState:
     -------
     frames, kernel_tables, tlb, swap, lruvec, page_cache, shmem
         The parts, by what they are called in Linux.
-    hugetlb
-        The huge pages, by their size in bytes.
+    hugetlb, thp
+        The huge pages that are set aside, by their size in bytes, and the transparent ones.
     zero_pfn
         The frame that a read of untouched memory finds. [ZERO_PAGE]
     spaces
@@ -98,6 +99,7 @@ class KernelState:
         self.page_cache = PageCache(self.frames, self.swap)
         self.shmem = Shmem(self.page_cache, self.swap, self.add_to_lru, self.read_swap)
         self.hugetlb = huge_pools(mode, self.frames)
+        self.thp = TransparentHuge(mode, self.frames)
         self.zero_pfn = self.frames.alloc_table()
         self.spaces: dict[int, Space] = {}
 

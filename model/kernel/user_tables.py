@@ -19,6 +19,7 @@ from .frames import PAGE_BYTES
 from .gup import FaultIn, clear_user, get_user_pages
 from .hugetlb_entries import HugeEntries
 from .state import SPECIAL, KernelState
+from .thp_entries import ThpEntries
 from .tlb import MmContext, MmuGather
 
 __all__ = ["UserTables"]
@@ -46,8 +47,8 @@ class UserTables:
     rss, swapped
         How many entries map a page, the zero page not counted, and how many hold a swap entry.
         [get_mm_rss, MM_SWAPENTS]
-    huge
-        Its huge pages, which ``rss`` does not count.
+    huge, thp
+        Its huge pages: those set aside, which ``rss`` does not count, and transparent ones.
     fault_in
         Makes a page present: address, and whether it is to be written. [faultin_page]
     """
@@ -63,6 +64,7 @@ class UserTables:
                                  kernel)
         self.context = MmContext(self.tables.root)
         self.huge = HugeEntries(self.tables, state.hugetlb, state.format)
+        self.thp = ThpEntries(self)
         self.rss = self.swapped = 0
         state.spaces[number] = self
 
@@ -83,8 +85,12 @@ class UserTables:
         """
         self.tables.write(paddr, entry)
         if pfn != self.state.zero_pfn:
-            self.state.frames.rmap.add(pfn, self.number, vaddr)
-            self.rss += 1
+            self.add_page(vaddr, pfn)
+
+    def add_page(self, vaddr: int, pfn: int) -> None:
+        """Count an entry that maps a page; it has a reference."""
+        self.state.frames.rmap.add(pfn, self.number, vaddr)
+        self.rss += 1
 
     def forget_page(self, vaddr: int, pfn: int) -> None:
         """Count an entry that no longer maps a page; its reference is the caller's to drop."""
@@ -94,9 +100,10 @@ class UserTables:
     def _zap(self, start: int, end: int, gather: MmuGather) -> None:
         """Clear all entries of a range. [zap_pte_range]"""
         state = self.state
+        self.thp.cut(start, end)
         for leaf in self.tables.entries(start, end):
             if leaf.level.page_bytes > PAGE_BYTES:
-                self.huge.zap(leaf, gather)
+                (self.huge if self.huge.owns(leaf) else self.thp).zap(leaf, gather)
                 continue
             entry = self.tables.exchange(leaf.paddr, 0)
             if self.kind(entry) >= EntryKind.SWAP:
@@ -136,8 +143,12 @@ class UserTables:
         """
         state, prot = self.state, self.state.page_prot(vma)
         with self.gather() as gather:
+            self.thp.cut(start, end)
             for leaf in self.tables.entries(start, end):
                 if self.kind(leaf.entry) >= EntryKind.SWAP:
+                    continue
+                if leaf.level.page_bytes > PAGE_BYTES and not self.huge.owns(leaf):
+                    self.thp.protect(vma, leaf, gather)
                     continue
                 entry = self.tables.exchange(leaf.paddr, 0)
                 pfn = state.format.pfn(entry)
@@ -160,15 +171,24 @@ class UserTables:
 
         The tables there come first, so that without memory for them nothing is moved.
         """
-        moving = list(self.tables.entries(old, old + length))
-        for leaf in moving:
-            self.tables.alloc(new + leaf.vaddr - old, self.tables.depth_of(leaf.level.page_bytes))
+        self.thp.cut(old, old + length)
+        if (new - old) % self.state.thp.page_bytes:
+            self.thp.split_range(old, old + length)
+        moving, unsplit = [], -1
+        while unsplit != len(self.thp.deposits):  # memory for a table may be had by a split
+            unsplit, moving = len(self.thp.deposits), list(self.tables.entries(old, old + length))
+            for leaf in moving:
+                self.tables.alloc(new + leaf.vaddr - old,
+                                  self.tables.depth_of(leaf.level.page_bytes))
         with self.gather() as gather:
             for leaf in moving:
                 self._move_one(leaf, new + leaf.vaddr - old)
                 gather.flush_entry(leaf.vaddr, leaf.level.page_bytes)
 
     def _move_one(self, leaf: LeafEntry, vaddr: int) -> None:
+        if leaf.level.page_bytes > PAGE_BYTES and not self.huge.owns(leaf):
+            self.thp.move(leaf, vaddr)
+            return
         entry = self.tables.exchange(leaf.paddr, 0)
         if not entry:
             return
@@ -189,6 +209,7 @@ class UserTables:
         if advice == Madvise.REMOVE:
             raise SysError(errno.EOPNOTSUPP)
         if advice in (Madvise.COLD, Madvise.PAGEOUT):
+            self.thp.split_range(start, end)
             cold_or_pageout(self.state, self.tables, self.context, start, end,
                             pageout=advice == Madvise.PAGEOUT)
 
@@ -215,11 +236,16 @@ class UserTables:
                 if (origin is None or origin.anon_vma is None
                         or vma.flags & VmFlag.WIPEONFORK):
                     continue
+                self.thp.cut(vma.start, vma.end)
                 for leaf in self.tables.entries(vma.start, vma.end):
-                    if leaf.level.page_bytes > PAGE_BYTES:
-                        self.huge.copy_to(child.huge, vma, leaf)
-                    else:
+                    if leaf.level.page_bytes == PAGE_BYTES:
                         self._copy_one(child, vma, leaf)
+                    elif self.huge.owns(leaf):
+                        self.huge.copy_to(child.huge, vma, leaf)
+                    elif not self.thp.copy_to(child, leaf):
+                        end = leaf.vaddr + leaf.level.page_bytes
+                        for small in self.tables.entries(leaf.vaddr, end):
+                            self._copy_one(child, vma, small)
         finally:
             self.state.tlb.flush_mm(self.context)
 
@@ -267,7 +293,8 @@ class UserTables:
 
         The TLB is not told: a page that it knows may seem unused. [ptep_clear_flush_young]
         """
-        paddr = self.tables.find(vaddr)
+        huge = self.thp.find(vaddr)
+        paddr = huge.paddr if huge is not None else self.tables.find(vaddr)
         return paddr is not None and bool(self.tables.update(paddr, clear=Entry.A) & Entry.A)
 
     def is_locked(self, vaddr: int) -> bool:
@@ -277,6 +304,7 @@ class UserTables:
 
     def unmap_page(self, vaddr: int, pfn: int) -> None:
         """Take a page away; anonymous, it leaves its swap entry. [try_to_unmap_one]"""
+        self.thp.split_at(vaddr)
         state, paddr = self.state, self.tables.find(vaddr)
         if paddr is None:
             raise BrokenInvariant(f"Page {pfn:#x} should be mapped at {vaddr:#x}")
@@ -297,41 +325,3 @@ class UserTables:
             self.swapped += 1
         self.forget_page(vaddr, pfn)
         state.frames.put(pfn)
-
-    # ---- check
-
-    def check(self) -> None:
-        """Raise ``BrokenInvariant`` if entries contradict mappings, counts or the reverse map."""
-        self.tables.check()
-        state, rss, swapped, huge = self.state, 0, 0, 0
-        for leaf in self.tables.entries(0, self.mm.space.task_size):
-            vma = self.mm.tree.lookup(leaf.vaddr)
-            if vma is None:
-                raise BrokenInvariant(f"Address {leaf.vaddr:#x} has entry {leaf.entry:#x}, but "
-                                      "no mapping")
-            if leaf.level.page_bytes > PAGE_BYTES or vma.flags & VmFlag.HUGETLB:
-                huge += self.huge.check(leaf, vma)
-                continue
-            if self.kind(leaf.entry) >= EntryKind.SWAP:
-                swapped += 1
-                continue
-            pfn = state.format.pfn(leaf.entry)
-            if leaf.entry & Entry.RW and (pfn == state.zero_pfn or not vma.flags & VmFlag.WRITE):
-                raise BrokenInvariant(f"Address {leaf.vaddr:#x} must not be writable")
-            if pfn == state.zero_pfn:
-                continue
-            rss += 1
-            self._check_page(leaf, pfn, vma)
-        if (rss, swapped, huge) != (self.rss, self.swapped, self.huge.usage):
-            raise BrokenInvariant(f"{self.rss} pages, {self.swapped} swap entries and "
-                                  f"{self.huge.usage} frames of huge pages are counted, but there "
-                                  f"are {rss}, {swapped} and {huge}")
-
-    def _check_page(self, leaf: LeafEntry, pfn: int, vma: Vma) -> None:
-        state = self.state
-        if (self.number, leaf.vaddr) not in state.frames.rmap.places(pfn):
-            raise BrokenInvariant(f"Page {pfn:#x} does not know that {leaf.vaddr:#x} maps it")
-        if leaf.entry & Entry.RW and not vma.flags & VmFlag.SHARED and (
-                not state.is_anon(pfn) or state.frames.rmap.mapcount(pfn) != 1):
-            raise BrokenInvariant(f"Address {leaf.vaddr:#x} may write page {pfn:#x}, which is "
-                                  "shared")

@@ -1,0 +1,68 @@
+"""Faults where a transparent huge page is or could be. [mm/huge_memory.c]"""
+
+from ..address_space.vma import Vma
+from ..x86 import PAGE_SHIFT, Entry
+from .process import Process
+from .state import KernelState
+from .thp import ThpEnabled
+from .vm_fault import FaultCause
+
+__all__ = ["huge_pmd_fault"]
+
+WRITTEN = Entry.RW | Entry.D | Entry.A
+
+
+def huge_pmd_fault(state: KernelState, process: Process, vma: Vma, address: int, *,
+                   write: bool) -> FaultCause | None:
+    """Deal with a fault by a huge page; None if it must be dealt with by a small one.
+
+    Raise ``OutOfMemory``. [__handle_mm_fault, create_huge_pmd, wp_huge_pmd]
+    """
+    thp = process.space.thp
+    leaf = thp.find(address)
+    if leaf is None:
+        if state.thp.enabled is ThpEnabled.NEVER:
+            return None
+        return _anonymous(state, process, vma, address & -state.thp.page_bytes, write=write)
+    if not write or leaf.entry & Entry.RW:
+        process.space.tables.update(leaf.paddr, set=Entry.A | (Entry.D if write else 0))
+        return FaultCause.SPURIOUS
+    if not _is_own(state, thp.pfn(leaf.entry)):
+        thp.split_at(address)
+        return None
+    process.space.tables.update(leaf.paddr, set=WRITTEN)
+    return FaultCause.REUSE
+
+
+def _is_own(state: KernelState, pfn: int) -> bool:
+    """Return whether no other process has a part of a page. [do_huge_pmd_wp_page]"""
+    return pfn != state.thp.zero_pfn and all(
+        map(state.is_exclusive, range(pfn, pfn + state.thp.page_count)))
+
+
+def _anonymous(state: KernelState, process: Process, vma: Vma, vaddr: int, *,
+               write: bool) -> FaultCause | None:
+    """Untouched memory: the huge zero page if read, a page of zeros if written.
+
+    None if a small page must do, for what is mapped there, or for lack of memory in one piece.
+    [do_huge_pmd_anonymous_page]
+    """
+    space = process.space
+    if not state.thp.suits(vma, vaddr):
+        return None
+    paddr = space.tables.alloc(vaddr, space.thp.depth)
+    if space.tables.read(paddr):
+        return None
+    process.mm.prepare_anon_vma(vma)
+    table = state.frames.alloc_table()
+    pfn = state.thp.alloc(vma) if write else state.thp.get_zero()
+    if pfn is None:
+        state.frames.free_table(table)
+        return None
+    entry = pfn << PAGE_SHIFT | state.page_prot(vma) | Entry.PS | (WRITTEN if write else 0)
+    space.thp.map(vaddr, paddr, pfn, entry, table)
+    if not write:
+        return FaultCause.ZERO_PAGE
+    for page in range(pfn, pfn + state.thp.page_count):
+        state.add_to_lru(page)
+    return FaultCause.DEMAND_ZERO
