@@ -59,12 +59,13 @@ def set_huge_pages_aside(kernel: Kernel, workload: Workload) -> None:
 
 
 def _free(kernel: Kernel) -> int:
-    """Return the free frames and slots; the kernel's own tables stay, and count as free."""
+    """Return the free frames and slots; what the kernel keeps of its own counts as free."""
     state = kernel.state
     state.allocator.drain_all_pages()
     frames = sum(zone.free_pages for zone in state.allocator.populated)
     frames += sum(len(pool.free_list) << pool.order for pool in state.hugetlb.values())
-    return frames + sum(state.kernel_tables.tables) + state.swap.nr_swap_pages
+    frames += sum(state.kernel_tables.tables) + len(state.thp.own_frames)
+    return frames + state.swap.nr_swap_pages
 
 
 def run_workload(

@@ -11,8 +11,11 @@ from pagewalk.model.address_space.errors import SysError
 from pagewalk.model.kernel.hugetlb_entries import HugeEntries
 from pagewalk.model.kernel.kernel import Kernel
 from pagewalk.model.kernel.swap_file import SwapFile
+from pagewalk.model.kernel.thp import ThpEnabled
 from pagewalk.model.x86 import IA32, MODES, InvalidateOp
+from pagewalk.sim.call_workloads import churn, forking
 from pagewalk.sim.cosim import AccessFailed, Machine
+from pagewalk.sim.data_workloads import paged
 from pagewalk.sim.engine import create
 from pagewalk.sim.expected import Expected
 from pagewalk.sim.huge_workloads import huge
@@ -110,6 +113,26 @@ def test_a_flush_left_out_by_the_kernel_is_noticed(mode, swap, tmp_path, monkeyp
         HugeEntries, "zap", lambda self, leaf, gather: zap(self, leaf, Deaf(gather)))
     with SwapFile.create(tmp_path / "other", 64, uuid=UUID(int=2)) as other:
         assert wrong(mode, other, made) > 0
+
+
+TRANSPARENT = {  # and the Mbytes of memory
+    "fork": (partial(forking, pages=5000, rounds=400), 24),
+    "churn": (partial(churn, pages=5000, rounds=400), 32),
+    "thrash": (partial(paged, "thrash", pages=9000, visits=12_000, burst=2, span=16), 24),
+}
+
+
+@every_mode
+@pytest.mark.parametrize("workload", TRANSPARENT)
+def test_workloads_on_transparent_huge_pages_find_the_same(workload, mode, tmp_path):
+    make, megabytes = TRANSPARENT[workload]
+    made, kernel = make(seed=2), Kernel.boot(mode, megabytes * MIB)
+    kernel.state.thp.enabled = ThpEnabled.ALWAYS
+    with SwapFile.create(tmp_path / "swap", 1 << 15, uuid=UUID(int=1)) as swap:
+        result = run_on(kernel, create("cxxrtl", config(mode)), made, swap)
+    assert (result.wrong, result.leaked) == (0, 0)
+    assert result.counts.events["data_hit_4m" if mode is IA32 else "data_hit_2m"] > 500
+    assert (result.disk.pages_out > 0) == (workload != "churn")
 
 
 @every_mode

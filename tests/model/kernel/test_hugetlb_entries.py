@@ -9,7 +9,7 @@ from pagewalk.model.kernel.vm_fault import FaultCause
 from pagewalk.model.physical.errors import BrokenInvariant
 from pagewalk.model.x86 import MODES, Entry, ErrorCode, InvalidateOp
 
-from .huge_churn import Churn
+from .huge_churn import HugeChurn
 from .huge_machines import PAGE, PRIVATE_HUGE, SHARED_HUGE, Huge
 from .machines import ANON, RW, counted
 
@@ -158,7 +158,7 @@ def test_check_finds_entries_that_are_not_those_of_their_mapping(mode):
 @both
 @pytest.mark.parametrize("seed", range(3))
 def test_churn_agrees_with_a_dictionary(mode, seed):
-    churn = Churn(mode, seed, pool=24)  # enough for all pages that can be
+    churn = HugeChurn(mode, seed, pool=24)  # enough for all pages that can be
     churn.run()
     assert churn.copies > 3
     assert churn.killed == 0
@@ -168,7 +168,7 @@ def test_churn_agrees_with_a_dictionary(mode, seed):
 def test_churn_with_too_few_pages_kills_children_and_loses_nothing(mode):
     killed = 0
     for seed in range(3):
-        churn = Churn(mode, seed, pool=10)
+        churn = HugeChurn(mode, seed, pool=10)
         churn.run()
         killed += churn.killed
     assert killed > 0
@@ -189,6 +189,6 @@ def test_a_flush_left_out_is_noticed(mode, monkeypatch):
 
     monkeypatch.setattr(
         HugeEntries, "zap", lambda self, leaf, gather: zap(self, leaf, Deaf(gather)))
-    churn = Churn(mode, 0, pool=24)
+    churn = HugeChurn(mode, 0, pool=24)
     with pytest.raises(AssertionError):
         churn.run()
