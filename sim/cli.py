@@ -13,14 +13,15 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from ..hdl.toolchain import ToolFailed, ToolMissing
+from .cosim import AccessFailed
 from .engine.base import EngineStalled
 from .errors import InputError
-from .verbs import buddy, conform, image, replay, run, verilog
+from .verbs import buddy, conform, cosim, image, replay, run, verilog
 from .verbs.common import MISMATCH
 
 __all__ = ["main"]
 
-VERBS = (run, replay, conform, buddy, image, verilog)
+VERBS = (run, cosim, replay, conform, buddy, image, verilog)
 """The verbs in the order in which help lists them."""
 
 BAD_INPUT, TOOL_MISSING = 2, 3
@@ -41,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _failed(error, BAD_INPUT)
     except (ToolMissing, ToolFailed) as error:
         return _failed(error, TOOL_MISSING)
-    except EngineStalled as error:
+    except (EngineStalled, AccessFailed) as error:
         return _failed(error, MISMATCH)
     except KeyboardInterrupt:
         return _failed("interrupted", INTERRUPTED)

@@ -14,8 +14,8 @@ from ..model.x86 import PagingMode, Vector
 from .image import Image
 from .picture import size_name, walk_picture
 from .result import Mismatch, Result
-from .swapping import Swapping
 from .vectors import NO_PADDR, NO_VECTOR
+from .workload_result import WorkloadResult
 
 __all__ = [
     "image_summary",
@@ -23,8 +23,8 @@ __all__ = [
     "make_console",
     "mismatch_report",
     "result_table",
-    "swapping_table",
     "walk_picture",
+    "workload_table",
 ]
 
 WIDTH = 100
@@ -63,13 +63,13 @@ def result_table(results: Mapping[str, Result]) -> Table:
     return table
 
 
-def swapping_table(runs: Mapping[str, Swapping]) -> Table:
-    """Return a table with a column for each run of a program on a machine, by name.
+def workload_table(runs: Mapping[str, WorkloadResult]) -> Table:
+    """Return a table with a column for each run of a workload on a machine, by name.
 
     A program that is made to swap pays for the disk: the last row is the average time of an access
     with all of its faults, in cycles of 1 ns.
     """
-    columns = [_swapping_rows(run) for run in runs.values()]
+    columns = [_workload_rows(run) for run in runs.values()]
     table = Table(box=None, pad_edge=False)
     table.add_column("memory of the machine")
     for name in runs:
@@ -79,13 +79,14 @@ def swapping_table(runs: Mapping[str, Swapping]) -> Table:
     return table
 
 
-def _swapping_rows(run: Swapping) -> dict[str, str]:
+def _workload_rows(run: WorkloadResult) -> dict[str, str]:
     counts, events, disk = run.counts, run.counts.events, run.disk
     hits = sum(count for name, count in events.items() if name.startswith("data_hit_"))
     reads = sum(count for name, count in events.items() if name.startswith("walk_read_"))
     return {
         "loads and stores": _count(counts.accesses),
         "wrong values": _count(run.wrong),
+        "frames and slots leaked": _count(run.leaked),
         "minor faults": _count(counts.minor),
         "major faults": _count(counts.major),
         "pages swapped out": _count(disk.pages_out),

@@ -141,6 +141,15 @@ class Workload:
     accesses: NDArray[np.void]
     events: tuple[tuple[int, Event], ...] = ()
 
+    @property
+    def footprint(self) -> int:
+        """The most pages that its processes can have at a time, none of them shared by fork."""
+        living = most = self.processes
+        for _, event in self.events:
+            living += isinstance(event, Fork) - isinstance(event, Exit)
+            most = max(most, living)
+        return sum(region.pages * (1 if region.shared else most) for region in self.regions)
+
     def __str__(self) -> str:
         pages = sum(region.pages for region in self.regions)
         events = f", {len(self.events)} events" if self.events else ""

@@ -1,19 +1,63 @@
 """Running a workload on a machine, every value compared with a plain dictionary's."""
 
 import signal
+from collections.abc import Callable
+from time import perf_counter
 
 import numpy as np
 
+from ..model.kernel.kernel import Kernel
+from ..model.kernel.swap_file import SwapFile
 from .cosim import AccessFailed, Machine
+from .engine.base import Engine
 from .expected import Expected
 from .linux import LinuxKernel
 from .workload import PAGE_BYTES, Kmap, Refused, Workload
+from .workload_result import WorkloadResult
 
-__all__ = ["run_workload"]
+__all__ = ["run_on", "run_workload"]
+
+STEP = 1 << 14  # accesses between two reports of progress
+
+Progress = Callable[[int, int], None]  # told how many accesses are done, and of how many
+
+
+def run_on(
+    kernel: Kernel, engine: Engine, workload: Workload, swap: SwapFile,
+    progress: Progress = lambda done, total: None,
+) -> WorkloadResult:
+    """Run a workload on a machine with one swap area, and end its processes.
+
+    ``kernel`` has booted and runs nothing yet; ``engine`` has the kernel's paging mode, and a port
+    of data alone. Raise ``SysError`` if the workload cannot be mapped, ``AccessFailed``,
+    ``OutOfMemory``, ``SwapError``; and ``BrokenInvariant`` if the kernel is not sound at the end.
+    """
+    started = perf_counter()
+    kernel.swapon(swap)
+    free = _free(kernel)
+    linux = LinuxKernel(kernel, workload.regions, workload.processes)
+    machine = Machine(engine, kernel.state.memory, linux)
+    wrong = run_workload(machine, linux, workload, Expected(workload.regions, workload.processes),
+                         progress)
+    kernel.check()
+    machine.invalidate(linux.exit())
+    kernel.check()
+    memory_bytes = len(kernel.state.memory) * PAGE_BYTES
+    return WorkloadResult(memory_bytes, machine.counts, swap.counters, wrong, free - _free(kernel),
+                          perf_counter() - started)
+
+
+def _free(kernel: Kernel) -> int:
+    """Return the free frames and slots; the kernel's own tables stay, and count as free."""
+    state = kernel.state
+    state.allocator.drain_all_pages()
+    frames = sum(zone.free_pages for zone in state.allocator.populated)
+    return frames + sum(state.kernel_tables.tables) + state.swap.nr_swap_pages
 
 
 def run_workload(
-    machine: Machine, linux: LinuxKernel, workload: Workload, expected: Expected
+    machine: Machine, linux: LinuxKernel, workload: Workload, expected: Expected,
+    progress: Progress = lambda done, total: None,
 ) -> int:
     """Carry out a workload; return how many values differ, and accesses that were not refused.
 
@@ -23,13 +67,17 @@ def run_workload(
     for position, event in workload.events:
         wrong += _differences(machine, workload, done, position, expected)
         done = position
+        progress(done, len(workload.accesses))
         machine.invalidate(linux.happens(event))
         expected.happens(event)
         if isinstance(event, Refused):
             wrong += not _is_refused(machine, event)
         elif isinstance(event, Kmap):
             wrong += _kernel_differences(machine, linux, event, expected)
-    return wrong + _differences(machine, workload, done, len(workload.accesses), expected)
+    for start in range(done, len(workload.accesses), STEP):
+        progress(start, len(workload.accesses))
+        wrong += _differences(machine, workload, start, start + STEP, expected)
+    return wrong
 
 
 def _differences(

@@ -21,7 +21,7 @@ from .swap_errors import (
 )
 from .swap_header import PAGE_BYTES, SwapHeader
 
-__all__ = ["SwapFile"]
+__all__ = ["MIN_PAGES", "SwapFile"]
 
 MIN_PAGES = 10  # what mkswap asks for
 

@@ -2,7 +2,7 @@
 
 import argparse
 
-from ..report import make_console, swapping_table
+from ..report import make_console, workload_table
 from ..run import replay_shipped, sample_walks
 from ..swapping import run_swapping
 from .common import (
@@ -46,5 +46,5 @@ def _run(args: argparse.Namespace) -> int:
               | {"swapping": {name: run.as_json() for name, run in runs.items()}})
     code = show_results(results)
     console.print("\nA program larger than memory, the kernel model behind the hardware:\n")
-    console.print(swapping_table(runs))
-    return MISMATCH if any(run.wrong for run in runs.values()) else code
+    console.print(workload_table(runs))
+    return MISMATCH if not all(run.agreed for run in runs.values()) else code

@@ -6,7 +6,8 @@ from pagewalk.hdl.config import Config
 from pagewalk.sim import swapping
 from pagewalk.sim.engine import create
 from pagewalk.sim.expected import Expected
-from pagewalk.sim.swapping import MINOR_FAULT_CYCLES, run_swapping, swapping_workload
+from pagewalk.sim.swapping import run_swapping, swapping_workload
+from pagewalk.sim.workload_result import MINOR_FAULT_CYCLES
 
 
 @pytest.fixture

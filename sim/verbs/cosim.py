@@ -1,0 +1,135 @@
+"""``pagewalk cosim``: a workload on the MMU, with the kernel model behind it."""
+
+import argparse
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from uuid import UUID
+
+from ...model.address_space.errors import SysError
+from ...model.kernel.kernel import Kernel
+from ...model.kernel.oom import OomKilled
+from ...model.kernel.swap_errors import SwapError
+from ...model.kernel.swap_file import MIN_PAGES, SwapFile
+from ...model.physical.memory_map import MemoryMapError
+from ...model.physical.out_of_memory import OutOfMemory
+from ...model.x86 import MODES, PAGE_SHIFT
+from ..catalog import WORKLOADS, make_workload
+from ..cosim import AccessFailed
+from ..engine import create
+from ..errors import InputError
+from ..report import make_console, workload_table
+from ..workload import Workload
+from ..workload_run import run_on
+from .common import (
+    AGREED,
+    DEFAULTS,
+    MISMATCH,
+    Verbs,
+    add_engine,
+    add_geometry,
+    add_latency,
+    add_verb,
+    hardware_config,
+    json_file,
+    positive,
+    progress_bar,
+)
+
+__all__ = ["add"]
+
+OVERCOMMIT = 4  # times as many pages as are free, if nothing else is asked for
+
+
+def add(verbs: Verbs) -> None:
+    """Add the verb to the command line."""
+    parser = add_verb(verbs, "cosim", _cosim,
+                      "Run a workload: loads and stores through the MMU, page faults, swap and "
+                      "system calls by the kernel model. Every value is compared with a plain "
+                      "dictionary's.")
+    parser.add_argument("workload", choices=WORKLOADS, help="what runs", metavar="WORKLOAD")
+    parser.add_argument("--mode", choices=MODES, default=DEFAULTS.mode.name,
+                        help="the paging mode (%(default)s)")
+    add_engine(parser)
+    parser.add_argument("--memory", metavar="MIB", type=positive, default=4,
+                        help="the machine's memory in Mbytes (%(default)s)")
+    parser.add_argument("--pages", metavar="N", type=positive,
+                        help=f"pages that are used, by default {OVERCOMMIT} times as many as are "
+                             "free")
+    parser.add_argument("--accesses", metavar="N", type=positive, default=100_000,
+                        help="loads and stores to make, at least (%(default)s)")
+    parser.add_argument("--swap", metavar="FILE", type=Path,
+                        help="a file that mkswap has made; by default one that is large enough "
+                             "for a while")
+    parser.add_argument("--seed", metavar="N", type=int, default=0,
+                        help="of the random numbers (%(default)s)")
+    add_latency(parser)
+    add_geometry(parser)
+
+
+def _cosim(args: argparse.Namespace) -> int:
+    config = replace(hardware_config(args, MODES[args.mode]), ports=("data",))
+    with json_file(args.json) as write, _bad_input():
+        kernel = Kernel.boot(config.mode, args.memory << 20)
+        if kernel.state.frames.end_pfn << PAGE_SHIFT > 1 << config.physical_bits:
+            raise InputError(f"argument --memory: {args.memory} Mbytes end above what "
+                             f"{config.physical_bits} address bits reach; expected less, or more "
+                             "--paddr-bits")
+        workload = _workload(args, kernel)
+        engine = create(args.engine, config, args.latency)
+        with _swap(args.swap, workload.footprint) as swap, progress_bar() as move:
+            result = run_on(kernel, engine, workload, swap, partial(move, workload.name))
+        write({"workload": workload.name, "seed": args.seed, "mode": args.mode,
+               "engine": args.engine, **result.as_json()})
+    console = make_console()
+    console.print(f"{workload}\n", soft_wrap=True)
+    console.print(workload_table({f"{args.memory} MiB": result}))
+    return AGREED if result.agreed else MISMATCH
+
+
+def _workload(args: argparse.Namespace, kernel: Kernel) -> Workload:
+    free = sum(zone.free_pages for zone in kernel.state.allocator.populated)
+    pages = args.pages if args.pages is not None else OVERCOMMIT * free
+    most = (kernel.user.task_size >> PAGE_SHIFT) // 8
+    if pages > most:
+        raise InputError(f"argument --pages: {pages} are too many for the addresses of a process; "
+                         f"expected at most {most}")
+    return make_workload(args.workload, pages=pages, accesses=args.accesses, seed=args.seed)
+
+
+@contextmanager
+def _swap(path: Path | None, pages: int) -> Iterator[SwapFile]:
+    """Give the swap file ``path``, or one that has room for ``pages`` pages and goes afterwards."""
+    if path is not None:
+        with SwapFile(path) as file:
+            yield file
+        return
+    with tempfile.TemporaryDirectory(prefix="pagewalk-") as folder:
+        size = max(pages + 1, MIN_PAGES)
+        with SwapFile.create(Path(folder) / "swap", size, uuid=UUID(int=1)) as file:
+            yield file
+
+
+@contextmanager
+def _bad_input() -> Iterator[None]:
+    """Raise ``InputError`` for what is wrong with the machine that was asked for."""
+    try:
+        yield
+    except MemoryMapError as error:
+        raise InputError(f"argument --memory: {error}; expected more") from None
+    except SysError as error:
+        raise InputError(f"argument --pages: memory for them cannot be promised: {error}; expected "
+                         "fewer, or more --memory") from None
+    except (OutOfMemory, OomKilled) as error:
+        raise InputError(f"{error}; expected more --memory or --swap") from None
+    except AccessFailed as error:
+        if error.signal != signal.SIGKILL:
+            raise
+        raise InputError(f"A process was killed for its memory: {error}; expected more --memory or "
+                         "--swap") from None
+    except (SwapError, OSError) as error:
+        raise InputError(f"argument --swap: {error}; expected what mkswap makes") from None
