@@ -77,6 +77,7 @@ class Kernel:
                         else self.layout.area(AreaKind.GUARD).start)
         self.state = KernelState(mode, memory, allocator, kernel_start, self.layout.task_size, cr4)
         self.reclaimer = allocator.reclaim = Reclaimer(self.state)
+        self.state.reclaim_pages = self.reclaimer.reclaim_pages
         self.state.frames.out_of_memory = self._out_of_memory
         self.kernel_space = KernelSpace(self.state.kernel_tables, self.state.tlb)
         self._map_kernel(machine)

@@ -131,12 +131,13 @@ def test_shared_memory_is_dirty_and_of_no_process(mode):
     assert of(kernel, child, start) == {}  # it finds the pages by faults
     assert rollup(kernel, parent) == alone | {"Pss_Shmem": 12}
     kernel.switch(child)
-    cpu.load(start, 2 * PAGE)
+    cpu.load(start)  # and what is in memory around it
+    cpu.store(start + 4 * PAGE, b"x")
     assert of(kernel, child, start) == {
-        "Rss": 8, "Pss": 4, "Pss_Dirty": 4, "Shared_Dirty": 8, "Referenced": 8}
+        "Rss": 16, "Pss": 10, "Pss_Dirty": 10, "Shared_Dirty": 12, "Private_Dirty": 4,
+        "Referenced": 16}
     assert of(kernel, parent, start) == {
-        "Rss": 12, "Pss": 8, "Pss_Dirty": 8, "Shared_Dirty": 8, "Private_Dirty": 4,
-        "Referenced": 12}
+        "Rss": 12, "Pss": 6, "Pss_Dirty": 6, "Shared_Dirty": 12, "Referenced": 12}
 
 
 def test_a_file_is_clean_until_it_is_written_and_private_copies_are_anonymous(mode):
@@ -152,18 +153,17 @@ def test_a_file_is_clean_until_it_is_written_and_private_copies_are_anonymous(mo
     assert of(kernel, process, shared) == {
         "Rss": 12, "Pss": 12, "Pss_Dirty": 4, "Private_Clean": 8, "Private_Dirty": 4,
         "Referenced": 12}
-    cpu.load(private, 2 * PAGE)
+    cpu.load(private)  # and what is in memory around it
     assert of(kernel, process, private) == {
-        "Rss": 8, "Pss": 4, "Pss_Dirty": 2, "Shared_Dirty": 4, "Shared_Clean": 4,
-        "Referenced": 8}
+        "Rss": 12, "Pss": 6, "Pss_Dirty": 2, "Shared_Dirty": 4, "Shared_Clean": 8,
+        "Referenced": 12}
     cpu.store(private, b"y")
     assert of(kernel, process, private) == {
-        "Rss": 8, "Pss": 6, "Pss_Dirty": 4, "Private_Dirty": 4, "Shared_Clean": 4,
-        "Referenced": 8, "Anonymous": 4}
+        "Rss": 12, "Pss": 8, "Pss_Dirty": 4, "Private_Dirty": 4, "Shared_Clean": 8,
+        "Referenced": 12, "Anonymous": 4}
     assert rollup(kernel, process) == {
-        "Rss": 20, "Pss": 16, "Pss_Dirty": 8, "Pss_Anon": 4, "Pss_File": 12,
-        "Shared_Clean": 8, "Private_Clean": 4, "Private_Dirty": 8, "Referenced": 20,
-        "Anonymous": 4}
+        "Rss": 24, "Pss": 16, "Pss_Dirty": 8, "Pss_Anon": 4, "Pss_File": 12,
+        "Shared_Clean": 16, "Private_Dirty": 8, "Referenced": 24, "Anonymous": 4}
 
 
 @pytest.fixture
