@@ -21,7 +21,7 @@ from pagewalk.model.kernel.swap_cache import SwapEntry
 from pagewalk.model.physical.memory import PhysicalMemory
 from pagewalk.model.x86 import IA32, X86_64
 
-__all__ = ["BOOTS", "Boot", "CapturedFacts", "Process"]
+__all__ = ["BOOTS", "Boot", "CapturedFacts", "Process", "name_of", "read_log", "read_smaps"]
 
 DATA = Path(__file__).parents[2] / "data" / "linux-6.1"
 BOOTS = ("amd64-A", "amd64-B", "i686-A", "i686-B")
@@ -52,9 +52,7 @@ class Process:
         self.leaves = list(self.tables.entries(0, boot.kernel_start))
         proc = DATA / boot.name / "proc"
         self.mappings = list(read_smaps((proc / f"{name}.smaps").read_text()))
-        log = (proc / f"{name.removesuffix('-child')}.actions.txt").read_text()
-        self.actions = {label: range(int(start, 16), int(start, 16) + int(length, 16), PAGE)
-                        for label, start, length in re.findall(r"(\w+) +0x(\w+) 0x(\w+)", log)}
+        self.actions = read_log((proc / f"{name.removesuffix('-child')}.actions.txt").read_text())
         self.pages: dict[int, int] = {}
         self.slots: list[SwapEntry] = []
         for leaf in self.leaves:
@@ -203,6 +201,12 @@ def name_of(vma: Vma) -> str | None:
     """The name that maps shows."""
     what = vma.file or vma.special
     return what.name if what else None
+
+
+def read_log(text: str) -> dict[str, range]:
+    """The pages that each call of a program returned, by its name for the call."""
+    return {label: range(int(start, 16), int(start, 16) + int(length, 16), PAGE)
+            for label, start, length in re.findall(r"(\w+) +0x(\w+) 0x(\w+)", text)}
 
 
 def read_smaps(text: str):
