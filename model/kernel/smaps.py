@@ -2,8 +2,7 @@
 
 [show_smap, show_smaps_rollup in fs/proc/task_mmu.c]
 
-The pages that the kernel lends a process, [vdso] say, are not modelled and count for nothing; of
-the real ones some count.
+Linux counts the pages of [vdso], too; they are not modelled.
 """
 
 from collections.abc import Collection

@@ -26,6 +26,7 @@ SHARES = ("pss", "pss_dirty", "pss_anon", "pss_file", "pss_shmem", "swap_pss", "
 # What is added up in fixed point.
 
 MAPPED = (EntryKind.PRESENT, EntryKind.PROT_NONE)
+WITH_PAGE = MAPPED + PFN_KINDS
 MIGRATION = (EntryKind.MIGRATION_READ, EntryKind.MIGRATION_READ_EXCLUSIVE,
              EntryKind.MIGRATION_WRITE)
 
@@ -140,7 +141,7 @@ class _Gathering:
 
     def _hugetlb_entry(self, entry: int, shift: int) -> None:
         """Count a page of hugetlbfs, which is in no other figure. [smaps_hugetlb_range]"""
-        if self._format.kind(entry, shift) in MAPPED + PFN_KINDS:
+        if self._format.kind(entry, shift) in WITH_PAGE:
             if self._facts.mapcount(self._format.pfn(entry, shift)) >= 2:
                 self.stats.shared_hugetlb += 1 << shift
             else:
@@ -149,9 +150,8 @@ class _Gathering:
     def _pmd_entry(self, entry: int, shift: int, vma: Vma) -> None:
         """Count a transparent huge page. [smaps_pmd_entry]"""
         kind, facts, stats = self._format.kind(entry, shift), self._facts, self.stats
-        if kind not in MAPPED + MIGRATION:
-            return
-        if self._numa and entry & (Entry.P | PROTNONE) == PROTNONE:
+        hint = self._numa and entry & (Entry.P | PROTNONE) == PROTNONE
+        if kind not in MAPPED + MIGRATION or hint:
             return
         pfn = self._format.pfn(entry, shift)
         if facts.is_huge_zero(pfn):
@@ -196,11 +196,15 @@ class _Gathering:
 
     def _accumulate(self, mapcount: int, owner: str, dirty: bool, locked: bool) -> None:
         """Count a frame as shared or private, and the share of it. [smaps_page_accumulate]"""
-        stats = self.stats
         share = WHOLE_SHARE // max(mapcount, 1)
-        names = ["pss", f"pss_{owner}"] + ["pss_locked"] * locked + ["pss_dirty"] * dirty
-        for name in names:
-            setattr(stats, name, getattr(stats, name) + share)
-        private = "private" if mapcount < 2 else "shared"
-        name = f"{private}_{'dirty' if dirty else 'clean'}"
-        setattr(stats, name, getattr(stats, name) + PAGE_BYTES)
+        self._add("pss", share)
+        self._add(f"pss_{owner}", share)
+        if locked:
+            self._add("pss_locked", share)
+        if dirty:
+            self._add("pss_dirty", share)
+        self._add(f"{'private' if mapcount < 2 else 'shared'}_{'dirty' if dirty else 'clean'}",
+                  PAGE_BYTES)
+
+    def _add(self, figure: str, amount: int) -> None:
+        setattr(self.stats, figure, getattr(self.stats, figure) + amount)
