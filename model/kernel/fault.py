@@ -9,9 +9,10 @@ from enum import Enum, IntEnum
 from ..address_space.vma import Vma, VmFlag
 from ..mmu.control import Access
 from ..x86 import AccessKind, ErrorCode
-from .memory_fault import BusFault, FaultCause, handle_mm_fault
+from .memory_fault import handle_mm_fault
 from .process import Process
 from .state import KernelState
+from .vm_fault import BusFault, FaultCause
 
 __all__ = ["FaultOutcome", "FaultResult", "Oops", "SiCode", "Signal", "SignalNumber",
            "access_error", "handle_page_fault"]

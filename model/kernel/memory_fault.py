@@ -5,8 +5,6 @@
 Left out: readahead, huge pages, and pages that a driver supplies.
 """
 
-from enum import Enum
-
 from ..address_space.software_entry import EntryKind
 from ..address_space.vma import Vma, VmFlag
 from ..physical.errors import BrokenInvariant
@@ -15,28 +13,12 @@ from .frames import PAGE_BYTES
 from .page_cache import AddressSpace
 from .process import Process
 from .state import SPECIAL, KernelState
+from .vm_fault import BusFault, FaultCause
 
-__all__ = ["BusFault", "FaultCause", "handle_mm_fault"]
+__all__ = ["handle_mm_fault"]
 
 WRITTEN = Entry.RW | Entry.D | Entry.A
 FAULT_AROUND_BYTES = 64 << 10
-
-
-class FaultCause(Enum):
-    """What a page fault came to."""
-
-    ZERO_PAGE = "zero page"
-    DEMAND_ZERO = "demand zero"
-    FILE = "file"
-    COPY_ON_WRITE = "copy on write"
-    REUSE = "last owner"
-    SHARED_WRITE = "first write to shared page"
-    SWAP_IN = "swap-in"
-    SPURIOUS = "spurious"
-
-
-class BusFault(Exception):
-    """A page that a mapping does not have, past the end of a file for example. [VM_FAULT_SIGBUS]"""
 
 
 def handle_mm_fault(state: KernelState, process: Process, vma: Vma, address: int, *,

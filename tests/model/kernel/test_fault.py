@@ -5,7 +5,7 @@ import pytest
 from pagewalk.model.address_space.uapi import MapFlag, Prot
 from pagewalk.model.address_space.vma import File
 from pagewalk.model.kernel.fault import FaultOutcome, Oops, SiCode, SignalNumber
-from pagewalk.model.kernel.memory_fault import FaultCause
+from pagewalk.model.kernel.vm_fault import FaultCause
 from pagewalk.model.mmu.control import Access
 from pagewalk.model.mmu.walk import walk
 from pagewalk.model.x86 import X86_64, AccessKind, ErrorCode

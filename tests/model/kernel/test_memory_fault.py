@@ -4,7 +4,7 @@ import pytest
 
 from pagewalk.model.address_space.uapi import MapFlag, Prot
 from pagewalk.model.address_space.vma import File
-from pagewalk.model.kernel.memory_fault import FaultCause
+from pagewalk.model.kernel.vm_fault import FaultCause
 from pagewalk.model.x86 import Entry
 
 from .machines import ANON, MODES, PAGE, RW, SHARED, counted, machine
