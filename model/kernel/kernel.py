@@ -34,6 +34,7 @@ from .oom import OomKill, OomKilled, select_bad_process
 from .process import Process
 from .state import KernelState
 from .swap_file import SwapFile
+from .unuse import swapoff
 from .user_tables import UserTables
 from .vmscan import Reclaimer
 
@@ -140,6 +141,14 @@ class Kernel:
         info = self.state.swap.swapon(device, priority)
         self.commit.limit += info.pages
         return info.type
+
+    def swapoff(self, area: int | SwapFile) -> None:
+        """Bring back what is in a swap area and use it no more. Raise as ``unuse.swapoff``."""
+        spaces = [process.space for process in self.processes.values()]
+        try:
+            swapoff(self.state, self.commit, spaces, area)
+        finally:
+            self.reclaimer.run_kswapd()
 
     def register_file(self, file: File, content: bytes) -> bytearray:
         """Say what a file holds; return its bytes, which write-back changes."""

@@ -177,21 +177,12 @@ class _MmFault:
     def _swap_in(self, entry: int) -> tuple[FaultCause, bool]:
         """A page that went out, or is still in the swap cache. [do_swap_page]"""
         state, swap, slot = self.state, self.state.swap, self.state.slot(entry)
-        pfn = swap.cache.lookup(slot)
-        major = pfn is None
-        if pfn is not None:
-            state.frames.get(pfn)
-        else:
-            pfn = state.frames.alloc()
-            try:
-                shadow = swap.swap_in(slot, pfn)
-            except BaseException:
-                state.frames.put(pfn)
-                raise
-            state.add_to_lru(pfn, shadow=shadow)
+        pfn, major = state.read_swap(slot)
         swap.swap_free(slot)
-        # A page to be written needs no slot any more, if nobody else maps or wants it.
-        if swap.swap_full or (self.write and state.frames.refcount(pfn) == 2):
+        # A page that is locked needs no slot any more, nor one to be written if nobody else maps
+        # or wants it. [should_try_to_free_swap]
+        if (swap.swap_full or self.vma.flags & VmFlag.LOCKED
+                or (self.write and state.frames.refcount(pfn) == 2)):
             swap.free_swap(pfn)
         self.tables.write(self.paddr, 0)
         self.space.swapped -= 1

@@ -59,8 +59,9 @@ class KernelPages:
         return self._state.swap.swapcount(slot)
 
     def swapped_out(self, file: File, first: int, end: int) -> Collection[int]:
-        """Return no page: shared memory stays where it is."""
-        return ()
+        """Return which pages of shared memory, from ``first`` up to ``end``, are in slots."""
+        slots = self._state.page_cache.space(file).slots
+        return [index for index in slots if first <= index < end]
 
 
 def smaps(state: KernelState, process: Process) -> str:

@@ -6,7 +6,6 @@ are compared, every figure of them. Left out are
 - what the program's start, its C library and its stack touched, and [vdso];
 - huge pages, which the model has not;
 - ``madv_free``: the model takes no MADV_FREE;
-- ``shared_anon``: the model keeps shared memory out of swap;
 - Referenced of a child's pages that were populated, locked or written with write(): Linux notes
   these as uses of the page, which the copy of an entry still shows.
 """
@@ -22,8 +21,7 @@ from ..address_space.linux_run import BOOTS, read
 from .captured import read_log, read_smaps
 from .kernel_run import KernelRun, swap_area
 
-LEFT_OUT = ("brk", "thp_reserve", "thp_madvise", "hugetlb", "hugetlb_1g", "madv_free",
-            "shared_anon")
+LEFT_OUT = ("brk", "thp_reserve", "thp_madvise", "hugetlb", "hugetlb_1g", "madv_free")
 USED_OTHERWISE = ("populate", "mlocked", "file_private_rw_cow")
 
 
