@@ -6,7 +6,7 @@ from uuid import UUID
 import numpy as np
 import pytest
 
-from pagewalk.model.address_space.uapi import MapFlag, Prot
+from pagewalk.model.address_space.uapi import Madvise, MapFlag, Prot
 from pagewalk.model.address_space.vma import File
 from pagewalk.model.kernel.smaps import smaps, smaps_rollup
 from pagewalk.model.kernel.swap_file import SwapFile
@@ -207,6 +207,21 @@ def test_a_page_read_back_is_clean_while_its_slot_holds_the_same(swapping):
     pfn = process.space.tables.pfn(process.space.tables.lookup(start + PAGE).entry)
     assert kernel.state.swap.free_swap(pfn)  # the only copy is the page now
     assert of(kernel, process, start) == written(8)
+
+
+def test_shared_memory_in_swap_counts_where_no_private_page_hides_it(swapping):
+    kernel, cpu, process = swapping
+    file = File("/tmp/f", is_shmem=True)
+    shared = process.mm.mmap(0, 4 * PAGE, RW, MapFlag.SHARED, file)
+    private = process.mm.mmap(0, 4 * PAGE, RW, MapFlag.PRIVATE, file)
+    part = process.mm.mmap(0, 2 * PAGE, Prot.READ, MapFlag.PRIVATE, file, 2 * PAGE)
+    cpu.store(shared, bytes(3 * PAGE))
+    cpu.store(private, b"x")
+    process.mm.madvise(shared, 4 * PAGE, Madvise.PAGEOUT)
+    assert of(kernel, process, shared) == {"Swap": 12}  # no entry holds the slots: no share
+    assert of(kernel, process, private) == written(4) | {"Swap": 8}
+    assert of(kernel, process, part) == {"Swap": 4}
+    kernel.check()
 
 
 def test_a_page_that_reclaim_found_in_use_is_referenced(mode):
