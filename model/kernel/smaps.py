@@ -29,8 +29,8 @@ class KernelPages:
         return self._state.is_anon(pfn)
 
     def is_swap_backed(self, pfn: int) -> bool:
-        """Return whether a page goes to swap, as all but those of files do."""
-        return self._state.is_anon(pfn) or self._state.page_cache.is_shmem(pfn)
+        """Return whether a page goes to swap: not one of a file, nor one that MADV_FREE gave up."""
+        return not self._state.lruvec.is_file(pfn)
 
     def is_dirty(self, pfn: int) -> bool:
         """Return whether a page differs from its file or slot.
@@ -40,6 +40,8 @@ class KernelPages:
         state = self._state
         if not state.is_anon(pfn):
             return state.page_cache.is_dirty(pfn)
+        if not self.is_swap_backed(pfn):
+            return False
         return state.swap.cache.entry(pfn) is None or state.swap.cache.is_dirty(pfn)
 
     def is_referenced(self, pfn: int) -> bool:

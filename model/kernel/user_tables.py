@@ -194,7 +194,11 @@ class UserTables:
 
     def populate(self, vma: Vma, start: int, end: int, write: bool) -> None:
         """Fault in the pages of a range; raise as ``get_user_pages``."""
-        get_user_pages(self.tables, self.fault_in, start, end, write=write)
+        get_user_pages(self.tables, self.fault_in, start, end, write=write, touch=self._touch)
+
+    def _touch(self, pfn: int) -> None:
+        if pfn in self.state.lruvec:
+            self.state.lruvec.mark_accessed(pfn)
 
     def clear(self, start: int, end: int) -> None:
         """Store zeros in a range of bytes; raise as ``clear_user``."""

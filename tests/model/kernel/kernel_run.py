@@ -56,6 +56,7 @@ class KernelRun(Run):
         for index in range(FILE_PAGES):
             pfn, _ = state.file_page(pages, index)
             state.page_cache.set_dirty(pfn)
+            state.lruvec.set_referenced(pfn)  # as write(2) does
             state.frames.put(pfn)
         return run
 

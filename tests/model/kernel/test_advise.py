@@ -125,7 +125,9 @@ def test_free_pages_go_without_being_written_unless_they_are_written_to(mode, la
     process.mm.madvise(start, 40 * PAGE, Madvise.PAGEOUT)
     kernel.check()
     assert large.counters.pages_out == written  # those that were written to are only active now
+    kept = [pfn_of(process, start + number * PAGE) for number in range(0, 40, 2)]
     assert process.space.rss == 20
+    assert {kernel.state.lruvec.list_of(pfn) for pfn in kept} == {LruList.ACTIVE_ANON}
     press(cpu, process)
     assert large.counters.pages_out > written
     kernel.check()
