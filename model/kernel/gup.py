@@ -20,16 +20,22 @@ FaultIn = Callable[[int, bool], None]
 
 
 def get_user_pages(tables: PageTables, fault_in: FaultIn, start: int, end: int, *,
-                   write: bool, page_bytes: int = PAGE_BYTES) -> None:
+                   write: bool, touch: Callable[[int], None],
+                   page_bytes: int = PAGE_BYTES) -> None:
     """Make the pages of a range present, writable if ``write``; those that are cost no fault.
 
-    The range has pages of ``page_bytes`` alone, of which it may begin in the middle.
-    Raise ``SysError(EFAULT)`` at a page that its mapping does not have, and what else ``fault_in``
-    raises. The keys of protection are not looked at. [__get_user_pages]
+    The range has pages of ``page_bytes`` alone, of which it may begin in the middle. ``touch`` is
+    told of the frame at each, as it counts as used. [FOLL_TOUCH] Raise ``SysError(EFAULT)`` at a
+    page that its mapping does not have, and what else ``fault_in`` raises. The keys of protection
+    are not looked at. [__get_user_pages]
     """
     for vaddr in range(start & -page_bytes, end, page_bytes):
-        if _entry(tables, vaddr, write=write) is None:
+        leaf = _entry(tables, vaddr, write=write)
+        if leaf is None:
             _fault(fault_in, vaddr, write=write)
+            leaf = tables.lookup(vaddr)
+            assert leaf is not None
+        touch(tables.pfn(leaf.entry) + (vaddr - leaf.vaddr >> PAGE_SHIFT))
 
 
 def clear_user(tables: PageTables, fault_in: FaultIn, start: int, end: int) -> None:

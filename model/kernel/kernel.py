@@ -26,6 +26,7 @@ from ..physical.out_of_memory import OutOfMemory
 from ..physical.page_alloc import PageAllocator
 from ..physical.reserves import Sysctl
 from ..x86 import Cr4, PagingMode
+from .copy_pages import copy_page_range
 from .fault import FaultOutcome, FaultResult, Signal, SignalNumber, handle_page_fault
 from .hugetlb import set_nr_hugepages
 from .kernel_space import KernelSpace
@@ -235,7 +236,7 @@ class Kernel:
                                       parent)
             with self._undone(child):
                 copy_mappings(parent.mm, child.mm)
-                parent.space.copy_to(child.space)
+                copy_page_range(parent.space, child.space)
             self.processes[child.pid] = child
         return child
 

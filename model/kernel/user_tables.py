@@ -14,7 +14,7 @@ from ..address_space.uapi import Madvise
 from ..address_space.vma import File, Vma, VmFlag
 from ..physical.errors import BrokenInvariant
 from ..x86 import Entry
-from .advise import cold_or_pageout
+from .advise import cold_or_pageout, free_lazily
 from .frames import PAGE_BYTES
 from .gup import FaultIn, clear_user, get_user_pages
 from .hugetlb_entries import HugeEntries
@@ -96,6 +96,8 @@ class UserTables:
         """Count an entry that no longer maps a page; its reference is the caller's to drop."""
         self.state.frames.rmap.remove(pfn, self.number, vaddr)
         self.rss -= 1
+        if self.state.lruvec.is_unevictable(pfn):
+            self.state.lruvec.set_unevictable(pfn, self.state.is_locked(pfn))
 
     def _zap(self, start: int, end: int, gather: MmuGather) -> None:
         """Clear all entries of a range. [zap_pte_range]"""
@@ -202,75 +204,42 @@ class UserTables:
             self.state.frames.rmap.add(pfn, self.number, vaddr)
 
     def advise(self, vma: Vma, start: int, end: int, advice: int) -> None:
-        """Take an advice. WILLNEED and FREE, which only hint, are not acted on.
+        """Take an advice. WILLNEED, which only hints, is not acted on.
 
         Raise ``SysError(EOPNOTSUPP)`` for MADV_REMOVE, as file systems do that cannot.
         """
         if advice == Madvise.REMOVE:
             raise SysError(errno.EOPNOTSUPP)
-        if advice in (Madvise.COLD, Madvise.PAGEOUT):
+        if advice in (Madvise.COLD, Madvise.PAGEOUT, Madvise.FREE):
             self.thp.split_range(start, end)
+        if advice in (Madvise.COLD, Madvise.PAGEOUT):
             cold_or_pageout(self.state, self.tables, self.context, start, end,
                             pageout=advice == Madvise.PAGEOUT)
+        if advice == Madvise.FREE:
+            self.swapped -= free_lazily(self.state, self.tables, self.context, start, end)
+
+    def munlock(self, vma: Vma, start: int, end: int) -> None:
+        """Let the pages of a range go again that no other mapping locks. [munlock_vma_page]"""
+        self.thp.split_range(start, end)
+        for leaf in self.tables.entries(start, end):
+            if self.kind(leaf.entry) < EntryKind.SWAP:
+                pfn = self.state.format.pfn(leaf.entry)
+                self.state.lruvec.set_unevictable(pfn, self.state.is_locked(pfn))
 
     def populate(self, vma: Vma, start: int, end: int, write: bool) -> None:
         """Fault in the pages of a range; raise as ``get_user_pages``."""
-        get_user_pages(self.tables, self.fault_in, start, end, write=write,
+        get_user_pages(self.tables, self.fault_in, start, end, write=write, touch=self._touch,
                        page_bytes=vma.page_bytes)
+
+    def _touch(self, pfn: int) -> None:
+        if pfn in self.state.lruvec:
+            self.state.lruvec.mark_accessed(pfn)
 
     def clear(self, start: int, end: int) -> None:
         """Store zeros in a range of bytes; raise as ``clear_user``."""
         clear_user(self.tables, self.fault_in, start, end)
 
-    # ---- fork and exit
-
-    def copy_to(self, child: "UserTables") -> None:
-        """Give a forked child the pages of this process, all of them shared. [copy_page_range]
-
-        Private pages can be written by neither side any more. Mappings without private pages are
-        left out: faults will fill them.
-        """
-        try:
-            for vma in child.mm.tree:
-                origin = self.mm.tree.lookup(vma.start)
-                if (origin is None or origin.anon_vma is None
-                        or vma.flags & VmFlag.WIPEONFORK):
-                    continue
-                self.thp.cut(vma.start, vma.end)
-                for leaf in self.tables.entries(vma.start, vma.end):
-                    if leaf.level.page_bytes == PAGE_BYTES:
-                        self._copy_one(child, vma, leaf)
-                    elif self.huge.owns(leaf):
-                        self.huge.copy_to(child.huge, vma, leaf)
-                    elif not self.thp.copy_to(child, leaf):
-                        end = leaf.vaddr + leaf.level.page_bytes
-                        for small in self.tables.entries(leaf.vaddr, end):
-                            self._copy_one(child, vma, small)
-        finally:
-            self.state.tlb.flush_mm(self.context)
-
-    def _copy_one(self, child: "UserTables", vma: Vma, leaf: LeafEntry) -> None:
-        """Copy one entry; the table for it comes first, as reclaim may change the entry then."""
-        state, target = self.state, child.tables.alloc(leaf.vaddr)
-        entry = self.tables.read(leaf.paddr)
-        if not entry:
-            return
-        if self.kind(entry) >= EntryKind.SWAP:
-            slot = state.slot(entry)
-            state.swap.swap_duplicate(slot)
-            shared = state.swap_entry(slot, False)
-            self.tables.write(leaf.paddr, shared)
-            child.tables.write(target, shared)
-            child.swapped += 1
-            return
-        pfn = state.format.pfn(entry)
-        if not vma.flags & VmFlag.SHARED:
-            entry = self.tables.update(leaf.paddr, clear=Entry.RW) & ~Entry.RW
-        else:
-            entry &= ~Entry.D
-        if pfn != state.zero_pfn:
-            state.frames.get(pfn)
-        child.map_page(leaf.vaddr, target, pfn, entry & ~Entry.A)
+    # ---- exit
 
     def free(self) -> None:
         """Free the root table; all mappings must be gone. [mmdrop]"""
@@ -302,8 +271,11 @@ class UserTables:
         vma = self.mm.tree.lookup(vaddr)
         return vma is not None and bool(vma.flags & VmFlag.LOCKED)
 
-    def unmap_page(self, vaddr: int, pfn: int) -> None:
-        """Take a page away; anonymous, it leaves its swap entry. [try_to_unmap_one]"""
+    def unmap_page(self, vaddr: int, pfn: int) -> bool:
+        """Take a page away; anonymous, it leaves its swap entry. [try_to_unmap_one]
+
+        One that is lazily free leaves nothing, but stays if it was written to: return False then.
+        """
         self.thp.split_at(vaddr)
         state, paddr = self.state, self.tables.find(vaddr)
         if paddr is None:
@@ -314,6 +286,11 @@ class UserTables:
         if not state.is_anon(pfn):
             if entry & Entry.D:
                 state.page_cache.set_dirty(pfn)
+        elif state.lruvec.is_file(pfn):
+            if entry & Entry.D:
+                self.tables.write(paddr, entry)
+                state.lruvec.make_swapbacked(pfn)
+                return False
         else:
             slot = state.swap.cache.entry(pfn)
             if slot is None:
@@ -325,3 +302,4 @@ class UserTables:
             self.swapped += 1
         self.forget_page(vaddr, pfn)
         state.frames.put(pfn)
+        return True

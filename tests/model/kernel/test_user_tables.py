@@ -94,22 +94,6 @@ def test_protect_makes_own_pages_writable_and_no_others(mode):
 
 
 @both
-def test_what_is_not_to_be_copied_is_not(mode):
-    kernel, cpu, process = machine(mode)
-    start = process.mm.mmap(0, 2 * PAGE, RW, ANON)
-    cpu.store(start, b"a")
-    cpu.store(start + PAGE, b"b")
-    process.mm.madvise(start, PAGE, Madvise.WIPEONFORK)
-    shared = process.mm.mmap(0, PAGE, RW, SHARED)
-    cpu.store(shared, b"c")
-    child = kernel.fork(process)
-    assert child.space.rss == 1  # shared memory is filled by faults
-    kernel.switch(child)
-    assert cpu.load(start) + cpu.load(start + PAGE) + cpu.load(shared) == b"\0bc"
-    kernel.check()
-
-
-@both
 def test_advice_and_population(mode):
     kernel, cpu, process = machine(mode)
     start = process.mm.mmap(0, 4 * PAGE, RW, ANON | MapFlag.POPULATE)

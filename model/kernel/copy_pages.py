@@ -1,0 +1,66 @@
+"""The pages of a forked process, which parent and child share. [copy_page_range, mm/memory.c]"""
+
+from ..address_space.software_entry import EntryKind
+from ..address_space.table_parts import LeafEntry
+from ..address_space.vma import Vma, VmFlag
+from ..x86 import Entry
+from .frames import PAGE_BYTES
+from .user_tables import UserTables
+
+__all__ = ["copy_page_range"]
+
+
+def copy_page_range(parent: UserTables, child: UserTables) -> None:
+    """Give a forked child the pages of its parent, all of them shared. [copy_page_range]
+
+    Private pages can be written by neither side any more. Mappings without private pages are
+    left out: faults will fill them. Raise ``OutOfMemory``.
+    """
+    try:
+        for vma in child.mm.tree:
+            origin = parent.mm.tree.lookup(vma.start)
+            if origin is None or origin.anon_vma is None or vma.flags & VmFlag.WIPEONFORK:
+                continue
+            parent.thp.cut(vma.start, vma.end)
+            for leaf in parent.tables.entries(vma.start, vma.end):
+                _copy(parent, child, vma, leaf)
+    finally:
+        parent.state.tlb.flush_mm(parent.context)
+
+
+def _copy(parent: UserTables, child: UserTables, vma: Vma, leaf: LeafEntry) -> None:
+    if leaf.level.page_bytes == PAGE_BYTES:
+        _copy_small(parent, child, vma, leaf)
+    elif parent.huge.owns(leaf):
+        parent.huge.copy_to(child.huge, vma, leaf)
+    elif not parent.thp.copy_to(child, leaf):
+        end = leaf.vaddr + leaf.level.page_bytes
+        for small in parent.tables.entries(leaf.vaddr, end):
+            _copy_small(parent, child, vma, small)
+
+
+def _copy_small(parent: UserTables, child: UserTables, vma: Vma, leaf: LeafEntry) -> None:
+    """Copy one entry; the table for it comes first, as reclaim may change the entry then.
+
+    [copy_present_pte, copy_nonpresent_pte]
+    """
+    state, target = parent.state, child.tables.alloc(leaf.vaddr)
+    entry = parent.tables.read(leaf.paddr)
+    if not entry:
+        return
+    if parent.kind(entry) >= EntryKind.SWAP:
+        slot = state.slot(entry)
+        state.swap.swap_duplicate(slot)
+        shared = state.swap_entry(slot, False)
+        parent.tables.write(leaf.paddr, shared)
+        child.tables.write(target, shared)
+        child.swapped += 1
+        return
+    pfn = state.format.pfn(entry)
+    if not vma.flags & VmFlag.SHARED:
+        entry = parent.tables.update(leaf.paddr, clear=Entry.RW) & ~Entry.RW
+    else:
+        entry &= ~Entry.D
+    if pfn != state.zero_pfn:
+        state.frames.get(pfn)
+    child.map_page(leaf.vaddr, target, pfn, entry & ~Entry.A)
