@@ -6,6 +6,7 @@ from pagewalk.model.address_space.exec_layout import exec_program
 from pagewalk.model.address_space.vma import File
 from pagewalk.model.kernel.kernel import Kernel
 from pagewalk.model.kernel.swap_file import SwapFile
+from pagewalk.model.kernel.thp import ThpEnabled
 from pagewalk.model.x86 import MODES
 
 from ..address_space import linux_programs
@@ -18,14 +19,16 @@ FILE_PAGES = 64  # of /tmp/file.bin that the program has written
 
 
 class KernelRun(Run):
-    """A process on the kernel model. Pages that may be huge are left alone."""
+    """A process on the kernel model, which has the boot's huge pages, but none of 1 Gbyte."""
 
     def __init__(self, machine: Machine, process: str, files: dict[str, File],
                  swap: SwapFile) -> None:
         self.machine, self.arch, self._files = machine, machine.arch, files
         mode = MODES["x86_64" if self.arch == "amd64" else "ia32"]
         self.kernel = Kernel.boot(mode, 64 * MIB, pke=self.arch == "amd64")
+        self._set_huge_pages_aside()
         self.kernel.files = machine.kernel_files
+        self.kernel.state.thp.enabled = ThpEnabled.ALWAYS
         self.kernel.swapon(swap)
         self.process = self.kernel.spawn(process)
         self.process.mm.privileged = True
@@ -41,6 +44,17 @@ class KernelRun(Run):
         self.base = self._lowest(program.file)
         self._log = iter((DATA / machine.boot / "proc" / f"{process}.actions.txt").read_text()
                          .splitlines()[1:])
+
+    def _set_huge_pages_aside(self) -> None:
+        """Put pools of the kernel in place of those that only count, where there is memory."""
+        pools = self.machine.pools
+        for size, counted in pools.items():
+            pool = self.kernel.state.hugetlb[size]
+            if self.kernel.set_nr_hugepages(counted.free, size) == counted.free:
+                pool.minor, pool.next_inode = counted.minor, counted.next_inode
+                pools[size] = pool
+            else:
+                del self.kernel.state.hugetlb[size]
 
     @classmethod
     def start(cls, boot: str, swap: SwapFile) -> "KernelRun":
@@ -89,9 +103,15 @@ class KernelRun(Run):
         self._access(start, pages, lambda vaddr: self.cpu.load(vaddr, 4))
 
     def write_huge(self, start: int, pages: range) -> None:
-        """Leave pages alone that may be huge."""
+        """Write to pages that may be huge, but for one of 1 Gbyte."""
+        vma = self.mm.tree.lookup(start)
+        if vma is not None and vma.page_bytes < 1 << 30:
+            self.write(start, pages)
 
-    read_huge = populated = write_huge
+    read_huge = read
+
+    def populated(self, start: int, pages: range) -> None:
+        """Leave alone what a call has filled."""
 
 
 def swap_area(folder):

@@ -92,6 +92,15 @@ def test_a_part_that_goes_splits_the_page(thp):
     assert thp.cpu.load(AREA + PAGE) == b"\0"
 
 
+def test_the_small_entries_of_a_page_are_as_the_huge_one_was(thp):
+    before = thp.space.tables.lookup(AREA).entry
+    thp.space.thp.split_at(AREA + 5 * PAGE)
+    leaves = list(thp.space.tables.entries(AREA, AREA + thp.size))
+    assert [leaf.vaddr for leaf in leaves] == list(range(AREA, AREA + thp.size, PAGE))
+    assert [leaf.entry for leaf in leaves] == [
+        (before ^ Entry.PS) + at * PAGE for at in range(thp.count)]
+
+
 def test_a_range_over_two_pages_splits_both(thp):
     thp.mm.mprotect(AREA + thp.size - PAGE, 2 * PAGE, Prot.READ)
     assert thp.huge == 0
