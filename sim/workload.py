@@ -120,7 +120,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Kmap:
-    """The kernel makes ``accesses`` to one page of a process, by an address of its own.
+    """The kernel makes ``accesses`` to one small page of a process, by an address of its own.
 
     In highmem that is one of kmap, or of kmap_local if ``local``; anywhere else, of the direct map.
     """

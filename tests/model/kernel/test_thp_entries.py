@@ -130,6 +130,9 @@ def test_a_page_that_nobody_may_access_can_be_split(thp):
     thp.mm.mprotect(AREA, 2 * thp.size, Prot.NONE)
     thp.mm.mprotect(AREA, PAGE, Prot.READ)
     assert thp.huge == 1
+    dirty = [leaf.entry & (Entry.P | Entry.A | Entry.D) for leaf in
+             thp.space.tables.entries(AREA + PAGE, AREA + thp.size)]
+    assert dirty == [Entry.A | Entry.D] * (thp.count - 1)
     thp.mm.mprotect(AREA, 2 * thp.size, Prot.READ)
     assert thp.holds()
 
