@@ -35,9 +35,11 @@ def huge_pmd_fault(state: KernelState, process: Process, vma: Vma, address: int,
 
 
 def _is_own(state: KernelState, pfn: int) -> bool:
-    """Return whether no other process has a part of a page. [do_huge_pmd_wp_page]"""
-    return pfn != state.thp.zero_pfn and all(
-        map(state.is_exclusive, range(pfn, pfn + state.thp.page_count)))
+    """Return whether a page is one process's own in all its parts, which the zero page is not.
+
+    [do_huge_pmd_wp_page]
+    """
+    return all(map(state.is_exclusive, range(pfn, pfn + state.thp.page_count)))
 
 
 def _anonymous(state: KernelState, process: Process, vma: Vma, vaddr: int, *,

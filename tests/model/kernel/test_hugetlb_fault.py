@@ -204,6 +204,24 @@ def test_a_copy_of_a_files_page_comes_from_the_reserve(mode):
 
 
 @both
+def test_an_owner_that_has_used_its_reserve_cannot_take_a_page_from_the_file(mode):
+    huge = Huge(mode, 2)
+    file = File("/huge/file", huge_page_bytes=huge.size)
+    mm = huge.process.mm
+    shared = mm.mmap(0, huge.size, Prot.READ | Prot.WRITE, MapFlag.SHARED, file)
+    huge.cpu.store(shared, b"file")
+    private = mm.mmap(0, huge.size, Prot.READ | Prot.WRITE, MapFlag.PRIVATE, file)
+    huge.cpu.store(private, b"mine")
+    mm.madvise(private, huge.size, Madvise.DONTNEED)
+    huge.cpu.store(huge.map(1, PRIVATE_HUGE | MapFlag.NORESERVE), b"last")
+    assert huge.counts == (2, 0, 0)
+    assert huge.cpu.load(private, 4) == b"file"
+    with pytest.raises(Killed, match="SIGBUS"):
+        huge.cpu.store(private, b"mine")
+    assert huge.counts == (2, 2, 0)
+
+
+@both
 def test_a_reader_of_a_file_without_a_reserve_cannot_write(mode):
     huge = Huge(mode, 1)
     file = File("/huge/file", huge_page_bytes=huge.size)

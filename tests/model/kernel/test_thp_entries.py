@@ -117,6 +117,7 @@ def test_rights_of_a_whole_page_change_in_its_entry(thp):
     leaf = thp.space.tables.lookup(AREA)
     assert leaf.entry & (Entry.P | Entry.PS) == Entry.PS
     assert leaf.entry & (Entry.A | Entry.D) == Entry.A | Entry.D
+    assert leaf.entry & (thp.size - PAGE) == 0  # not flipped with the frame
     assert thp.huge == 2
     thp.mm.mprotect(AREA, thp.size, RW)
     assert thp.holds()
@@ -170,6 +171,24 @@ def test_mappings_that_were_cut_within_a_page_are_copied_apart(thp):
     thp.kernel.switch(child)
     assert thp.holds(0, 7 * PAGE)
     assert thp.holds(8 * PAGE)
+
+
+def test_the_entry_says_for_all_its_pages_whether_they_were_used(thp):
+    assert thp.space.test_clear_young(AREA + 5 * PAGE)
+    assert not thp.space.test_clear_young(AREA + 6 * PAGE)
+    assert not thp.space.tables.lookup(AREA).entry & Entry.A
+    thp.owed()
+    thp.cpu.tlb.entries.clear()
+    assert thp.huge == 2
+
+
+def test_unlocking_lets_every_small_page_go(thp):
+    lruvec, pfn = thp.kernel.state.lruvec, thp.space.thp.pfn(thp.space.tables.lookup(AREA).entry)
+    thp.mm.mlock(AREA, thp.size)
+    for page in range(pfn, pfn + thp.count):
+        lruvec.set_unevictable(page, True)  # as reclaim does when it meets it
+    thp.mm.munlock(AREA, thp.size)
+    assert not any(lruvec.is_unevictable(page) for page in range(pfn, pfn + thp.count))
 
 
 def test_reclaim_splits_what_it_wants_a_part_of(thp, tmp_path):

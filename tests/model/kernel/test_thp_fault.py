@@ -4,6 +4,7 @@ import pytest
 
 from pagewalk.model.address_space.uapi import Madvise, MapFlag
 from pagewalk.model.kernel.fault import FaultOutcome
+from pagewalk.model.kernel.lru import LruFlag
 from pagewalk.model.kernel.thp import ThpEnabled
 from pagewalk.model.kernel.vm_fault import FaultCause
 from pagewalk.model.x86 import MODES, Entry, ErrorCode
@@ -136,4 +137,18 @@ def test_population_takes_a_fault_for_each_huge_page(thp):
     process.mm.madvise(AREA, 3 * size, Madvise.POPULATE_WRITE)
     assert process.min_flt - faults == 3
     assert process.space.rss == 3 * size // PAGE
+    pfn = process.space.thp.pfn(process.space.tables.lookup(AREA).entry)
+    used = [bool(kernel.state.lruvec.flags(page) & LruFlag.REFERENCED)
+            for page in range(pfn, pfn + kernel.state.thp.page_count)]
+    assert all(used)
     kernel.check()
+
+
+@every
+def test_the_kernel_clears_parts_of_huge_pages(thp):
+    _, cpu, process = thp
+    cpu.store(AREA, b"x" * 3 * PAGE)
+    process.space.clear(AREA + PAGE - 7, AREA + 2 * PAGE + 9)
+    assert cpu.load(AREA, 3 * PAGE) == (b"x" * (PAGE - 7)).ljust(2 * PAGE + 9, b"\0").ljust(
+        3 * PAGE, b"x")
+    assert process.space.thp.deposits
