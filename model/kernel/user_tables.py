@@ -185,8 +185,8 @@ class UserTables:
         if advice == Madvise.FREE:
             self.swapped -= free_lazily(self.state, self.tables, self.context, start, end)
 
-    def munlock(self, vma: Vma, start: int, end: int) -> None:
-        """Let the pages of a range go again that no other mapping locks. [munlock_vma_page]"""
+    def mlock(self, vma: Vma, start: int, end: int) -> None:
+        """Keep the pages of a range from reclaim if any mapping that has them is locked."""
         for leaf in self.tables.entries(start, end):
             if self.kind(leaf.entry) < EntryKind.SWAP:
                 pfn = self.state.format.pfn(leaf.entry)
