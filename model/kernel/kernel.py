@@ -8,11 +8,11 @@ from itertools import count
 
 import numpy as np
 
-from ..address_space.direct_map import DirectMap, direct_map_ranges
 from ..address_space.errors import SysError
 from ..address_space.exec_layout import Program, exec_program
 from ..address_space.fork import copy_mappings
 from ..address_space.kernel_files import KernelFiles
+from ..address_space.kernel_map import KernelMap
 from ..address_space.layout import AreaKind, layout_of
 from ..address_space.limits import Commit, Rlimits, UserSpace
 from ..address_space.mm import Mm
@@ -57,6 +57,8 @@ class Kernel:
         Memory and all that is known of it, and who frees it.
     layout, user
         Where the kernel's areas and a process's parts lie.
+    map
+        What the kernel maps for itself: the direct map, vmalloc, kmap, fixmap.
     processes
         The processes, by pid.
     oom_kills
@@ -77,9 +79,14 @@ class Kernel:
                         else self.layout.area(AreaKind.GUARD).start)
         self.state = KernelState(mode, memory, allocator, kernel_start, self.layout.task_size, cr4)
         self.reclaimer = allocator.reclaim = Reclaimer(self.state)
+        self.state.reclaim_pages = self.reclaimer.reclaim_pages
         self.state.frames.out_of_memory = self._out_of_memory
         self.kernel_space = KernelSpace(self.state.kernel_tables, self.state.tlb)
-        self._map_kernel(machine)
+        self.map = KernelMap(machine, self.kernel_space)
+        self.map.map_direct()
+        if mode.entry_bytes == 8:
+            area = self.layout.vmalloc
+            self.state.kernel_tables.preallocate(area.start, area.end)
         self.space = UserSpace(
             word_bytes=mode.entry_bytes, task_size=self.layout.task_size,
             huge_page_bytes=mode.levels[-2].page_bytes, soft_dirty=False,
@@ -122,15 +129,6 @@ class Kernel:
             e820.append(E820Range(4 * GIB, 4 * GIB + memory_bytes - below))
         return cls(mode, MemoryMap(tuple(e820), config=AMD64 if long else I686), cr4=cr4,
                    sysctl=sysctl, rng=rng)
-
-    def _map_kernel(self, machine: MemoryMap) -> None:
-        """Map all memory that has a fixed address, and on x86-64 the upper tables of vmalloc."""
-        sizes = tuple(level.page_bytes for level in self.mode.pages)
-        ranges = direct_map_ranges(machine, page_sizes=sizes)
-        DirectMap(self.layout).map(ranges, self.kernel_space)
-        if self.mode.entry_bytes == 8:
-            area = self.layout.vmalloc
-            self.state.kernel_tables.preallocate(area.start, area.end)
 
     @property
     def control(self) -> Control:
@@ -316,7 +314,7 @@ class Kernel:
             return False
         kill = OomKill(victim.pid, victim.name, victim.badness)
         self.oom_kills.append(kill)
-        if self._actors and victim is self._actors[-1]:
+        if victim in self._actors:
             raise OomKilled(kill)
         self.exit(victim)
         return True
@@ -325,4 +323,5 @@ class Kernel:
 
     def check(self) -> None:
         """Raise ``BrokenInvariant`` or ``BrokenMm`` if anything contradicts anything else."""
-        check_machine(self.state, self.processes.values())
+        self.map.vmalloc.check()
+        check_machine(self.state, self.processes.values(), self.map.vmalloc.areas)

@@ -8,15 +8,13 @@ above their high watermarks. [mm/vmscan.c]
 from collections.abc import Callable, Sequence
 
 from .lru import LruList, Lruvec
-from .reclaim import (
+from .reclaim import PageOps, shrink_active_list, shrink_lruvec
+from .scan import (
     DEF_PRIORITY,
     SWAP_CLUSTER_MAX,
-    PageOps,
     ScanControl,
     inactive_is_low,
     prepare_scan_count,
-    shrink_active_list,
-    shrink_lruvec,
 )
 
 __all__ = ["balance_pgdat", "shrink_node", "try_to_free_pages"]

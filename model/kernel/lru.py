@@ -163,6 +163,17 @@ class Lruvec:
             self._link(self._index(pfn))
         return taken
 
+    def isolate_page(self, pfn: int) -> bool:
+        """Take a page from its list, unless that is of no use; return whether it was taken.
+
+        [folio_isolate_lru]
+        """
+        index = self._index(pfn)
+        if self._list[index] in (NO_LIST, UNEVICTABLE_LIST):
+            return False
+        self._unlink(index)
+        return True
+
     def putback(self, pfn: int, *, set_flags: int = 0, clear_flags: int = 0,
                 tail: bool = False) -> None:
         """Put an isolated page on the list of its flags, after changing them. [move_folios_to_lru]

@@ -1,7 +1,8 @@
 """Whether all that the kernel keeps of memory agrees: page tables, frames, caches, lists, swap."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
+from ..address_space.vmalloc import VmArea
 from ..physical.errors import BrokenInvariant
 from .process import Process
 from .state import KernelState
@@ -9,10 +10,11 @@ from .state import KernelState
 __all__ = ["check_machine"]
 
 
-def check_machine(state: KernelState, processes: Collection[Process]) -> None:
+def check_machine(state: KernelState, processes: Collection[Process],
+                  areas: Iterable[VmArea]) -> None:
     """Raise ``BrokenInvariant`` or ``BrokenMm`` if anything contradicts anything else.
 
-    ``processes`` are all that there are.
+    ``processes`` and ``areas`` of vmalloc are all that there are.
     """
     state.frames.check()
     state.kernel_tables.check()
@@ -31,12 +33,13 @@ def check_machine(state: KernelState, processes: Collection[Process]) -> None:
     if swapped != counted:
         raise BrokenInvariant(f"Page tables hold {swapped} swap entries, but slots have "
                               f"{counted} references")
-    _check_frames(state, processes)
+    _check_frames(state, processes, {pfn for area in areas for pfn in area.pfns})
 
 
-def _check_frames(state: KernelState, processes: Collection[Process]) -> None:
-    """Every allocated frame has a use: a table, a user's page, a cache, or zeros."""
-    users = {*state.frames.rmap.mapped(), *state.swap.cached(), *state.page_cache.frames_used()}
+def _check_frames(state: KernelState, processes: Collection[Process], vmalloc: set[int]) -> None:
+    """Every allocated frame has a use: a table, a user's page, a cache, vmalloc, or zeros."""
+    users = {*vmalloc, *state.frames.rmap.mapped(), *state.swap.cached(),
+             *state.page_cache.frames_used()}
     tables = sum(state.kernel_tables.tables) + sum(
         sum(process.space.tables.tables) for process in processes)
     expected = len(users) + tables + 1

@@ -2,7 +2,7 @@
 
 [handle_mm_fault and what it calls, in mm/memory.c]
 
-Left out: fault-around and readahead, huge pages, and pages that a driver supplies.
+Left out: readahead, huge pages, and pages that a driver supplies.
 """
 
 from enum import Enum
@@ -10,14 +10,16 @@ from enum import Enum
 from ..address_space.software_entry import EntryKind
 from ..address_space.vma import Vma, VmFlag
 from ..physical.errors import BrokenInvariant
-from ..x86 import Entry
+from ..x86 import PAGE_SHIFT, Entry
 from .frames import PAGE_BYTES
+from .page_cache import AddressSpace
 from .process import Process
 from .state import SPECIAL, KernelState
 
 __all__ = ["BusFault", "FaultCause", "handle_mm_fault"]
 
 WRITTEN = Entry.RW | Entry.D | Entry.A
+FAULT_AROUND_BYTES = 64 << 10
 
 
 class FaultCause(Enum):
@@ -127,11 +129,30 @@ class _MmFault:
             state.frames.put(pfn)
             self._map_new_anon(new)
             return FaultCause.COPY_ON_WRITE, major
+        if not self.write and self._fault_around(pages):
+            return FaultCause.FILE, False
         pfn, major = state.file_page(pages, index)
         if self.write:
             state.page_cache.set_dirty(pfn)
         self._map(pfn, WRITTEN if self.write else 0)
         return FaultCause.FILE, major
+
+    def _fault_around(self, pages: AddressSpace) -> bool:
+        """Map what is in memory of the 16 pages around; return whether the one wanted is there.
+
+        They are those of an aligned block, or as many from the start of the mapping if that is
+        in it, as far as the mapping and one page table go. [do_fault_around, filemap_map_pages]
+        """
+        entry_bytes, table = self.state.mode.entry_bytes, self.state.mode.levels[-2].page_bytes
+        start = max(self.vaddr & -FAULT_AROUND_BYTES, self.vma.start)
+        end = min(start + FAULT_AROUND_BYTES, self.vma.end, (start | table - 1) + 1)
+        for vaddr in range(start, end, PAGE_BYTES):
+            pfn = pages.pages.get(self.vma.pgoff_of(vaddr))
+            paddr = self.paddr + (vaddr - self.vaddr >> PAGE_SHIFT) * entry_bytes
+            if pfn is not None and not self.tables.read(paddr):
+                self.state.frames.get(pfn)
+                self.space.map_page(vaddr, paddr, pfn, self.state.make_entry(pfn, self.prot))
+        return bool(self.tables.read(self.paddr))
 
     def _write_protected(self, pfn: int) -> FaultCause:
         """A write to a page that may be read: it becomes writable, or a copy. [do_wp_page]"""

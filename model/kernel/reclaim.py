@@ -9,23 +9,23 @@ file pages takes anonymous ones. Dirty file pages are written where they are met
 flusher thread; and writing is done at once, so that a page that was written can go.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
-from math import isqrt
 from typing import Protocol
 
-from ..x86 import PAGE_SHIFT
 from .lru import EVICTABLE, LruFlag, LruList, Lruvec
+from .scan import (
+    DEF_PRIORITY,
+    FILE_BIT,
+    SWAP_CLUSTER_MAX,
+    ScanControl,
+    get_scan_count,
+    inactive_is_low,
+)
 from .workingset import workingset_eviction
 
-__all__ = ["DEF_PRIORITY", "SWAP_CLUSTER_MAX", "PageOps", "PageReferences", "Pageout",
-           "ScanControl", "get_scan_count", "inactive_is_low", "page_check_references",
-           "prepare_scan_count", "shrink_active_list", "shrink_lruvec"]
+__all__ = ["PageOps", "PageReferences", "Pageout", "page_check_references", "reclaim_pages",
+           "shrink_active_list", "shrink_lruvec"]
 
-SWAP_CLUSTER_MAX = 32
-DEF_PRIORITY = 12
-FILE_BIT = LruList.INACTIVE_FILE
 ACTIVE, WORKINGSET = int(LruFlag.ACTIVE), int(LruFlag.WORKINGSET)  # numbers are much faster
 
 
@@ -88,65 +88,6 @@ class PageOps(Protocol):
         """Free a clean page and leave ``shadow`` in its place. [__remove_mapping]"""
 
 
-@dataclass(slots=True)
-class ScanControl:
-    """The aims of one reclaim, and how far it has come. [struct scan_control]
-
-    Parameters
-    ----------
-    nr_to_reclaim
-        How many pages are wanted.
-    priority
-        Pages looked at in one go: the size of a list, shifted right by this.
-    swappiness
-        How cheap it is to swap, compared with reading files again: 0 to 200, equal at 100.
-    may_swap
-        Whether anonymous pages may be taken.
-    kswapd
-        Whether this is kswapd, not somebody who waits for memory.
-    eligible
-        Says whether a page is of a zone that is of use; by default every page is. [reclaim_idx]
-    force_deactivate
-        Whether active pages are looked at even if there are enough inactive ones.
-
-    Members
-    -------
-    nr_scanned, nr_reclaimed
-        How many pages were looked at, and how many are free now.
-    may_deactivate
-        Whether active pages may become inactive, of either kind. [DEACTIVATE_ANON, _FILE]
-    skipped_deactivate
-        Whether a list was left alone for that.
-    cache_trim_mode
-        Whether there are enough inactive file pages to take nothing else.
-    """
-
-    nr_to_reclaim: int = SWAP_CLUSTER_MAX
-    priority: int = DEF_PRIORITY
-    swappiness: int = 60
-    may_swap: bool = True
-    kswapd: bool = False
-    eligible: Callable[[int], bool] | None = None
-    force_deactivate: bool = False
-    nr_scanned: int = 0
-    nr_reclaimed: int = 0
-    may_deactivate: tuple[bool, bool] = (True, True)
-    skipped_deactivate: bool = False
-    cache_trim_mode: bool = False
-
-
-def inactive_is_low(lruvec: Lruvec, inactive: LruList) -> bool:
-    """Return whether an inactive list is too short beside its active one.
-
-    They are to be equal below 1 Gbyte; beyond, the active one may be sqrt(10 * Gbytes) times as
-    long. [inactive_is_low]
-    """
-    inactive_pages = lruvec.size(inactive)
-    active_pages = lruvec.size(LruList(inactive + ACTIVE))
-    gbytes = (inactive_pages + active_pages) >> (30 - PAGE_SHIFT)
-    return inactive_pages * (isqrt(10 * gbytes) if gbytes else 1) < active_pages
-
-
 def page_check_references(lruvec: Lruvec, pfn: int, accessed: int) -> PageReferences:
     """Decide about an inactive page of which ``accessed`` accessed bits were set.
 
@@ -160,49 +101,6 @@ def page_check_references(lruvec: Lruvec, pfn: int, accessed: int) -> PageRefere
     if referenced and lruvec.is_file(pfn):
         return PageReferences.RECLAIM_CLEAN
     return PageReferences.RECLAIM
-
-
-def prepare_scan_count(lruvec: Lruvec, sc: ScanControl) -> None:
-    """Decide which active lists may be touched, and whether files are enough.
-
-    Pages become inactive while too few are, or while pages that come back become active at once.
-    [prepare_scan_count]
-    """
-    if sc.force_deactivate:
-        sc.may_deactivate = (True, True)
-    else:
-        anon, file = (
-            lruvec.vmstat[f"workingset_activate_{kind}"] != lruvec.refaults[at]
-            or inactive_is_low(lruvec, inactive)
-            for at, (kind, inactive) in enumerate((("anon", LruList.INACTIVE_ANON),
-                                                   ("file", LruList.INACTIVE_FILE))))
-        sc.may_deactivate = (anon, file)
-    inactive_files = lruvec.size(LruList.INACTIVE_FILE)
-    sc.cache_trim_mode = bool(inactive_files >> sc.priority) and not sc.may_deactivate[1]
-
-
-def get_scan_count(lruvec: Lruvec, sc: ScanControl, has_swap: bool) -> list[int]:
-    """Return how many pages of each evictable list to look at. [get_scan_count]
-
-    Anonymous pages and files share in inverse proportion to what reclaim of either has cost
-    lately, weighted with ``swappiness``.
-    """
-    sizes = [lruvec.size(lru) >> sc.priority for lru in EVICTABLE]
-    if not sc.may_swap or not has_swap:
-        shares = (0, 1)
-    elif not sc.priority and sc.swappiness:
-        return sizes
-    elif sc.cache_trim_mode:
-        shares = (0, 1)
-    else:
-        # Each kind's cost is taken as at least a third of all, so that neither is forgotten.
-        total = sum(lruvec.cost)
-        anon_cost, file_cost = total + lruvec.cost[0], total + lruvec.cost[1]
-        total = anon_cost + file_cost
-        shares = (sc.swappiness * (total + 1) // (anon_cost + 1),
-                  (200 - sc.swappiness) * (total + 1) // (file_cost + 1))
-    return [size * shares[bool(lru & FILE_BIT)] // sum(shares)
-            for lru, size in zip(EVICTABLE, sizes, strict=True)]
 
 
 def shrink_lruvec(lruvec: Lruvec, sc: ScanControl, ops: PageOps) -> int:
@@ -303,13 +201,15 @@ def _shrink_inactive_list(lruvec: Lruvec, lru: LruList, count: int, sc: ScanCont
     return reclaimed
 
 
-def _shrink_page(lruvec: Lruvec, pfn: int, file: bool,
-                 ops: PageOps) -> tuple[PageReferences, bool]:
+def _shrink_page(lruvec: Lruvec, pfn: int, file: bool, ops: PageOps, *,
+                 ignore_references: bool = False) -> tuple[PageReferences, bool]:
     """Free an isolated page if it can go; return what became of it, and whether it was written.
 
     [shrink_folio_list]
     """
-    references = page_check_references(lruvec, pfn, ops.accessed(pfn))
+    references = PageReferences.RECLAIM
+    if not ignore_references:
+        references = page_check_references(lruvec, pfn, ops.accessed(pfn))
     if references in (PageReferences.KEEP, PageReferences.ACTIVATE):
         return references, False
     if (not file and not ops.add_to_swap(pfn)) or not ops.try_to_unmap(pfn):
@@ -328,6 +228,21 @@ def _shrink_page(lruvec: Lruvec, pfn: int, file: bool,
     ops.remove_mapping(pfn, shadow)
     lruvec.delete(pfn)
     return PageReferences.RECLAIM, written
+
+
+def reclaim_pages(lruvec: Lruvec, pages: list[int], ops: PageOps) -> int:
+    """Free what can go of pages on evictable lists, used or not; return how many. [reclaim_pages]
+    """
+    reclaimed = 0
+    for pfn in pages:
+        if lruvec.isolate_page(pfn):
+            outcome, _ = _shrink_page(lruvec, pfn, lruvec.is_file(pfn), ops, ignore_references=True)
+            if outcome is PageReferences.RECLAIM:
+                reclaimed += 1
+            else:
+                active = ACTIVE if outcome is PageReferences.ACTIVATE else 0
+                lruvec.putback(pfn, set_flags=active, clear_flags=ACTIVE & ~active)
+    return reclaimed
 
 
 def _putback_rest(lruvec: Lruvec, pages: list[int]) -> None:

@@ -1,10 +1,17 @@
 """What all parts of the kernel share: frames, caches, lists, swap, and the TLB."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
 from ..address_space.kernel_pagetable import KernelPageTables
-from ..address_space.software_entry import AMD64_ENTRIES, I686_ENTRIES, EntryFlag, SwapPte
+from ..address_space.software_entry import (
+    AMD64_ENTRIES,
+    I686_ENTRIES,
+    EntryFlag,
+    EntryKind,
+    SwapPte,
+)
 from ..address_space.vma import Vma, VmFlag
 from ..mmu.control import Access, Control
 from ..mmu.walk import Walk, walk
@@ -61,7 +68,11 @@ class KernelState:
         The frame that a read of untouched memory finds. [ZERO_PAGE]
     spaces
         The address spaces, by the number that the reverse map knows them by.
+    reclaim_pages
+        Frees what can go of some pages; returns how many. [reclaim_pages]
     """
+
+    reclaim_pages: Callable[[list[int]], int]
 
     def __init__(self, mode: PagingMode, memory: PhysicalMemory, allocator: PageAllocator,
                  kernel_start: int, task_size: int, cr4: int) -> None:
@@ -153,6 +164,10 @@ class KernelState:
         return pfn, space.content is not None
 
     # ---- entries
+
+    def kind(self, entry: int) -> EntryKind:
+        """Return what an entry is for the kernel."""
+        return EntryKind.PRESENT if entry & Entry.P else self.format.kind(entry)
 
     def page_prot(self, vma: Vma) -> int:
         """Return the entry bits of a mapping, 0 if nobody may access it.

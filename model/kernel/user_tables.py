@@ -15,6 +15,7 @@ from ..address_space.uapi import Madvise
 from ..address_space.vma import Vma, VmFlag
 from ..physical.errors import BrokenInvariant
 from ..x86 import Entry
+from .advise import cold_or_pageout
 from .frames import PAGE_BYTES
 from .state import SPECIAL, KernelState
 from .tlb import MmContext, MmuGather
@@ -66,7 +67,7 @@ class UserTables:
 
     def kind(self, entry: int) -> EntryKind:
         """Return what an entry is for the kernel."""
-        return EntryKind.PRESENT if entry & Entry.P else self.state.format.kind(entry)
+        return self.state.kind(entry)
 
     # ---- pages that come and go
 
@@ -170,12 +171,15 @@ class UserTables:
             self.state.frames.rmap.add(pfn, self.number, vaddr)
 
     def advise(self, vma: Vma, start: int, end: int, advice: int) -> None:
-        """Take an advice. Those that only hint are not acted on.
+        """Take an advice. WILLNEED and FREE, which only hint, are not acted on.
 
         Raise ``SysError(EOPNOTSUPP)`` for MADV_REMOVE, as file systems do that cannot.
         """
         if advice == Madvise.REMOVE:
             raise SysError(errno.EOPNOTSUPP)
+        if advice in (Madvise.COLD, Madvise.PAGEOUT):
+            cold_or_pageout(self.state, self.tables, self.context, start, end,
+                            pageout=advice == Madvise.PAGEOUT)
         if advice in (Madvise.POPULATE_READ, Madvise.POPULATE_WRITE):
             for vaddr in range(start, end, PAGE_BYTES):
                 self.fault_in(vaddr, advice == Madvise.POPULATE_WRITE)

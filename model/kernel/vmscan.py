@@ -10,7 +10,8 @@ from ..physical.watermark import ALLOC_WMARK_HIGH
 from ..physical.zone import Zone
 from .kswapd import balance_pgdat, try_to_free_pages
 from .lru import LruList
-from .reclaim import SWAP_CLUSTER_MAX, Pageout, ScanControl
+from .reclaim import Pageout, reclaim_pages
+from .scan import SWAP_CLUSTER_MAX, ScanControl
 from .state import KernelState
 from .swap_errors import SwapIoError
 
@@ -120,6 +121,16 @@ class Reclaimer:
         self._active = True
         try:
             return try_to_free_pages([self._state.lruvec], control, self)
+        finally:
+            self._active = False
+
+    def reclaim_pages(self, pages: list[int]) -> int:
+        """Free what can go of some pages, used or not; return how many. [MADV_PAGEOUT]"""
+        if self._active:
+            return 0
+        self._active = True
+        try:
+            return reclaim_pages(self._state.lruvec, pages, self)
         finally:
             self._active = False
 

@@ -79,7 +79,7 @@ def start_static(run, path):
     """
     run.brk(run.mm.start_brk + 1 * P)
     run.brk(run.mm.start_brk + 34 * P)
-    run.write(run.mm.start_brk, 34 * P)
+    run.write(run.mm.start_brk, range(34))
     run.relro(path, run.base)
 
 
@@ -90,7 +90,7 @@ def start_dynamic(run, path):
     On amd64 thread-local storage takes three pages more; on i686 it fits in the two. The heap is
     the first memory of malloc; on i686 it takes a page more, to align its chunks.
     """
-    run.write(run.mm.mmap(0, 2 * P, RW, AP), 2 * P)
+    run.write(run.mm.mmap(0, 2 * P, RW, AP), range(2))
     name, segments, bss = LIBC[run.arch]
     libc = run.file(name)
     length = segments[-1][1] + segments[-1][2] + bss
@@ -99,93 +99,103 @@ def start_dynamic(run, path):
         run.mm.mmap(base + address, size, prot, MapFlag.PRIVATE | MapFlag.FIXED, libc, offset)
     run.mm.mmap(base + length - bss, bss, RW, AP | MapFlag.FIXED)
     if run.arch == "amd64":
-        run.write(run.mm.mmap(0, 3 * P, RW, AP), 3 * P)
+        run.write(run.mm.mmap(0, 3 * P, RW, AP), range(3))
     run.relro("libc", base)
     run.relro(path, run.base)
     run.relro("loader", run.loader_base)
     run.brk(run.mm.start_brk + 33 * P)
     if run.arch == "i686":
         run.brk(run.mm.start_brk + 34 * P)
-    run.write(run.mm.start_brk, 33 * P)
+    run.write(run.mm.start_brk, range(33))
 
 
 def mmzoo(run):
     """Call what the test program calls up to its first snapshot, in order.
 
-    Reads of memory are left out, but for what they do to mappings: nothing.
+    Pages that it writes and reads are given by their numbers from an address on.
     """
     arch64 = run.arch == "amd64"
     huge = 2 << 20 if arch64 else 4 << 20
-    run.write(run.mmap("anon_rw64", 0, 64 * P, RW, AP), 64 * P)
-    run.mmap("anon_ro32_zeropage", 0, 32 * P, R, AP)
+    plain = run.mmap("anon_rw64", 0, 64 * P, RW, AP)
+    run.write(plain, range(0, 64, 3))
+    run.read(plain, range(1, 64, 3))
+    run.read(run.mmap("anon_ro32_zeropage", 0, 32 * P, R, AP), range(0, 32, 2))
     run.mmap("prot_none_untouched", 0, 16 * P, NONE, AP)
     written = run.mmap("prot_none_after_write", 0, 16 * P, RW, AP)
-    run.write(written, 16 * P)
+    run.write(written, range(16))
     run.mm.mprotect(written, 16 * P, NONE)
     written = run.mmap("ro_after_write", 0, 16 * P, RW, AP)
-    run.write(written, 16 * P)
+    run.write(written, range(16))
     run.mm.mprotect(written + 4 * P, 8 * P, R)
-    file = run.file("/tmp/file.bin")
-    run.write(run.mmap("file_private_rw_cow", 0, 64 * P, RW, MapFlag.PRIVATE, file), 64 * P)
-    run.mmap("file_shared_rw", 0, 128 * P, RW, MapFlag.SHARED, file)
-    run.mmap("file_shared_ro", 0, 32 * P, R, MapFlag.SHARED, file, 16 * P)
-    run.write(run.mmap("anon_rwx", 0, 8 * P, RWX, AP), 8 * P)
+    _file(run)
+    run.write(run.mmap("anon_rwx", 0, 8 * P, RWX, AP), range(0, 8, 2))
     code = run.mmap("anon_rx", 0, 8 * P, RW, AP)
-    run.write(code, 8 * P)
+    run.write(code, range(8))
     run.mm.mprotect(code, 8 * P, RX)
     shared = run.mmap("shared_anon", 0, 64 * P, RW, MapFlag.SHARED | MapFlag.ANONYMOUS)
+    run.write(shared, range(0, 64, 2))
     _huge_pages(run, huge)
     if arch64:
-        run.mmap("hugetlb_1g", 0, 1 << 30, RW, AP | MapFlag.HUGETLB | 30 << MapFlag.HUGE_SHIFT)
+        giant = run.mmap("hugetlb_1g", 0, 1 << 30, RW,
+                         AP | MapFlag.HUGETLB | 30 << MapFlag.HUGE_SHIFT)
+        run.write_huge(giant, range(0, 1000, 100))
     fixed = AP | MapFlag.FIXED_NOREPLACE
-    for name, address, pages in (
-        ("far_fixed", 0x123456789000 if arch64 else 0x23450000, 64),
-        *([("far_fixed2", 0x7FFFC0000000, 3), ("cross_pmd", 0x20003FFFF000, 2)] if arch64
-          else [("cross_pde", 0x603FF000, 2)]),
-        ("low_fixed_64k", 0x10000, 4),
+    for name, address, pages, step in (
+        ("far_fixed", 0x123456789000 if arch64 else 0x23450000, 64, 7),
+        *([("far_fixed2", 0x7FFFC0000000, 3, 1), ("cross_pmd", 0x20003FFFF000, 2, 1)] if arch64
+          else [("cross_pde", 0x603FF000, 2, 1)]),
+        ("low_fixed_64k", 0x10000, 4, 1),
     ):
-        run.write(run.mmap(name, address, pages * P, RW, fixed), pages * P)
+        run.write(run.mmap(name, address, pages * P, RW, fixed), range(0, pages, step))
     _resized_and_advised(run)
     _shared_and_devices(run)
-    run.write(run.sbrk("brk", 100 * P), 100 * P)
-    paged_out = run.mmap("pageout_256", 0, 256 * P, RW, AP)
-    run.write(paged_out, 256 * P)
-    run.mm.madvise(paged_out, 256 * P, Madvise.PAGEOUT)
-    paged_out = run.mmap("pageout_then_none", 0, 32 * P, RW, AP)
-    run.write(paged_out, 32 * P)
-    run.mm.madvise(paged_out, 32 * P, Madvise.PAGEOUT)
-    run.mm.mprotect(paged_out + 8 * P, 8 * P, R)
-    run.mm.madvise(shared, 16 * P, Madvise.PAGEOUT)
+    run.write(run.sbrk("brk", 100 * P), range(1, 100, 6))
+    _paged_out(run, shared)
+
+
+def _file(run):
+    """Map a file on tmpfs of 256 pages, of which the first 64 are written."""
+    file = run.file("/tmp/file.bin")
+    private = run.mmap("file_private_rw_cow", 0, 64 * P, RW, MapFlag.PRIVATE, file)
+    run.read(private, range(64))
+    run.write(private, range(0, 64, 4))
+    run.shared_file = run.mmap("file_shared_rw", 0, 128 * P, RW, MapFlag.SHARED, file)
+    run.read(run.shared_file, range(32))
+    run.write(run.shared_file, range(8, 128, 5))
+    run.mmap("file_shared_ro", 0, 32 * P, R, MapFlag.SHARED, file, 16 * P)
 
 
 def _huge_pages(run, huge):
+    pages = huge // P
     reserve = run.mmap("thp_reserve", 0, 4 * huge, NONE, AP)
     aligned = (reserve + huge - 1) & -huge
     thp = run.mmap("thp_madvise", aligned, 2 * huge, RW, AP | MapFlag.FIXED)
     run.mm.madvise(thp, 2 * huge, Madvise.HUGEPAGE)
-    run.write(thp, 2 * huge)
+    run.write_huge(thp, range(0, pages, 16))
+    run.read_huge(thp, range(pages, pages + 1))
     run.mm.mprotect(thp + huge // 2, P, R)
+    run.write_huge(thp, range(pages + 1, 2 * pages, 64))
     pool = run.mmap("hugetlb", 0, 2 * huge, RW, AP | MapFlag.HUGETLB)
-    run.write(pool, huge)
+    run.write_huge(pool, range(0, pages, 100))
 
 
 def _resized_and_advised(run):
     locked = run.mmap("mlocked", 0, 16 * P, RW, AP)
     run.mm.mlock(locked, 16 * P)
-    run.write(locked, 16 * P)
-    run.write(run.mmap("populate", 0, 16 * P, RW, AP | MapFlag.POPULATE), 16 * P)
-    run.write(run.mmap("growsdown", 0, 16 * P, RW, AP | MapFlag.GROWSDOWN), 16 * P)
+    run.populated(locked, range(16))
+    run.populated(run.mmap("populate", 0, 16 * P, RW, AP | MapFlag.POPULATE), range(16))
+    run.write(run.mmap("growsdown", 0, 16 * P, RW, AP | MapFlag.GROWSDOWN), range(0, 16, 5))
     source = run.mmap("mremap_src", 0, 8 * P, RW, AP)
-    run.write(source, 8 * P)
+    run.write(source, range(8))
     run.mremap("mremap_dst", source, 8 * P, 24 * P, MremapFlag.MAYMOVE)
     half = run.mmap("dontneed_half", 0, 32 * P, RW, AP)
-    run.write(half, 32 * P)
+    run.write(half, range(32))
     run.mm.madvise(half, 16 * P, Madvise.DONTNEED)
     free = run.mmap("madv_free", 0, 16 * P, RW, AP)
-    run.write(free, 16 * P)
+    run.write(free, range(16))
     run.mm.madvise(free, 16 * P, Madvise.FREE)
     keyed = run.mmap("pkey", 0, 8 * P, RW, AP)
-    run.write(keyed, 8 * P)
+    run.write(keyed, range(8))
     key = run.pkey_alloc()
     if key > 0:
         run.mm.mprotect(keyed, 4 * P, RW, key)
@@ -193,12 +203,41 @@ def _resized_and_advised(run):
 
 def _shared_and_devices(run):
     segment = run.sysv_segment()
-    run.mmap("sysv_shm", 0, 32 * P, RW, MapFlag.SHARED, segment)
+    run.write(run.mmap("sysv_shm", 0, 32 * P, RW, MapFlag.SHARED, segment), range(0, 32, 3))
     device = run.file("/dev/mem")
     run.mmap("devmem_vga_b8000", 0, 8 * P, RW, MapFlag.SHARED, device, 0xB8000)
     run.mmap("devmem_hpet", 0, P, RW, MapFlag.SHARED, device, 0xFED00000)
 
 
+def _paged_out(run, shared):
+    run.paged_out = run.mmap("pageout_256", 0, 256 * P, RW, AP)
+    run.write(run.paged_out, range(256))
+    for _ in range(2):
+        run.mm.madvise(run.paged_out, 256 * P, Madvise.PAGEOUT)
+    run.read(run.paged_out, range(10, 14))
+    run.write(run.paged_out, range(100, 103))
+    run.read(run.paged_out, range(200, 201))
+    paged_out = run.mmap("pageout_then_none", 0, 32 * P, RW, AP)
+    run.write(paged_out, range(32))
+    run.mm.madvise(paged_out, 32 * P, Madvise.PAGEOUT)
+    run.mm.mprotect(paged_out + 8 * P, 8 * P, R)
+    run.mm.madvise(shared, 16 * P, Madvise.PAGEOUT)
+
+
 def mmzoo_before_fork(run):
     """Call what the test program calls between its first snapshot and the fork."""
-    run.write(run.mmap("cow_area", 0, 64 * P, RW, AP), 64 * P)
+    run.cow_area = run.mmap("cow_area", 0, 64 * P, RW, AP)
+    run.write(run.cow_area, range(64))
+
+
+def mmzoo_child(run):
+    """Access what the child does before its snapshot."""
+    run.write(run.cow_area, range(0, 32, 2))
+    run.read(run.cow_area, range(32, 48))
+    run.read(run.paged_out, range(20, 22))
+    run.write(run.shared_file, range(120, 124))
+
+
+def mmzoo_parent(run):
+    """Access what the parent does after the child's snapshot."""
+    run.write(run.cow_area, range(1, 64, 8))

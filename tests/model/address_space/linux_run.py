@@ -44,8 +44,8 @@ class Machine:
         self.pools = {size: HugetlbPool(*pool) for size, pool in POOLS[boot].items()}
         self.kernel_files = KernelFiles(self.pools)
 
-    def exec(self, path: str, process: str) -> "Run":
-        """Start the program ``path`` as the process called so in the boot."""
+    def files(self, process: str) -> dict[str, File]:
+        """The files that the mappings of a process name, by their names."""
         maps = read(self.boot, f"{process}.maps")
         files = {}
         for *_, major, minor, inode, name in MAPS_LINE.findall(maps):
@@ -54,7 +54,11 @@ class Machine:
                     pool.next_inode = int(inode)
             driver = VmFlag.DEVICE_MEMORY if name == "/dev/mem" else 0
             files[name] = File(name, int(major, 16), int(minor, 16), int(inode), vm_flags=driver)
-        return Run(self, path, process, files)
+        return files
+
+    def exec(self, path: str, process: str) -> "Run":
+        """Start the program ``path`` as the process called so in the boot."""
+        return Run(self, path, process, self.files(process))
 
 
 class Run:
@@ -122,14 +126,26 @@ class Run:
     def relro(self, name: str, base: int) -> None:
         """Make read-only what a loader has relocated."""
         offset, length = linux_programs.RELRO[self.arch, name]
-        self.write(base + offset, length)
+        self.write(base + offset, range(length >> 12))
         self.mm.mprotect(base + offset, length, linux_programs.R)
 
-    def write(self, start: int, length: int) -> None:
-        """Write to the pages of a range: private ones get an owner."""
-        for vma in self.mm.tree.overlapping(start, start + length):
-            if not vma.flags & VmFlag.SHARED and vma.flags & VmFlag.WRITE:
+    def write(self, start: int, pages: range) -> None:
+        """Write to pages, by their numbers from ``start`` on: private ones get an owner."""
+        for page in pages:
+            vma = self.mm.find_vma(start + (page << 12))
+            if vma is not None and not vma.flags & VmFlag.SHARED and vma.flags & VmFlag.WRITE:
                 self.mm.prepare_anon_vma(vma)
+
+    def read(self, start: int, pages: range) -> None:
+        """Read from pages, which does nothing to mappings."""
+
+    def write_huge(self, start: int, pages: range) -> None:
+        """Write to pages that may be parts of huge ones, if they could be mapped at all."""
+        self.write(start, pages)
+
+    read_huge = read
+    populated = write
+    """Of pages that a call makes present, as a write of the program would have done."""
 
     def log_is_done(self) -> bool:
         return next(self._log, None) is None

@@ -4,7 +4,8 @@ import pytest
 
 from pagewalk.model.kernel.kswapd import balance_pgdat, shrink_node, try_to_free_pages
 from pagewalk.model.kernel.lru import LruFlag, LruList
-from pagewalk.model.kernel.reclaim import SWAP_CLUSTER_MAX, Pageout, ScanControl
+from pagewalk.model.kernel.reclaim import Pageout
+from pagewalk.model.kernel.scan import SWAP_CLUSTER_MAX, ScanControl
 from pagewalk.model.kernel.swap import Swap
 from pagewalk.model.kernel.swap_errors import SwapFileShrunk
 from pagewalk.model.kernel.swap_file import SwapFile

@@ -9,7 +9,8 @@ from numpy.random import default_rng
 
 from pagewalk.model.kernel.kswapd import balance_pgdat, try_to_free_pages
 from pagewalk.model.kernel.lru import LruFlag, Lruvec
-from pagewalk.model.kernel.reclaim import Pageout, ScanControl
+from pagewalk.model.kernel.reclaim import Pageout
+from pagewalk.model.kernel.scan import ScanControl
 from pagewalk.model.kernel.swap import Swap, SwapEntry
 from pagewalk.model.kernel.swap_file import SwapFile
 from pagewalk.model.kernel.workingset import workingset_refault

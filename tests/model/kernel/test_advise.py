@@ -1,0 +1,97 @@
+"""Advice about pages: what becomes of them on the LRU lists, in page tables and in swap."""
+
+from contextlib import closing
+from uuid import UUID
+
+import pytest
+
+from pagewalk.model.address_space.uapi import Madvise
+from pagewalk.model.kernel.lru import LruList
+from pagewalk.model.kernel.swap_file import SwapFile
+from pagewalk.model.x86 import Entry
+
+from .machines import ANON, MODES, PAGE, RW, machine
+
+both = pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
+
+
+@pytest.fixture
+def swap(tmp_path):
+    with closing(SwapFile.create(tmp_path / "swap", 100, uuid=UUID(int=1))) as device:
+        yield device
+
+
+def pfn_of(process, vaddr):
+    return process.space.tables.pfn(process.space.tables.lookup(vaddr).entry)
+
+
+@both
+def test_pages_that_are_paged_out_are_in_swap_and_come_back(mode, swap):
+    kernel, cpu, process = machine(mode)
+    kernel.swapon(swap)
+    start = process.mm.mmap(0, 8 * PAGE, RW, ANON)
+    for number in range(0, 8, 2):
+        cpu.store(start + number * PAGE, bytes([number + 1]))
+    cpu.load(start + PAGE)  # the zero page
+    process.mm.madvise(start, 8 * PAGE, Madvise.PAGEOUT)
+    assert (process.space.rss, process.space.swapped) == (0, 4)
+    assert swap.counters.pages_out == 4
+    kernel.check()
+    assert [cpu.load(start + number * PAGE)[0] for number in range(8)] == [1, 0, 3, 0, 5, 0, 7, 0]
+    assert process.maj_flt == 4
+    kernel.check()
+
+
+@both
+def test_only_the_pages_of_the_range_go(mode, swap):
+    kernel, cpu, process = machine(mode)
+    kernel.swapon(swap)
+    start = process.mm.mmap(0, 8 * PAGE, RW, ANON)
+    cpu.store(start, b"x" * 8 * PAGE)
+    process.mm.madvise(start + 2 * PAGE, 3 * PAGE, Madvise.PAGEOUT)
+    out = [process.space.tables.lookup(start + number * PAGE).entry & Entry.P == 0
+           for number in range(8)]
+    assert out == [False, False, True, True, True, False, False, False]
+
+
+@both
+def test_pages_that_others_map_stay(mode, swap):
+    kernel, cpu, process = machine(mode)
+    kernel.swapon(swap)
+    start = process.mm.mmap(0, 2 * PAGE, RW, ANON)
+    cpu.store(start, b"x" * 2 * PAGE)
+    kernel.fork(process)
+    cpu.store(start, b"y")  # a page of its own
+    process.mm.madvise(start, 2 * PAGE, Madvise.PAGEOUT)
+    assert process.space.swapped == 1
+    kernel.check()
+
+
+@both
+def test_without_swap_pages_stay_where_they_are(mode):
+    kernel, cpu, process = machine(mode)
+    start = process.mm.mmap(0, PAGE, RW, ANON)
+    cpu.store(start, b"x")
+    process.mm.madvise(start, PAGE, Madvise.PAGEOUT)
+    assert process.space.rss == 1
+    assert pfn_of(process, start) in kernel.state.lruvec
+    kernel.check()
+
+
+@both
+def test_cold_pages_are_inactive_and_not_accessed(mode):
+    kernel, cpu, process = machine(mode)
+    start = process.mm.mmap(0, 2 * PAGE, RW, ANON)
+    cpu.store(start, b"x" * 2 * PAGE)
+    lruvec, pages = kernel.state.lruvec, [pfn_of(process, start + at) for at in (0, PAGE)]
+    for pfn in pages:
+        lruvec.activate(pfn)
+        lruvec.set_referenced(pfn)
+    process.mm.madvise(start, PAGE, Madvise.COLD)
+    assert [lruvec.list_of(pfn) for pfn in pages] == [LruList.INACTIVE_ANON, LruList.ACTIVE_ANON]
+    assert [lruvec.test_clear_referenced(pfn) for pfn in pages] == [False, True]
+    assert [bool(process.space.tables.lookup(start + at).entry & Entry.A)
+            for at in (0, PAGE)] == [False, True]
+    cpu.load(start)
+    assert process.space.tables.lookup(start).entry & Entry.A  # the TLB had forgotten it
+    kernel.check()

@@ -1,0 +1,132 @@
+"""The page faults of a real process: the model takes the same ones from the same accesses.
+
+The test program of the boots is run on the kernel model, call by call and access by access. Each
+page fault that the boot traced at the two instructions that make these accesses must be one of the
+model's, at the same page, with the same error code and in the same order; and there are no others.
+"""
+
+import gzip
+from collections import Counter
+from uuid import UUID
+
+import pytest
+
+from pagewalk.model.address_space.exec_layout import exec_program
+from pagewalk.model.address_space.vma import File, VmFlag
+from pagewalk.model.kernel.kernel import Kernel
+from pagewalk.model.kernel.swap_file import SwapFile
+from pagewalk.model.x86 import MODES
+
+from ..address_space import linux_programs
+from ..address_space.linux_run import BOOTS, DATA, Machine, Run
+from .machines import MIB, PAGE, Cpu
+
+FILE_PAGES = 64  # of /tmp/file.bin that the program has written
+
+
+class KernelRun(Run):
+    """A process on the kernel model. Pages that may be huge are left alone."""
+
+    def __init__(self, machine: Machine, process: str, files: dict[str, File],
+                 swap: SwapFile) -> None:
+        self.machine, self.arch, self._files = machine, machine.arch, files
+        mode = MODES["x86_64" if self.arch == "amd64" else "ia32"]
+        self.kernel = Kernel.boot(mode, 64 * MIB, pke=self.arch == "amd64")
+        self.kernel.files = machine.kernel_files
+        self.kernel.swapon(swap)
+        self.process = self.kernel.spawn(process)
+        self.process.mm.privileged = True
+        self.kernel.switch(self.process)
+        self.mm = self.process.mm
+        self.cpu = Cpu(self.kernel)
+        self.faults: list[tuple[int, int]] = []
+        for file in files.values():
+            if not (file.is_shmem or file.vm_flags):
+                self.kernel.register_file(file, bytes(1 << 20))
+        program = linux_programs.program(self.arch, "/zoo_static", files)
+        exec_program(self.mm, program, self.kernel.user.layout(), arg_bytes=0x60)
+        self.base = self._lowest(program.file)
+        self._log = iter((DATA / machine.boot / "proc" / f"{process}.actions.txt").read_text()
+                         .splitlines()[1:])
+
+    def fork(self) -> None:
+        """Go on as the child; ``back`` goes on as the parent."""
+        child = self.kernel.fork(self.process)
+        self.kernel.switch(child)
+
+    def back(self) -> None:
+        self.kernel.switch(self.process)
+
+    def _access(self, start: int, pages: range, access) -> None:
+        known = len(self.cpu.results)
+        handle = self.kernel.handle_page_fault
+
+        def watched(address, error_code, **options):
+            self.faults.append((address // PAGE, error_code))
+            return handle(address, error_code, **options)
+
+        self.kernel.handle_page_fault = watched
+        for page in pages:
+            access(start + page * PAGE)
+        self.kernel.handle_page_fault = handle
+        assert len(self.cpu.results) - known <= 2 * len(pages)
+
+    def write(self, start: int, pages: range) -> None:
+        self._access(start, pages, lambda vaddr: self.cpu.store(vaddr, b"data"))
+
+    def read(self, start: int, pages: range) -> None:
+        self._access(start, pages, lambda vaddr: self.cpu.load(vaddr, 4))
+
+    def write_huge(self, start: int, pages: range) -> None:
+        """Leave pages alone that may be huge."""
+
+    read_huge = populated = write_huge
+
+
+@pytest.fixture(scope="module", params=BOOTS)
+def run(request, tmp_path_factory):
+    """The process and its child, after their last access."""
+    machine = Machine(request.param)
+    path = tmp_path_factory.mktemp("swap") / "swap"
+    files = dict(machine.files("s1"))
+    files["/tmp/file.bin"] = File("/tmp/file.bin", is_shmem=True)
+    with SwapFile.create(path, 4096, uuid=UUID(int=1)) as swap:
+        run = KernelRun(machine, "s1", files, swap)
+        linux_programs.start_static(run, "/zoo_static")
+        run.faults.clear()
+        state = run.kernel.state
+        pages = state.page_cache.space(files["/tmp/file.bin"])
+        for index in range(FILE_PAGES):
+            state.frames.put(state.file_page(pages, index)[0])
+        linux_programs.mmzoo(run)
+        linux_programs.mmzoo_before_fork(run)
+        run.fork()
+        linux_programs.mmzoo_child(run)
+        run.back()
+        linux_programs.mmzoo_parent(run)
+        run.kernel.check()
+        yield run
+
+
+def traced(boot):
+    """The faults of a boot at the two instructions that fault most: (page, error code)."""
+    text = gzip.decompress((DATA / boot / "trace-pagefault-s1.txt.gz").read_bytes()).decode()
+    rows = [[int(field, 16) for field in line.split()[1:]] for line in text.splitlines()]
+    by_instruction = Counter(ip for _, ip, _ in rows)
+    loops = {ip for ip, _ in by_instruction.most_common(2)}
+    return [(address // PAGE, code) for address, ip, code in rows if ip in loops]
+
+
+def outside_of_huge_pages(run, faults):
+    """Leave out those in mappings that may have huge pages."""
+    mm = run.mm
+    return [(page, code) for page, code in faults
+            if not mm.find_vma(page * PAGE).flags & (VmFlag.HUGEPAGE | VmFlag.HUGETLB)]
+
+
+def test_the_faults_are_those_of_the_real_process(run):
+    real = outside_of_huge_pages(run, traced(run.machine.boot))
+    assert len(real) > 650
+    differing = [pair for pair in zip(run.faults, real, strict=False) if pair[0] != pair[1]]
+    assert differing[:1] == []
+    assert len(run.faults) == len(real)
