@@ -174,6 +174,11 @@ class World:
         self.kernel.swapon(swap)
         self.file = File("file")
         self.data = self.kernel.register_file(self.file, content)
+        self.in_calls = 0  # major faults
+
+    def faults(self):
+        """Return how many major faults there were."""
+        return sum(process.maj_flt for process in self.kernel.processes.values())
 
     def end(self):
         """End all processes; return the bytes of the file then."""
@@ -206,7 +211,9 @@ class Golden(World):
 
     def call(self, process, name, *arguments):
         self.kernel.switch(self.processes[process])
+        before = self.faults()
         result = getattr(self.calls, name)(*arguments)
+        self.in_calls += self.faults() - before
         self.processes = [*self.kernel.processes.values()]
         return result
 
@@ -232,22 +239,27 @@ class Hardware(World):
         return value
 
     def call(self, process, name, *arguments):
+        before = self.faults()
         with self.entry.system_call(process) as calls:
-            return getattr(calls, name)(*arguments)
+            result = getattr(calls, name)(*arguments)
+        self.in_calls += self.faults() - before
+        return result
 
 
 class Program:
     """Random steps that ``plain`` can take without being killed, and does take.
 
-    The memory of a process is ``pages`` anonymous pages, of which some come and go, and as many
-    of the file's, shared.
+    The memory of a process is ``pages`` anonymous pages, of which some come and go, and those of
+    the file, shared. Half of the steps come back to one of the last pages.
     """
+
+    RECENT = 6
 
     def __init__(self, plain, pages, seed, longest=6000):
         self.plain, self.pages, self.longest = plain, pages, longest
         self.rng = np.random.default_rng(seed)
         self.file_pages = len(plain.content) // PAGE
-        self.steps, self.results = [], []
+        self.steps, self.results, self.recent = [], [], []
 
     def make(self, count):
         self.add("call", 0, "mmap", BASE, self.pages * PAGE, RW, ANON)
@@ -256,7 +268,7 @@ class Program:
         for step in range(count):
             if step == count // 2:
                 self.add("call", 0, "fork")
-            getattr(self, self.rng.choice(["access"] * 5 + ["transfer"] * 4 + ["change"]))()
+            getattr(self, self.rng.choice(["access"] * 6 + ["transfer"] * 3 + ["change"]))()
         for process, space in enumerate(self.plain.spaces):
             for vpn in sorted(space):
                 for offset in (0, 8, 2048, 4088):
@@ -270,14 +282,22 @@ class Program:
     def number(self, limit):
         return int(self.rng.integers(limit))
 
-    def process(self):
-        return self.number(len(self.plain.spaces))
+    def page(self):
+        """A process and the number of an anonymous page."""
+        if self.recent and self.number(2):
+            return self.recent[self.number(len(self.recent))]
+        page = self.number(len(self.plain.spaces)), BASE // PAGE + self.number(self.pages)
+        self.recent = [page, *self.recent[: self.RECENT - 1]]
+        return page
 
     def access(self):
         """A load or a store of a page that permits it."""
-        process = self.process()
+        process, vpn = self.page()
+        if not self.number(4):
+            vpn = SHARED // PAGE + self.number(self.file_pages)
         space = self.plain.spaces[process]
-        vpn = [*space][self.number(len(space))]
+        if vpn not in space:
+            return
         size = 1 << self.number(4)
         address = vpn * PAGE + self.number(PAGE // size) * size
         if self.number(2) and space[vpn].writable:
@@ -290,19 +310,20 @@ class Program:
         name = str(self.rng.choice(["read", "write", "pread", "pwrite"]))
         count = self.number(self.longest) if self.number(2) else self.number(200)
         near = self.number(2) * self.number(120)  # often a little before the end of a page
-        buffer = BASE + (1 + self.number(self.pages)) * PAGE - near
+        process, vpn = self.page()
+        buffer = (vpn + 1) * PAGE - near
         if not self.number(3):
             buffer &= -8
         arguments = [0, buffer, count]
         if name.startswith("p"):
             arguments.append(self.number(len(self.plain.content)))
-        self.add("call", self.process(), name, *arguments)
+        self.add("call", process, name, *arguments)
 
     def change(self):
         """A page that goes, comes again empty, or changes its rights."""
-        process = self.process()
-        address = BASE + self.number(self.pages) * PAGE
-        if address // PAGE not in self.plain.spaces[process]:
+        process, vpn = self.page()
+        address = vpn * PAGE
+        if vpn not in self.plain.spaces[process]:
             self.add("call", process, "mmap", address, PAGE, RW, ANON)
             return
         match self.number(5):

@@ -1,14 +1,20 @@
 """System calls whose copies go through the MMU hardware, like the loads and stores around them."""
 
+import errno
 from uuid import UUID
 
 import numpy as np
 import pytest
 
+from pagewalk.model.address_space.errors import SysError
+from pagewalk.model.address_space.uapi import Madvise
+from pagewalk.model.kernel.fault import Oops
 from pagewalk.model.kernel.swap_file import SwapFile
-from pagewalk.model.x86 import MODES
+from pagewalk.model.mmu.walk import Fault
+from pagewalk.model.x86 import MODES, X86_64, ErrorCode, Vector
+from pagewalk.sim.user_port import HardwarePort
 
-from .call_worlds import PAGE, Golden, Hardware, Plain, Program
+from .call_worlds import ANON, BASE, PAGE, RW, Golden, Hardware, Plain, Program
 
 every_mode = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
 
@@ -35,14 +41,107 @@ def swap(tmp_path):
 
 @pytest.mark.parametrize("seed", [1, 2])
 @every_mode
-@pytest.mark.parametrize("world", ["golden", "model", "cxxrtl"])
-def test_calls_and_accesses_see_the_same_memory(world, mode, seed, swap):
+@pytest.mark.parametrize(("world", "steps"), [("golden", 3000), ("model", 500), ("cxxrtl", 3000)])
+def test_calls_and_accesses_see_the_same_memory(world, steps, mode, seed, swap):
+    """500 pages of two processes each, and 20 of a file, on a machine of 2 Mbytes.
+
+    They are swapped out and in, in the middle of copies, too. What each call returned and what was
+    there is compared with plain dictionaries.
+    """
     start = content(20, seed)
-    program = Program(Plain(mode, start), 500, seed).make(3000)
+    program = Program(Plain(mode, start), 500, seed).make(steps)
     made = (Golden(mode, start, swap) if world == "golden"
             else Hardware(mode, start, swap, world))
     assert differences(made, program) == []
-    first = next(iter(made.kernel.processes.values()))
-    assert first.maj_flt > 20
-    assert any(result < 0 for result in program.results)
+    transfers = [(arguments[4], result) for (what, arguments), result in zip(
+        program.steps, program.results, strict=True) if what == "call" and arguments[2:3] == (0,)]
+    if steps >= 3000:
+        assert sum(result == -errno.EFAULT for _, result in transfers) > 20
+        assert sum(0 < result < count for count, result in transfers) > 10
+        assert made.in_calls > 50
     assert made.end() == bytes(program.plain.content)
+
+
+@every_mode
+def test_what_the_tlb_is_owed_is_carried_out_before_each_access_of_a_copy(mode, swap):
+    """A page that was replaced by the call before, with no way back to the process between."""
+    world = Hardware(mode, b"new" + bytes(PAGE), swap, "cxxrtl")
+    world.call(0, "mmap", BASE, 2 * PAGE, RW, ANON)
+    world.store(0, BASE, 4, 0xAAAA_AAAA)
+    with world.entry.system_call(0) as calls:
+        assert calls.madvise(BASE, PAGE, Madvise.DONTNEED) == 0
+        assert calls.read(0, BASE, 3) == 3
+    assert world.load(0, BASE, 4) == int.from_bytes(b"new", "little")
+    world.end()
+
+
+@every_mode
+def test_what_the_tlb_is_owed_is_carried_out_on_the_way_back(mode, swap):
+    world = Hardware(mode, b"", swap, "cxxrtl")
+    world.call(0, "mmap", BASE, PAGE, RW, ANON)
+    world.store(0, BASE, 4, 0xAAAA_AAAA)
+    world.call(0, "madvise", BASE, PAGE, Madvise.DONTNEED)
+    assert world.load(0, BASE, 4) == 0
+    world.end()
+
+
+@every_mode
+def test_a_copy_without_stac_is_an_oops(mode, swap):
+    """The hardware faults, as CR4.SMAP is set and EFLAGS.AC is not."""
+    world = Hardware(mode, b"text", swap, "cxxrtl")
+    world.call(0, "mmap", BASE, PAGE, RW, ANON)
+    world.store(0, BASE, 4, 1)
+    with world.entry.system_call(0) as calls:
+        calls.user._smap = False  # stac left out
+        with pytest.raises(Oops, match=r"SMAP.*: address 0x10000000, error code 0x3$"):
+            calls.read(0, BASE, 4)
+        with pytest.raises(Oops, match=r"SMAP.*: address 0x10000000, error code 0x1$"):
+            calls.write(0, BASE, 4)
+    assert world.load(0, BASE, 4) == 1
+
+
+@every_mode
+def test_copies_run_with_the_rights_of_the_kernel_but_reach_user_memory_only(mode, swap):
+    world = Hardware(mode, b"text" * 2, swap, "cxxrtl")
+    kernel = world.kernel
+    area = kernel.layout.page_offset
+    before = kernel.state.memory.read_bytes(1 << 20, 8)
+    assert world.call(0, "pread", 0, area + (1 << 20), 8, 0) == -errno.EFAULT
+    assert world.call(0, "pwrite", 0, area + (1 << 20), 8, 0) == -errno.EFAULT
+    assert kernel.state.memory.read_bytes(1 << 20, 8) == before
+    port = HardwarePort(world.machine, kernel)
+    assert port.load(area + (1 << 20), 8, 1, ac=False) == (before, None)
+    hole = 1 << mode.vaddr_bits - 2
+    fault = port.load(hole, 8, 1, ac=True)[1]
+    assert fault == (Fault(Vector.GP, ErrorCode(0), hole) if mode is X86_64
+                     else Fault(Vector.PF, ErrorCode(0), hole))
+
+
+@every_mode
+def test_a_fork_is_the_next_process_and_one_that_ends_makes_no_more_calls(mode, swap):
+    world = Hardware(mode, b"text", swap, "cxxrtl")
+    world.call(0, "mmap", BASE, PAGE, RW, ANON)
+    assert world.call(0, "fork") == world.linux.processes[1].pid
+    assert world.call(1, "read", 0, BASE, 4) == 4
+    assert (world.load(1, BASE, 1), world.load(0, BASE, 1)) == (ord("t"), 0)
+    world.call(1, "exit")
+    with pytest.raises(SysError, match=r"^ESRCH"), world.entry.system_call(1):
+        pass
+    assert world.call(0, "read", 0, BASE, 4) == 0
+    world.end()
+
+
+@pytest.mark.parametrize("seed", [4])
+@every_mode
+def test_both_simulators_take_the_same_cycles(mode, seed, tmp_path):
+    """So they do with whole programs, with faults in the middle of copies."""
+    seen = []
+    start = content(2, seed)
+    program = Program(Plain(mode, start), 8, seed, longest=500).make(150)
+    for engine in ("amaranth", "cxxrtl"):
+        with SwapFile.create(tmp_path / engine, 64, uuid=UUID(int=1)) as device:
+            world = Hardware(mode, start, device, engine)
+            assert differences(world, program) == []
+            seen.append(world.machine.counts)
+    assert seen[0] == seen[1]
+    assert seen[0].cycles > 1000
