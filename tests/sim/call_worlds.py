@@ -169,8 +169,8 @@ class Plain:
 class World:
     """A kernel that has booted, one process on it, and a file that it has opened."""
 
-    def __init__(self, mode, content, swap, megabytes=2):
-        self.kernel = Kernel.boot(mode, megabytes << 20)
+    def __init__(self, mode, content, swap, **options):
+        self.kernel = Kernel.boot(mode, 2 << 20, **options)
         self.kernel.swapon(swap)
         self.file = File("file")
         self.data = self.kernel.register_file(self.file, content)
@@ -221,8 +221,8 @@ class Golden(World):
 class Hardware(World):
     """Loads, stores and copies through the MMU."""
 
-    def __init__(self, mode, content, swap, engine):
-        super().__init__(mode, content, swap)
+    def __init__(self, mode, content, swap, engine, **options):
+        super().__init__(mode, content, swap, **options)
         self.linux = LinuxKernel(self.kernel, ())
         self.machine = Machine(create(engine, Config(mode=mode, entries=16, ports=("data",))),
                                self.kernel.state.memory, self.linux)

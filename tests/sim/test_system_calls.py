@@ -10,9 +10,8 @@ from pagewalk.model.address_space.errors import SysError
 from pagewalk.model.address_space.uapi import Madvise
 from pagewalk.model.kernel.fault import Oops
 from pagewalk.model.kernel.swap_file import SwapFile
-from pagewalk.model.mmu.walk import Fault
-from pagewalk.model.x86 import MODES, X86_64, ErrorCode, Vector
-from pagewalk.sim.user_port import HardwarePort
+from pagewalk.model.x86 import MODES, X86_64
+from pagewalk.sim.cosim import AccessFailed
 
 from .call_worlds import ANON, BASE, PAGE, RW, Golden, Hardware, Plain, Program
 
@@ -109,12 +108,19 @@ def test_copies_run_with_the_rights_of_the_kernel_but_reach_user_memory_only(mod
     assert world.call(0, "pread", 0, area + (1 << 20), 8, 0) == -errno.EFAULT
     assert world.call(0, "pwrite", 0, area + (1 << 20), 8, 0) == -errno.EFAULT
     assert kernel.state.memory.read_bytes(1 << 20, 8) == before
-    port = HardwarePort(world.machine, kernel)
-    assert port.load(area + (1 << 20), 8, 1, ac=False) == (before, None)
-    hole = 1 << mode.vaddr_bits - 2
-    fault = port.load(hole, 8, 1, ac=True)[1]
-    assert fault == (Fault(Vector.GP, ErrorCode(0), hole) if mode is X86_64
-                     else Fault(Vector.PF, ErrorCode(0), hole))
+
+
+def test_pkru_is_that_of_the_process_on_the_way_back(swap):
+    world = Hardware(X86_64, b"text", swap, "cxxrtl", pke=True)
+    world.call(0, "mmap", BASE, PAGE, RW, ANON)
+    world.store(0, BASE, 4, 7)
+    key = world.call(0, "pkey_alloc", 0, 2)  # PKEY_DISABLE_WRITE
+    assert world.call(0, "pkey_mprotect", BASE, PAGE, RW, key) == 0
+    assert world.load(0, BASE, 4) == 7
+    with pytest.raises(AccessFailed, match=r"^Signal 11 at the store to 0x10000000 of process 0$"):
+        world.store(0, BASE, 4, 8)
+    assert world.call(0, "read", 0, BASE, 4) == -errno.EFAULT  # the kernel's stores, too
+    assert world.call(0, "write", 0, BASE, 4) == 4
 
 
 @every_mode
