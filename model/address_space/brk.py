@@ -8,6 +8,7 @@ from .limits import INFINITY
 from .merge import can_merge_after, expand
 from .mm_state import MmState
 from .munmap import unmap_range
+from .populate import mm_populate
 from .uapi import MapFlag
 from .unmapped_area import get_unmapped_area
 from .vma import PAGE_BYTES, Vma, VmFlag, page_align
@@ -22,11 +23,14 @@ def brk(mm: MmState, address: int) -> int:
     data = address - mm.start_brk + mm.end_data - mm.start_data
     if mm.rlimits.data < INFINITY and data > mm.rlimits.data:
         return mm.brk_end
+    old, new = page_align(mm.brk_end), page_align(address)
     try:
-        _move(mm, page_align(mm.brk_end), page_align(address))
+        _move(mm, old, new)
     except SysError:
         return mm.brk_end
     mm.brk_end = address
+    if new > old and mm.def_flags & VmFlag.LOCKED:
+        mm_populate(mm, old, new)
     return address
 
 
@@ -48,8 +52,6 @@ def _move(mm: MmState, old: int, new: int) -> None:
     if below is not None and below.end <= mm.start_brk:
         below = None  # bss ends where the heap begins, and stays a mapping of its own
     add_heap(mm, below, old, new - old, 0)
-    if mm.def_flags & VmFlag.LOCKED:
-        mm.page_tables.populate(old, new)
 
 
 def _check_limits(mm: MmState, start: int, length: int) -> None:
@@ -94,4 +96,4 @@ def map_zeroed(mm: MmState, start: int, length: int, flags: int) -> None:
     unmap_range(mm, start, start + length)
     add_heap(mm, mm.tree.find_with_previous(start)[1], start, length, flags)
     if mm.def_flags & VmFlag.LOCKED:
-        mm.page_tables.populate(start, start + length)
+        mm_populate(mm, start, start + length)

@@ -11,7 +11,7 @@ from ..physical.memory_map import MemoryMap
 from ..physical.ranges import Range, subtract, union
 from ..x86 import PAGE_SHIFT
 from .layout import Layout
-from .page_tables import KernelPageTables, page_kernel
+from .page_tables import KernelPageTableOps, page_kernel
 
 __all__ = ["DirectMap", "HighmemError", "MappedRange", "direct_map_ranges", "split_large_pages"]
 
@@ -138,7 +138,7 @@ class DirectMap:
         """Return the address of a page; raise ``HighmemError``. [lowmem_page_address]"""
         return self.va(pfn << PAGE_SHIFT)
 
-    def map(self, ranges: Iterable[MappedRange], tables: KernelPageTables) -> None:
+    def map(self, ranges: Iterable[MappedRange], tables: KernelPageTableOps) -> None:
         """Map ``ranges`` in the kernel's page tables. [kernel_physical_mapping_init]"""
         for one in ranges:
             tables.map_range(self.va(one.start), one.start >> PAGE_SHIFT, one.end - one.start,

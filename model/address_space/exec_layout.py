@@ -2,6 +2,7 @@
 
 import errno
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,8 +78,9 @@ def exec_program(
     rng
         Draws a place for the vdso beside a stack that ends below user addresses.
 
-    Raise ``SysError`` as ``execve`` does: E2BIG for too many arguments, ENOMEM without room,
-    EINVAL for a program without segments or one with a segment out of bounds, EEXIST for
+    Raise ``SysError`` as ``execve`` does: E2BIG for too many arguments, ENOMEM without room or
+    for a segment out of bounds, EINVAL for a program without segments or with one that has more
+    in the file than in memory, EFAULT for a loader that cannot be padded with zeros, EEXIST for
     segments where something else is.
     """
     _map_stack(mm, page_align(layout.align_stack(layout.stack_top)), arg_bytes)
@@ -86,7 +88,7 @@ def exec_program(
         raise SysError(errno.EINVAL)
     bias = _load_program(mm, program, layout.load_bias)
     if program.interpreter is not None:
-        _load(mm, program.interpreter, 0, 0)
+        _load_interpreter(mm, program.interpreter, at_bias=bias != 0)
     _map_vdso(mm, layout, rng)
     _set_places(mm, program, bias, layout)
 
@@ -129,6 +131,8 @@ def _load_program(mm: Mm, program: Program, load_bias: int) -> int:
 
 def _span(program: Program) -> int:
     """Return the bytes from the first page to the last of a program. [total_mapping_size]"""
+    if not program.headers:
+        return 0
     first = program.headers[0].vaddr & -PAGE_BYTES
     return page_align(max(one.vaddr + one.memory_size for one in program.headers) - first)
 
@@ -136,39 +140,117 @@ def _span(program: Program) -> int:
 def _load(mm: Mm, program: Program, base: int, flags: int) -> int:
     """Map all segments, the first at ``base`` or where there is room; return the bias."""
     bias = (base - program.headers[0].vaddr) & -PAGE_BYTES
-    for index, header in enumerate(program.headers):
-        if index == 0:
-            span = _span(program) if program.is_pie else 0
-            bias += _map_segment(mm, program.file, header, bias, flags, span)
-        else:
-            _map_segment(mm, program.file, header, bias, MapFlag.FIXED, 0)
+    span = _span(program) if program.is_pie else 0
+    for header in program.headers:
+        page = header.vaddr & -PAGE_BYTES
+        bias = _load_segment(mm, program.file, header, mm.space.word(bias + page), flags,
+                             span) - page
+        if not _fits(mm, header, header.vaddr):
+            raise SysError(errno.EINVAL)
+        flags, span = MapFlag.FIXED, 0
     return bias
 
 
-def _map_segment(
-    mm: Mm, file: File, header: ProgramHeader, bias: int, flags: int, span: int
-) -> int:
-    """Map one segment and its bss; return how far from the address asked for it came to be.
+def _fits(mm: Mm, header: ProgramHeader, vaddr: int) -> bool:
+    """Return whether the memory of a segment at ``vaddr`` lies in user space and holds its file."""
+    size = header.memory_size
+    return (header.file_size <= size and 0 <= vaddr < mm.space.task_size
+            and vaddr + size <= mm.space.task_size)
 
-    ``span`` is what to make sure that there is room for. [elf_load, elf_map]
+
+def _load_segment(
+    mm: Mm, file: File, header: ProgramHeader, address: int, flags: int, span: int
+) -> int:
+    """Map one segment and its bss from a page on, and return where.
+
+    ``span`` is as for ``_map_file``. If the segment may not be written, what the file has behind
+    it stays in its last page. [elf_load]
     """
-    end = header.vaddr + header.memory_size
-    if header.file_size > header.memory_size or end > mm.space.task_size:
-        raise SysError(errno.EINVAL)
-    page = header.vaddr & -PAGE_BYTES
-    wanted = address = bias + page
-    in_page = header.vaddr - page
+    in_page = header.vaddr % PAGE_BYTES
     if header.file_size:
-        size = page_align(header.file_size + in_page)
-        address = mmap(mm, wanted, max(size, span), header.prot, flags | MapFlag.PRIVATE, file,
-                       header.offset - in_page)
-        if span > size:
-            unmap_range(mm, address + size, address + span)
+        address = _map_file(mm, file, header, address, flags, span)
+    file_end = address + in_page + header.file_size
+    memory_end = address + in_page + header.memory_size
     if header.memory_size > header.file_size:
-        zero = page_align(address + in_page + header.file_size) if header.file_size else address
-        length = page_align(address + in_page + header.memory_size) - zero
-        map_zeroed(mm, zero, length, VmFlag.EXEC if header.prot & Prot.EXEC else 0)
-    return address - wanted
+        if header.file_size:
+            with suppress(SysError):
+                _pad_zeros(mm, file_end)
+            _map_bss(mm, file_end, memory_end, header.prot)
+        else:
+            _map_bss(mm, address, memory_end, header.prot)
+    return address
+
+
+def _map_file(
+    mm: Mm, file: File, header: ProgramHeader, address: int, flags: int, span: int
+) -> int:
+    """Map what a segment has of its file, from a page on; return where.
+
+    ``span`` is the room to find for all segments, 0 if that is done. [elf_map, vm_mmap]
+    """
+    in_page = header.vaddr % PAGE_BYTES
+    size = page_align(header.file_size + in_page)
+    if not size:
+        return address
+    offset = mm.space.word(header.offset - in_page)
+    if offset + max(size, span) > mm.space.word(-1):
+        raise SysError(errno.EINVAL)
+    address = mmap(mm, address, max(size, span), header.prot, flags | MapFlag.PRIVATE, file,
+                   offset)
+    if span > size:
+        unmap_range(mm, address + size, address + span)
+    return address
+
+
+def _map_bss(mm: Mm, start: int, end: int, prot: int) -> None:
+    """Map the whole pages of zeros of a segment whose file ends at ``start``."""
+    start, end = page_align(start), page_align(end)
+    map_zeroed(mm, start, end - start, VmFlag.EXEC if prot & Prot.EXEC else 0)
+
+
+def _pad_zeros(mm: Mm, address: int) -> None:
+    """Store zeros from ``address`` to the end of its page, as the program could.
+
+    Raise ``SysError(EFAULT)`` if it cannot. [padzero]
+    """
+    end = page_align(address)
+    if address == end:
+        return
+    vma = mm.tree.lookup(address)
+    if vma is None or not vma.flags & VmFlag.WRITE:
+        raise SysError(errno.EFAULT)
+    mm.prepare_anon_vma(vma)
+    mm.page_tables.clear(address, end)
+
+
+def _load_interpreter(mm: Mm, program: Program, *, at_bias: bool) -> None:
+    """Map the dynamic loader, whose only bss is behind all that it has of its file.
+
+    ``at_bias`` is whether the program that it is for was moved from its own addresses. Raise
+    ``SysError``: EFAULT if the last page of the file cannot be padded with zeros, ENOMEM for a
+    segment out of bounds. [load_elf_interp]
+    """
+    flags, span = 0 if program.is_pie else MapFlag.FIXED, _span(program)
+    if not span:
+        raise SysError(errno.EINVAL)
+    bias = -program.headers[0].vaddr if at_bias and program.is_pie else 0
+    file_end = memory_end = prot = 0
+    for header in program.headers:
+        page = header.vaddr & -PAGE_BYTES
+        wanted = mm.space.word(bias + header.vaddr) & -PAGE_BYTES
+        start = _map_file(mm, program.file, header, wanted, flags, span)
+        if not flags:
+            bias = start - page
+        flags, span = MapFlag.FIXED, 0
+        vaddr = bias + header.vaddr
+        if not _fits(mm, header, vaddr):
+            raise SysError(errno.ENOMEM)
+        file_end = max(file_end, vaddr + header.file_size)
+        if vaddr + header.memory_size > memory_end:
+            memory_end, prot = vaddr + header.memory_size, header.prot
+    _pad_zeros(mm, file_end)
+    if page_align(memory_end) > page_align(file_end):
+        _map_bss(mm, file_end, memory_end, prot)
 
 
 def _map_vdso(mm: Mm, layout: UserLayout, rng: np.random.Generator | None) -> None:
@@ -192,10 +274,10 @@ def _install(mm: Mm, start: int, size: int, flags: int, special: SpecialMapping)
 
 
 def _set_places(mm: Mm, program: Program, bias: int, layout: UserLayout) -> None:
-    """Note where code, data and heap are."""
+    """Note where code, data and heap are; without code it starts at -1 and ends at 0."""
     code = [one for one in program.headers if one.prot & Prot.EXEC]
-    mm.start_code = bias + min(one.vaddr for one in code)
-    mm.end_code = bias + max(one.vaddr + one.file_size for one in code)
+    mm.start_code = mm.space.word(bias + min((one.vaddr for one in code), default=-1))
+    mm.end_code = bias + max((one.vaddr + one.file_size for one in code), default=0)
     mm.start_data = bias + max(one.vaddr for one in program.headers)
     mm.end_data = bias + max(one.vaddr + one.file_size for one in program.headers)
     end = bias + max(one.vaddr + one.memory_size for one in program.headers)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from ..x86 import PAGE_SHIFT, Entry
-from .page_tables import KernelPageTables
+from .page_tables import KernelPageTableOps
 
 __all__ = ["FIXMAP_AMD64", "FIXMAP_I686", "FixedAddresses", "Fixmap", "FixmapError", "Slot"]
 
@@ -108,7 +108,7 @@ def _numbered(first: int, slots: tuple[tuple[str, int], ...]) -> list[Slot]:
 class Fixmap:
     """The fixmap in use: slots are pointed at physical pages and cleared again."""
 
-    def __init__(self, addresses: FixedAddresses, tables: KernelPageTables) -> None:
+    def __init__(self, addresses: FixedAddresses, tables: KernelPageTableOps) -> None:
         self.addresses = addresses
         self._tables = tables
 

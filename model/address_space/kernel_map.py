@@ -5,7 +5,7 @@ from .direct_map import DirectMap, MappedRange, direct_map_ranges
 from .fixmap import Fixmap
 from .kmap import KmapLocal, Pkmap
 from .layout import Layout, layout_of
-from .page_tables import KernelPageTables, page_kernel
+from .page_tables import KernelPageTableOps, page_kernel
 from .vmalloc import Vmalloc
 
 __all__ = ["KernelMap"]
@@ -26,7 +26,7 @@ class KernelMap:
         None on a kernel without highmem.
     """
 
-    def __init__(self, machine: MemoryMap, tables: KernelPageTables) -> None:
+    def __init__(self, machine: MemoryMap, tables: KernelPageTableOps) -> None:
         self.machine = machine
         self.layout: Layout = layout_of(machine)
         self.direct = DirectMap(self.layout)

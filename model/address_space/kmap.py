@@ -8,7 +8,7 @@ from array import array
 from ..x86 import PAGE_SHIFT
 from .fixmap import FixedAddresses
 from .layout import AreaKind, Layout
-from .page_tables import KernelPageTables, page_kernel
+from .page_tables import KernelPageTableOps, page_kernel
 
 __all__ = ["KM_MAX_IDX", "KmapError", "KmapLocal", "Pkmap", "PkmapFull"]
 
@@ -47,7 +47,7 @@ class Pkmap:
         The kernel's page tables.
     """
 
-    def __init__(self, layout: Layout, tables: KernelPageTables) -> None:
+    def __init__(self, layout: Layout, tables: KernelPageTableOps) -> None:
         self.base = layout.area(AreaKind.PKMAP).start
         self.counts = array("i", [0]) * layout.pkmap_slots
         self._tables = tables
@@ -126,7 +126,7 @@ class KmapLocal:
     until its depth is 0 again.
     """
 
-    def __init__(self, fixed: FixedAddresses, tables: KernelPageTables, flags: int,
+    def __init__(self, fixed: FixedAddresses, tables: KernelPageTableOps, flags: int,
                  cpu: int = 0) -> None:
         self._fixed = fixed
         self._tables = tables

@@ -52,6 +52,10 @@ class UserSpace:
                    huge_page_bytes=build.mode.levels[-2].page_bytes, soft_dirty=is_64_bit,
                    pkeys=pkeys and is_64_bit)
 
+    def word(self, value: int) -> int:
+        """Return a number as a register holds it: what does not fit is lost. [unsigned long]"""
+        return value & (1 << 8 * self.word_bytes) - 1
+
     @property
     def search_floor(self) -> int:
         """The lowest address that a search from the top may find."""

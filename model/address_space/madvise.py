@@ -5,6 +5,7 @@ import errno
 from .errors import SysError
 from .merge import set_flags
 from .mm_state import MmState
+from .populate import faultin_vma
 from .uapi import Madvise
 from .vma import PAGE_BYTES, Vma, VmFlag, page_align
 
@@ -27,8 +28,8 @@ FLAG_CHANGES = {
     Madvise.NOHUGEPAGE: (VmFlag.HUGEPAGE, VmFlag.NOHUGEPAGE),
 }
 DISCARDS = (Madvise.DONTNEED, Madvise.DONTNEED_LOCKED)
-PAGE_HINTS = (Madvise.WILLNEED, Madvise.FREE, Madvise.REMOVE, Madvise.COLD, Madvise.PAGEOUT,
-              Madvise.POPULATE_READ, Madvise.POPULATE_WRITE)
+PAGE_HINTS = (Madvise.WILLNEED, Madvise.FREE, Madvise.REMOVE, Madvise.COLD, Madvise.PAGEOUT)
+POPULATES = (Madvise.POPULATE_READ, Madvise.POPULATE_WRITE)
 NOT_RECLAIMED = VmFlag.LOCKED | VmFlag.PFNMAP | VmFlag.HUGETLB
 NEVER_SAME_PAGE = VmFlag.SHARED | VmFlag.MAYSHARE | VmFlag.SPECIAL | VmFlag.HUGETLB
 """What kernel same-page merging leaves alone."""
@@ -36,7 +37,7 @@ NEVER_SAME_PAGE = VmFlag.SHARED | VmFlag.MAYSHARE | VmFlag.SPECIAL | VmFlag.HUGE
 
 def madvise(mm: MmState, start: int, length: int, advice: int) -> None:
     """Take advice about a range; see ``Mm.madvise``. [do_madvise, madvise_walk_vmas]"""
-    if advice not in FLAG_CHANGES and advice not in DISCARDS + PAGE_HINTS:
+    if advice not in FLAG_CHANGES and advice not in DISCARDS + PAGE_HINTS + POPULATES:
         raise SysError(errno.EINVAL)
     end = start + page_align(length)
     if start & (PAGE_BYTES - 1) or end >= 1 << 8 * mm.space.word_bytes:
@@ -59,6 +60,9 @@ def _advise(mm: MmState, vma: Vma, start: int, end: int, advice: int) -> Vma:
     """Advise about part of one mapping; return what holds it then. [madvise_vma_behavior]"""
     if advice in DISCARDS:
         _discard(mm, vma, start, end, advice)
+        return vma
+    if advice in POPULATES:
+        faultin_vma(mm, vma, start, end, write=advice == Madvise.POPULATE_WRITE)
         return vma
     if advice in PAGE_HINTS:
         _check_hint(vma, advice)

@@ -6,16 +6,20 @@ from ..x86 import PAGE_SHIFT
 from .errors import SysError
 from .merge import set_flags
 from .mm_state import MmState
+from .populate import mm_populate
 from .vma import PAGE_BYTES, Vma, VmFlag, page_align
 
 __all__ = ["mlock", "munlock"]
+
+POPULATE_ERRORS = {errno.EFAULT: errno.ENOMEM, errno.ENOMEM: errno.EAGAIN}
+"""What POSIX has mlock say for errors of faults. [__mlock_posix_error_return]"""
 
 
 def mlock(mm: MmState, start: int, length: int, *, on_fault: bool) -> None:
     """Lock a range in memory; see ``Mm.mlock``. [do_mlock]"""
     if not mm.may_lock:
         raise SysError(errno.EPERM)
-    start, end = _whole_pages(start, length)
+    start, end = _whole_pages(mm, start, length)
     limit = mm.rlimits.memlock >> PAGE_SHIFT
     locked = mm.locked_vm + ((end - start) >> PAGE_SHIFT)
     if locked > limit and not mm.privileged:
@@ -26,22 +30,27 @@ def mlock(mm: MmState, start: int, length: int, *, on_fault: bool) -> None:
         if locked > limit:
             raise SysError(errno.ENOMEM)
     _apply(mm, start, end, VmFlag.LOCKED | (VmFlag.LOCKONFAULT if on_fault else 0))
-    mm.page_tables.populate(start, end)
+    try:
+        mm_populate(mm, start, end, ignore_errors=False)
+    except SysError as error:
+        raise SysError(POPULATE_ERRORS.get(error.errno, error.errno)) from error
 
 
 def munlock(mm: MmState, start: int, length: int) -> None:
     """Unlock a range; see ``Mm.munlock``."""
-    _apply(mm, *_whole_pages(start, length), 0)
+    _apply(mm, *_whole_pages(mm, start, length), 0)
 
 
-def _whole_pages(start: int, length: int) -> tuple[int, int]:
-    """Return the pages that hold any byte of a range."""
+def _whole_pages(mm: MmState, start: int, length: int) -> tuple[int, int]:
+    """Return the pages that hold any byte of a range: none if its length becomes too large."""
     first = start & -PAGE_BYTES
-    return first, first + page_align(length + start - first)
+    return first, first + mm.space.word(page_align(length + start - first))
 
 
 def _apply(mm: MmState, start: int, end: int, add: int) -> None:
     """Set the lock flags of a range, mapping by mapping. [apply_vma_lock_flags]"""
+    if mm.space.word(end) < start:
+        raise SysError(errno.EINVAL)
     while start < end:
         vma = mm.tree.lookup(start)
         if vma is None:

@@ -19,12 +19,17 @@ from .vma import File, Vma
 
 __all__ = ["Mm"]
 
+OFFSETS = 1 << 64
+"""How many offsets a file has. [loff_t]"""
+
 
 class Mm(MmState):
     """The mappings of one process, changed as the system calls of Linux 6.1 change them.
 
     Every call raises ``SysError`` with the errno that Linux returns. Addresses and lengths are
-    bytes; lengths are rounded up to pages as Linux does. Flags are those of ``uapi``.
+    bytes; lengths are rounded up to pages as Linux does. Both are taken as registers hold them,
+    modulo 2**32 or 2**64, and offsets of files modulo 2**64: -4096 is a length that no call can
+    serve, or an address beyond user space. Flags are those of ``uapi``.
 
     Parameters
     ----------
@@ -48,22 +53,22 @@ class Mm(MmState):
 
     def find_vma(self, address: int) -> Vma | None:
         """Return the first mapping that ends above ``address``, None if there is none."""
-        return self.tree.find(address)
+        return self.tree.find(self.space.word(address))
 
     def find_vma_prev(self, address: int) -> tuple[Vma | None, Vma | None]:
         """Return the one that ``find_vma`` finds and the one before it."""
-        return self.tree.find_with_previous(address)
+        return self.tree.find_with_previous(self.space.word(address))
 
     def find_vma_intersection(self, start: int, end: int) -> Vma | None:
         """Return the first mapping that shares a page with a range."""
-        return self.tree.intersection(start, end)
+        return self.tree.intersection(self.space.word(start), self.space.word(end))
 
     def find_vma_or_expand(self, address: int) -> Vma | None:
         """Return the mapping that holds ``address``, growing a stack down to it if need be.
 
         None is for an address where an access is a segmentation fault. [expand_stack]
         """
-        return find_or_expand(self, address)
+        return find_or_expand(self, self.space.word(address))
 
     def mmap(
         self,
@@ -82,7 +87,8 @@ class Mm(MmState):
         limit of 0; EAGAIN beyond RLIMIT_MEMLOCK; EOVERFLOW beyond what a file can have; ENOMEM
         without room or beyond any other limit, where MAP_FIXED may have unmapped the range.
         """
-        return mmap(self, address, length, prot, flags, file, offset)
+        word = self.space.word
+        return mmap(self, word(address), word(length), prot, flags, file, offset % OFFSETS)
 
     def munmap(self, start: int, length: int) -> None:
         """Unmap a range, cutting mappings at its ends.
@@ -90,7 +96,7 @@ class Mm(MmState):
         Raise ``SysError``: EINVAL for a range that is not page-aligned, empty, beyond user
         addresses, or cuts what cannot be cut; ENOMEM if that would make too many mappings.
         """
-        munmap(self, start, length)
+        munmap(self, self.space.word(start), self.space.word(length))
 
     def mprotect(self, start: int, length: int, prot: int, pkey: int | None = None) -> None:
         """Give a range new rights, and the protection key ``pkey`` if it is not None.
@@ -98,7 +104,7 @@ class Mm(MmState):
         Raise ``SysError``: EINVAL for a bad range, right or key; ENOMEM at a hole; EACCES at a
         mapping that may not have these rights. What lies below is then changed.
         """
-        mprotect(self, start, length, prot, pkey)
+        mprotect(self, self.space.word(start), self.space.word(length), prot, pkey)
 
     def mremap(
         self, address: int, old_length: int, new_length: int, flags: int = 0, new_address: int = 0
@@ -109,35 +115,39 @@ class Mm(MmState):
         the range is not part of one mapping, or the mapping cannot grow; EINVAL for bad flags,
         lengths or places; EAGAIN beyond RLIMIT_MEMLOCK; ENOMEM without room or beyond a limit.
         """
-        return mremap(self, address, old_length, new_length, flags, new_address)
+        word = self.space.word
+        return mremap(self, word(address), word(old_length), word(new_length), flags,
+                      word(new_address))
 
     def brk(self, address: int) -> int:
         """Move the end of the heap to ``address`` and return where it is then.
 
         As in Linux, it stays where it was if it cannot move, and nothing is raised.
         """
-        return brk(self, address)
+        return brk(self, self.space.word(address))
 
     def madvise(self, start: int, length: int, advice: int) -> None:
         """Take an advice of ``uapi.Madvise`` about a range.
 
         Raise ``SysError``: EINVAL for a bad range, an unknown advice, or a mapping that it does
-        not fit; EACCES for MADV_REMOVE of what may not be written; EAGAIN for too many mappings;
+        not fit; EACCES for MADV_REMOVE of what may not be written; EFAULT where
+        MADV_POPULATE_READ and MADV_POPULATE_WRITE find no page; EAGAIN for too many mappings;
         ENOMEM after all is done, if the range had holes.
         """
-        madvise(self, start, length, advice)
+        madvise(self, self.space.word(start), self.space.word(length), advice)
 
     def mlock(self, start: int, length: int, *, on_fault: bool = False) -> None:
         """Lock the pages of a range, with ``on_fault`` not before they are touched.
 
-        Raise ``SysError``: EPERM if the process may lock none, ENOMEM at a hole, for too many
-        mappings and beyond RLIMIT_MEMLOCK.
+        Raise ``SysError``: EPERM if the process may lock none; EINVAL for a range that wraps;
+        ENOMEM at a hole, for too many mappings and beyond RLIMIT_MEMLOCK, and when all is
+        locked, if a page cannot be had.
         """
-        mlock(self, start, length, on_fault=on_fault)
+        mlock(self, self.space.word(start), self.space.word(length), on_fault=on_fault)
 
     def munlock(self, start: int, length: int) -> None:
-        """Unlock the pages of a range; raise ``SysError(ENOMEM)`` at a hole."""
-        munlock(self, start, length)
+        """Unlock the pages of a range; raise ``SysError``: ENOMEM at a hole, EINVAL if it wraps."""
+        munlock(self, self.space.word(start), self.space.word(length))
 
     def fork(self, page_tables: PageTableOps | None = None) -> "Mm":
         """Return the address space of a child, which copies that of this process.

@@ -7,6 +7,7 @@ from .errors import SysError
 from .merge import can_merge_after, can_merge_before, expand
 from .mm_state import MmState
 from .munmap import unmap_range
+from .populate import mm_populate
 from .uapi import MapFlag, Prot
 from .unmapped_area import get_unmapped_area
 from .vma import PAGE_BYTES, File, Vma, VmFlag, page_align
@@ -37,17 +38,16 @@ def mmap(
         elif not file.huge_page_bytes:
             raise SysError(errno.EINVAL)
     if file is not None and file.huge_page_bytes:
-        length += -length % file.huge_page_bytes
-    address, length = _place(mm, file, address, length, flags, offset >> PAGE_SHIFT)
-    vm_flags = _vm_flags(mm, length, prot, flags, file)
-    if file is not None:
-        pgoff = offset >> PAGE_SHIFT
-    else:
+        length = mm.space.word(length + -length % file.huge_page_bytes)
+    pgoff = offset >> PAGE_SHIFT
+    address, length = _place(mm, file, address, length, flags, pgoff)
+    vm_flags = _vm_flags(mm, length, prot, flags, file, pgoff)
+    if file is None:
         pgoff = 0 if vm_flags & VmFlag.SHARED else address >> PAGE_SHIFT
     map_region(mm, file, address, length, vm_flags, pgoff)
     if vm_flags & VmFlag.LOCKED or flags & (
             MapFlag.POPULATE | MapFlag.NONBLOCK) == MapFlag.POPULATE:
-        mm.page_tables.populate(address, address + length)
+        mm_populate(mm, address, address + length)
     return address
 
 
@@ -77,7 +77,9 @@ def _place(
     return address, length
 
 
-def _vm_flags(mm: MmState, length: int, prot: int, flags: int, file: File | None) -> int:
+def _vm_flags(
+    mm: MmState, length: int, prot: int, flags: int, file: File | None, pgoff: int
+) -> int:
     """Return the flags of the mapping to be, if it is permitted. [do_mmap, second half]"""
     pkey = mm.pkeys.for_execute_only() if prot == Prot.EXEC else 0
     vm_flags = prot_flags(prot, pkey) | mm.def_flags | VmFlag.MAY_ACCESS
@@ -88,6 +90,8 @@ def _vm_flags(mm: MmState, length: int, prot: int, flags: int, file: File | None
         if not mm.may_lock:
             raise SysError(errno.EPERM)
     mm.check_lock_limit(vm_flags, length)
+    if file is not None and pgoff > _largest_file(mm, file) - length >> PAGE_SHIFT:
+        raise SysError(errno.EOVERFLOW)
     kind = flags & MapFlag.TYPE
     if kind not in (MapFlag.PRIVATE, MapFlag.SHARED) and (
             file is None or kind != MapFlag.SHARED_VALIDATE):
@@ -101,6 +105,13 @@ def _vm_flags(mm: MmState, length: int, prot: int, flags: int, file: File | None
     if flags & MapFlag.NORESERVE and mm.commit.honours_noreserve:
         vm_flags |= VmFlag.NORESERVE
     return vm_flags
+
+
+def _largest_file(mm: MmState, file: File) -> int:
+    """Return the most bytes that a file can have; a device has all. [file_mmap_size_max]"""
+    if file.vm_flags:
+        return 1 << 64
+    return (1 << 63) - 1 if mm.space.word_bytes == 8 else ((1 << 32) - 1) << PAGE_SHIFT
 
 
 def _file_flags(file: File, prot: int, vm_flags: int) -> int:

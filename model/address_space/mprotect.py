@@ -1,12 +1,14 @@
 """Changing rights. [do_mprotect_pkey, mprotect_fixup]"""
 
 import errno
+from contextlib import suppress
 
 from ..x86 import PAGE_SHIFT
 from .errors import SysError
 from .merge import set_flags
 from .mm_state import MmState
 from .mmap import prot_flags
+from .populate import populate_vma
 from .uapi import Prot
 from .vma import PAGE_BYTES, Vma, VmFlag, page_align
 
@@ -85,9 +87,10 @@ def mprotect_vma(mm: MmState, vma: Vma, start: int, end: int, flags: int) -> Vma
         mm.uncharge(charged)
         raise
     mm.page_tables.protect(vma, start, end)
-    if old & (VmFlag.WRITE | VmFlag.SHARED | VmFlag.LOCKED) == VmFlag.LOCKED and (
-            flags & VmFlag.WRITE):
-        mm.page_tables.populate(start, end)
     mm.account(old, -pages)
     mm.account(flags, pages)
+    if old & (VmFlag.WRITE | VmFlag.SHARED | VmFlag.LOCKED) == VmFlag.LOCKED and (
+            flags & VmFlag.WRITE):
+        with suppress(SysError):
+            populate_vma(mm, vma, start, end)
     return vma

@@ -8,6 +8,7 @@ from .errors import SysError
 from .merge import expand, vma_merge
 from .mm_state import MmState
 from .munmap import munmap, unmap_range
+from .populate import mm_populate
 from .uapi import MapFlag, MremapFlag
 from .unmapped_area import get_unmapped_area
 from .vma import PAGE_BYTES, Vma, VmFlag, page_align
@@ -27,7 +28,8 @@ def mremap(
         raise SysError(errno.EINVAL)
     if flags & MremapFlag.DONTUNMAP and old_length != new_length:
         raise SysError(errno.EINVAL)
-    old_length, new_length = page_align(old_length), page_align(new_length)
+    word = mm.space.word
+    old_length, new_length = word(page_align(old_length)), word(page_align(new_length))
     if address & (PAGE_BYTES - 1) or not new_length:
         raise SysError(errno.EINVAL)
     vma = mm.tree.lookup(address)
@@ -35,15 +37,15 @@ def mremap(
         raise SysError(errno.EFAULT)
     if vma.flags & VmFlag.HUGETLB:
         huge = vma.page_bytes
-        old_length += -old_length % huge
-        new_length += -new_length % huge
+        old_length = word(old_length + -old_length % huge)
+        new_length = word(new_length + -new_length % huge)
         if address % huge or new_address % huge or new_length > old_length:
             raise SysError(errno.EINVAL)
     if flags & MOVES:
         return _move_to(mm, address, old_length, new_address, new_length, flags)
     if old_length >= new_length:
         if old_length > new_length:
-            munmap(mm, address + new_length, old_length - new_length)
+            munmap(mm, word(address + new_length), old_length - new_length)
         return address
     return _grow(mm, address, old_length, new_length, flags)
 
@@ -75,7 +77,7 @@ def _grow(mm: MmState, address: int, old_length: int, new_length: int, flags: in
     vma = _resizable(mm, address, old_length, new_length, flags)
     if address + old_length == vma.end and _grow_in_place(mm, vma, new_length - old_length):
         if vma.flags & VmFlag.LOCKED:
-            mm.page_tables.populate(address + old_length, address + new_length)
+            mm_populate(mm, address + old_length, address + new_length)
         return address
     if not flags & MremapFlag.MAYMOVE:
         raise SysError(errno.ENOMEM)
@@ -120,7 +122,7 @@ def _move_to(
     if new_address & (PAGE_BYTES - 1) or new_length > task_size or (
             new_address > task_size - new_length):
         raise SysError(errno.EINVAL)
-    if address + old_length > new_address and new_address + new_length > address:
+    if mm.space.word(address + old_length) > new_address and new_address + new_length > address:
         raise SysError(errno.EINVAL)
     if mm.map_count + 2 >= mm.space.max_map_count - 3:
         raise SysError(errno.ENOMEM)
@@ -128,7 +130,7 @@ def _move_to(
     if fixed:
         munmap(mm, new_address, new_length)
     if old_length > new_length:
-        munmap(mm, address + new_length, old_length - new_length)
+        munmap(mm, mm.space.word(address + new_length), old_length - new_length)
         old_length = new_length
     vma = _resizable(mm, address, old_length, new_length, flags)
     if flags & MremapFlag.DONTUNMAP and not mm.may_expand(vma.flags, old_length >> PAGE_SHIFT):
@@ -148,11 +150,17 @@ def _move(
         raise SysError(errno.EINVAL)
     keep = flags & MremapFlag.DONTUNMAP
     vm_flags = vma.flags
-    growth = new_length if keep else new_length - old_length
-    if vm_flags & VmFlag.ACCOUNT:
-        mm.charge(growth >> PAGE_SHIFT)
+    growth = (new_length if keep else new_length - old_length) >> PAGE_SHIFT
+    if not vm_flags & VmFlag.ACCOUNT:
+        growth = 0
+    mm.charge(growth)
     vma, target = _copy(mm, vma, old, new, new_length)
-    mm.page_tables.move(vma, old, target, new, old_length)
+    try:
+        mm.page_tables.move(vma, old, target, new, old_length)
+    except BaseException:
+        _unmap_copy(mm, target, new, new_length)
+        mm.uncharge(growth)
+        raise
     mm.account(vm_flags, new_length >> PAGE_SHIFT)
     if keep:
         _empty_source(mm, vma, target, old, old_length)
@@ -161,7 +169,7 @@ def _move(
     if vm_flags & VmFlag.LOCKED:
         mm.locked_vm += new_length >> PAGE_SHIFT
         if new_length > old_length:
-            mm.page_tables.populate(new + old_length, new + new_length)
+            mm_populate(mm, new + old_length, new + new_length)
     return new
 
 
@@ -186,6 +194,14 @@ def _unmap_source(mm: MmState, vma: Vma, old: int, length: int) -> None:
         mm.uncharge(-pages)
     if reserved:
         mm.files.hugetlb[huge].reserve(length // huge)
+
+
+def _unmap_copy(mm: MmState, target: Vma, new: int, length: int) -> None:
+    """Unmap what nothing could be moved to, before it counts for anything."""
+    mm.account(target.flags, length >> PAGE_SHIFT)
+    if target.flags & VmFlag.LOCKED:
+        mm.locked_vm += length >> PAGE_SHIFT
+    _unmap_source(mm, target, new, length)
 
 
 def _copy(mm: MmState, vma: Vma, old: int, new: int, length: int) -> tuple[Vma, Vma]:

@@ -8,10 +8,11 @@ __all__ = ["NoPageTables", "PageTableOps"]
 
 
 class PageTableOps(Protocol):
-    """Calls of an address space when its mappings change; ranges are bytes, page-aligned.
+    """Calls of an address space when its mappings change.
 
-    ``unmap`` comes when the mappings have left the tree, ``move`` while source and target are both
-    in it, the others when the mapping has its new flags. None of them may change the mappings.
+    Ranges are bytes, page-aligned but for those of ``clear``. ``unmap`` comes when the mappings
+    have left the tree, ``move`` while source and target are both in it, the others when the
+    mapping has its new flags. None of them may change the mappings.
     """
 
     def unmap(self, start: int, end: int) -> None:
@@ -21,7 +22,10 @@ class PageTableOps(Protocol):
         """Give the pages of a range the rights of ``vma``, which holds it. [change_protection]"""
 
     def move(self, source: Vma, old: int, target: Vma, new: int, length: int) -> None:
-        """Take the pages of ``length`` bytes from ``old`` to ``new``. [move_page_tables]"""
+        """Take the pages of ``length`` bytes from ``old`` to ``new``, or raise and take none.
+
+        [move_page_tables]
+        """
 
     def discard(self, vma: Vma, start: int, end: int) -> None:
         """Forget the pages of a range whose mapping ``vma`` stays. [zap_page_range_single]"""
@@ -29,8 +33,17 @@ class PageTableOps(Protocol):
     def advise(self, vma: Vma, start: int, end: int, advice: int) -> None:
         """Take an advice that touches pages only: WILLNEED, FREE, COLD, PAGEOUT and such."""
 
-    def populate(self, start: int, end: int) -> None:
-        """Fault in the pages of a range that mappings hold. [mm_populate]"""
+    def populate(self, vma: Vma, start: int, end: int, write: bool) -> None:
+        """Fault in the pages of a range that ``vma`` holds, as by writes or by reads.
+
+        Raise ``SysError(EFAULT)`` at a page that the mapping cannot have. [__get_user_pages]
+        """
+
+    def clear(self, start: int, end: int) -> None:
+        """Store zeros in a range of bytes of a mapping that may be written. [clear_user]
+
+        Raise ``SysError(EFAULT)`` at a page that it cannot have.
+        """
 
 
 class NoPageTables:
@@ -51,5 +64,8 @@ class NoPageTables:
     def advise(self, vma: Vma, start: int, end: int, advice: int) -> None:
         """Do nothing."""
 
-    def populate(self, start: int, end: int) -> None:
+    def populate(self, vma: Vma, start: int, end: int, write: bool) -> None:
+        """Do nothing."""
+
+    def clear(self, start: int, end: int) -> None:
         """Do nothing."""

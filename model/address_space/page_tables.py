@@ -4,10 +4,10 @@ from typing import Protocol
 
 from ..x86 import Entry, PagingMode
 
-__all__ = ["KernelPageTables", "page_kernel"]
+__all__ = ["KernelPageTableOps", "page_kernel"]
 
 
-class KernelPageTables(Protocol):
+class KernelPageTableOps(Protocol):
     """The kernel's half of the page tables, and the TLBs that cache it."""
 
     def set_page(self, vaddr: int, pfn: int, flags: int) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from ..physical.errors import BrokenInvariant
 from ..physical.memory import PhysicalMemory
 from ..x86 import PAGE_SHIFT, Entry, Leaf, PagingMode
-from .table_parts import KernelHalf, Leaves, TableFrames, TableInTheWay
+from .table_parts import KernelHalf, LeafEntry, TableFrames, TableInTheWay
 
 __all__ = ["PAGE_BYTES", "USER_TABLE", "PageTables"]
 
@@ -129,7 +129,7 @@ class PageTables:
         depth = self._last if depth is None else depth
         return (table << PAGE_SHIFT) + self._index(vaddr, depth) * self._size
 
-    def lookup(self, vaddr: int) -> Leaves | None:
+    def lookup(self, vaddr: int) -> LeafEntry | None:
         """Return the entry that maps ``vaddr``, or holds a software entry; None if neither.
 
         [lookup_address]
@@ -141,7 +141,7 @@ class PageTables:
             if not entry:
                 return None
             if not entry & Entry.P or self.is_leaf(depth, entry):
-                return Leaves(vaddr & -level.page_bytes, level, paddr, entry)
+                return LeafEntry(vaddr & -level.page_bytes, level, paddr, entry)
             table = self.pfn(entry)
         raise AssertionError("the last level is always a leaf")
 
@@ -195,7 +195,7 @@ class PageTables:
 
     # ---- ranges
 
-    def entries(self, start: int, end: int) -> Iterator[Leaves]:
+    def entries(self, start: int, end: int) -> Iterator[LeafEntry]:
         """Yield every entry from ``start`` up to ``end`` that is not zero, by ascending address.
 
         Each is read when its table is come to: change it with ``exchange`` or ``update``.
@@ -203,7 +203,7 @@ class PageTables:
         """
         yield from self._entries(self.root, 0, start, end - 1)
 
-    def _entries(self, table: int, depth: int, first: int, last: int) -> Iterator[Leaves]:
+    def _entries(self, table: int, depth: int, first: int, last: int) -> Iterator[LeafEntry]:
         level = self.mode.levels[depth]
         low, high = self._index(first, depth), self._index(last, depth)
         data = self.memory.read_bytes((table << PAGE_SHIFT) + low * self._size,
@@ -216,7 +216,8 @@ class PageTables:
                 yield from self._entries(self.pfn(entry), depth + 1, max(first, vaddr),
                                          min(last, vaddr + level.page_bytes - 1))
             else:
-                yield Leaves(vaddr, level, (table << PAGE_SHIFT) + (low + at) * self._size, entry)
+                paddr = (table << PAGE_SHIFT) + (low + at) * self._size
+                yield LeafEntry(vaddr, level, paddr, entry)
 
     def free_pgtables(self, start: int, end: int, floor: int, ceiling: int) -> int:
         """Free the tables of an unmapped range, whose entries must be clear; return how many.

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from ..x86 import Level
 
-__all__ = ["KernelHalf", "Leaves", "TableFrames", "TableInTheWay"]
+__all__ = ["KernelHalf", "LeafEntry", "TableFrames", "TableInTheWay"]
 
 
 class TableFrames(Protocol):
@@ -54,7 +54,7 @@ class TableInTheWay(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Leaves:
+class LeafEntry:
     """An entry that maps a page, or a software entry: ``vaddr`` is the first that it maps.
 
     ``paddr`` is where the entry is, ``entry`` what it was when it was read.

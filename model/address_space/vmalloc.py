@@ -12,9 +12,9 @@ from itertools import groupby
 from ..physical.ranges import Range, subtract, union
 from ..x86 import PAGE_SHIFT, Entry
 from .layout import Layout
-from .page_tables import KernelPageTables, page_kernel
+from .page_tables import KernelPageTableOps, page_kernel
 
-__all__ = ["VmArea", "VmFlag", "Vmalloc", "VmallocError", "VmallocSpaceError"]
+__all__ = ["VmArea", "VmAreaUse", "Vmalloc", "VmallocError", "VmallocSpaceError"]
 
 PAGE_BYTES = 1 << PAGE_SHIFT
 LAZY_BYTES = 32 << 20
@@ -32,8 +32,8 @@ class VmallocSpaceError(Exception):
         self.byte_count = byte_count
 
 
-class VmFlag(enum.Enum):
-    """What an area is, in the words of /proc/vmallocinfo."""
+class VmAreaUse(enum.Enum):
+    """What an area is for, in the words of /proc/vmallocinfo."""
 
     IOREMAP = "ioremap"
     VMALLOC = "vmalloc"
@@ -50,7 +50,7 @@ class VmArea:
 
     start: int
     byte_count: int
-    flag: VmFlag
+    use: VmAreaUse
     caller: str
     pfns: tuple[int, ...] = ()
     paddr: int | None = None
@@ -81,7 +81,7 @@ class Vmalloc:
         The node of a page frame, for /proc/vmallocinfo; None on a machine without NUMA.
     """
 
-    def __init__(self, layout: Layout, tables: KernelPageTables, *, cpus: int = 1,
+    def __init__(self, layout: Layout, tables: KernelPageTableOps, *, cpus: int = 1,
                  node_of: Callable[[int], int] | None = None) -> None:
         self.space = layout.vmalloc
         self._tables = tables
@@ -116,13 +116,14 @@ class Vmalloc:
         """Map pages, which then belong to the area; raise ``VmallocError``, ``VmallocSpaceError``.
 
         The pages come from the page allocator, one by one. ``align``, in bytes, is more than a
-        page for kernel stacks. [__vmalloc_node_range]
+        page for kernel stacks. Without memory for a page table it raises what ``tables`` raises,
+        and the pages stay their owner's. [__vmalloc_node_range]
         """
-        return self._map_pages(pfns, VmFlag.VMALLOC, caller, tuple(pfns), align)
+        return self._map_pages(pfns, VmAreaUse.VMALLOC, caller, tuple(pfns), align)
 
     def vmap(self, pfns: Sequence[int], caller: str = "") -> VmArea:
         """Map pages that stay their owner's; raise as ``vmalloc`` does. [vmap]"""
-        return self._map_pages(pfns, VmFlag.VMAP, caller, (), PAGE_BYTES)
+        return self._map_pages(pfns, VmAreaUse.VMAP, caller, (), PAGE_BYTES)
 
     def ioremap(self, paddr: int, byte_count: int, caller: str = "", *,
                 flags: int = Entry.PCD) -> int:
@@ -140,10 +141,9 @@ class Vmalloc:
                                f"{byte_count} from {paddr:#x}")
         align = min(max(PAGE_BYTES, 1 << (size - 1).bit_length()), self._ioremap_align)
         start = self._allocate(size + PAGE_BYTES, align)
-        for place in range(0, size, PAGE_BYTES):
-            self._tables.set_page(start + place, (paddr + place) >> PAGE_SHIFT,
-                                  self._flags | flags)
-        self._areas[start] = VmArea(start, size + PAGE_BYTES, VmFlag.IOREMAP, caller,
+        first = paddr >> PAGE_SHIFT
+        self._map(start, range(first, first + (size >> PAGE_SHIFT)), self._flags | flags)
+        self._areas[start] = VmArea(start, size + PAGE_BYTES, VmAreaUse.IOREMAP, caller,
                                     paddr=paddr - offset)
         return start + offset
 
@@ -157,11 +157,7 @@ class Vmalloc:
         area = self._areas.pop(vaddr, None)
         if area is None:
             raise VmallocError(f"Trying to vfree() nonexistent vm area ({vaddr:#x})")
-        for page in range(area.start, area.end - PAGE_BYTES, PAGE_BYTES):
-            self._tables.clear_page(page)
-        self._lazy.append((area.start, area.end))
-        if sum(end - start for start, end in self._lazy) > self._lazy_max:
-            self.purge()
+        self._unmap(area.start, area.end, area.end - PAGE_BYTES)
         return area.pfns
 
     def iounmap(self, vaddr: int) -> None:
@@ -204,7 +200,7 @@ class Vmalloc:
             words.append(f"pages={len(area.pfns)}")
         if area.paddr is not None:
             words.append(f"phys=0x{area.paddr:0{self._digits}x}")
-        words.append(area.flag.value)
+        words.append(area.use.value)
         if self._node_of is not None:
             nodes = groupby(sorted(map(self._node_of, area.pfns)))
             words += [f"N{nid}={len(list(pages))}" for nid, pages in nodes]
@@ -213,18 +209,39 @@ class Vmalloc:
     def _span(self, start: int, end: int) -> str:
         return f"0x{start:0{self._digits}x}-0x{end:0{self._digits}x} {end - start:7}"
 
-    def _map_pages(self, pfns: Sequence[int], flag: VmFlag, caller: str, owned: tuple[int, ...],
+    def _map_pages(self, pfns: Sequence[int], use: VmAreaUse, caller: str, owned: tuple[int, ...],
                    align: int) -> VmArea:
         if not pfns or align < PAGE_BYTES or align & (align - 1):
             raise VmallocError(f"An area needs at least a page, and an alignment of a power of two "
                                f"of pages, not {len(pfns)} pages aligned to {align}")
         size = (len(pfns) + 1) << PAGE_SHIFT
         start = self._allocate(size, align)
-        for number, pfn in enumerate(pfns):
-            self._tables.set_page(start + (number << PAGE_SHIFT), pfn, self._flags)
-        area = VmArea(start, size, flag, caller, owned)
+        self._map(start, pfns, self._flags)
+        area = VmArea(start, size, use, caller, owned)
         self._areas[start] = area
         return area
+
+    def _map(self, start: int, pfns: Sequence[int], flags: int) -> None:
+        """Map pages side by side; if one cannot be, unmap all and free the addresses. [vmap]"""
+        vaddr = start
+        try:
+            for pfn in pfns:
+                self._tables.set_page(vaddr, pfn, flags)
+                vaddr += PAGE_BYTES
+        except BaseException:
+            self._unmap(start, start + (len(pfns) + 1 << PAGE_SHIFT), vaddr)
+            raise
+
+    def _unmap(self, start: int, end: int, mapped_end: int) -> None:
+        """Unmap the pages below ``mapped_end``, and free all addresses at the next purge.
+
+        [free_vmap_area_noflush]
+        """
+        for vaddr in range(start, mapped_end, PAGE_BYTES):
+            self._tables.clear_page(vaddr)
+        self._lazy.append((start, end))
+        if sum(high - low for low, high in self._lazy) > self._lazy_max:
+            self.purge()
 
     def _allocate(self, size: int, align: int) -> int:
         """Take the lowest addresses that fit, after a purge if need be. [alloc_vmap_area]"""

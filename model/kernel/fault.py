@@ -11,9 +11,10 @@ from ..address_space.vma import Vma, VmFlag
 from ..mmu.control import Access
 from ..mmu.walk import is_canonical
 from ..x86 import AccessKind, ErrorCode, Vector
-from .memory_fault import BusFault, FaultCause, handle_mm_fault
+from .memory_fault import handle_mm_fault
 from .process import Process
 from .state import KernelState
+from .vm_fault import BusFault, FaultCause
 
 __all__ = ["FaultOutcome", "FaultResult", "Oops", "SiCode", "Signal", "SignalNumber",
            "access_error", "handle_general_protection", "handle_page_fault"]

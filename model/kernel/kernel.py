@@ -34,6 +34,7 @@ from .oom import OomKill, OomKilled, select_bad_process
 from .process import Process
 from .state import KernelState
 from .swap_file import SwapFile
+from .unuse import swapoff
 from .user_tables import UserTables
 from .vmscan import Reclaimer
 
@@ -141,6 +142,14 @@ class Kernel:
         self.commit.limit += info.pages
         return info.type
 
+    def swapoff(self, area: int | SwapFile) -> None:
+        """Bring back what is in a swap area and use it no more. Raise as ``unuse.swapoff``."""
+        spaces = [process.space for process in self.processes.values()]
+        try:
+            swapoff(self.state, self.commit, spaces, area)
+        finally:
+            self.reclaimer.run_kswapd()
+
     def register_file(self, file: File, content: bytes) -> bytearray:
         """Say what a file holds; return its bytes, which write-back changes."""
         data = bytearray(content)
@@ -203,6 +212,8 @@ class Kernel:
             old = Process(process.pid, process.name, process.mm, process.space)
             process.mm, process.space, process.pkru = fresh.mm, fresh.space, 0
             process.space.fault_in = lambda vaddr, write: self._fault_in(process, vaddr, write)
+            process.min_flt += fresh.min_flt
+            process.maj_flt += fresh.maj_flt
             if self.current is process:
                 self.state.tlb.switch(process.space.context)
             self._free(old)
@@ -274,9 +285,12 @@ class Kernel:
             return FaultResult(FaultOutcome.SIGNAL, signal=signal)
 
     def _fault_in(self, process: Process, vaddr: int, write: bool) -> None:
+        """Make a page present as an access would; such faults count, too. [mm_account_fault]"""
         vma = process.mm.tree.lookup(vaddr)
         if vma is not None:
-            handle_mm_fault(self.state, process, vma, vaddr, write=write)
+            _, major = handle_mm_fault(self.state, process, vma, vaddr, write=write)
+            process.maj_flt += major
+            process.min_flt += not major
 
     @contextmanager
     def acting(self, process: Process | None) -> Iterator[None]:

@@ -8,7 +8,7 @@ __all__ = ["KernelSpace"]
 
 
 class KernelSpace:
-    """Maps kernel addresses: the ``KernelPageTables`` that ``address_space.page_tables`` asks for.
+    """Maps kernel addresses: the ``KernelPageTableOps`` of ``address_space.page_tables``.
 
     Parameters
     ----------

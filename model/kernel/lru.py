@@ -41,7 +41,7 @@ class LruFlag(IntFlag):
     ACTIVE = 1
     """Belongs on an active list."""
     FILE = 2
-    """Belongs to a file; any other is anonymous. [not PG_swapbacked]"""
+    """Belongs to a file; any other is anonymous, or shared memory. [not PG_swapbacked]"""
     UNEVICTABLE = 4
     """Must not be taken: locked, for example."""
     REFERENCED = 8

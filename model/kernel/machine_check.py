@@ -22,6 +22,7 @@ def check_machine(state: KernelState, processes: Collection[Process],
     state.swap.check()
     state.lruvec.check()
     state.page_cache.check()
+    state.shmem.check()
     for process in processes:
         process.check()
     rss = sum(process.space.rss for process in processes)
@@ -29,10 +30,10 @@ def check_machine(state: KernelState, processes: Collection[Process],
         raise BrokenInvariant(f"Processes map {rss} pages, but {state.frames.rmap.total} are "
                               "known to be mapped")
     swapped = sum(process.space.swapped for process in processes)
-    counted = state.swap.references()
-    if swapped != counted:
-        raise BrokenInvariant(f"Page tables hold {swapped} swap entries, but slots have "
-                              f"{counted} references")
+    in_files, counted = state.shmem.swapped, state.swap.references()
+    if swapped + in_files != counted:
+        raise BrokenInvariant(f"Page tables hold {swapped} swap entries and shared memory "
+                              f"{in_files}, but slots have {counted} references")
     _check_frames(state, processes, {pfn for area in areas for pfn in area.pfns})
 
 

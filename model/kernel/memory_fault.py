@@ -5,8 +5,6 @@
 Left out: readahead, huge pages, and pages that a driver supplies.
 """
 
-from enum import Enum
-
 from ..address_space.software_entry import EntryKind
 from ..address_space.vma import Vma, VmFlag
 from ..physical.errors import BrokenInvariant
@@ -15,28 +13,12 @@ from .frames import PAGE_BYTES
 from .page_cache import AddressSpace
 from .process import Process
 from .state import SPECIAL, KernelState
+from .vm_fault import BusFault, FaultCause
 
-__all__ = ["BusFault", "FaultCause", "handle_mm_fault"]
+__all__ = ["handle_mm_fault"]
 
 WRITTEN = Entry.RW | Entry.D | Entry.A
 FAULT_AROUND_BYTES = 64 << 10
-
-
-class FaultCause(Enum):
-    """What a page fault came to."""
-
-    ZERO_PAGE = "zero page"
-    DEMAND_ZERO = "demand zero"
-    FILE = "file"
-    COPY_ON_WRITE = "copy on write"
-    REUSE = "last owner"
-    SHARED_WRITE = "first write to shared page"
-    SWAP_IN = "swap-in"
-    SPURIOUS = "spurious"
-
-
-class BusFault(Exception):
-    """A page that a mapping does not have, past the end of a file for example. [VM_FAULT_SIGBUS]"""
 
 
 def handle_mm_fault(state: KernelState, process: Process, vma: Vma, address: int, *,
@@ -195,21 +177,12 @@ class _MmFault:
     def _swap_in(self, entry: int) -> tuple[FaultCause, bool]:
         """A page that went out, or is still in the swap cache. [do_swap_page]"""
         state, swap, slot = self.state, self.state.swap, self.state.slot(entry)
-        pfn = swap.cache.lookup(slot)
-        major = pfn is None
-        if pfn is not None:
-            state.frames.get(pfn)
-        else:
-            pfn = state.frames.alloc()
-            try:
-                shadow = swap.swap_in(slot, pfn)
-            except BaseException:
-                state.frames.put(pfn)
-                raise
-            state.add_to_lru(pfn, shadow=shadow)
+        pfn, major = state.read_swap(slot)
         swap.swap_free(slot)
-        # A page to be written needs no slot any more, if nobody else maps or wants it.
-        if swap.swap_full or (self.write and state.frames.refcount(pfn) == 2):
+        # A page that is locked needs no slot any more, nor one to be written if nobody else maps
+        # or wants it. [should_try_to_free_swap]
+        if (swap.swap_full or self.vma.flags & VmFlag.LOCKED
+                or (self.write and state.frames.refcount(pfn) == 2)):
             swap.free_swap(pfn)
         self.tables.write(self.paddr, 0)
         self.space.swapped -= 1

@@ -1,7 +1,7 @@
 """The page cache: frames that hold pages of files. [struct address_space, mm/filemap.c]
 
 A file is the bytes that it was registered with; what is written to its pages reaches them when
-the pages are written back. Shared memory has no bytes but its pages, and they stay in memory.
+the pages are written back. Shared memory has no bytes but its pages, and swap (``shmem``).
 """
 
 from dataclasses import dataclass, field
@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from ..address_space.vma import File
 from ..physical.errors import BrokenInvariant
 from ..x86 import PAGE_SHIFT
+from .anon_swap import AnonSwap
 from .frames import PAGE_BYTES, Frames
+from .swap_cache import SwapEntry
 
 __all__ = ["AddressSpace", "PageCache"]
 
@@ -19,12 +21,14 @@ class AddressSpace:
     """The pages of one file. [struct address_space]
 
     ``content`` is the file itself, None for shared memory. ``pages`` are the frames by page of
-    the file, ``shadows`` what reclaim remembers of those that went out.
+    the file, ``shadows`` what reclaim remembers of those that went out, and ``slots`` where pages
+    of shared memory went.
     """
 
     content: bytearray | None
     pages: dict[int, int] = field(default_factory=dict)
     shadows: dict[int, int] = field(default_factory=dict)
+    slots: dict[int, SwapEntry] = field(default_factory=dict)
 
     def holds(self, index: int) -> bool:
         """Return whether a page is within the file: beyond, an access is a bus error."""
@@ -47,8 +51,9 @@ class PageCache:
         How many pages were read from files and written to them.
     """
 
-    def __init__(self, frames: Frames) -> None:
+    def __init__(self, frames: Frames, swap: AnonSwap) -> None:
         self.frames = frames
+        self._swap = swap
         self.pages_in = self.pages_out = 0
         self._spaces: dict[File, AddressSpace] = {}
         self._owner: dict[int, tuple[AddressSpace, int]] = {}
@@ -93,6 +98,20 @@ class PageCache:
         self.pages_in += space.content is not None
         return space.shadows.pop(index, None)
 
+    def swap_out(self, pfn: int, slot: SwapEntry) -> None:
+        """Leave a slot in place of a page; drop the reference. [shmem_delete_from_page_cache]"""
+        space, index = self._owner[pfn]
+        self.remove(pfn)
+        space.slots[index] = slot
+
+    def swap_back(self, space: AddressSpace, index: int, pfn: int) -> None:
+        """Put a page in place of its slot, dirty; take a reference. [shmem_add_to_page_cache]"""
+        del space.slots[index]
+        space.pages[index] = pfn
+        self._owner[pfn] = space, index
+        self._dirty.add(pfn)
+        self.frames.get(pfn)
+
     def set_dirty(self, pfn: int) -> None:
         """Note that a page differs from its file. [filemap_dirty_folio]"""
         self._dirty.add(pfn)
@@ -123,17 +142,25 @@ class PageCache:
     def drop(self, file: File) -> None:
         """Write back what is dirty of a file and take out all its pages; none may be mapped.
 
-        [truncate_inode_pages]
+        Slots of shared memory are freed. [truncate_inode_pages, shmem_undo_range]
         """
         space = self._spaces.pop(file, None)
-        for pfn in list(space.pages.values()) if space is not None else []:
+        if space is None:
+            return
+        for pfn in list(space.pages.values()):
             if pfn in self._dirty:
                 self.write_back(pfn)
             self.remove(pfn)
+        for slot in space.slots.values():
+            self._swap.free_swap_and_cache(slot)
 
     def shmem_files(self) -> list[File]:
         """Return the files of shared memory that have come into being."""
         return [file for file, space in self._spaces.items() if space.content is None]
+
+    def shmem_spaces(self) -> list[AddressSpace]:
+        """Return the pages of all files of shared memory."""
+        return [space for space in self._spaces.values() if space.content is None]
 
     def frames_used(self) -> list[int]:
         """Return the frames that hold pages of files."""

@@ -67,7 +67,10 @@ class PageOps(Protocol):
         """Return whether a slot of swap is free. [get_nr_swap_pages]"""
 
     def add_to_swap(self, pfn: int) -> bool:
-        """Give an anonymous page a slot of swap; return whether it has one. [add_to_swap]"""
+        """Give an anonymous page a slot of swap; return whether it has one. [add_to_swap]
+
+        True for shared memory, which gets one when it is written.
+        """
 
     def try_to_free_swap(self, pfn: int) -> None:
         """Give up the slot of a page that stays, if it has one and swap is getting full.
@@ -84,7 +87,10 @@ class PageOps(Protocol):
     def pageout(self, pfn: int) -> Pageout:
         """Write a dirty page. [pageout]"""
 
-    def remove_mapping(self, pfn: int, shadow: int) -> None:
+    def keeps_shadow(self, pfn: int) -> bool:
+        """Return whether a clean page leaves a shadow: not shared memory that is in no slot."""
+
+    def remove_mapping(self, pfn: int, shadow: int | None) -> None:
         """Free a clean page and leave ``shadow`` in its place. [__remove_mapping]"""
 
 
@@ -224,7 +230,7 @@ def _shrink_page(lruvec: Lruvec, pfn: int, file: bool, ops: PageOps, *,
         if result is Pageout.ACTIVATE:
             return PageReferences.ACTIVATE, False
         written = result is Pageout.SUCCESS
-    shadow = workingset_eviction(lruvec, pfn)
+    shadow = workingset_eviction(lruvec, pfn) if ops.keeps_shadow(pfn) else None
     ops.remove_mapping(pfn, shadow)
     lruvec.delete(pfn)
     return PageReferences.RECLAIM, written

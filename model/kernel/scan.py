@@ -29,7 +29,7 @@ class ScanControl:
     swappiness
         How cheap it is to swap, compared with reading files again: 0 to 200, equal at 100.
     may_swap
-        Whether anonymous pages may be taken.
+        Whether anonymous pages and shared memory may be taken.
     kswapd
         Whether this is kswapd, not somebody who waits for memory.
     eligible

@@ -23,6 +23,7 @@ from .anon_swap import AnonSwap
 from .frames import Frames
 from .lru import LruFlag, Lruvec
 from .page_cache import AddressSpace, PageCache
+from .shmem import Shmem
 from .swap_cache import SwapEntry
 from .tlb import TlbState
 from .workingset import workingset_refault
@@ -62,7 +63,7 @@ class KernelState:
 
     Members
     -------
-    frames, kernel_tables, tlb, swap, lruvec, page_cache
+    frames, kernel_tables, tlb, swap, lruvec, page_cache, shmem
         The parts, by what they are called in Linux.
     zero_pfn
         The frame that a read of untouched memory finds. [ZERO_PAGE]
@@ -87,7 +88,8 @@ class KernelState:
         self.tlb = TlbState(self.kernel_tables.root, cr4)
         self.swap = AnonSwap(self.frames, min(1 << self.format.offset_bits, (1 << 32) - 1))
         self.lruvec = Lruvec(self.frames.start_pfn, self.frames.end_pfn)
-        self.page_cache = PageCache(self.frames)
+        self.page_cache = PageCache(self.frames, self.swap)
+        self.shmem = Shmem(self.page_cache, self.swap, self.add_to_lru, self.read_swap)
         self.zero_pfn = self.frames.alloc_table()
         self.spaces: dict[int, Space] = {}
 
@@ -150,8 +152,10 @@ class KernelState:
     def file_page(self, space: AddressSpace, index: int) -> tuple[int, bool]:
         """Return the frame of a page of a file, referenced once more, and whether it was read.
 
-        [filemap_fault]
+        [filemap_fault, shmem_fault]
         """
+        if space.content is None:
+            return self.shmem.page(space, index)
         pfn = space.pages.get(index)
         if pfn is not None:
             self.frames.get(pfn)
@@ -159,9 +163,26 @@ class KernelState:
         pfn = self.frames.alloc()
         shadow = self.page_cache.read(space, index, pfn)
         self.frames.get(pfn)
-        if space.content is not None:
-            self.add_to_lru(pfn, file=True, shadow=shadow)
-        return pfn, space.content is not None
+        self.add_to_lru(pfn, file=True, shadow=shadow)
+        return pfn, True
+
+    def read_swap(self, slot: SwapEntry) -> tuple[int, bool]:
+        """Return the frame of a page that is out, referenced once more, and whether it was read.
+
+        It is in the swap cache. Raise ``OutOfMemory``, ``SwapIoError``. [swapin_readahead]
+        """
+        pfn = self.swap.cache.lookup(slot)
+        if pfn is not None:
+            self.frames.get(pfn)
+            return pfn, False
+        pfn = self.frames.alloc()
+        try:
+            shadow = self.swap.swap_in(slot, pfn)
+        except BaseException:
+            self.frames.put(pfn)
+            raise
+        self.add_to_lru(pfn, shadow=shadow)
+        return pfn, True
 
     # ---- entries
 

@@ -69,22 +69,33 @@ class Swap:
     def swapoff(self, type: int, unuse: Callable[[int], None]) -> None:
         """Empty a swap area and use it no more; its device stays open. [swapoff(2)]
 
-        ``unuse(type)`` must put pages in place of all entries of that type. [try_to_unuse]
-        Raise ``SwapDeviceBusy`` if some are left, or what ``unuse`` raises; then the area stays
-        in use. Raise ``BadSwapEntry`` if there is no such area.
+        ``unuse(type)`` must put pages in place of all entries of that type. Raise
+        ``SwapDeviceBusy`` as ``_try_to_unuse``, or what ``unuse`` raises; then the area stays in
+        use. Raise ``BadSwapEntry`` if there is no such area.
         """
         info = self._info(SwapEntry(type, 0))
         self._disable(info)
         try:
-            unuse(type)
-            self._drop_cached(info)
-            if info.inuse_pages:
-                raise SwapDeviceBusy(info.device.path, f"{info.inuse_pages} slots are in use")
+            self._try_to_unuse(info, unuse)
         except BaseException:
             self._enable(info, info.prio)
             raise
         self.cache.detach(type)
         self.info[type] = None
+
+    def _try_to_unuse(self, info: SwapInfo, unuse: Callable[[int], None]) -> None:
+        """Empty a swap area, going round as long as that helps. [try_to_unuse]
+
+        While pages come back, reclaim may put entries in place of others that have their slots
+        yet. Raise ``SwapDeviceBusy`` after a round that frees no slot, when Linux would go on
+        until a signal comes.
+        """
+        while info.inuse_pages:
+            before = info.inuse_pages
+            unuse(info.type)
+            self._drop_cached(info)
+            if info.inuse_pages == before:
+                raise SwapDeviceBusy(info.device.path, f"{before} slots are in use")
 
     def _enable(self, info: SwapInfo, priority: int) -> None:
         """Let slots be taken from ``info``. [setup_swap_info, _enable_swap_info]"""
@@ -166,9 +177,13 @@ class Swap:
     def swap_duplicate(self, entry: SwapEntry) -> None:
         """Count one more page-table entry that holds ``entry``. [swap_duplicate]
 
-        This and the next three raise ``BadSwapEntry`` for an entry that stands for nothing.
+        This and the next four raise ``BadSwapEntry`` for an entry that stands for nothing.
         """
         self._info(entry).duplicate(entry.offset)
+
+    def swap_shmem_alloc(self, entry: SwapEntry) -> None:
+        """Let a file of shared memory hold ``entry``, alone. [swap_shmem_alloc]"""
+        self._info(entry).shmem_alloc(entry.offset)
 
     def swap_free(self, entry: SwapEntry) -> None:
         """Count one page-table entry less that holds ``entry``. [swap_free]"""

@@ -11,12 +11,14 @@ from ..physical.errors import BrokenInvariant
 from .swap_errors import BadSwapEntry
 from .swap_file import SwapFile
 
-__all__ = ["SWAPFILE_CLUSTER", "SWAP_HAS_CACHE", "SWAP_MAP_BAD", "SWAP_MAP_MAX", "SwapInfo"]
+__all__ = ["SWAPFILE_CLUSTER", "SWAP_HAS_CACHE", "SWAP_MAP_BAD", "SWAP_MAP_MAX", "SWAP_MAP_SHMEM",
+           "SwapInfo"]
 
 SWAPFILE_CLUSTER = 256
 SWAP_HAS_CACHE = 0x40
 SWAP_MAP_MAX = 0x3E
 SWAP_MAP_BAD = 0x3F
+SWAP_MAP_SHMEM = 0xBF
 COUNT_CONTINUED = 0x80
 COUNT_MASK = 0x3F
 
@@ -48,7 +50,8 @@ class SwapInfo:
         Whether slots may be given out. [SWP_WRITEOK]
     swap_map
         One byte for each page of the area: count, ``SWAP_HAS_CACHE``, and ``COUNT_CONTINUED`` if
-        there are more references than ``SWAP_MAP_MAX``; ``SWAP_MAP_BAD`` for header and bad pages.
+        there are more references than ``SWAP_MAP_MAX``; ``SWAP_MAP_BAD`` for header and bad pages;
+        in place of a count ``SWAP_MAP_SHMEM`` for the one reference of a file of shared memory.
     pages, inuse_pages
         How many slots there are, and how many are not free.
     lowest_bit, highest_bit
@@ -135,19 +138,44 @@ class SwapInfo:
 
     def swapcount(self, offset: int) -> int:
         """Return how many references there are, the swap cache's not counted. [swp_swapcount]"""
+        if self.is_shmem(offset):
+            return 1
         return (self._used(offset) & COUNT_MASK) + self._continued.get(offset, 0)
+
+    def is_shmem(self, offset: int) -> bool:
+        """Return whether the slot is one of shared memory."""
+        return self._used(offset) & ~SWAP_HAS_CACHE == SWAP_MAP_SHMEM
+
+    def shmem_slots(self) -> list[int]:
+        """Return the slots of shared memory."""
+        return [at for at, value in enumerate(self.swap_map)
+                if value & ~SWAP_HAS_CACHE == SWAP_MAP_SHMEM]
 
     def has_cache(self, offset: int) -> bool:
         """Return whether the swap cache holds the slot."""
         return bool(self._used(offset) & SWAP_HAS_CACHE)
 
     def duplicate(self, offset: int) -> None:
-        """Count one more reference; raise ``BadSwapEntry`` if the slot is free. [swap_duplicate]"""
+        """Count one more reference. [swap_duplicate]
+
+        Raise ``BadSwapEntry`` if the slot is free, or one of shared memory.
+        """
+        if self.is_shmem(offset):
+            raise BadSwapEntry(self.type, offset, "the slot is one of shared memory")
         if self._used(offset) & COUNT_MASK < SWAP_MAP_MAX:
             self.swap_map[offset] += 1
         else:
             self.swap_map[offset] |= COUNT_CONTINUED
             self._continued[offset] = self._continued.get(offset, 0) + 1
+
+    def shmem_alloc(self, offset: int) -> None:
+        """Give a slot that only the swap cache holds to shared memory. [swap_shmem_alloc]
+
+        Raise ``BadSwapEntry`` if it has another reference, or is free.
+        """
+        if self.swapcount(offset):
+            raise BadSwapEntry(self.type, offset, "the slot has a reference already")
+        self.swap_map[offset] |= SWAP_MAP_SHMEM
 
     def free(self, offset: int) -> bool:
         """Count one reference less; return whether the slot is free now. [__swap_entry_free]
@@ -157,7 +185,9 @@ class SwapInfo:
         value = self._used(offset)
         if not value & COUNT_MASK:
             raise BadSwapEntry(self.type, offset, "the slot has no reference")
-        if value & COUNT_CONTINUED:
+        if self.is_shmem(offset):
+            self.swap_map[offset] -= SWAP_MAP_SHMEM
+        elif value & COUNT_CONTINUED:
             self._continued[offset] -= 1
             if not self._continued[offset]:
                 del self._continued[offset]
@@ -217,6 +247,7 @@ class SwapInfo:
             raise BrokenInvariant(f"Swap type {self.type} is full, but seems free from "
                                   f"{self.lowest_bit} to {self.highest_bit}")
         continued = {at for at, value in enumerate(self.swap_map) if value & COUNT_CONTINUED}
+        continued -= {*self.shmem_slots()}
         if continued != {at for at, more in self._continued.items() if more > 0}:
             raise BrokenInvariant(f"Swap type {self.type}: slots {sorted(continued)} should have "
                                   f"more references, {sorted(self._continued)} do")

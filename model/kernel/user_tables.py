@@ -4,19 +4,19 @@
 """
 
 import errno
-from collections.abc import Callable
 
 from ..address_space.errors import SysError
 from ..address_space.mm import Mm
 from ..address_space.pagetable import PageTables
 from ..address_space.software_entry import EntryKind
-from ..address_space.table_parts import Leaves
+from ..address_space.table_parts import LeafEntry
 from ..address_space.uapi import Madvise
 from ..address_space.vma import Vma, VmFlag
 from ..physical.errors import BrokenInvariant
 from ..x86 import Entry
 from .advise import cold_or_pageout
 from .frames import PAGE_BYTES
+from .gup import FaultIn, clear_user, get_user_pages
 from .state import SPECIAL, KernelState
 from .tlb import MmContext, MmuGather
 
@@ -46,11 +46,11 @@ class UserTables:
         How many entries map a page, the zero page not counted, and how many hold a swap entry.
         [get_mm_rss, MM_SWAPENTS]
     fault_in
-        Makes a page present: address, and whether it is to be written. [populate_vma_page_range]
+        Makes a page present: address, and whether it is to be written. [faultin_page]
     """
 
     mm: Mm
-    fault_in: Callable[[int, bool], None]
+    fault_in: FaultIn
 
     def __init__(self, state: KernelState, number: int) -> None:
         self.state = state
@@ -158,7 +158,7 @@ class UserTables:
                 self._move_one(leaf, new + leaf.vaddr - old)
                 gather.flush_entry(leaf.vaddr)
 
-    def _move_one(self, leaf: Leaves, vaddr: int) -> None:
+    def _move_one(self, leaf: LeafEntry, vaddr: int) -> None:
         entry = self.tables.exchange(leaf.paddr, 0)
         if not entry:
             return
@@ -180,17 +180,14 @@ class UserTables:
         if advice in (Madvise.COLD, Madvise.PAGEOUT):
             cold_or_pageout(self.state, self.tables, self.context, start, end,
                             pageout=advice == Madvise.PAGEOUT)
-        if advice in (Madvise.POPULATE_READ, Madvise.POPULATE_WRITE):
-            for vaddr in range(start, end, PAGE_BYTES):
-                self.fault_in(vaddr, advice == Madvise.POPULATE_WRITE)
 
-    def populate(self, start: int, end: int) -> None:
-        """Fault in the pages of a range; where that fails, the rest stays out. [mm_populate]"""
-        for vaddr in range(start, end, PAGE_BYTES):
-            vma = self.mm.tree.lookup(vaddr)
-            if vma is not None and vma.flags & VmFlag.ACCESS:
-                write = vma.flags & (VmFlag.WRITE | VmFlag.SHARED) == VmFlag.WRITE
-                self.fault_in(vaddr, write)
+    def populate(self, vma: Vma, start: int, end: int, write: bool) -> None:
+        """Fault in the pages of a range; raise as ``get_user_pages``."""
+        get_user_pages(self.tables, self.fault_in, start, end, write=write)
+
+    def clear(self, start: int, end: int) -> None:
+        """Store zeros in a range of bytes; raise as ``clear_user``."""
+        clear_user(self.tables, self.fault_in, start, end)
 
     # ---- fork and exit
 
@@ -211,7 +208,7 @@ class UserTables:
         finally:
             self.state.tlb.flush_mm(self.context)
 
-    def _copy_one(self, child: "UserTables", vma: Vma, leaf: Leaves) -> None:
+    def _copy_one(self, child: "UserTables", vma: Vma, leaf: LeafEntry) -> None:
         """Copy one entry; the table for it comes first, as reclaim may change the entry then."""
         state, target = self.state, child.tables.alloc(leaf.vaddr)
         entry = self.tables.read(leaf.paddr)
@@ -304,7 +301,7 @@ class UserTables:
             raise BrokenInvariant(f"{self.rss} pages and {self.swapped} swap entries are counted, "
                                   f"but there are {rss} and {swapped}")
 
-    def _check_page(self, leaf: Leaves, pfn: int, vma: Vma) -> None:
+    def _check_page(self, leaf: LeafEntry, pfn: int, vma: Vma) -> None:
         state = self.state
         if (self.number, leaf.vaddr) not in state.frames.rmap.places(pfn):
             raise BrokenInvariant(f"Page {pfn:#x} does not know that {leaf.vaddr:#x} maps it")

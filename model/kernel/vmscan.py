@@ -50,8 +50,13 @@ class Reclaimer:
         return self._state.swap.nr_swap_pages > 0
 
     def add_to_swap(self, pfn: int) -> bool:
-        """Give an anonymous page a slot of swap, unless it has one; return whether it has."""
+        """Give an anonymous page a slot of swap, unless it has one; return whether it has.
+
+        True for shared memory, which gets one when it is written.
+        """
         swap = self._state.swap
+        if self._state.page_cache.is_shmem(pfn):
+            return True
         return swap.cache.entry(pfn) is not None or swap.add_to_swap(pfn) is not None
 
     def try_to_free_swap(self, pfn: int) -> None:
@@ -84,21 +89,32 @@ class Reclaimer:
         [end_swap_bio_write]
         """
         state = self._state
-        if not state.is_anon(pfn):
+        if not state.is_anon(pfn) and not state.page_cache.is_shmem(pfn):
             state.page_cache.write_back(pfn)
             return Pageout.SUCCESS
         try:
-            written = state.swap.swap_writepage(pfn, state.frames.read(pfn))
+            result = self._swap_out(pfn)
         except SwapIoError as error:
             self.write_errors += 1
             self.write_error = error
             return Pageout.KEEP
-        if not written:
-            return Pageout.CLEAN
-        self.write_error = None
-        return Pageout.SUCCESS
+        if result is Pageout.SUCCESS:
+            self.write_error = None
+        return result
 
-    def remove_mapping(self, pfn: int, shadow: int) -> None:
+    def _swap_out(self, pfn: int) -> Pageout:
+        """Write a page to swap; raise ``SwapIoError``. [swap_writepage, shmem_writepage]"""
+        state = self._state
+        if state.page_cache.is_shmem(pfn):
+            return Pageout.SUCCESS if state.shmem.writepage(pfn) else Pageout.ACTIVATE
+        written = state.swap.swap_writepage(pfn, state.frames.read(pfn))
+        return Pageout.SUCCESS if written else Pageout.CLEAN
+
+    def keeps_shadow(self, pfn: int) -> bool:
+        """Return whether a clean page leaves a shadow: not shared memory that is in no slot."""
+        return not self._state.page_cache.is_shmem(pfn)
+
+    def remove_mapping(self, pfn: int, shadow: int | None) -> None:
         """Free a clean page that nobody maps."""
         state = self._state
         if state.frames.refcount(pfn) != 1:

@@ -69,8 +69,7 @@ WORKLOADS = {
     "zipf": partial(paged, "zipf", pages=1500, visits=3000, burst=2, span=16),
     "thrash": partial(thrash, 250, visits=2000, burst=2, span=16),
     "stack": partial(stack, pages=600, calls=20_000),
-    # Shared pages are never swapped out: they must fit beside the page tables.
-    "sharing": partial(sharing, pages=140, slices=40, slice_visits=20, burst=4, span=16),
+    "sharing": partial(sharing, pages=400, slices=60, slice_visits=20, burst=4, span=16),
 }
 
 
@@ -88,6 +87,25 @@ def test_no_byte_is_lost_and_nothing_leaks(workload, mode, seed, swap):
     assert counts.major > 20
     assert counts.major == swap.counters.pages_in
     assert counts.accesses > len(made.accesses)
+
+
+@pytest.mark.parametrize("seed", [4])
+@every_mode
+def test_shared_memory_survives_swapoff_in_the_middle(mode, seed, swap, tmp_path):
+    made = sharing(pages=400, slices=60, slice_visits=20, burst=4, span=16, seed=seed)
+    running = Running("cxxrtl", mode, 2, made, swap)
+    kernel, half = running.kernel, len(made.accesses) // 2
+    assert running.differences(made.accesses[:half]) == 0
+    assert kernel.state.shmem.swapped > 100
+    with SwapFile.create(tmp_path / "other", len(swap), uuid=UUID(int=2)) as other:
+        kernel.swapon(other)
+        kernel.swapoff(swap)
+        running.machine.invalidate(kernel.state.tlb.take())
+        kernel.check()
+        read = swap.counters.pages_in
+        assert running.differences(made.accesses[half:]) == 0
+        assert running.end() == 0
+        assert (swap.counters.pages_in, other.counters.pages_in > 100) == (read, True)
 
 
 @every_mode

@@ -15,13 +15,21 @@ SPACE = UserSpace(word_bytes=8, task_size=0x8000_0000, huge_page_bytes=2 << 20, 
 
 
 class Recorder:
-    """Page tables that note what they are told, as tuples in ``calls``."""
+    """Page tables that note what they are told, as tuples in ``calls``.
+
+    A call that stands in ``errors`` then raises what stands there.
+    """
 
     def __init__(self) -> None:
         self.calls: list[tuple] = []
+        self.errors: dict[str, Exception] = {}
 
     def __getattr__(self, name):
-        return lambda *arguments: self.calls.append((name, *arguments))
+        def call(*arguments):
+            self.calls.append((name, *arguments))
+            if name in self.errors:
+                raise self.errors[name]
+        return call
 
 
 def small_mm(space=SPACE, **options) -> Mm:

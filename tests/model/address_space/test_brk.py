@@ -88,4 +88,4 @@ def test_memory_to_come_may_be_locked():
     mm.def_flags = VmFlag.LOCKED
     mm.brk(at(2))
     assert mm.locked_vm == 2
-    assert mm.page_tables.calls == [("populate", at(0), at(2))]
+    assert mm.page_tables.calls == [("populate", mm.tree.lookup(at(0)), at(0), at(2), True)]

@@ -77,6 +77,64 @@ def test_a_program_is_aligned_as_it_asks(interpreter):
     assert program.start == (0x5010_0000 if interpreter else MMAP_BASE - align)
 
 
+def cleared(mm):
+    return [call[1:] for call in mm.page_tables.calls if call[0] == "clear"]
+
+
+@pytest.mark.parametrize(("header", "ranges"), {
+    "zeros behind the file": (DATA, [(0x40_2900, 0x40_3000)]),
+    "zeros to the end of the same page": (replace(DATA, memory_size=0x180),
+                                          [(0x40_2900, 0x40_3000)]),
+    "no zeros": (replace(DATA, memory_size=0x100), []),
+    "a file that ends with its page": (replace(DATA, file_size=0x800), []),
+    "no file": (replace(DATA, file_size=0), []),
+    "what may not be written": (replace(DATA, prot=RX), []),
+}.values())
+def test_the_last_page_of_a_file_is_filled_up_with_zeros(header, ranges):
+    mm = started(replace(PROGRAM, headers=(TEXT, header)))
+    assert cleared(mm) == ranges
+    assert (mm.tree.lookup(header.vaddr).anon_vma is not None) == bool(ranges)
+
+
+def test_a_program_whose_page_cannot_be_filled_up_starts_all_the_same():
+    mm = small_mm()
+    mm.page_tables.errors["clear"] = SysError(errno.EFAULT)
+    exec_program(mm, PROGRAM, LAYOUT)
+    assert len(cleared(mm)) == 1
+    with pytest.raises(SysError, match="EFAULT"):
+        exec_program(small_mm(page_tables=mm.page_tables), replace(PIE, interpreter=LOADER),
+                     LAYOUT)
+
+
+def test_a_loader_has_its_zeros_behind_all_of_its_file():
+    early = replace(LOADER.headers[1], memory_size=0x200)  # would be zeros, but more file follows
+    last = ProgramHeader(0x4000, 0x4000, 0x321, 0x321, RW)
+    mm = started(replace(PIE, interpreter=replace(LOADER, headers=(*LOADER.headers[:1], early,
+                                                                   last))))
+    base = MMAP_BASE - 0x5000
+    assert [(vma.start - base, vma.end - base) for vma in mm if vma.file is LOADER.file] == [
+        (0, 0x2000), (0x2000, 0x3000), (0x4000, 0x5000)]
+    assert cleared(mm)[1:] == [(base + 0x4321, base + 0x5000)]
+
+
+@pytest.mark.parametrize("program", [PROGRAM, PIE], ids=["fixed", "moved"])
+def test_a_loader_with_addresses_of_its_own_is_where_they_say(program):
+    headers = tuple(replace(one, vaddr=one.vaddr + 0x10_0000) for one in PIE.headers)
+    mm = started(replace(program, interpreter=replace(LOADER, headers=headers, is_pie=False)))
+    assert [vma.start for vma in mm if vma.file is LOADER.file] == [0x10_0000, 0x10_2000]
+    mm = started(replace(program, interpreter=replace(LOADER, headers=headers)))
+    # A hint that is free is followed, but the kernel asks for none if the program was moved.
+    first = next(vma.start for vma in mm if vma.file is LOADER.file)
+    assert first == (0x10_0000 if program is PROGRAM else MMAP_BASE - 0x6000)
+
+
+@pytest.mark.parametrize(("program", "start", "end"), [
+    (PROGRAM, (1 << 64) - 1, 0), (replace(PIE, interpreter=LOADER), 0x5000_0000 - 1, 0x5000_0000)])
+def test_a_program_without_code_has_its_bounds_as_they_were_set_out(program, start, end):
+    mm = started(replace(program, headers=tuple(replace(one, prot=RW) for one in program.headers)))
+    assert (mm.start_code, mm.end_code) == (start, end)
+
+
 def test_a_gap_between_segments_is_not_mapped():
     far = replace(DATA, vaddr=0x8800)
     mm = started(replace(PIE, headers=(PIE.headers[0], far), interpreter=LOADER))
@@ -109,8 +167,15 @@ def test_a_small_limit_makes_a_small_stack():
 @pytest.mark.parametrize(("program", "arg_bytes", "error"), [
     (replace(PROGRAM, headers=()), 0, errno.EINVAL),
     (replace(PROGRAM, headers=(replace(DATA, memory_size=0x80),)), 0, errno.EINVAL),
-    (replace(PROGRAM, headers=(replace(DATA, memory_size=TOP),)), 0, errno.EINVAL),
-    (replace(PROGRAM, headers=(replace(TEXT, vaddr=TOP - 0x1000),)), 0, errno.EINVAL),
+    (replace(PROGRAM, headers=(replace(DATA, memory_size=TOP),)), 0, errno.ENOMEM),
+    (replace(PROGRAM, headers=(replace(TEXT, vaddr=TOP - 0x1000),)), 0, errno.ENOMEM),
+    (replace(PROGRAM, headers=(replace(TEXT, vaddr=-PAGE),)), 0, errno.ENOMEM),
+    (replace(PROGRAM, headers=(ProgramHeader(0, TOP + PAGE, 0, 0, RW),)), 0, errno.EINVAL),
+    (replace(PROGRAM, headers=(replace(TEXT, offset=-PAGE),)), 0, errno.EINVAL),
+    (replace(PIE, interpreter=replace(LOADER, headers=())), 0, errno.EINVAL),
+    (replace(PIE, interpreter=replace(LOADER, headers=(replace(DATA, memory_size=0x80),))), 0,
+     errno.ENOMEM),
+    (replace(PIE, interpreter=replace(LOADER, headers=(TEXT,))), 0, errno.EFAULT),
     (PROGRAM, 9 << 20, errno.E2BIG),
     (replace(PROGRAM, headers=(replace(TEXT, vaddr=TOP - 0x2000),)), 0, errno.EEXIST),
 ])

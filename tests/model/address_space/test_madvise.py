@@ -93,7 +93,7 @@ def test_locked_pages_are_discarded_only_by_name(mm):
 
 @pytest.mark.parametrize(("page", "advice"), [
     (0, Madvise.WILLNEED), (0, Madvise.FREE), (0, Madvise.COLD), (0, Madvise.PAGEOUT),
-    (10, Madvise.WILLNEED), (10, Madvise.REMOVE), (0, Madvise.POPULATE_WRITE)])
+    (10, Madvise.WILLNEED), (10, Madvise.REMOVE)])
 def test_a_hint_about_pages_is_passed_on(mm, page, advice):
     mm.madvise(at(page), PAGE, advice)
     vma = mm.tree.lookup(at(page))

@@ -14,7 +14,7 @@ from pagewalk.model.address_space.mm import Mm
 from pagewalk.model.address_space.uapi import Madvise, MapFlag, MremapFlag, Prot
 from pagewalk.model.address_space.vma import File, VmFlag
 
-from .naive_mm import NaiveMm, Page, could_merge
+from .naive_mm import NaiveMm, Page, could_merge, page_range
 from .small_mm import Recorder
 
 PAGE = 0x1000
@@ -37,6 +37,10 @@ def places(draw):
     first = draw(st.integers(0, PAGES - 1))
     length = draw(st.integers(1, min(12, PAGES - first)))
     return BASE + first * PAGE, length * PAGE
+
+
+class NoTables(Exception):
+    """No memory is left for page tables."""
 
 
 class Calls(RuleBasedStateMachine):
@@ -122,9 +126,15 @@ class Calls(RuleBasedStateMachine):
 
     @rule(place=places(), lock=st.booleans())
     def lock(self, place, lock):
-        if self.naive.is_mapped(*place):
+        if not self.naive.is_mapped(*place):
+            return
+        pages = [self.naive.pages[number] for number in page_range(*place)]
+        if lock and not all(page.flags & VmFlag.ACCESS for page in pages):
+            with pytest.raises(SysError, match="ENOMEM"):  # locked, but without pages
+                self.mm.mlock(*place)
+        else:
             (self.mm.mlock if lock else self.mm.munlock)(*place)
-            self.naive.change(*place, VmFlag.LOCKED, VmFlag.LOCKED if lock else 0)
+        self.naive.change(*place, VmFlag.LOCKED, VmFlag.LOCKED if lock else 0)
 
     @invariant()
     def mappings_are_the_pages(self):
@@ -181,6 +191,21 @@ class TouchedCalls(Calls):
         if keep:  # all of the old mapping loses its lock
             source = self.mm.tree.lookup(start)
             self.naive.change(source.start, source.end - source.start, VmFlag.LOCKED, 0)
+
+    @rule(place=places(), to=places(), more=st.integers(0, 3), keep=st.booleans())
+    def move_in_vain(self, place, to, more, keep):
+        start, length = place
+        vma = self.mm.tree.lookup(start)
+        new, new_length = to[0], length + (0 if keep else more * PAGE)
+        flags = MremapFlag.MAYMOVE | MremapFlag.FIXED | (MremapFlag.DONTUNMAP if keep else 0)
+        if (vma is None or vma.end < start + length or new + new_length > TOP
+                or (new < start + length and start < new + new_length)):
+            return
+        self.tables.errors["move"] = NoTables()
+        with pytest.raises(NoTables):
+            self.mm.mremap(start, length, new_length, flags, new)
+        del self.tables.errors["move"]
+        self.naive.unmap(new, new_length)
 
     @rule(place=places(), more=st.integers(1, 6))
     def grow(self, place, more):

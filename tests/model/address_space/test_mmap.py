@@ -111,7 +111,8 @@ def test_locked_memory_is_limited(memlock, privileged, error):
         fails(error, 0, 2 * PAGE, RW, ANON | MapFlag.LOCKED, mm=mm)
     else:
         start = mm.mmap(0, 2 * PAGE, RW, ANON | MapFlag.LOCKED)
-        assert mm.page_tables.calls == [("populate", start, start + 2 * PAGE)]
+        vma = mm.tree.lookup(start)
+        assert mm.page_tables.calls == [("populate", vma, start, start + 2 * PAGE, True)]
         assert mm.locked_vm == 2
 
 
@@ -120,7 +121,8 @@ def test_populate_asks_for_the_pages():
     mm.mmap(0, PAGE, RW, ANON | MapFlag.POPULATE | MapFlag.NONBLOCK)
     assert mm.page_tables.calls == []
     start = mm.mmap(at(0), PAGE, RW, FIXED | MapFlag.POPULATE)
-    assert mm.page_tables.calls == [("populate", start, start + PAGE)]
+    vma = mm.tree.lookup(start)
+    assert mm.page_tables.calls == [("populate", vma, start, start + PAGE, True)]
 
 
 def test_private_writable_memory_is_promised():

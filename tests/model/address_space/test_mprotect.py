@@ -104,4 +104,5 @@ def test_locked_memory_that_becomes_writable_is_populated(mm):
     mm.page_tables.calls.clear()
     mm.mprotect(at(0), 4 * PAGE, RW)
     vma = mm.tree.lookup(at(0))
-    assert mm.page_tables.calls == [("protect", vma, at(0), at(4)), ("populate", at(0), at(4))]
+    assert mm.page_tables.calls == [("protect", vma, at(0), at(4)),
+                                    ("populate", vma, at(0), at(4), True)]

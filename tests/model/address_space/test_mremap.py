@@ -137,12 +137,49 @@ def test_locked_memory_that_grows_is_limited_and_populated():
     with pytest.raises(SysError, match="EAGAIN"):
         mm.mremap(at(0), 2 * PAGE, 5 * PAGE)
     mm.mremap(at(0), 2 * PAGE, 3 * PAGE)
-    assert mm.page_tables.calls == [("populate", at(2), at(3))]
+    assert mm.page_tables.calls == [("populate", mm.tree.lookup(at(0)), at(2), at(3), True)]
     mm.mmap(at(3), PAGE, Prot.READ, FIXED)
     new = mm.mremap(at(0), 3 * PAGE, 4 * PAGE, MAYMOVE)
-    assert mm.page_tables.calls[-1] == ("populate", new + 3 * PAGE, new + 4 * PAGE)
+    assert mm.page_tables.calls[-1] == (
+        "populate", mm.tree.lookup(new), new + 3 * PAGE, new + 4 * PAGE, True)
     assert mm.locked_vm == 4
     mm.check()
+
+
+@pytest.mark.parametrize(("flags", "length", "to"), {
+    "moved": (TO, 2, 40), "grown": (TO, 5, 40), "left behind": (KEEP | TO, 2, 40),
+    "joined to what is above": (TO, 2, 18), "joined to what is below": (TO, 5, 24),
+    "put between": (TO, 2, 12), "joined to the rest of itself": (TO, 2, 4),
+}.values(), ids=str)
+@pytest.mark.parametrize("lock", [0, MapFlag.LOCKED], ids=["", "locked"])
+def test_what_cannot_be_moved_stays_as_it_was(flags, length, to, lock):
+    mm = small_mm(privileged=True)
+    for page, pages in ((0, 4), (10, 2), (14, 1), (20, 4)):
+        mm.mmap(at(page), pages * PAGE, RW, FIXED | lock)
+
+    def state():
+        return ([(vma.start, vma.end, vma.flags, vma.pgoff) for vma in mm], mm.total_vm,
+                mm.data_vm, mm.locked_vm, mm.committed, mm.commit.committed)
+
+    before = state()
+    mm.page_tables.errors["move"] = OSError()
+    with pytest.raises(OSError, match=r"^$"):
+        mm.mremap(at(0), 2 * PAGE, length * PAGE, flags, at(to))
+    assert state() == before
+    mm.check()
+    assert mm.page_tables.calls[-1] == ("unmap", at(to), at(to + length))  # tables made for it
+
+
+def test_huge_pages_that_cannot_be_moved_keep_what_was_reserved_for_them():
+    pool = HugetlbPool(free=3)
+    mm = small_mm(files=KernelFiles({HUGE: pool}))
+    start = mm.mmap(0, 2 * HUGE, RW, ANON | MapFlag.HUGETLB)
+    mm.page_tables.errors["move"] = OSError()
+    with pytest.raises(OSError, match=r"^$"):
+        mm.mremap(start, HUGE, HUGE, TO, start - 8 * HUGE)
+    assert pool.free == 1
+    mm.exit()
+    assert pool.free == 3
 
 
 def test_a_length_of_0_maps_shared_memory_a_second_time():

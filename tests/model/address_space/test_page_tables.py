@@ -1,6 +1,6 @@
 import pytest
 
-from pagewalk.model.address_space.page_tables import KernelPageTables, page_kernel
+from pagewalk.model.address_space.page_tables import KernelPageTableOps, page_kernel
 from pagewalk.model.x86 import IA32, X86_64
 
 from .dict_tables import DictTables
@@ -13,6 +13,6 @@ def test_kernel_data_has_the_flags_of_a_real_kernel(mode, flags):
 
 
 def test_tables_in_a_dictionary_are_kernel_page_tables():
-    tables: KernelPageTables = DictTables()
+    tables: KernelPageTableOps = DictTables()
     tables.set_page(0x1000, 1, 0x163)
     tables.clear_page(0x1000)

@@ -7,7 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from pagewalk.model.address_space.layout import LINUX_I686, layout_of
 from pagewalk.model.address_space.page_tables import page_kernel
-from pagewalk.model.address_space.vmalloc import Vmalloc, VmallocError, VmallocSpaceError, VmFlag
+from pagewalk.model.address_space.vmalloc import Vmalloc, VmallocError, VmallocSpaceError, VmAreaUse
 from pagewalk.model.x86 import IA32, Entry
 
 from .dict_tables import DictTables
@@ -155,10 +155,42 @@ def test_ioremap_shows_the_page_of_any_address_uncached():
     assert tables.pages == {}
 
 
+class Exhausted(Exception):
+    pass
+
+
+@pytest.mark.parametrize("works", [0, 1, 3])
+@pytest.mark.parametrize("make", [
+    lambda vmalloc: vmalloc.vmalloc([7, 8, 9, 10]), lambda vmalloc: vmalloc.vmap([7, 8, 9, 10]),
+    lambda vmalloc: vmalloc.ioremap(0xFED0_0000, 0x4000)], ids=["vmalloc", "vmap", "ioremap"])
+def test_an_area_that_cannot_be_mapped_to_its_end_is_given_up(make, works):
+    tables = DictTables()
+    vmalloc = Vmalloc(LAYOUT, tables)
+    set_page = tables.set_page
+
+    def fail(*args):
+        if len(tables.pages) == works:
+            raise Exhausted
+        set_page(*args)
+
+    tables.set_page = fail
+    with pytest.raises(Exhausted):
+        make(vmalloc)
+    tables.set_page = set_page
+    assert (tables.pages, vmalloc.areas) == ({}, [])
+    vmalloc.check()
+    [(start, end)] = vmalloc.lazy  # a TLB may know the pages that were there
+    assert end - start == 5 << 12
+    vmalloc.purge()
+    assert tables.flushed == [(start, end)]
+    make(vmalloc)
+    assert vmalloc.areas[0].start == start
+
+
 def test_pages_of_vmap_stay_their_owners():
     vmalloc = Vmalloc(LAYOUT, DictTables())
     area = vmalloc.vmap([5, 5])
-    assert area.flag is VmFlag.VMAP
+    assert area.use is VmAreaUse.VMAP
     assert vmalloc.vfree(area.start) == ()
 
 

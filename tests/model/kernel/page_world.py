@@ -8,7 +8,8 @@ class PageWorld:
     """Page frames 0 to ``size`` on LRU lists; ``accessed_bits`` counts those set of each.
 
     Each page is mapped; ``stuck`` pages cannot be unmapped, ``dirty`` ones must be written, and
-    ``pageout_result`` is what becomes of that. ``log`` lists what was asked for, in order.
+    ``pageout_result`` is what becomes of that; ``shadowless`` ones leave no shadow. ``log`` lists
+    what was asked for, in order.
     """
 
     def __init__(self, size=1000):
@@ -16,6 +17,7 @@ class PageWorld:
         self.accessed_bits = {}
         self.dirty = set()
         self.stuck = set()
+        self.shadowless = set()
         self.freed = {}
         self.slots = size
         self.pageout_result = Pageout.SUCCESS
@@ -57,6 +59,9 @@ class PageWorld:
         if self.pageout_result is Pageout.SUCCESS:
             self.dirty.discard(pfn)
         return self.pageout_result
+
+    def keeps_shadow(self, pfn):
+        return pfn not in self.shadowless
 
     def remove_mapping(self, pfn, shadow):
         self.log.append(("remove_mapping", pfn))

@@ -12,7 +12,7 @@ from pagewalk.model.kernel.fault import (
     SignalNumber,
     handle_general_protection,
 )
-from pagewalk.model.kernel.memory_fault import FaultCause
+from pagewalk.model.kernel.vm_fault import FaultCause
 from pagewalk.model.mmu.control import Access
 from pagewalk.model.mmu.walk import walk
 from pagewalk.model.x86 import X86_64, AccessKind, ErrorCode, Vector

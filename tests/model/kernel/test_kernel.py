@@ -5,7 +5,7 @@ import pytest
 
 from pagewalk.model.address_space.exec_layout import Program, ProgramHeader
 from pagewalk.model.address_space.limits import INFINITY, Rlimits
-from pagewalk.model.address_space.uapi import Prot
+from pagewalk.model.address_space.uapi import Madvise, MapFlag, Prot
 from pagewalk.model.address_space.vma import File
 from pagewalk.model.kernel.kernel import Kernel
 from pagewalk.model.kernel.oom import OomKilled
@@ -106,6 +106,19 @@ def test_limits_are_copied_by_fork_and_kept_by_exec(mode):
     assert parent.mm.rlimits.stack == 8 << 20
     kernel.exec(child, PROGRAM)
     assert child.mm.rlimits.stack == 64 << 20
+
+
+@both
+def test_faults_that_calls_take_for_a_process_count_as_its_own(mode):
+    kernel, _, process = machine(mode)
+    start = process.mm.mmap(0, 4 * PAGE, RW, ANON | MapFlag.POPULATE)
+    assert (process.min_flt, process.maj_flt) == (4, 0)
+    process.mm.madvise(start, 4 * PAGE, Madvise.POPULATE_WRITE)
+    assert process.min_flt == 4  # they are there
+    file = File("program")
+    kernel.register_file(file, bytes(PAGE))
+    kernel.exec(process, Program(file, [ProgramHeader(0, 0x10_0000, 100, 2 * PAGE, RW)]))
+    assert (process.min_flt, process.maj_flt) == (4, 1)  # zeros behind the data
 
 
 @both

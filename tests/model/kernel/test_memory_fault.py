@@ -1,10 +1,15 @@
 """How a page comes to be there, and what the fault is counted as."""
 
+from uuid import UUID
+
 import pytest
 
 from pagewalk.model.address_space.uapi import MapFlag, Prot
 from pagewalk.model.address_space.vma import File
-from pagewalk.model.kernel.memory_fault import FaultCause
+from pagewalk.model.kernel.kswapd import try_to_free_pages
+from pagewalk.model.kernel.scan import ScanControl
+from pagewalk.model.kernel.swap_file import SwapFile
+from pagewalk.model.kernel.vm_fault import FaultCause
 from pagewalk.model.x86 import Entry
 
 from .machines import ANON, MODES, PAGE, RW, SHARED, counted, machine
@@ -102,3 +107,21 @@ def test_no_access_and_back_keeps_the_bytes(mode):
     assert cpu.load(start, 4) == b"kept"
     cpu.store(start, b"own")
     assert causes(cpu) == []
+
+
+@both
+@pytest.mark.parametrize("locked", [False, True])
+def test_a_page_that_comes_back_to_a_locked_mapping_gives_up_its_slot(mode, locked, tmp_path):
+    with SwapFile.create(tmp_path / "swap", 100, uuid=UUID(int=1)) as device:
+        kernel, cpu, process = machine(mode)
+        kernel.swapon(device)
+        start = process.mm.mmap(0, PAGE, RW, ANON)
+        cpu.store(start, b"x")
+        sc = ScanControl(nr_to_reclaim=1, force_deactivate=True)
+        while not process.space.swapped:
+            try_to_free_pages([kernel.state.lruvec], sc, kernel.reclaimer)
+        if locked:
+            process.mm.mlock(start, PAGE, on_fault=True)
+        assert cpu.load(start) == b"x"
+        assert kernel.state.swap.nr_swap_pages == (99 if locked else 98)
+        kernel.check()

@@ -6,9 +6,9 @@ import pytest
 
 from pagewalk.model.address_space.uapi import MapFlag, Prot
 from pagewalk.model.address_space.vma import File
-from pagewalk.model.kernel.memory_fault import FaultCause
 from pagewalk.model.kernel.msync import MsyncFlag
 from pagewalk.model.kernel.syscalls import SystemCalls
+from pagewalk.model.kernel.vm_fault import FaultCause
 
 from .machines import ANON, MODES, PAGE, RW, machine
 

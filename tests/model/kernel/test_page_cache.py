@@ -1,9 +1,12 @@
 """Pages of files: read once, shared, written back up to the end of the file."""
 
+from uuid import UUID
+
 import pytest
 
 from pagewalk.model.address_space.vma import File
 from pagewalk.model.kernel.page_cache import AddressSpace
+from pagewalk.model.kernel.swap_file import SwapFile
 from pagewalk.model.physical.errors import BrokenInvariant
 from pagewalk.model.x86 import X86_64
 
@@ -51,6 +54,30 @@ def test_drop_writes_and_frees(state):
     state.page_cache.drop(file)
     assert state.frames.allocated() == free
     assert [content[index * PAGE] for index in range(4)] == [0, 1, 2, 3]
+
+
+def test_a_page_of_shared_memory_moves_to_a_slot_and_back(state, tmp_path):
+    free, cache = state.frames.allocated(), state.page_cache
+    file = File("shared", is_shmem=True)
+    with SwapFile.create(tmp_path / "swap", 10, uuid=UUID(int=1)) as device:
+        state.swap.swapon(device)
+        space = cache.space(file)
+        pfn, _ = state.file_page(space, 3)
+        state.frames.put(pfn)
+        slot = state.swap.add_to_swap(pfn)
+        cache.set_dirty(pfn)
+        state.swap.swap_shmem_alloc(slot)
+        cache.swap_out(pfn, slot)
+        assert (space.pages, space.slots, cache.owner(pfn)) == ({}, {3: slot}, None)
+        assert not cache.is_dirty(pfn)
+        assert state.frames.refcount(pfn) == 1  # the swap cache's
+        cache.swap_back(space, 3, pfn)
+        assert (space.pages, space.slots, cache.owner(pfn)) == ({3: pfn}, {}, (space, 3))
+        assert cache.is_dirty(pfn)
+        assert state.frames.refcount(pfn) == 2
+        cache.swap_out(pfn, slot)
+        cache.drop(file)
+        assert (state.frames.allocated(), state.swap.nr_swap_pages) == (free, 9)
 
 
 def test_only_registered_files_and_shared_memory_have_pages(state):

@@ -3,6 +3,7 @@
 The test program of the boots is run on the kernel model, call by call and access by access. Each
 page fault that the boot traced at the two instructions that make these accesses must be one of the
 model's, at the same page, with the same error code and in the same order; and there are no others.
+The pages that are there in the end are the same, too.
 """
 
 import gzip
@@ -12,6 +13,7 @@ from uuid import UUID
 import pytest
 
 from pagewalk.model.address_space.exec_layout import exec_program
+from pagewalk.model.address_space.software_entry import EntryKind
 from pagewalk.model.address_space.vma import File, VmFlag
 from pagewalk.model.kernel.kernel import Kernel
 from pagewalk.model.kernel.swap_file import SwapFile
@@ -21,6 +23,8 @@ from ..address_space import linux_programs
 from ..address_space.linux_run import BOOTS, DATA, Machine, Run
 from .machines import MIB, PAGE, Cpu
 
+PM_PRESENT, PM_SWAP, PM_FILE, PM_MMAP_EXCLUSIVE = 1 << 11, 1 << 10, 1 << 9, 1 << 4
+# Bits 63, 62, 61 and 56 of pagemap, less the 52 below that are the frame.
 FILE_PAGES = 64  # of /tmp/file.bin that the program has written
 
 
@@ -56,6 +60,21 @@ class KernelRun(Run):
 
     def back(self) -> None:
         self.kernel.switch(self.process)
+
+    def pages_of(self, process) -> dict[int, int]:
+        """What ``/proc/PID/pagemap`` says of the pages of mappings that hold no huge ones."""
+        found, state = {}, self.kernel.state
+        for vma in self.mm:
+            for leaf in process.space.tables.entries(vma.start, vma.end):
+                if state.kind(leaf.entry) is EntryKind.SWAP:
+                    found[leaf.vaddr // PAGE] = PM_SWAP
+                    continue
+                pfn = state.format.pfn(leaf.entry)
+                mapcount = state.frames.rmap.mapcount(pfn)
+                is_file = pfn != state.zero_pfn and not state.is_anon(pfn)
+                found[leaf.vaddr // PAGE] = PM_PRESENT | PM_FILE * is_file | (
+                    PM_MMAP_EXCLUSIVE * (mapcount == 1))
+        return found
 
     def _access(self, start: int, pages: range, access) -> None:
         known = len(self.cpu.results)
@@ -99,6 +118,7 @@ def run(request, tmp_path_factory):
         for index in range(FILE_PAGES):
             state.frames.put(state.file_page(pages, index)[0])
         linux_programs.mmzoo(run)
+        run.pagemap = run.pages_of(run.process)
         linux_programs.mmzoo_before_fork(run)
         run.fork()
         linux_programs.mmzoo_child(run)
@@ -130,3 +150,27 @@ def test_the_faults_are_those_of_the_real_process(run):
     differing = [pair for pair in zip(run.faults, real, strict=False) if pair[0] != pair[1]]
     assert differing[:1] == []
     assert len(run.faults) == len(real)
+
+
+def is_program_s_own(run, vma):
+    """Whether the C library accesses a mapping, or the kernel as it starts a program."""
+    return (vma.special is not None or vma.file is run.file("/zoo_static")
+            or (vma.flags & VmFlag.GROWSDOWN and vma.end >= run.mm.start_stack)
+            or (vma.start < run.mm.brk_end and vma.end > run.mm.start_data))
+
+
+def test_the_pages_are_those_of_the_real_process(run):
+    """Which are there, in swap, of a file, or of no other process, before it forks."""
+    path = DATA / run.machine.boot / "proc" / "s1.pagemap.txt.gz"
+    if not path.exists():
+        pytest.skip("the boot kept no pagemap")
+    rows = (line.split() for line in gzip.decompress(path.read_bytes()).decode().splitlines())
+    real = {int(page, 16): int(flags, 16) for page, flags in rows}
+    compared = [page for vma in run.mm
+                if not vma.flags & (VmFlag.HUGEPAGE | VmFlag.HUGETLB | VmFlag.PFNMAP)
+                and not is_program_s_own(run, vma)
+                for page in range(vma.start // PAGE, vma.end // PAGE)]
+    differing = [(hex(page), real.get(page, 0), run.pagemap.get(page, 0)) for page in compared
+                 if real.get(page, 0) != run.pagemap.get(page, 0)]
+    assert differing[:1] == []
+    assert len(real.keys() & {*compared}) > 600  # those of huge pages and of the C library are more

@@ -115,6 +115,9 @@ class Process:
         written = self.swap.swap_writepage(pfn, self.frames[pfn])
         return Pageout.SUCCESS if written else Pageout.CLEAN
 
+    def keeps_shadow(self, pfn):
+        return True
+
     def remove_mapping(self, pfn, shadow):
         self.swap.delete_from_swap_cache(pfn, shadow)
         self.frames[pfn] = b""

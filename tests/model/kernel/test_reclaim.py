@@ -249,3 +249,13 @@ def test_no_page_is_lost_or_freed_twice_whatever_happens(seed):
         inside -= world.freed.keys()
         assert len(world.lruvec) == len(inside)
         world.freed.clear()
+
+
+def test_pages_leave_a_shadow_unless_they_have_no_place_for_it():
+    world = PageWorld()
+    for pfn in range(4):
+        world.lruvec.add(pfn)
+    world.shadowless = {1, 2}
+    shrink_lruvec(world.lruvec, everything(), world)
+    assert {pfn for pfn, shadow in world.freed.items() if shadow is None} == {1, 2}
+    assert world.lruvec.nonresident_age == 2

@@ -131,6 +131,18 @@ def test_swapoff_asks_for_the_pages_and_drops_what_only_the_cache_holds(swap):
         swap.swapoff(0, nothing)
 
 
+def test_swapoff_goes_round_until_no_slot_is_in_use(swap):
+    swap.swapon(NoDisk(10))
+    entries = [swap.get_swap_page() for _ in range(3)]
+    for entry in entries:
+        swap.swap_duplicate(entry)
+        swap.put_swap_page(entry)
+    swap.swapoff(0, lambda type: swap.swap_free(entries.pop()))
+    assert entries == []
+    swap.swapon(NoDisk(10))
+    swap.swapoff(0, lambda type: pytest.fail("asked for nothing"))
+
+
 def test_swapoff_that_fails_leaves_the_area_in_use(swap):
     swap.swapon(NoDisk(10))
     entry = swap.add_to_swap(5)

@@ -8,6 +8,7 @@ from pagewalk.model.kernel.swap_info import (
     SWAP_HAS_CACHE,
     SWAP_MAP_BAD,
     SWAP_MAP_MAX,
+    SWAP_MAP_SHMEM,
     SWAPFILE_CLUSTER,
 )
 from pagewalk.model.physical.errors import BrokenInvariant
@@ -154,21 +155,24 @@ def test_area_beyond_what_an_entry_holds_is_left_unused():
     assert (info.max, info.pages, info.highest_bit) == (100, 98, 99)
 
 
-@given(st.lists(st.sampled_from("dddfcs"), max_size=400))
+@given(st.lists(st.sampled_from("dddfcsm"), max_size=400))
 @settings(max_examples=50)
 def test_slot_is_free_when_references_and_cache_are_gone(steps):
     info = swap_info(20)
     slot = info.scan_swap_map(None)
-    count, cached = 0, True
-    actions = {"d": info.duplicate, "f": info.free, "c": info.clear_cache, "s": info.set_cache}
+    count, cached, shmem = 0, True, False
+    actions = {"d": info.duplicate, "f": info.free, "c": info.clear_cache, "s": info.set_cache,
+               "m": info.shmem_alloc}
     for step in steps:
-        allowed = {"d": True, "f": count > 0, "c": cached, "s": not cached}[step]
+        allowed = {"d": not shmem, "f": count > 0, "c": cached, "s": not cached,
+                   "m": count == 0}[step]
         if not allowed:
             with pytest.raises(BadSwapEntry):
                 actions[step](slot)
             continue
         freed = actions[step](slot)
-        count += {"d": 1, "f": -1}.get(step, 0)
+        count += {"d": 1, "m": 1, "f": -1}.get(step, 0)
+        shmem = count > 0 and (shmem or step == "m")
         cached = {"c": False, "s": True}.get(step, cached)
         info.check()
         if not count and not cached:
@@ -177,6 +181,24 @@ def test_slot_is_free_when_references_and_cache_are_gone(steps):
             return
         assert not freed
         assert (info.swapcount(slot), info.has_cache(slot)) == (count, cached)
+        assert (info.is_shmem(slot), info.shmem_slots()) == (shmem, [slot] * shmem)
+
+
+def test_the_byte_of_shared_memory_is_that_of_linux():
+    info = swap_info(20)
+    slot = info.scan_swap_map(None)
+    info.shmem_alloc(slot)
+    assert info.swap_map[slot] == SWAP_MAP_SHMEM | SWAP_HAS_CACHE == 0xFF
+    assert not info.clear_cache(slot)
+    assert info.swap_map[slot] == 0xBF
+    for act in (info.duplicate, info.shmem_alloc):
+        with pytest.raises(BadSwapEntry, match=r"^Swap entry of type 0, offset 0x1: the slot "):
+            act(slot)
+    info.set_cache(slot)
+    assert not info.free(slot)
+    assert info.swap_map[slot] == SWAP_HAS_CACHE
+    assert info.clear_cache(slot)
+    info.check()
 
 
 @pytest.mark.parametrize("count", [SWAP_MAP_MAX, SWAP_MAP_MAX + 1, 1000])
@@ -198,7 +220,8 @@ def test_references_beyond_a_byte_are_counted(count):
 def test_entry_that_stands_for_nothing_is_refused(slot, why):
     info = swap_info(20, (7,))
     info.scan_swap_map(None)
-    for act in (info.duplicate, info.free, info.set_cache, info.clear_cache, info.swapcount):
+    for act in (info.duplicate, info.free, info.set_cache, info.clear_cache, info.swapcount,
+                info.shmem_alloc, info.is_shmem):
         with pytest.raises(BadSwapEntry, match=f"^Swap entry of type 0, offset {slot:#x}: {why}$"):
             act(slot)
     info.check()

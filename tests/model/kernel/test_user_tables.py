@@ -3,8 +3,11 @@
 import pytest
 
 from pagewalk.model.address_space.errors import SysError
+from pagewalk.model.address_space.exec_layout import Program, ProgramHeader
 from pagewalk.model.address_space.uapi import Madvise, MapFlag, MremapFlag, Prot
+from pagewalk.model.address_space.vma import File
 from pagewalk.model.physical.errors import BrokenInvariant
+from pagewalk.model.physical.out_of_memory import OutOfMemory
 from pagewalk.model.x86 import Entry
 
 from .machines import ANON, MODES, PAGE, RW, SHARED, counted, machine
@@ -40,6 +43,34 @@ def test_moving_takes_the_frames_along(mode):
     assert [process.space.tables.pfn(leaf.entry) for leaf in
             process.space.tables.entries(moved, moved + 8 * PAGE)] == frames
     assert cpu.load(moved + 7 * PAGE) == b"\7"
+    kernel.check()
+
+
+@both
+@pytest.mark.parametrize("works", [0, 1])
+def test_a_move_without_memory_for_tables_leaves_all_where_it_was(mode, works):
+    kernel, cpu, process = machine(mode)
+    span = mode.levels[-2].page_bytes
+    start = process.mm.mmap(span, span + PAGE, RW, ANON | MapFlag.FIXED)
+    cpu.store(start, b"first")
+    cpu.store(start + span, b"last")
+    process.mm.mmap(0x7000_0000, PAGE, RW, ANON | MapFlag.FIXED | MapFlag.POPULATE)
+    tables, free = list(process.space.tables.tables), counted(kernel)
+    alloc_table = kernel.state.frames.alloc_table
+    left = iter(range(works))
+
+    def fail():
+        if next(left, None) is None:
+            raise OutOfMemory(0, 0, ())
+        return alloc_table()
+
+    kernel.state.frames.alloc_table = fail
+    with pytest.raises(OutOfMemory):
+        process.mm.mremap(start, span + PAGE, span + PAGE, MremapFlag.MAYMOVE | MremapFlag.FIXED,
+                          start + 32 * span)
+    kernel.state.frames.alloc_table = alloc_table
+    assert cpu.load(start, 5) + cpu.load(start + span, 4) == b"firstlast"
+    assert (process.space.tables.tables, counted(kernel)) == (tables, free)
     kernel.check()
 
 
@@ -92,6 +123,24 @@ def test_advice_and_population(mode):
         process.mm.madvise(shared, PAGE, Madvise.REMOVE)
     assert cpu.load(shared) == b"\0"
     kernel.check()
+
+
+@both
+def test_a_program_s_zeros_begin_where_its_file_ends(mode):
+    kernel, cpu, process = machine(mode)
+    file = File("program")
+    content = kernel.register_file(file, b"\x11" * (4 * PAGE))
+    data = ProgramHeader(PAGE, 0x60_1000, 0x100, 3 * PAGE, RW)
+    constants = ProgramHeader(2 * PAGE, 0x60_8000, 0x100, 0x200, Prot.READ)
+    kernel.exec(process, Program(file, [
+        ProgramHeader(0, 0x40_0000, PAGE, PAGE, Prot.READ | Prot.EXEC), data, constants]))
+    assert process.space.rss == 1  # the page that was filled up is there already
+    assert cpu.load(0x60_1000, 2 * PAGE) == b"\x11" * 0x100 + bytes(2 * PAGE - 0x100)
+    assert cpu.load(0x60_8000, PAGE) == b"\x11" * PAGE  # may not be written, so was not
+    kernel.check()
+    kernel.exit(process)
+    kernel.state.page_cache.drop(file)
+    assert content == b"\x11" * (4 * PAGE)
 
 
 @both

@@ -1,0 +1,114 @@
+"""Shared memory: pages of files that have no disk, and go to swap. [mm/shmem.c]
+
+The pages are in the page cache, and on the LRU lists of anonymous memory. One that goes out moves
+to the swap cache and leaves its slot in the file; page tables remember nothing of it. One that was
+never written is dropped: it is zeros again when it is asked for.
+
+Left out: files with a size (every page exists), SHM_LOCK, huge pages, and reading ahead. A page
+that cannot be read stays in its slot, to be asked for again, where Linux gives it up for good and
+frees the slot. [shmem_set_folio_swapin_error]
+"""
+
+from collections.abc import Callable
+
+from ..physical.errors import BrokenInvariant
+from .anon_swap import AnonSwap
+from .page_cache import AddressSpace, PageCache
+from .swap_cache import SwapEntry
+
+__all__ = ["Shmem"]
+
+
+class Shmem:
+    """How pages of shared memory come and go.
+
+    Parameters
+    ----------
+    page_cache, swap
+        Where the pages are.
+    add_to_lru
+        Puts a new page on the list of anonymous memory.
+    read_swap
+        Returns the frame in the swap cache for a slot, referenced once more, and whether it was
+        read.
+    """
+
+    def __init__(self, page_cache: PageCache, swap: AnonSwap, add_to_lru: Callable[[int], None],
+                 read_swap: Callable[[SwapEntry], tuple[int, bool]]) -> None:
+        self._frames = page_cache.frames
+        self._cache = page_cache
+        self._swap = swap
+        self._add_to_lru = add_to_lru
+        self._read_swap = read_swap
+
+    @property
+    def swapped(self) -> int:
+        """How many pages of all files are in slots. [shmem_inode_info.swapped]"""
+        return sum(len(space.slots) for space in self._cache.shmem_spaces())
+
+    def page(self, space: AddressSpace, index: int) -> tuple[int, bool]:
+        """Return the frame of a page, referenced once more, and whether it was read from swap.
+
+        Raise ``OutOfMemory``, ``SwapIoError``, with all as it was. [shmem_get_folio_gfp]
+        """
+        pfn = space.pages.get(index)
+        if pfn is not None:
+            self._frames.get(pfn)
+            return pfn, False
+        if index in space.slots:
+            return self._swapin(space, index)
+        pfn = self._frames.alloc()
+        self._cache.read(space, index, pfn)
+        self._frames.get(pfn)
+        self._add_to_lru(pfn)
+        return pfn, False
+
+    def _swapin(self, space: AddressSpace, index: int) -> tuple[int, bool]:
+        """Move a page from its slot, by way of the swap cache, to the page cache.
+
+        Its slot is free then. [shmem_swapin_folio]
+        """
+        slot = space.slots[index]
+        pfn, major = self._read_swap(slot)
+        self._cache.swap_back(space, index, pfn)
+        self._swap.delete_from_swap_cache(pfn)
+        self._swap.swap_free(slot)
+        return pfn, major
+
+    def writepage(self, pfn: int) -> bool:
+        """Move a page that nobody maps to the swap cache and write it; False if swap is full.
+
+        If the device fails, with ``SwapIoError``, it stays there, dirty. [shmem_writepage]
+        """
+        slot = self._swap.add_to_swap(pfn)
+        if slot is None:
+            return False
+        self._swap.swap_shmem_alloc(slot)
+        self._cache.swap_out(pfn, slot)
+        return self._swap.swap_writepage(pfn, self._frames.read(pfn))
+
+    def unuse(self, type: int) -> None:
+        """Bring back all pages that are in one swap area. [shmem_unuse]
+
+        Raise as ``page``, with pages that are back already kept.
+        """
+        for space in self._cache.shmem_spaces():
+            for index in [index for index, slot in space.slots.items() if slot.type == type]:
+                pfn, _ = self._swapin(space, index)
+                self._frames.put(pfn)
+
+    def check(self) -> None:
+        """Raise ``BrokenInvariant`` unless files and slots point at each other.
+
+        No page has both a frame and a slot, and no other slots are those of shared memory.
+        """
+        seen: set[SwapEntry] = set()
+        for space in self._cache.shmem_spaces():
+            if space.slots.keys() & space.pages.keys():
+                raise BrokenInvariant("A page of shared memory has both a frame and a slot")
+            seen.update(space.slots.values())
+        marked = {SwapEntry(info.type, offset) for info in self._swap.info if info is not None
+                  for offset in info.shmem_slots()}
+        if len(seen) != self.swapped or seen != marked:
+            raise BrokenInvariant(f"Files of shared memory hold {self.swapped} slots, "
+                                  f"{sorted(seen)}, but {sorted(marked)} are theirs")

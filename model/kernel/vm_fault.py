@@ -1,0 +1,22 @@
+"""What making a page present can come to. [vm_fault_t]"""
+
+from enum import Enum
+
+__all__ = ["BusFault", "FaultCause"]
+
+
+class FaultCause(Enum):
+    """What a page fault came to."""
+
+    ZERO_PAGE = "zero page"
+    DEMAND_ZERO = "demand zero"
+    FILE = "file"
+    COPY_ON_WRITE = "copy on write"
+    REUSE = "last owner"
+    SHARED_WRITE = "first write to shared page"
+    SWAP_IN = "swap-in"
+    SPURIOUS = "spurious"
+
+
+class BusFault(Exception):
+    """A page that a mapping does not have, past the end of a file for example. [VM_FAULT_SIGBUS]"""
