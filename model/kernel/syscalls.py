@@ -10,7 +10,7 @@ from collections.abc import Callable
 from ..address_space.errors import SysError
 from ..address_space.exec_layout import Program
 from ..address_space.uapi import MapFlag, Prot
-from ..address_space.vma import File, page_align
+from ..address_space.vma import File
 from .frames import PAGE_BYTES
 from .kernel import Kernel
 from .msync import msync
@@ -52,7 +52,6 @@ class SystemCalls:
         self.user = user if user is not None else UserAccess(kernel)
         self.files = OpenFiles(kernel, self.user)
         self._long = kernel.mode.entry_bytes == 8
-        self._word_mask = (1 << 8 * kernel.mode.entry_bytes) - 1
 
     @property
     def _process(self) -> Process:
@@ -73,14 +72,14 @@ class SystemCalls:
 
     def _words(self, *values: int) -> tuple[int, ...]:
         """Return what registers hold of ``values``."""
-        return tuple(value & self._word_mask for value in values)
+        return tuple(map(self.kernel.space.word, values))
 
     # ---- memory
 
     def mmap(self, address: int, length: int, prot: int, flags: int, fd: int = -1,
              offset: int = 0) -> int:
         """Map memory or an open file; return where. [mmap(2)]"""
-        address, length, prot, flags, offset = self._words(address, length, prot, flags, offset)
+        prot, flags = self._words(prot, flags)
 
         def work(process: Process) -> int:
             if offset % PAGE_BYTES:
@@ -94,8 +93,6 @@ class SystemCalls:
 
     def munmap(self, start: int, length: int) -> int:
         """Unmap a range. [munmap(2)]"""
-        start, length = self._words(start, length)
-
         def work(process: Process) -> None:
             process.mm.munmap(start, length)
             self.kernel.release_shmem()
@@ -106,7 +103,7 @@ class SystemCalls:
         return self._protect(start, length, prot, None)
 
     def _protect(self, start: int, length: int, prot: int, pkey: int | None) -> int:
-        start, length, prot = self._words(start, length, prot)
+        prot, = self._words(prot)
 
         def work(process: Process) -> None:
             process.mm.mprotect(start, length, prot, pkey)
@@ -116,8 +113,7 @@ class SystemCalls:
     def mremap(self, address: int, old_length: int, new_length: int, flags: int = 0,
                new_address: int = 0) -> int:
         """Resize or move a mapping; return where it is. [mremap(2)]"""
-        address, flags, new_address = self._words(address, flags, new_address)
-        old_length, new_length = self._lengths(old_length, new_length)
+        flags, = self._words(flags)
 
         def work(process: Process) -> int:
             result = process.mm.mremap(address, old_length, new_length, flags, new_address)
@@ -125,14 +121,8 @@ class SystemCalls:
             return result
         return self._call(work)
 
-    def _lengths(self, *values: int) -> tuple[int, ...]:
-        """Return lengths as registers hold them, 0 for those that whole pages make too long."""
-        return tuple(length if page_align(length) <= self._word_mask else 0
-                     for length in self._words(*values))
-
     def madvise(self, start: int, length: int, advice: int) -> int:
         """Take an advice about a range. [madvise(2)]"""
-        start, length = self._words(start, length)
         return self._call(lambda process: process.mm.madvise(start, length, _int(advice)))
 
     def msync(self, start: int, length: int, flags: int) -> int:
@@ -146,7 +136,6 @@ class SystemCalls:
 
     def brk(self, address: int) -> int:
         """Move the end of the heap; return where it is. [brk(2)]"""
-        address, = self._words(address)
         return self._call(lambda process: process.mm.brk(address))
 
     # ---- locks and keys
@@ -160,27 +149,12 @@ class SystemCalls:
         def work(process: Process) -> None:
             if _int(flags) & ~MLOCK_ONFAULT:
                 raise SysError(errno.EINVAL)
-            mm = process.mm
-            first, size = self._locked_range(start, length)
-            if first + size > self._word_mask and mm.privileged:
-                raise SysError(errno.EINVAL)  # no limit keeps it from being found out
-            mm.mlock(first, size, on_fault=bool(flags & MLOCK_ONFAULT))
+            process.mm.mlock(start, length, on_fault=bool(flags & MLOCK_ONFAULT))
         return self._call(work)
 
     def munlock(self, start: int, length: int) -> int:
         """Unlock the pages of a range. [munlock(2)]"""
-        def work(process: Process) -> None:
-            first, size = self._locked_range(start, length)
-            if first + size > self._word_mask:
-                raise SysError(errno.EINVAL)
-            process.mm.munlock(first, size)
-        return self._call(work)
-
-    def _locked_range(self, start: int, length: int) -> tuple[int, int]:
-        """Return the first page of a range, and how many bytes its pages have. [do_mlock]"""
-        start, length = self._words(start, length)
-        offset = start % PAGE_BYTES
-        return start - offset, page_align(length + offset) & self._word_mask
+        return self._call(lambda process: process.mm.munlock(start, length))
 
     def pkey_alloc(self, flags: int, rights: int) -> int:
         """Allocate a protection key, with its bits in PKRU; return it. [pkey_alloc(2)]"""

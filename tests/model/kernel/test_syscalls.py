@@ -155,6 +155,9 @@ def test_lengths_are_unsigned(mode):
     assert call.mremap(start, -PAGE, 2 * PAGE, may) == -errno.EINVAL
     assert call.mremap(start, 4 * PAGE, -PAGE, may) == -errno.ENOMEM
     assert call.mremap(start, 4 * PAGE, -1, may) == -errno.EINVAL  # whole pages: none
+    shared = call.mmap(0, PAGE, RW, MapFlag.SHARED | MapFlag.ANONYMOUS)
+    cpu.store(shared, b"both")
+    assert cpu.load(call.mremap(shared, -1, PAGE, may), 4) == b"both"  # of none: once more
     assert call.munmap(start, -PAGE) == -errno.EINVAL
     assert call.mprotect(start, -PAGE, Prot.READ) == -errno.ENOMEM
     assert call.madvise(start, -PAGE, Madvise.DONTNEED) == -errno.EINVAL
