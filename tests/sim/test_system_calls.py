@@ -10,7 +10,7 @@ from pagewalk.model.address_space.errors import SysError
 from pagewalk.model.address_space.uapi import Madvise
 from pagewalk.model.kernel.fault import Oops
 from pagewalk.model.kernel.swap_file import SwapFile
-from pagewalk.model.x86 import MODES, X86_64
+from pagewalk.model.x86 import IA32, MODES, X86_64
 from pagewalk.sim.cosim import AccessFailed
 
 from .call_worlds import ANON, BASE, PAGE, RW, Golden, Hardware, Plain, Program
@@ -100,13 +100,16 @@ def test_a_copy_without_stac_is_an_oops(mode, swap):
 
 
 @every_mode
-def test_copies_run_with_the_rights_of_the_kernel_but_reach_user_memory_only(mode, swap):
+def test_a_pointer_into_the_kernel_is_a_bad_address(mode, swap):
+    """In each area, though the copies have the rights of the kernel."""
     world = Hardware(mode, b"text" * 2, swap, "cxxrtl")
     kernel = world.kernel
-    area = kernel.layout.page_offset
     before = kernel.state.memory.read_bytes(1 << 20, 8)
-    assert world.call(0, "pread", 0, area + (1 << 20), 8, 0) == -errno.EFAULT
-    assert world.call(0, "pwrite", 0, area + (1 << 20), 8, 0) == -errno.EFAULT
+    places = [area.start for area in kernel.layout.areas if area.start >= kernel.layout.task_size]
+    assert len(places) == (6 if mode is IA32 else 13)
+    for place in (kernel.layout.page_offset + (1 << 20), *places, kernel.layout.task_size - 4):
+        assert world.call(0, "pread", 0, place, 8, 0) == -errno.EFAULT
+        assert world.call(0, "pwrite", 0, place, 8, 0) == -errno.EFAULT
     assert kernel.state.memory.read_bytes(1 << 20, 8) == before
 
 
