@@ -261,15 +261,21 @@ class Program:
         self.file_pages = len(plain.content) // PAGE
         self.steps, self.results, self.recent = [], [], []
 
-    def make(self, count):
+    def make(self, count, *, touched=0, sweep=True):
+        """Map memory, store to each of the first ``touched`` pages, and take ``count`` steps.
+
+        In the middle there is a fork. At the end, some words of each page are loaded.
+        """
         self.add("call", 0, "mmap", BASE, self.pages * PAGE, RW, ANON)
         self.add("call", 0, "mmap", SHARED, self.file_pages * PAGE, RW,
                  MapFlag.SHARED | MapFlag.FIXED, 0, 0)
+        for page in range(touched):
+            self.add("store", 0, BASE + page * PAGE, 8, page)
         for step in range(count):
             if step == count // 2:
                 self.add("call", 0, "fork")
             getattr(self, self.rng.choice(["access"] * 6 + ["transfer"] * 3 + ["change"]))()
-        for process, space in enumerate(self.plain.spaces):
+        for process, space in enumerate(self.plain.spaces if sweep else ()):
             for vpn in sorted(space):
                 for offset in (0, 8, 2048, 4088):
                     self.add("load", process, vpn * PAGE + offset, 8)

@@ -10,6 +10,7 @@ from pagewalk.model.address_space.errors import SysError
 from pagewalk.model.address_space.uapi import Madvise
 from pagewalk.model.kernel.fault import Oops
 from pagewalk.model.kernel.swap_file import SwapFile
+from pagewalk.model.kernel.vm_fault import FaultCause
 from pagewalk.model.x86 import IA32, MODES, X86_64
 from pagewalk.sim.cosim import AccessFailed
 
@@ -59,6 +60,38 @@ def test_calls_and_accesses_see_the_same_memory(world, steps, mode, seed, swap):
         assert sum(0 < result < count for count, result in transfers) > 10
         assert made.in_calls > 50
     assert made.end() == bytes(program.plain.content)
+
+
+@every_mode
+@pytest.mark.parametrize("engine", ["model", "amaranth", "cxxrtl"])
+def test_faults_in_the_middle_of_copies(mode, engine, swap, monkeypatch):
+    """A page never touched, one that a child shares, one that is out, and one that is not there."""
+    text = bytes(range(1, 193))
+    world = Hardware(mode, text, swap, engine)
+    world.call(0, "mmap", BASE, 3 * PAGE, RW, ANON)
+    at = BASE + PAGE - 64
+    for page in (1, 2):
+        world.store(0, BASE + page * PAGE, 8, 0xFFFF)
+    world.call(0, "madvise", BASE + 2 * PAGE, PAGE, Madvise.PAGEOUT)
+    world.call(0, "fork")
+    causes = []
+    handle = world.kernel.handle_page_fault
+
+    def handle_and_note(*arguments, **options):
+        result = handle(*arguments, **options)
+        causes.append(result.cause)
+        return result
+
+    monkeypatch.setattr(world.kernel, "handle_page_fault", handle_and_note)
+    assert world.call(0, "read", 0, at, 128) == 128
+    assert causes == [FaultCause.DEMAND_ZERO, FaultCause.COPY_ON_WRITE]
+    assert world.call(0, "read", 0, at + PAGE + 64, 64) == 64
+    assert causes[2:] == [FaultCause.SWAP_IN]
+    assert [world.load(0, at + 8 * word, 8) for word in range(16)] == [
+        int.from_bytes(text[8 * word :][:8], "little") for word in range(16)]
+    assert [world.load(1, BASE + page * PAGE, 8) for page in range(3)] == [0, 0xFFFF, 0xFFFF]
+    assert world.call(0, "pread", 0, BASE + 3 * PAGE - 64, 128, 0) == 64
+    assert causes[-1] is None  # the exception table has it
 
 
 @every_mode
@@ -143,14 +176,16 @@ def test_a_fork_is_the_next_process_and_one_that_ends_makes_no_more_calls(mode, 
 @pytest.mark.parametrize("seed", [4])
 @every_mode
 def test_both_simulators_take_the_same_cycles(mode, seed, tmp_path):
-    """So they do with whole programs, with faults in the middle of copies."""
+    """With pages that are swapped in, by the copies of the kernel too."""
     seen = []
     start = content(2, seed)
-    program = Program(Plain(mode, start), 8, seed, longest=500).make(150)
+    program = Program(Plain(mode, start), 500, seed, longest=400)
+    program.make(100, touched=450, sweep=False)
     for engine in ("amaranth", "cxxrtl"):
-        with SwapFile.create(tmp_path / engine, 64, uuid=UUID(int=1)) as device:
+        with SwapFile.create(tmp_path / engine, 2048, uuid=UUID(int=1)) as device:
             world = Hardware(mode, start, device, engine)
             assert differences(world, program) == []
+            assert world.in_calls > 3
             seen.append(world.machine.counts)
     assert seen[0] == seen[1]
-    assert seen[0].cycles > 1000
+    assert seen[0].cycles > 3000
