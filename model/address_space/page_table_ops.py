@@ -33,6 +33,9 @@ class PageTableOps(Protocol):
     def advise(self, vma: Vma, start: int, end: int, advice: int) -> None:
         """Take an advice that touches pages only: WILLNEED, FREE, COLD, PAGEOUT and such."""
 
+    def munlock(self, vma: Vma, start: int, end: int) -> None:
+        """Let the pages of a range leave memory again, which was locked. [munlock_vma_page]"""
+
     def populate(self, vma: Vma, start: int, end: int, write: bool) -> None:
         """Fault in the pages of a range that ``vma`` holds, as by writes or by reads.
 
@@ -62,6 +65,9 @@ class NoPageTables:
         """Do nothing."""
 
     def advise(self, vma: Vma, start: int, end: int, advice: int) -> None:
+        """Do nothing."""
+
+    def munlock(self, vma: Vma, start: int, end: int) -> None:
         """Do nothing."""
 
     def populate(self, vma: Vma, start: int, end: int, write: bool) -> None:

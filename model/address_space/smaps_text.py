@@ -1,4 +1,4 @@
-"""``/proc/PID/smaps`` as Linux prints it. [show_smap in fs/proc/task_mmu.c]
+"""``/proc/PID/smaps`` and ``smaps_rollup`` as Linux prints them. [fs/proc/task_mmu.c]
 
 Size, page sizes and flags follow from the mapping; what the page tables say of it is given as
 ``MemSizeStats``.
@@ -11,19 +11,23 @@ from .maps_text import maps_line
 from .mm_state import MmState
 from .vma import Vma, VmFlag
 
-__all__ = ["MemSizeStats", "smaps_entry", "smaps_text", "thp_eligible", "vm_flags_text"]
+__all__ = ["MemSizeStats", "rollup_text", "smaps_entry", "smaps_text", "thp_eligible",
+           "vm_flags_text"]
 
 
 @dataclass(slots=True)
 class MemSizeStats:
-    """What the pages of one mapping add up to, in bytes. [struct mem_size_stats]
+    """What the pages of mappings add up to, in bytes. [struct mem_size_stats]
 
-    ``pss`` and its kin count a page that n processes share as the n-th part of a page.
+    ``pss`` and its kin count a page that n entries map as the n-th part of a page.
     """
 
     resident: int = 0
     pss: int = 0
     pss_dirty: int = 0
+    pss_anon: int = 0
+    pss_file: int = 0
+    pss_shmem: int = 0
     shared_clean: int = 0
     shared_dirty: int = 0
     private_clean: int = 0
@@ -50,7 +54,10 @@ STATS = {
     "Private_Hugetlb": "private_hugetlb", "Swap": "swap", "SwapPss": "swap_pss",
     "Locked": "pss_locked",
 }
-"""Fields of the file in order, and where in ``MemSizeStats`` they are."""
+"""Fields of ``smaps`` in order, and where in ``MemSizeStats`` they are."""
+
+KINDS = {"Pss_Anon": "pss_anon", "Pss_File": "pss_file", "Pss_Shmem": "pss_shmem"}
+"""Fields that only ``smaps_rollup`` has, behind ``Pss_Dirty``."""
 
 MNEMONICS = {
     VmFlag.READ: "rd", VmFlag.WRITE: "wr", VmFlag.EXEC: "ex", VmFlag.SHARED: "sh",
@@ -76,12 +83,30 @@ def smaps_entry(mm: MmState, vma: Vma, stats: MemSizeStats) -> str:
     sizes = {"Size": vma.end - vma.start, "KernelPageSize": vma.page_bytes,
              "MMUPageSize": vma.page_bytes}
     sizes |= {name: getattr(stats, field) for name, field in STATS.items()}
-    lines = [f"{name + ':':<16}{size >> 10:8} kB\n" if name != "Private_Hugetlb"
-             else f"{name + ':':<17}{size >> 10:7} kB\n" for name, size in sizes.items()]
+    lines = [_line(name, size) for name, size in sizes.items()]
     lines.append(f"THPeligible:    {thp_eligible(mm, vma):d}\n")
     if mm.space.pkeys:
         lines.append(f"ProtectionKey:  {(vma.flags & VmFlag.PKEY) >> VmFlag.PKEY_SHIFT:8}\n")
     return maps_line(mm, vma) + "".join(lines) + f"VmFlags: {vm_flags_text(vma.flags)}\n"
+
+
+def rollup_text(mm: MmState, stats: MemSizeStats) -> str:
+    """Return ``smaps_rollup``; ``stats`` is of all mappings together. [show_smaps_rollup]"""
+    vmas = list(mm.tree)
+    start, end = (vmas[0].start, vmas[-1].end) if vmas else (0, 0)
+    head = f"{start:08x}-{end:08x} ---p 00000000 00:00 0 ".ljust(24 + 6 * mm.space.word_bytes)
+    names = list(STATS)
+    behind = names.index("Pss_Dirty") + 1
+    fields = STATS | KINDS
+    return f"{head} [rollup]\n" + "".join(
+        _line(name, getattr(stats, fields[name]))
+        for name in (*names[:behind], *KINDS, *names[behind:]))
+
+
+def _line(name: str, size: int) -> str:
+    """Return the line of one figure, the longest name of which takes a column of the number's."""
+    width = max(16, len(name) + 2)
+    return f"{name + ':':<{width}}{size >> 10:{24 - width}} kB\n"
 
 
 def vm_flags_text(flags: int) -> str:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from ..x86 import PAGE_SHIFT, Entry
 
-__all__ = ["AMD64_ENTRIES", "I686_ENTRIES", "EntryArrays", "EntryError", "EntryFlag", "EntryKind",
-           "SoftwareFormat", "SwapPte"]
+__all__ = ["AMD64_ENTRIES", "I686_ENTRIES", "PFN_KINDS", "PROTNONE", "EntryArrays", "EntryError",
+           "EntryFlag", "EntryKind", "SoftwareFormat", "SwapPte"]
 
 TYPE_BITS = 5  # MAX_SWAPFILES_SHIFT, and SWP_TYPE_BITS of both kernels
 PROTNONE = Entry.G  # _PAGE_PROTNONE: what G means without P

@@ -9,7 +9,7 @@ from ..x86 import Entry
 from .state import KernelState
 from .tlb import MmContext, MmuGather
 
-__all__ = ["cold_or_pageout"]
+__all__ = ["cold_or_pageout", "free_lazily"]
 
 
 def cold_or_pageout(state: KernelState, tables: PageTables, context: MmContext, start: int,
@@ -35,3 +35,28 @@ def cold_or_pageout(state: KernelState, tables: PageTables, context: MmContext, 
                 state.lruvec.deactivate(pfn)
     if pages:
         state.reclaim_pages(pages)
+
+
+def free_lazily(state: KernelState, tables: PageTables, context: MmContext, start: int,
+                end: int) -> int:
+    """Let the pages of a range go when memory is needed, unless they are written to before.
+
+    Swap entries go at once; return how many. Pages that other page tables map, too, stay as they
+    are. [madvise_free_pte_range]
+    """
+    cleared = 0
+    with MmuGather(state.tlb, context, state.put_anon) as gather:
+        for leaf in tables.entries(start, end):
+            if state.kind(leaf.entry) >= EntryKind.SWAP:
+                state.swap.free_swap_and_cache(state.slot(tables.exchange(leaf.paddr, 0)))
+                cleared += 1
+                continue
+            pfn = state.format.pfn(leaf.entry)
+            if pfn == state.zero_pfn or state.frames.rmap.mapcount(pfn) != 1:
+                continue
+            if state.swap.cache.entry(pfn) is not None and not state.swap.free_swap(pfn):
+                continue
+            if tables.update(leaf.paddr, clear=Entry.A | Entry.D) & (Entry.A | Entry.D):
+                gather.flush_entry(leaf.vaddr)
+            state.lruvec.make_lazyfree(pfn)
+    return cleared

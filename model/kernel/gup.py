@@ -19,15 +19,19 @@ FaultIn = Callable[[int, bool], None]
 
 
 def get_user_pages(tables: PageTables, fault_in: FaultIn, start: int, end: int, *,
-                   write: bool) -> None:
+                   write: bool, touch: Callable[[int], None]) -> None:
     """Make the pages of a range present, writable if ``write``; those that are cost no fault.
 
-    Raise ``SysError(EFAULT)`` at a page that its mapping does not have, and what else ``fault_in``
+    ``touch`` is told of each frame, as it counts as used. [FOLL_TOUCH] Raise ``SysError(EFAULT)`` at a page that its mapping does not have, and what else ``fault_in``
     raises. The keys of protection are not looked at. [__get_user_pages]
     """
     for vaddr in range(start, end, PAGE_BYTES):
-        if _entry(tables, vaddr, write=write) is None:
+        paddr = _entry(tables, vaddr, write=write)
+        if paddr is None:
             _fault(fault_in, vaddr, write=write)
+            paddr = tables.find(vaddr)
+            assert paddr is not None
+        touch(tables.pfn(tables.read(paddr)))
 
 
 def clear_user(tables: PageTables, fault_in: FaultIn, start: int, end: int) -> None:

@@ -41,7 +41,7 @@ class LruFlag(IntFlag):
     ACTIVE = 1
     """Belongs on an active list."""
     FILE = 2
-    """Belongs to a file; any other is anonymous, or shared memory. [not PG_swapbacked]"""
+    """Is not for swap: of a file, or lazily free; not of shared memory. [not PG_swapbacked]"""
     UNEVICTABLE = 4
     """Must not be taken: locked, for example."""
     REFERENCED = 8
@@ -230,6 +230,23 @@ class Lruvec:
                 self._move(pfn, set_flags=UNEVICTABLE, clear_flags=ACTIVE)
             else:
                 self._move(pfn, clear_flags=UNEVICTABLE)
+
+    def is_unevictable(self, pfn: int) -> bool:
+        """Return whether a page is kept from reclaim."""
+        return bool(self._flags[self._index(pfn)] & UNEVICTABLE)
+
+    def make_lazyfree(self, pfn: int) -> None:
+        """Let an anonymous page go without being written, if nobody writes to it before.
+
+        It is counted among the pages of files. [lru_lazyfree_fn]
+        """
+        if not self._flags[self._index(pfn)] & (FILE | UNEVICTABLE):
+            self._move(pfn, set_flags=FILE, clear_flags=ACTIVE | REFERENCED)
+            self.vmstat["pglazyfree"] += 1
+
+    def make_swapbacked(self, pfn: int) -> None:
+        """Undo ``make_lazyfree``, as the page was written to. [folio_set_swapbacked]"""
+        self._move(pfn, clear_flags=FILE)
 
     def note_cost(self, file: bool, pages: int) -> None:
         """Count I/O that reclaim has led to; old cost fades. [lru_note_cost]"""

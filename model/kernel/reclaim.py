@@ -26,7 +26,9 @@ from .workingset import workingset_eviction
 __all__ = ["PageOps", "PageReferences", "Pageout", "page_check_references", "reclaim_pages",
            "shrink_active_list", "shrink_lruvec"]
 
-ACTIVE, WORKINGSET = int(LruFlag.ACTIVE), int(LruFlag.WORKINGSET)  # numbers are much faster
+# Plain numbers, which are much faster:
+ACTIVE, UNEVICTABLE, WORKINGSET = (
+    int(flag) for flag in (LruFlag.ACTIVE, LruFlag.UNEVICTABLE, LruFlag.WORKINGSET))
 
 
 class PageReferences(Enum):
@@ -36,6 +38,7 @@ class PageReferences(Enum):
     RECLAIM_CLEAN = "reclaim if clean"
     KEEP = "keep"
     ACTIVATE = "activate"
+    UNEVICTABLE = "leave alone"
 
 
 class Pageout(Enum):
@@ -63,6 +66,9 @@ class PageOps(Protocol):
         [folio_referenced]
         """
 
+    def is_locked(self, pfn: int) -> bool:
+        """Return whether a mapping that is locked in memory has a page. [folio_referenced_one]"""
+
     def has_swap(self) -> bool:
         """Return whether a slot of swap is free. [get_nr_swap_pages]"""
 
@@ -88,7 +94,7 @@ class PageOps(Protocol):
         """Write a dirty page. [pageout]"""
 
     def keeps_shadow(self, pfn: int) -> bool:
-        """Return whether a clean page leaves a shadow: not shared memory that is in no slot."""
+        """Return whether a clean page leaves a shadow: it has a place, in a file or in swap."""
 
     def remove_mapping(self, pfn: int, shadow: int | None) -> None:
         """Free a clean page and leave ``shadow`` in its place. [__remove_mapping]"""
@@ -188,13 +194,12 @@ def _shrink_inactive_list(lruvec: Lruvec, lru: LruList, count: int, sc: ScanCont
             outcome, wrote = _shrink_page(lruvec, pfn, file, ops)
             if outcome is PageReferences.RECLAIM:
                 reclaimed += 1
-            elif outcome is PageReferences.ACTIVATE:
-                if not file:
-                    ops.try_to_free_swap(pfn)
-                lruvec.vmstat["pgactivate"] += 1
-                lruvec.putback(pfn, set_flags=ACTIVE)
             else:
-                lruvec.putback(pfn)
+                if outcome is PageReferences.ACTIVATE:
+                    if not file:
+                        ops.try_to_free_swap(pfn)
+                    lruvec.vmstat["pgactivate"] += 1
+                _putback(lruvec, pfn, outcome)
             done += 1
             written += wrote
     finally:
@@ -218,6 +223,8 @@ def _shrink_page(lruvec: Lruvec, pfn: int, file: bool, ops: PageOps, *,
         references = page_check_references(lruvec, pfn, ops.accessed(pfn))
     if references in (PageReferences.KEEP, PageReferences.ACTIVATE):
         return references, False
+    if ops.is_locked(pfn):
+        return PageReferences.UNEVICTABLE, False
     if (not file and not ops.add_to_swap(pfn)) or not ops.try_to_unmap(pfn):
         return PageReferences.ACTIVATE, False
     written = False
@@ -246,9 +253,14 @@ def reclaim_pages(lruvec: Lruvec, pages: list[int], ops: PageOps) -> int:
             if outcome is PageReferences.RECLAIM:
                 reclaimed += 1
             else:
-                active = ACTIVE if outcome is PageReferences.ACTIVATE else 0
-                lruvec.putback(pfn, set_flags=active, clear_flags=ACTIVE & ~active)
+                _putback(lruvec, pfn, outcome)
     return reclaimed
+
+
+def _putback(lruvec: Lruvec, pfn: int, outcome: PageReferences) -> None:
+    """Put a page that stays on the list that it belongs on now."""
+    flags = {PageReferences.ACTIVATE: ACTIVE, PageReferences.UNEVICTABLE: UNEVICTABLE}
+    lruvec.putback(pfn, clear_flags=ACTIVE | UNEVICTABLE, set_flags=flags.get(outcome, 0))
 
 
 def _putback_rest(lruvec: Lruvec, pages: list[int]) -> None:

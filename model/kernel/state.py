@@ -44,8 +44,8 @@ class Space(Protocol):
         """Return whether the mapping of an address is locked in memory."""
         ...
 
-    def unmap_page(self, vaddr: int, pfn: int) -> None:
-        """Take a page away; anonymous, it leaves its swap entry. [try_to_unmap_one]"""
+    def unmap_page(self, vaddr: int, pfn: int) -> bool:
+        """Take a page away, and say whether it could be; anonymous, it leaves its swap entry."""
         ...
 
 
@@ -139,6 +139,11 @@ class KernelState:
         if self.frames.refcount(pfn) != 1 + cached or self.frames.rmap.mapcount(pfn) != 1:
             return False
         return entry is None or not self.swap.swapcount(entry)
+
+    def is_locked(self, pfn: int) -> bool:
+        """Return whether a mapping that is locked in memory has a page."""
+        return any(self.spaces[number].is_locked(vaddr)
+                   for number, vaddr in self.frames.rmap.places(pfn))
 
     def put_anon(self, pfn: int) -> None:
         """Drop a mapping's reference to a page, and its slot if nobody else wants it.

@@ -14,7 +14,7 @@ from ..address_space.uapi import Madvise
 from ..address_space.vma import Vma, VmFlag
 from ..physical.errors import BrokenInvariant
 from ..x86 import Entry
-from .advise import cold_or_pageout
+from .advise import cold_or_pageout, free_lazily
 from .frames import PAGE_BYTES
 from .gup import FaultIn, clear_user, get_user_pages
 from .state import SPECIAL, KernelState
@@ -85,6 +85,8 @@ class UserTables:
         """Count an entry that no longer maps a page; its reference is the caller's to drop."""
         self.state.frames.rmap.remove(pfn, self.number, vaddr)
         self.rss -= 1
+        if self.state.lruvec.is_unevictable(pfn):
+            self.state.lruvec.set_unevictable(pfn, self.state.is_locked(pfn))
 
     def _zap(self, start: int, end: int, gather: MmuGather) -> None:
         """Clear all entries of a range. [zap_pte_range]"""
@@ -171,7 +173,7 @@ class UserTables:
             self.state.frames.rmap.add(pfn, self.number, vaddr)
 
     def advise(self, vma: Vma, start: int, end: int, advice: int) -> None:
-        """Take an advice. WILLNEED and FREE, which only hint, are not acted on.
+        """Take an advice. WILLNEED, which only hints, is not acted on.
 
         Raise ``SysError(EOPNOTSUPP)`` for MADV_REMOVE, as file systems do that cannot.
         """
@@ -180,10 +182,23 @@ class UserTables:
         if advice in (Madvise.COLD, Madvise.PAGEOUT):
             cold_or_pageout(self.state, self.tables, self.context, start, end,
                             pageout=advice == Madvise.PAGEOUT)
+        if advice == Madvise.FREE:
+            self.swapped -= free_lazily(self.state, self.tables, self.context, start, end)
+
+    def munlock(self, vma: Vma, start: int, end: int) -> None:
+        """Let the pages of a range go again that no other mapping locks. [munlock_vma_page]"""
+        for leaf in self.tables.entries(start, end):
+            if self.kind(leaf.entry) < EntryKind.SWAP:
+                pfn = self.state.format.pfn(leaf.entry)
+                self.state.lruvec.set_unevictable(pfn, self.state.is_locked(pfn))
 
     def populate(self, vma: Vma, start: int, end: int, write: bool) -> None:
         """Fault in the pages of a range; raise as ``get_user_pages``."""
-        get_user_pages(self.tables, self.fault_in, start, end, write=write)
+        get_user_pages(self.tables, self.fault_in, start, end, write=write, touch=self._touch)
+
+    def _touch(self, pfn: int) -> None:
+        if pfn in self.state.lruvec:
+            self.state.lruvec.mark_accessed(pfn)
 
     def clear(self, start: int, end: int) -> None:
         """Store zeros in a range of bytes; raise as ``clear_user``."""
@@ -253,8 +268,11 @@ class UserTables:
         vma = self.mm.tree.lookup(vaddr)
         return vma is not None and bool(vma.flags & VmFlag.LOCKED)
 
-    def unmap_page(self, vaddr: int, pfn: int) -> None:
-        """Take a page away; anonymous, it leaves its swap entry. [try_to_unmap_one]"""
+    def unmap_page(self, vaddr: int, pfn: int) -> bool:
+        """Take a page away; anonymous, it leaves its swap entry. [try_to_unmap_one]
+
+        One that is lazily free leaves nothing, but stays if it was written to: return False then.
+        """
         state, paddr = self.state, self.tables.find(vaddr)
         if paddr is None:
             raise BrokenInvariant(f"Page {pfn:#x} should be mapped at {vaddr:#x}")
@@ -264,6 +282,11 @@ class UserTables:
         if not state.is_anon(pfn):
             if entry & Entry.D:
                 state.page_cache.set_dirty(pfn)
+        elif state.lruvec.is_file(pfn):
+            if entry & Entry.D:
+                self.tables.write(paddr, entry)
+                state.lruvec.make_swapbacked(pfn)
+                return False
         else:
             slot = state.swap.cache.entry(pfn)
             if slot is None:
@@ -275,6 +298,7 @@ class UserTables:
             self.swapped += 1
         self.forget_page(vaddr, pfn)
         state.frames.put(pfn)
+        return True
 
     # ---- check
 

@@ -45,6 +45,10 @@ class Reclaimer:
         return sum(spaces[number].test_clear_young(vaddr)
                    for number, vaddr in self._state.frames.rmap.places(pfn))
 
+    def is_locked(self, pfn: int) -> bool:
+        """Return whether a mapping that is locked in memory has a page."""
+        return self._state.is_locked(pfn)
+
     def has_swap(self) -> bool:
         """Return whether a slot of swap is free."""
         return self._state.swap.nr_swap_pages > 0
@@ -65,20 +69,30 @@ class Reclaimer:
             self._state.swap.free_swap(pfn)
 
     def try_to_unmap(self, pfn: int) -> bool:
-        """Take a page out of all page tables, unless it is locked or somebody works with it."""
+        """Take a page out of all page tables, unless somebody works with it.
+
+        One that is lazily free, and was written to, stays, too.
+        """
         state, rmap = self._state, self._state.frames.rmap
         places = rmap.places(pfn)
         cached = (state.swap.cache.entry(pfn) is not None) + (not state.is_anon(pfn))
         if state.frames.refcount(pfn) != len(places) + cached:
             return False
-        if any(state.spaces[number].is_locked(vaddr) for number, vaddr in places):
-            return False
-        for number, vaddr in places:
-            state.spaces[number].unmap_page(vaddr, pfn)
-        return True
+        if not self._is_lazyfree(pfn):
+            return all(state.spaces[number].unmap_page(vaddr, pfn) for number, vaddr in places)
+        state.frames.get(pfn)  # which no cache has done
+        if all(state.spaces[number].unmap_page(vaddr, pfn) for number, vaddr in places):
+            return True
+        state.frames.put(pfn)
+        return False
+
+    def _is_lazyfree(self, pfn: int) -> bool:
+        return self._state.is_anon(pfn) and self._state.lruvec.is_file(pfn)
 
     def is_dirty(self, pfn: int) -> bool:
         """Return whether a page must be written before it goes."""
+        if self._is_lazyfree(pfn):
+            return False
         if self._state.is_anon(pfn):
             return self._state.swap.cache.is_dirty(pfn)
         return self._state.page_cache.is_dirty(pfn)
@@ -111,8 +125,8 @@ class Reclaimer:
         return Pageout.SUCCESS if written else Pageout.CLEAN
 
     def keeps_shadow(self, pfn: int) -> bool:
-        """Return whether a clean page leaves a shadow: not shared memory that is in no slot."""
-        return not self._state.page_cache.is_shmem(pfn)
+        """Return whether a clean page leaves a shadow: it has a place, in a file or in swap."""
+        return not self._state.page_cache.is_shmem(pfn) and not self._is_lazyfree(pfn)
 
     def remove_mapping(self, pfn: int, shadow: int | None) -> None:
         """Free a clean page that nobody maps."""
@@ -120,7 +134,9 @@ class Reclaimer:
         if state.frames.refcount(pfn) != 1:
             raise BrokenInvariant(f"Page {pfn:#x} goes, but has {state.frames.refcount(pfn)} "
                                   "references")
-        if state.is_anon(pfn):
+        if self._is_lazyfree(pfn):
+            state.frames.put(pfn)
+        elif state.is_anon(pfn):
             state.swap.delete_from_swap_cache(pfn, shadow)
         else:
             state.page_cache.remove(pfn, shadow)

@@ -5,8 +5,10 @@ import pytest
 from pagewalk.model.address_space.limits import UserSpace
 from pagewalk.model.address_space.mm import Mm
 from pagewalk.model.address_space.smaps_text import (
+    KINDS,
     STATS,
     MemSizeStats,
+    rollup_text,
     smaps_text,
     thp_eligible,
     vm_flags_text,
@@ -19,14 +21,14 @@ from .small_mm import FIXED, PAGE, RW
 HUGE = 2 << 20
 AMD64 = UserSpace(word_bytes=8, task_size=(1 << 47) - PAGE, huge_page_bytes=HUGE, pkeys=True)
 START = 1 << 30
+NUMBERED = MemSizeStats(**{field: number << 10
+                           for number, field in enumerate((STATS | KINDS).values(), 1)})
 
 
 def test_an_entry_shows_every_figure_in_its_place():
     mm = Mm(AMD64, 1 << 40)
     mm.mmap(START, 4 * PAGE, RW, FIXED)
-    stats = MemSizeStats(**{field.name: (number + 1) << 10
-                            for number, field in enumerate(fields(MemSizeStats))})
-    lines = smaps_text(mm, lambda vma: stats).splitlines()
+    lines = smaps_text(mm, lambda vma: NUMBERED).splitlines()
     assert lines[0] == "40000000-40004000 rw-p 00000000 00:00 0 "
     assert lines[1:4] == ["Size:                 16 kB", "KernelPageSize:        4 kB",
                           "MMUPageSize:           4 kB"]
@@ -37,7 +39,28 @@ def test_an_entry_shows_every_figure_in_its_place():
 
 
 def test_every_figure_is_a_field():
-    assert sorted(STATS.values()) == sorted(field.name for field in fields(MemSizeStats))
+    assert sorted((STATS | KINDS).values()) == sorted(
+        field.name for field in fields(MemSizeStats))
+
+
+def test_a_rollup_shows_the_sums_with_the_kinds_of_shares_behind_those():
+    mm = Mm(AMD64, 1 << 40)
+    mm.mmap(START, 4 * PAGE, RW, FIXED)
+    mm.mmap(START + 16 * PAGE, PAGE, RW, FIXED)
+    head, *lines = rollup_text(mm, NUMBERED).splitlines()
+    assert head == f"{'40000000-40011000 ---p 00000000 00:00 0 ':72} [rollup]"
+    assert [line.split()[:2] for line in lines[:7]] == [
+        ["Rss:", "1"], ["Pss:", "2"], ["Pss_Dirty:", "3"], ["Pss_Anon:", "19"],
+        ["Pss_File:", "20"], ["Pss_Shmem:", "21"], ["Shared_Clean:", "4"]]
+    assert lines == [line for line in lines if len(line) == 27]
+    assert len(lines) == len(STATS) + len(KINDS)
+
+
+def test_a_process_without_mappings_has_a_rollup_of_zeros():
+    head, *lines = rollup_text(Mm(replace(AMD64, word_bytes=4), 1 << 40),
+                               MemSizeStats()).splitlines()
+    assert head == f"{'00000000-00000000 ---p 00000000 00:00 0 ':48} [rollup]"
+    assert {line.split(maxsplit=1)[1] for line in lines} == {"0 kB"}
 
 
 def test_flags_have_two_letters_in_the_order_of_their_bits():

@@ -8,7 +8,8 @@ class PageWorld:
     """Page frames 0 to ``size`` on LRU lists; ``accessed_bits`` counts those set of each.
 
     Each page is mapped; ``stuck`` pages cannot be unmapped, ``dirty`` ones must be written, and
-    ``pageout_result`` is what becomes of that; ``shadowless`` ones leave no shadow. ``log`` lists
+    ``pageout_result`` is what becomes of that; ``shadowless`` ones leave no shadow, ``locked`` ones
+    must stay. ``log`` lists
     what was asked for, in order.
     """
 
@@ -18,6 +19,7 @@ class PageWorld:
         self.dirty = set()
         self.stuck = set()
         self.shadowless = set()
+        self.locked = set()
         self.freed = {}
         self.slots = size
         self.pageout_result = Pageout.SUCCESS
@@ -59,6 +61,9 @@ class PageWorld:
         if self.pageout_result is Pageout.SUCCESS:
             self.dirty.discard(pfn)
         return self.pageout_result
+
+    def is_locked(self, pfn):
+        return pfn in self.locked
 
     def keeps_shadow(self, pfn):
         return pfn not in self.shadowless

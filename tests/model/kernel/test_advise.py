@@ -95,3 +95,75 @@ def test_cold_pages_are_inactive_and_not_accessed(mode):
     cpu.load(start)
     assert process.space.tables.lookup(start).entry & Entry.A  # the TLB had forgotten it
     kernel.check()
+
+
+def press(cpu, process, pages=1500):
+    """Use so much memory that others must leave it."""
+    start = process.mm.mmap(0, pages * PAGE, RW, ANON)
+    for number in range(pages):
+        cpu.store(start + number * PAGE, b"p")
+
+
+@pytest.fixture
+def large(tmp_path):
+    with closing(SwapFile.create(tmp_path / "swap", 4000, uuid=UUID(int=1))) as device:
+        yield device
+
+
+@both
+def test_free_pages_go_without_being_written_unless_they_are_written_to(mode, large):
+    kernel, cpu, process = machine(mode, megabytes=4)
+    kernel.swapon(large)
+    start = process.mm.mmap(0, 40 * PAGE, RW, ANON)
+    for number in range(40):
+        cpu.store(start + number * PAGE, b"data")
+    process.mm.madvise(start, 40 * PAGE, Madvise.FREE)
+    assert process.space.rss == 40  # until memory is needed
+    for number in range(0, 40, 2):
+        cpu.store(start + number * PAGE, b"kept")
+    written = large.counters.pages_out
+    process.mm.madvise(start, 40 * PAGE, Madvise.PAGEOUT)
+    kernel.check()
+    assert large.counters.pages_out == written  # those that were written to are only active now
+    kept = [pfn_of(process, start + number * PAGE) for number in range(0, 40, 2)]
+    assert process.space.rss == 20
+    assert {kernel.state.lruvec.list_of(pfn) for pfn in kept} == {LruList.ACTIVE_ANON}
+    press(cpu, process)
+    assert large.counters.pages_out > written
+    kernel.check()
+    for number in range(40):
+        assert cpu.load(start + number * PAGE, 4) == (b"\0\0\0\0" if number % 2 else b"kept")
+    kernel.exit(process)
+    kernel.check()
+
+
+@both
+def test_free_pages_that_are_in_swap_go_at_once(mode, swap):
+    kernel, cpu, process = machine(mode)
+    kernel.swapon(swap)
+    start = process.mm.mmap(0, 4 * PAGE, RW, ANON)
+    cpu.store(start, b"x" * 4 * PAGE)
+    free = kernel.state.swap.nr_swap_pages
+    process.mm.madvise(start, 4 * PAGE, Madvise.PAGEOUT)
+    cpu.load(start + 3 * PAGE)  # in memory, and still in its slot
+    process.mm.madvise(start, 4 * PAGE, Madvise.FREE)
+    assert kernel.state.swap.nr_swap_pages == free
+    assert (process.space.rss, process.space.swapped) == (1, 0)
+    assert cpu.load(start, 1) == b"\0"
+    assert cpu.load(start + 3 * PAGE, 1) == b"x"
+    kernel.check()
+
+
+@both
+def test_free_pages_that_others_map_stay(mode, swap):
+    kernel, cpu, process = machine(mode)
+    kernel.swapon(swap)
+    start = process.mm.mmap(0, PAGE, RW, ANON)
+    cpu.store(start, b"x")
+    child = kernel.fork(process)
+    process.mm.madvise(start, PAGE, Madvise.FREE)
+    process.mm.madvise(start, PAGE, Madvise.PAGEOUT)
+    assert not kernel.state.lruvec.is_file(pfn_of(process, start))
+    kernel.exit(child)
+    assert cpu.load(start) == b"x"
+    kernel.check()

@@ -138,7 +138,8 @@ def test_zeros_end_where_a_page_is_not_to_be_had(mode):
         clear_user(space.tables, space.fault_in, start + PAGE - 4, start + PAGE + 4)
     assert cpu.load(start + PAGE - 5, 5) == b"\x11\0\0\0\0"
     with pytest.raises(SysError, match="EFAULT"):
-        get_user_pages(space.tables, space.fault_in, start, start + 2 * PAGE, write=False)
+        get_user_pages(space.tables, space.fault_in, start, start + 2 * PAGE, write=False,
+                       touch=lambda pfn: None)
     kernel.check()
 
 

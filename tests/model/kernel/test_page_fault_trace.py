@@ -8,117 +8,28 @@ The pages that are there in the end are the same, too.
 
 import gzip
 from collections import Counter
-from uuid import UUID
 
 import pytest
 
-from pagewalk.model.address_space.exec_layout import exec_program
 from pagewalk.model.address_space.software_entry import EntryKind
-from pagewalk.model.address_space.vma import File, VmFlag
-from pagewalk.model.kernel.kernel import Kernel
-from pagewalk.model.kernel.swap_file import SwapFile
-from pagewalk.model.x86 import MODES
+from pagewalk.model.address_space.vma import VmFlag
 
 from ..address_space import linux_programs
-from ..address_space.linux_run import BOOTS, DATA, Machine, Run
-from .machines import MIB, PAGE, Cpu
+from ..address_space.linux_run import BOOTS, DATA
+from .kernel_run import KernelRun, swap_area
+from .machines import PAGE
 
 PM_PRESENT, PM_SWAP, PM_FILE, PM_MMAP_EXCLUSIVE = 1 << 11, 1 << 10, 1 << 9, 1 << 4
 # Bits 63, 62, 61 and 56 of pagemap, less the 52 below that are the frame.
-FILE_PAGES = 64  # of /tmp/file.bin that the program has written
-
-
-class KernelRun(Run):
-    """A process on the kernel model. Pages that may be huge are left alone."""
-
-    def __init__(self, machine: Machine, process: str, files: dict[str, File],
-                 swap: SwapFile) -> None:
-        self.machine, self.arch, self._files = machine, machine.arch, files
-        mode = MODES["x86_64" if self.arch == "amd64" else "ia32"]
-        self.kernel = Kernel.boot(mode, 64 * MIB, pke=self.arch == "amd64")
-        self.kernel.files = machine.kernel_files
-        self.kernel.swapon(swap)
-        self.process = self.kernel.spawn(process)
-        self.process.mm.privileged = True
-        self.kernel.switch(self.process)
-        self.mm = self.process.mm
-        self.cpu = Cpu(self.kernel)
-        self.faults: list[tuple[int, int]] = []
-        for file in files.values():
-            if not (file.is_shmem or file.vm_flags):
-                self.kernel.register_file(file, bytes(1 << 20))
-        program = linux_programs.program(self.arch, "/zoo_static", files)
-        exec_program(self.mm, program, self.kernel.user.layout(), arg_bytes=0x60)
-        self.base = self._lowest(program.file)
-        self._log = iter((DATA / machine.boot / "proc" / f"{process}.actions.txt").read_text()
-                         .splitlines()[1:])
-
-    def fork(self) -> None:
-        """Go on as the child; ``back`` goes on as the parent."""
-        child = self.kernel.fork(self.process)
-        self.kernel.switch(child)
-
-    def back(self) -> None:
-        self.kernel.switch(self.process)
-
-    def pages_of(self, process) -> dict[int, int]:
-        """What ``/proc/PID/pagemap`` says of the pages of mappings that hold no huge ones."""
-        found, state = {}, self.kernel.state
-        for vma in self.mm:
-            for leaf in process.space.tables.entries(vma.start, vma.end):
-                if state.kind(leaf.entry) is EntryKind.SWAP:
-                    found[leaf.vaddr // PAGE] = PM_SWAP
-                    continue
-                pfn = state.format.pfn(leaf.entry)
-                mapcount = state.frames.rmap.mapcount(pfn)
-                is_file = pfn != state.zero_pfn and not state.is_anon(pfn)
-                found[leaf.vaddr // PAGE] = PM_PRESENT | PM_FILE * is_file | (
-                    PM_MMAP_EXCLUSIVE * (mapcount == 1))
-        return found
-
-    def _access(self, start: int, pages: range, access) -> None:
-        known = len(self.cpu.results)
-        handle = self.kernel.handle_page_fault
-
-        def watched(address, error_code, **options):
-            self.faults.append((address // PAGE, error_code))
-            return handle(address, error_code, **options)
-
-        self.kernel.handle_page_fault = watched
-        for page in pages:
-            access(start + page * PAGE)
-        self.kernel.handle_page_fault = handle
-        assert len(self.cpu.results) - known <= 2 * len(pages)
-
-    def write(self, start: int, pages: range) -> None:
-        self._access(start, pages, lambda vaddr: self.cpu.store(vaddr, b"data"))
-
-    def read(self, start: int, pages: range) -> None:
-        self._access(start, pages, lambda vaddr: self.cpu.load(vaddr, 4))
-
-    def write_huge(self, start: int, pages: range) -> None:
-        """Leave pages alone that may be huge."""
-
-    read_huge = populated = write_huge
 
 
 @pytest.fixture(scope="module", params=BOOTS)
 def run(request, tmp_path_factory):
     """The process and its child, after their last access."""
-    machine = Machine(request.param)
-    path = tmp_path_factory.mktemp("swap") / "swap"
-    files = dict(machine.files("s1"))
-    files["/tmp/file.bin"] = File("/tmp/file.bin", is_shmem=True)
-    with SwapFile.create(path, 4096, uuid=UUID(int=1)) as swap:
-        run = KernelRun(machine, "s1", files, swap)
-        linux_programs.start_static(run, "/zoo_static")
-        run.faults.clear()
-        state = run.kernel.state
-        pages = state.page_cache.space(files["/tmp/file.bin"])
-        for index in range(FILE_PAGES):
-            state.frames.put(state.file_page(pages, index)[0])
+    with swap_area(tmp_path_factory.mktemp("swap")) as swap:
+        run = KernelRun.start(request.param, swap)
         linux_programs.mmzoo(run)
-        run.pagemap = run.pages_of(run.process)
+        run.pagemap = pages_of(run)
         linux_programs.mmzoo_before_fork(run)
         run.fork()
         linux_programs.mmzoo_child(run)
@@ -126,6 +37,22 @@ def run(request, tmp_path_factory):
         linux_programs.mmzoo_parent(run)
         run.kernel.check()
         yield run
+
+
+def pages_of(run):
+    """What ``/proc/PID/pagemap`` says of the pages of mappings that hold no huge ones."""
+    found, state = {}, run.kernel.state
+    for vma in run.mm:
+        for leaf in run.process.space.tables.entries(vma.start, vma.end):
+            if state.kind(leaf.entry) is EntryKind.SWAP:
+                found[leaf.vaddr // PAGE] = PM_SWAP
+                continue
+            pfn = state.format.pfn(leaf.entry)
+            mapcount = state.frames.rmap.mapcount(pfn)
+            is_file = pfn != state.zero_pfn and not state.is_anon(pfn)
+            found[leaf.vaddr // PAGE] = PM_PRESENT | PM_FILE * is_file | (
+                PM_MMAP_EXCLUSIVE * (mapcount == 1))
+    return found
 
 
 def traced(boot):

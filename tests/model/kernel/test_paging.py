@@ -115,6 +115,9 @@ class Process:
         written = self.swap.swap_writepage(pfn, self.frames[pfn])
         return Pageout.SUCCESS if written else Pageout.CLEAN
 
+    def is_locked(self, pfn):
+        return False
+
     def keeps_shadow(self, pfn):
         return True
 

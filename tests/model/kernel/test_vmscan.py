@@ -8,6 +8,7 @@ import pytest
 from pagewalk.model.address_space.uapi import MapFlag, Prot
 from pagewalk.model.address_space.vma import File
 from pagewalk.model.kernel.fault import SignalNumber
+from pagewalk.model.kernel.lru import LruList
 from pagewalk.model.kernel.swap_errors import SwapFileShrunk
 from pagewalk.model.kernel.swap_file import SwapFile
 from pagewalk.model.kernel.vmscan import Reclaimer
@@ -177,18 +178,34 @@ def test_file_pages_are_dropped_or_written_back(mode):
 
 
 @both
-def test_locked_pages_stay(mode, swap):
+def test_locked_pages_stay_until_nobody_locks_them(mode, swap):
     kernel, cpu, process = machine(mode, megabytes=4)
     kernel.swapon(swap)
     locked = process.mm.mmap(0, 50 * PAGE, RW, ANON)
     process.mm.mlock(locked, 50 * PAGE)
     assert process.space.rss == 50
-    start = process.mm.mmap(0, 1500 * PAGE, RW, ANON)
-    for number in range(1500):
-        cpu.store(start + number * PAGE, b"x")
-    present = [leaf for leaf in process.space.tables.entries(locked, locked + 50 * PAGE)
-               if leaf.entry & Entry.P]
-    assert len(present) == 50
+
+    def press():
+        start = process.mm.mmap(0, 1500 * PAGE, RW, ANON)
+        for number in range(1500):
+            cpu.store(start + number * PAGE, b"x")
+        process.mm.munmap(start, 1500 * PAGE)
+        leaves = process.space.tables.entries(locked, locked + 50 * PAGE)
+        return [process.space.tables.pfn(leaf.entry) for leaf in leaves if leaf.entry & Entry.P]
+
+    frames = press()
+    assert len(frames) == 50
+    assert all(kernel.state.swap.cache.entry(pfn) is None for pfn in frames)  # and take no slots
+    assert kernel.state.lruvec.size(LruList.UNEVICTABLE) == 50
+    process.mm.munlock(locked, 20 * PAGE)
+    assert kernel.state.lruvec.size(LruList.UNEVICTABLE) == 30
+    assert len(press()) == 30
+    child = kernel.fork(process)  # which locks nothing
+    process.mm.munmap(locked, 50 * PAGE)
+    assert kernel.state.lruvec.size(LruList.UNEVICTABLE) == 0
+    press()
+    assert child.space.swapped > 40
+    kernel.check()
 
 
 @both
