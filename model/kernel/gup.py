@@ -22,8 +22,9 @@ def get_user_pages(tables: PageTables, fault_in: FaultIn, start: int, end: int, 
                    write: bool, touch: Callable[[int], None]) -> None:
     """Make the pages of a range present, writable if ``write``; those that are cost no fault.
 
-    ``touch`` is told of each frame, as it counts as used. [FOLL_TOUCH] Raise ``SysError(EFAULT)`` at a page that its mapping does not have, and what else ``fault_in``
-    raises. The keys of protection are not looked at. [__get_user_pages]
+    ``touch`` is told of each frame, as it counts as used. [FOLL_TOUCH] Raise ``SysError(EFAULT)``
+    at a page that its mapping does not have, and what else ``fault_in`` raises. The keys of
+    protection are not looked at. [__get_user_pages]
     """
     for vaddr in range(start, end, PAGE_BYTES):
         paddr = _entry(tables, vaddr, write=write)
