@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 
 from pagewalk.model.address_space.errors import SysError
-from pagewalk.model.address_space.uapi import Madvise
+from pagewalk.model.address_space.uapi import Madvise, MapFlag
 from pagewalk.model.kernel.fault import Oops
+from pagewalk.model.kernel.oom import OomKilled
 from pagewalk.model.kernel.swap_file import SwapFile
 from pagewalk.model.kernel.vm_fault import FaultCause
 from pagewalk.model.x86 import IA32, MODES, X86_64
 from pagewalk.sim.cosim import AccessFailed
 
-from .call_worlds import ANON, BASE, PAGE, RW, Golden, Hardware, Plain, Program
+from .call_worlds import ANON, BASE, PAGE, RW, SHARED, Golden, Hardware, Plain, Program
 
 every_mode = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
 
@@ -171,6 +172,24 @@ def test_a_fork_is_the_next_process_and_one_that_ends_makes_no_more_calls(mode, 
         pass
     assert world.call(0, "read", 0, BASE, 4) == 0
     world.end()
+
+
+@every_mode
+def test_a_process_that_is_killed_in_a_copy_leaves_the_others_as_they_were(mode, tmp_path):
+    with SwapFile.create(tmp_path / "small", 32, uuid=UUID(int=1)) as device:
+        world = Hardware(mode, bytes(range(256)) * 16, device, "cxxrtl")
+        world.call(0, "mmap", BASE, PAGE, RW, ANON)
+        world.store(0, BASE, 4, 0xCAFE)
+        world.call(0, "fork")
+        world.call(1, "mmap", SHARED, 1000 * PAGE, RW, ANON | MapFlag.NORESERVE)
+        with pytest.raises(OomKilled, match=r"^Out of memory: Killed process 2 "):
+            [world.call(1, "pread", 0, SHARED + at * PAGE, PAGE, 0) for at in range(1000)]
+        with pytest.raises(SysError, match=r"^ESRCH"), world.entry.system_call(1):
+            pass
+        assert world.load(0, BASE, 4) == 0xCAFE
+        assert world.call(0, "pread", 0, BASE, 4, 1) == 4
+        assert world.load(0, BASE, 4) == 0x0403_0201
+        world.end()
 
 
 @pytest.mark.parametrize("seed", [4])
