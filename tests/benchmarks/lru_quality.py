@@ -16,7 +16,8 @@ import numpy as np
 
 from pagewalk.model.kernel.kswapd import try_to_free_pages
 from pagewalk.model.kernel.lru import LruFlag, Lruvec
-from pagewalk.model.kernel.reclaim import Pageout, ScanControl
+from pagewalk.model.kernel.reclaim import Pageout
+from pagewalk.model.kernel.scan import ScanControl
 from pagewalk.model.kernel.workingset import workingset_refault
 
 FRAMES = 1000
@@ -106,6 +107,9 @@ class AnonymousMemory:
         accessed, self.accessed_bits[pfn] = self.accessed_bits[pfn], 0
         return accessed
 
+    def is_locked(self, pfn):
+        return False
+
     def has_swap(self):
         return True
 
@@ -114,6 +118,9 @@ class AnonymousMemory:
 
     def try_to_free_swap(self, pfn):
         pass
+
+    def keeps_shadow(self, pfn):
+        return True
 
     def try_to_unmap(self, pfn):
         self.pfn[self.page[pfn]] = -1
