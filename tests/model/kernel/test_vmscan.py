@@ -211,6 +211,28 @@ def test_locked_pages_stay_until_nobody_locks_them(mode, swap):
 
 
 @both
+def test_pages_that_came_to_a_locked_mapping_by_the_way_stay(mode):
+    kernel, cpu, process = machine(mode, megabytes=4)
+    file = File("file")
+    kernel.register_file(file, bytes(16 * PAGE))
+    other = process.mm.mmap(0, 16 * PAGE, Prot.READ, MapFlag.PRIVATE, file)
+    for number in range(16):
+        cpu.load(other + number * PAGE)
+    locked = process.mm.mmap(0, 16 * PAGE, Prot.READ, MapFlag.PRIVATE, file)
+    process.mm.mlock(locked, 16 * PAGE, on_fault=True)
+    cpu.load(locked)  # maps the others, too
+    process.mm.munmap(other, 16 * PAGE)
+    assert process.space.rss == 16
+    filler = process.mm.mmap(0, 2000 * PAGE, Prot.READ, MapFlag.PRIVATE, large := File("large"))
+    kernel.register_file(large, bytes(2000 * PAGE))
+    for number in range(2000):
+        cpu.load(filler + number * PAGE)
+    leaves = process.space.tables.entries(locked, locked + 16 * PAGE)
+    assert len([leaf for leaf in leaves if leaf.entry & Entry.P]) == 16
+    kernel.check()
+
+
+@both
 def test_a_swap_file_that_shrinks_loses_nothing_that_is_in_memory(mode, tmp_path):
     with SwapFile.create(tmp_path / "swap", 4000, uuid=UUID(int=7)) as device:
         kernel, cpu, process, start = swapping(mode, device)
