@@ -49,6 +49,10 @@ class Kernel(Protocol):
         """Handle a page fault of the running process."""
         ...
 
+    def general_protection(self, vector: Vector, vaddr: int) -> Handled:
+        """Handle #GP or #SS of the running process, at an address that is not canonical."""
+        ...
+
     def switch(self, process: int) -> Sequence[Invalidation]:
         """Let another process run: number ``process`` of the workload."""
         ...
@@ -116,6 +120,8 @@ class Machine:
     -------
     counts : Counts
         What happened so far.
+    port : int
+        As given.
     """
 
     CHUNK = 1 << 15  # of accesses turned into commands at a time
@@ -129,10 +135,15 @@ class Machine:
         self._engine = engine
         self._memory = memory
         self._kernel = kernel
-        self._port = port
-        self._control = kernel.control  # the registers of the hardware
+        self.port = port
+        self._control = kernel.control
         self._process: int | None = None
         self._window = self.SHORTEST_WINDOW
+
+    @property
+    def control(self) -> Control:
+        """The registers of the hardware."""
+        return self._control
 
     def run(self, accesses: NDArray[np.void]) -> NDArray[np.uint64]:
         """Carry out ``accesses`` (N,) of dtype ``DATA_ACCESS``; return what each found in memory.
@@ -141,7 +152,7 @@ class Machine:
         """
         values = np.empty(len(accesses), np.uint64)
         for start, stop in self._stretches(accesses["process"]):
-            self._switch(int(accesses["process"][start]))
+            self.switch(int(accesses["process"][start]))
             values[start:stop] = self._run_process(accesses[start:stop])
         return values
 
@@ -152,20 +163,25 @@ class Machine:
             for start in range(first, last, self.CHUNK):
                 yield start, min(start + self.CHUNK, last)
 
-    def _switch(self, process: int) -> None:
+    def switch(self, process: int) -> None:
+        """Let process number ``process`` run, if it does not already."""
         if process != self._process:
             self._process = process
             self.invalidate(self._kernel.switch(process))
-            self._control = replace(self._control, pkru=self._kernel.control.pkru)
-            if self._control != self._kernel.control:
-                raise ValueError(f"Kernel says that registers are {self._kernel.control}, but has "
-                                 f"written {self._control}")
+            self.return_to_user()
             self.counts.switches += 1
+
+    def return_to_user(self) -> None:
+        """Take over PKRU from the kernel; raise ``ValueError`` if another register differs."""
+        self._control = replace(self._control, pkru=self._kernel.control.pkru)
+        if self._control != self._kernel.control:
+            raise ValueError(f"Kernel says that registers are {self._kernel.control}, but has "
+                             f"written {self._control}")
 
     def _run_process(self, accesses: NDArray[np.void]) -> NDArray[np.uint64]:
         """Carry out accesses of the running process."""
         commands = data_accesses(self._control, accesses["vaddr"], accesses["store"],
-                                 accesses["value"], size=accesses["size"], user=1, port=self._port)
+                                 accesses["value"], size=accesses["size"], user=1, port=self.port)
         values, done, faults = np.empty(len(accesses), np.uint64), 0, 0
         while done < len(commands):
             run = self._run(commands[done : done + self._window], stop_on_fault=True)
@@ -189,14 +205,19 @@ class Machine:
         Return what each found in memory. Raise ``AccessFailed`` at the first that faults.
         """
         commands = data_accesses(self._control, vaddr, accesses["store"], accesses["value"],
-                                 size=accesses["size"], user=0, port=self._port)
-        run = self._run(commands, stop_on_fault=True)
+                                 size=accesses["size"], user=0, port=self.port)
+        run = self.run_supervisor(commands)
         if run.stopped:
             vector = Vector(int(run.answers[-1]["vector"]))
             raise AccessFailed(f"The kernel's own #{vector.name}", accesses[run.done])
-        self.counts.accesses += run.done
         values: NDArray[np.uint64] = run.answers["value"]
         return values
+
+    def run_supervisor(self, commands: NDArray[np.void]) -> Run:
+        """Carry out accesses (N,) of dtype ``COMMAND`` at CPL 0, up to the first that faults."""
+        run = self._run(commands, stop_on_fault=True)
+        self.counts.accesses += run.done
+        return run
 
     def _run(self, commands: NDArray[np.void], *, stop_on_fault: bool = False) -> Run:
         run = self._engine.run(self._memory, commands, stop_on_fault=stop_on_fault)
@@ -207,6 +228,9 @@ class Machine:
     def _fault(self, answer: np.void, access: np.void, times: int) -> None:
         """Have the fault of an access handled, which is so many times in a row that it faults."""
         vector, vaddr = Vector(int(answer["vector"])), int(answer["vaddr"])
+        if vector in (Vector.GP, Vector.SS):
+            handled = self._kernel.general_protection(vector, int(access["vaddr"]))
+            raise AccessFailed(f"Signal {handled.signal}", access, handled.signal)
         if vector is not Vector.PF:
             raise AccessFailed(f"#{vector.name}", access)
         if times > self.MOST_FAULTS:

@@ -9,11 +9,12 @@ from contextlib import contextmanager
 from ..model.address_space.kmap import KmapLocal, Pkmap
 from ..model.address_space.page_tables import page_kernel
 from ..model.address_space.uapi import Madvise, MapFlag, MremapFlag, Prot
+from ..model.kernel.fault import handle_general_protection
 from ..model.kernel.kernel import Kernel
 from ..model.kernel.process import Process
 from ..model.kernel.tlb import Invalidation
 from ..model.mmu.control import Control
-from ..model.x86 import PAGE_SHIFT
+from ..model.x86 import PAGE_SHIFT, Vector
 from .cosim import Handled
 from .workload import (
     PAGE_BYTES,
@@ -84,6 +85,12 @@ class LinuxKernel:
         result = self.kernel.handle_page_fault(vaddr, error_code)
         signal = None if result.signal is None else int(result.signal.number)
         return Handled(result.major, signal, self.kernel.state.tlb.take())
+
+    def general_protection(self, vector: Vector, vaddr: int) -> Handled:
+        """Handle #GP or #SS of the running process."""
+        result = handle_general_protection(vector, vaddr, user=True)
+        assert result.signal is not None
+        return Handled(signal=int(result.signal.number))
 
     def switch(self, process: int) -> Sequence[Invalidation]:
         """Let another process run."""

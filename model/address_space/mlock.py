@@ -69,6 +69,5 @@ def _fixup(mm: MmState, vma: Vma, start: int, end: int, flags: int) -> Vma:
     vma = set_flags(mm, vma, previous, start, end, flags)
     pages = (end - start) >> PAGE_SHIFT
     mm.locked_vm += pages * (bool(flags & VmFlag.LOCKED) - bool(old & VmFlag.LOCKED))
-    if old & VmFlag.LOCKED and not flags & VmFlag.LOCKED:
-        mm.page_tables.munlock(vma, start, end)
+    mm.page_tables.mlock(vma, start, end)
     return vma

@@ -33,8 +33,8 @@ class PageTableOps(Protocol):
     def advise(self, vma: Vma, start: int, end: int, advice: int) -> None:
         """Take an advice that touches pages only: WILLNEED, FREE, COLD, PAGEOUT and such."""
 
-    def munlock(self, vma: Vma, start: int, end: int) -> None:
-        """Let the pages of a range leave memory again, which was locked. [munlock_vma_page]"""
+    def mlock(self, vma: Vma, start: int, end: int) -> None:
+        """Keep the pages of a range in memory, or no longer. [mlock_vma_pages_range]"""
 
     def populate(self, vma: Vma, start: int, end: int, write: bool) -> None:
         """Fault in the pages of a range that ``vma`` holds, as by writes or by reads.
@@ -67,7 +67,7 @@ class NoPageTables:
     def advise(self, vma: Vma, start: int, end: int, advice: int) -> None:
         """Do nothing."""
 
-    def munlock(self, vma: Vma, start: int, end: int) -> None:
+    def mlock(self, vma: Vma, start: int, end: int) -> None:
         """Do nothing."""
 
     def populate(self, vma: Vma, start: int, end: int, write: bool) -> None:

@@ -1,6 +1,7 @@
 """Page faults: from the address and the error code to what becomes of the access.
 
-[exc_page_fault and what it calls, in arch/x86/mm/fault.c]
+And what becomes of one at an address that is not canonical. [exc_page_fault and what it calls, in
+arch/x86/mm/fault.c; exc_general_protection and exc_stack_segment in arch/x86/kernel/traps.c]
 """
 
 from dataclasses import dataclass
@@ -8,20 +9,21 @@ from enum import Enum, IntEnum
 
 from ..address_space.vma import Vma, VmFlag
 from ..mmu.control import Access
-from ..x86 import AccessKind, ErrorCode
+from ..mmu.walk import is_canonical
+from ..x86 import AccessKind, ErrorCode, Vector
 from .memory_fault import handle_mm_fault
 from .process import Process
 from .state import KernelState
 from .vm_fault import BusFault, FaultCause
 
 __all__ = ["FaultOutcome", "FaultResult", "Oops", "SiCode", "Signal", "SignalNumber",
-           "access_error", "handle_page_fault"]
+           "access_error", "handle_general_protection", "handle_page_fault"]
 
 KEY_BITS = 2  # of each protection key in PKRU: access disable, write disable
 
 
 class SignalNumber(IntEnum):
-    """Signals that a page fault ends in. [signal(7), x86]"""
+    """Signals that a fault ends in. [signal(7), x86]"""
 
     SIGBUS = 7
     SIGKILL = 9
@@ -35,6 +37,7 @@ class SiCode(IntEnum):
     SEGV_ACCERR = 2
     SEGV_PKUERR = 4
     BUS_ADRERR = 2
+    SI_KERNEL = 0x80
 
 
 class FaultOutcome(Enum):
@@ -50,7 +53,7 @@ class FaultOutcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """A signal and its siginfo; ``code`` is 0 for SIGKILL. [force_sig_fault]"""
+    """A signal and its siginfo; ``code`` is 0 for SIGKILL. [force_sig_fault, force_sig]"""
 
     number: SignalNumber
     code: int
@@ -98,8 +101,11 @@ def handle_page_fault(state: KernelState, process: Process | None, address: int,
     smap, pkeys
         Whether CR4.SMAP and CR4.PKE are set.
 
-    Raise ``Oops``; ``OutOfMemory`` and ``SwapIoError`` with all pages as they were.
+    Raise ``Oops``; ``OutOfMemory`` and ``SwapIoError`` with all pages as they were; ``ValueError``
+    for an address at which no page fault can be, as it is too wide or not canonical.
     """
+    if not 0 <= address < 1 << state.mode.vaddr_bits or not is_canonical(state.mode, address):
+        raise ValueError(f"A page fault must be at a canonical address, not {address:#x}")
     user = bool(error_code & ErrorCode.US)
     if address >= state.task_size:
         return _kernel_address(state, address, error_code, user=user, fixup=fixup)
@@ -120,6 +126,22 @@ def handle_page_fault(state: KernelState, process: Process | None, address: int,
         pkey = (vma.flags & VmFlag.PKEY) >> VmFlag.PKEY_SHIFT if code is SiCode.SEGV_PKUERR else 0
         return _bad_area(code, address, error_code, user=user, fixup=fixup, pkey=pkey)
     return _good_area(state, process, vma, address, error_code, fixup=fixup)
+
+
+def handle_general_protection(vector: Vector, address: int, *, user: bool,
+                              fixup: bool = False) -> FaultResult:
+    """Deal with #GP, or with #SS on an access through SS, at an address that is not canonical.
+
+    The processor does not say where it was, so that the signal has address 0. ``fixup`` is as for
+    a page fault. Raise ``Oops``.
+    """
+    if user:
+        number = SignalNumber.SIGBUS if vector is Vector.SS else SignalNumber.SIGSEGV
+        return FaultResult(FaultOutcome.SIGNAL, signal=Signal(number, SiCode.SI_KERNEL, 0))
+    if not fixup:
+        what = "stack segment" if vector is Vector.SS else "general protection fault"
+        raise Oops(what, address, 0)
+    return FaultResult(FaultOutcome.FIXUP)
 
 
 def _good_area(state: KernelState, process: Process, vma: Vma, address: int, error_code: int, *,

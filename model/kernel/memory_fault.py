@@ -54,6 +54,14 @@ class _MmFault:
         self.prot = state.page_prot(vma)
 
     def handle(self) -> tuple[FaultCause, bool]:
+        result = self._handle()
+        if self.vma.flags & VmFlag.LOCKED:
+            pfn = self.tables.pfn(self.tables.read(self.paddr))
+            if pfn in self.state.lruvec:
+                self.state.lruvec.set_unevictable(pfn, True)
+        return result
+
+    def _handle(self) -> tuple[FaultCause, bool]:
         entry = self.tables.read(self.paddr)
         kind = self.space.kind(entry)
         if kind is EntryKind.NONE:

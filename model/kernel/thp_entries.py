@@ -66,6 +66,11 @@ class ThpEntries:
             for at in range(self._thp.page_count):
                 yield vaddr + (at << PAGE_SHIFT), pfn + at
 
+    def frames(self, leaf: LeafEntry) -> range:
+        """Return the frames that a leaf of any size maps."""
+        pfn = self._space.state.format.pfn(leaf.entry, leaf.level.shift)
+        return range(pfn, pfn + (leaf.level.page_bytes >> PAGE_SHIFT))
+
     def find(self, vaddr: int) -> LeafEntry | None:
         """Return the entry that maps ``vaddr`` if it is one of these. [pmd_trans_huge]"""
         leaf = self._tables.lookup(vaddr) if self.deposits else None

@@ -1,6 +1,6 @@
 """Faults where a transparent huge page is or could be. [mm/huge_memory.c]"""
 
-from ..address_space.vma import Vma
+from ..address_space.vma import Vma, VmFlag
 from ..x86 import PAGE_SHIFT, Entry
 from .process import Process
 from .state import KernelState
@@ -67,4 +67,6 @@ def _anonymous(state: KernelState, process: Process, vma: Vma, vaddr: int, *,
         return FaultCause.ZERO_PAGE
     for page in range(pfn, pfn + state.thp.page_count):
         state.add_to_lru(page)
+        if vma.flags & VmFlag.LOCKED:
+            state.lruvec.set_unevictable(page, True)
     return FaultCause.DEMAND_ZERO

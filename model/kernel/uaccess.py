@@ -2,137 +2,169 @@
 
 They run with supervisor rights, so that a bad pointer could reach the kernel's own memory: hence
 ``access_ok`` first. Each access may fault in the middle; a fault that cannot be dealt with ends
-the copy, and what was not copied is counted. [arch/x86/include/asm/uaccess.h, arch/x86/lib]
+the copy, and what was not copied is counted. [arch/x86/include/asm/uaccess.h, lib/usercopy.c]
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-from ..mmu.control import Access
-from ..mmu.walk import walk
-from ..x86 import AccessKind, Cr4, Vector
-from .fault import FaultOutcome
-from .frames import PAGE_BYTES
+from ..mmu.walk import Fault
+from ..physical.errors import BrokenInvariant
+from ..x86 import Cr4, Vector
+from .fault import FaultOutcome, handle_general_protection
 from .kernel import Kernel
 from .oom import OomKilled
+from .user_port import UserPort, WalkedMemory
+from .usercopy import ERMS, PENTIUM_III, Fixup, Moves, Usercopy
 
 __all__ = ["UserAccess"]
 
-WORD = 4  # what 32-bit kernels copy at a time
+INT_MAX = (1 << 31) - 1
+PIECE = 1 << 16  # bytes given to the port at a time
+MOST_FAULTS = 8  # in a row, of one move
+
+Attempt = Callable[[int, int, int], tuple[int, Fault | None]]
+"""Make moves from a byte of the copy on, of a width, so many; return how many, and the fault."""
 
 
 class UserAccess:
     """Copies for the process that runs.
 
-    The pointer of the kernel's side is taken as aligned to 8 bytes: the 32-bit copy loops move
-    words from there on, and a word that faults is not copied in part.
-
     Parameters
     ----------
     kernel
         The kernel.
+    port
+        What its accesses go through; the golden walk if None.
+    routines
+        The copy routines; if None those of the shared boots amd64-A or i686-A.
 
     Members
     -------
     ac
         EFLAGS.AC: set around each copy if there is SMAP. [stac, clac]
-    before_access
-        Called before each access, to carry out what the TLB is owed for example.
     """
 
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: Kernel, port: UserPort | None = None,
+                 routines: Usercopy | None = None) -> None:
         self.kernel = kernel
         self.ac = False
-        self.before_access: Callable[[], None] | None = None
+        self._port = port if port is not None else WalkedMemory(kernel)
+        default = ERMS if kernel.mode.entry_bytes == 8 else PENTIUM_III
+        self._routines = routines if routines is not None else default
         self._smap = bool(kernel.state.tlb.cr4 & Cr4.SMAP)
-        self._words = kernel.mode.entry_bytes == WORD
 
     def access_ok(self, address: int, size: int) -> bool:
         """Return whether a range lies in user space; nothing need be there. [access_ok]"""
         limit = self.kernel.layout.task_size
         return 0 <= size <= limit and 0 <= address <= limit - size
 
-    def copy_to_user(self, address: int, data: bytes) -> int:
-        """Copy ``data`` to a process; return how many bytes were not copied. [copy_to_user]"""
-        if not self.access_ok(address, len(data)):
-            return len(data)
-        memory = self.kernel.state.memory
-        done = 0
-        for paddr, size in self._pieces(address, len(data), AccessKind.WRITE):
-            memory.write_bytes(paddr, data[done : done + size])
-            done += size
-        # The destination is brought to a multiple of 8 first, so no word lies across pages.
-        return len(data) - done
+    def copy_to_user(self, address: int, data: bytes, kernel_address: int = 0) -> int:
+        """Copy ``data`` to a process; return how many bytes were not copied.
 
-    def copy_from_user(self, address: int, size: int) -> tuple[bytes, int]:
-        """Return ``size`` bytes of a process, and how many of them, the last, could not be copied.
-
-        These are zeros. [copy_from_user]
+        Those at the end of what was not may have been stored all the same. ``kernel_address`` is
+        where the kernel has them, of which the lowest bits matter. Raise ``Oops``, ``OomKilled``.
+        [copy_to_user]
         """
+        size = len(data)
+        if size > INT_MAX or not self.access_ok(address, size):
+            return size
+        moves = self._routines.to_user(address, kernel_address, size)
+        return size - self._carry_out(moves, size, self._storing(address, data))
+
+    def copy_from_user(self, address: int, size: int,
+                       kernel_address: int = 0) -> tuple[bytes, int]:
+        """Return ``size`` bytes of a process, and how many of them, the last, were not copied.
+
+        These are zeros. Of 2 Gbytes and more nothing is copied, and no bytes are returned at all.
+        Otherwise as ``copy_to_user``. [copy_from_user, check_copy_size]
+        """
+        if size > INT_MAX:
+            return b"", size
         if not self.access_ok(address, size):
             return bytes(size), size
-        memory = self.kernel.state.memory
-        data = b"".join(memory.read_bytes(paddr, count) for paddr, count in
-                        self._pieces(address, size, AccessKind.READ))
-        if len(data) < size and self._words and size > 2 * WORD - 1:
-            data = data[: self._whole_words(len(data), size)]
-        return data.ljust(size, b"\0"), size - len(data)
+        loaded = bytearray()
+        moves = self._routines.from_user(address, kernel_address, size)
+        done = self._carry_out(moves, size, self._loading(address, loaded))
+        return bytes(loaded[:done]).ljust(size, b"\0"), size - done
 
     def clear_user(self, address: int, size: int) -> int:
         """Fill memory of a process with zeros; return how many bytes were not. [clear_user]"""
         if not self.access_ok(address, size):
             return size
-        memory = self.kernel.state.memory
-        done = 0
-        for paddr, count in self._pieces(address, size, AccessKind.WRITE):
-            memory.write_bytes(paddr, bytes(count))
-            done += count
-        if done < size and self._words:
-            done = self._whole_words(done, size)
-        return size - done
+        return size - self._carry_out(self._routines.clear(size), size,
+                                      self._storing(address, None))
 
-    def _whole_words(self, done: int, size: int) -> int:
-        """Return what of ``done`` bytes counts where words are moved and the last bytes singly.
+    # ---- moves
 
-        [__copy_user, __do_clear_user in usercopy_32.c]
-        """
-        return done if done >= size & -WORD else done & -WORD
+    def _storing(self, address: int, data: bytes | None) -> Attempt:
+        """Return what stores ``data``, or zeros, at an address."""
+        def attempt(offset: int, width: int, count: int) -> tuple[int, Fault | None]:
+            end = offset + count * width
+            piece = bytes(count * width) if data is None else data[offset:end]
+            return self._port.store(address + offset, width, piece, ac=self.ac)
+        return attempt
 
-    def _pieces(self, address: int, size: int, kind: AccessKind) -> Iterator[tuple[int, int]]:
-        """Yield where in memory the bytes are: one run for each page, up to one that faults.
+    def _loading(self, address: int, loaded: bytearray) -> Attempt:
+        """Return what loads from an address, and puts in ``loaded`` what is new."""
+        def attempt(offset: int, width: int, count: int) -> tuple[int, Fault | None]:
+            data, fault = self._port.load(address + offset, width, count, ac=self.ac)
+            if offset == len(loaded):
+                loaded.extend(data)
+            return len(data) // width, fault
+        return attempt
 
-        Each must be used before the next is asked for: that may make room for itself.
-        """
-        end = address + size
-        while address < end:
-            stop = min(end, (address | PAGE_BYTES - 1) + 1)
-            paddr = self._access(address, kind)
-            if paddr is None:
-                return
-            yield paddr, stop - address
-            address = stop
+    def _carry_out(self, program: Iterator[Moves], size: int, attempt: Attempt) -> int:
+        """Make the moves of a copy; return how many of its bytes count as copied."""
+        with self._user_access():
+            for moves in program:
+                made = self._make(moves, attempt)
+                if made == moves.count:
+                    continue
+                if moves.fixup is Fixup.FORGET:
+                    return moves.block
+                done = moves.offset + made * moves.width
+                if moves.fixup is Fixup.BYTES and moves.width > 1:
+                    done += self._make(Moves(done, 1, size - done), attempt)
+                return done
+        return size
 
-    def _access(self, address: int, kind: AccessKind) -> int | None:
-        """Return the physical address of a user address, None after a fault for good.
+    @contextmanager
+    def _user_access(self) -> Iterator[None]:
+        """Permit accesses to user memory, if there is SMAP. [__uaccess_begin, __uaccess_end]"""
+        self.ac = self._smap
+        try:
+            yield
+        finally:
+            self.ac = False
+
+    def _make(self, moves: Moves, attempt: Attempt) -> int:
+        """Make moves, and have their faults handled; return how many were made."""
+        done = faults = 0
+        while done < moves.count:
+            count = min(moves.count - done, PIECE // moves.width)
+            made, fault = attempt(moves.offset + done * moves.width, moves.width, count)
+            done += made
+            if fault is None:
+                continue
+            faults = 1 if made else faults + 1
+            if faults > MOST_FAULTS:
+                raise BrokenInvariant(f"{MOST_FAULTS} page faults at {fault.vaddr:#x} were handled "
+                                      "in vain")
+            if not self._handle(fault):
+                break
+        return done
+
+    def _handle(self, fault: Fault) -> bool:
+        """Have a fault handled; return whether to try again. [fixup_exception]
 
         Raise ``Oops``, and ``OomKilled`` if the process is to go.
         """
-        kernel = self.kernel
-        self.ac = self._smap
-        try:
-            while True:
-                if self.before_access is not None:
-                    self.before_access()
-                found = walk(kernel.state.memory, kernel.mode, kernel.control,
-                             Access(address, kind, ac=self.ac))
-                if found.fault is None:
-                    return found.paddr
-                if found.fault.vector is not Vector.PF:
-                    return None
-                result = kernel.handle_page_fault(address, found.fault.error_code, ac=self.ac,
-                                                  fixup=True)
-                if result.outcome is FaultOutcome.SIGNAL:
-                    raise OomKilled(kernel.oom_kills[-1])
-                if result.outcome is FaultOutcome.FIXUP:
-                    return None
-        finally:
-            self.ac = False
+        if fault.vector is not Vector.PF:
+            handle_general_protection(fault.vector, fault.vaddr, user=False, fixup=True)
+            return False
+        result = self.kernel.handle_page_fault(fault.vaddr, fault.error_code, ac=self.ac,
+                                               fixup=True)
+        if result.outcome is FaultOutcome.SIGNAL:
+            raise OomKilled(self.kernel.oom_kills[-1])
+        return result.outcome is FaultOutcome.RETRY

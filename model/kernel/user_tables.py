@@ -218,13 +218,13 @@ class UserTables:
         if advice == Madvise.FREE:
             self.swapped -= free_lazily(self.state, self.tables, self.context, start, end)
 
-    def munlock(self, vma: Vma, start: int, end: int) -> None:
-        """Let the pages of a range go again that no other mapping locks. [munlock_vma_page]"""
-        self.thp.split_range(start, end)
+    def mlock(self, vma: Vma, start: int, end: int) -> None:
+        """Keep the pages of a range from reclaim if any mapping that has them is locked."""
+        self.thp.cut(start, end)
         for leaf in self.tables.entries(start, end):
             if self.kind(leaf.entry) < EntryKind.SWAP:
-                pfn = self.state.format.pfn(leaf.entry)
-                self.state.lruvec.set_unevictable(pfn, self.state.is_locked(pfn))
+                for pfn in self.thp.frames(leaf):
+                    self.state.lruvec.set_unevictable(pfn, self.state.is_locked(pfn))
 
     def populate(self, vma: Vma, start: int, end: int, write: bool) -> None:
         """Fault in the pages of a range; raise as ``get_user_pages``."""

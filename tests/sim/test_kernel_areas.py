@@ -1,5 +1,8 @@
 """The kernel's half of the address space through the MMU: no user gets in, the kernel does."""
 
+from signal import SIGSEGV
+
+import numpy as np
 import pytest
 
 from pagewalk.hdl.config import Config
@@ -9,12 +12,14 @@ from pagewalk.model.address_space.layout import AreaKind
 from pagewalk.model.address_space.page_tables import page_kernel
 from pagewalk.model.address_space.vmalloc import Vmalloc
 from pagewalk.model.kernel.kernel import Kernel
+from pagewalk.model.mmu.control import Access
 from pagewalk.model.physical.gfp import Gfp
 from pagewalk.model.x86 import IA32, MODES, X86_64, AccessKind, ErrorCode, Vector
-from pagewalk.sim.cosim import Machine
+from pagewalk.sim.cosim import AccessFailed, Machine
 from pagewalk.sim.engine import create
 from pagewalk.sim.engine.base import accesses, data_accesses
 from pagewalk.sim.linux import LinuxKernel
+from pagewalk.sim.workload import DATA_ACCESS
 
 every_mode = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
 MIB = 1 << 20
@@ -37,8 +42,14 @@ class Running:
         return answer
 
 
+def kernel_areas(kernel):
+    """Return all areas above user addresses that an address can be in."""
+    return [area for area in kernel.layout.areas if area.start >= kernel.layout.task_size
+            and area.kind is not AreaKind.NON_CANONICAL]
+
+
 def mapped_addresses(kernel):
-    """Map a page in each area that maps pages as they are needed; return an address in each."""
+    """Map a page in each area, as is done there if it is modelled; return an address in each."""
     layout, space = kernel.layout, kernel.kernel_space
     pfn = kernel.state.allocator.alloc_pages(Gfp.KERNEL)
     flags = page_kernel(kernel.mode)
@@ -50,33 +61,63 @@ def mapped_addresses(kernel):
     }
     if layout.pkmap_slots:
         addresses[AreaKind.PKMAP] = Pkmap(layout, space).kmap(pfn)
+    for area in kernel_areas(kernel):
+        if area.kind not in addresses:
+            addresses[area.kind] = area.start
+            space.set_page(area.start, pfn, flags)
     for kind, vaddr in addresses.items():
         assert layout.area_of(vaddr).kind is kind
     return addresses
 
 
+CAUSES = {AccessKind.READ: 0, AccessKind.WRITE: ErrorCode.WR, AccessKind.FETCH: ErrorCode.ID}
+
+
 @every_mode
 @pytest.mark.parametrize("engine", ["model", "cxxrtl"])
 def test_a_user_may_reach_no_area_of_the_kernel(mode, engine):
+    """Nor learn from the error code of a page that is there more than that it is there."""
     running = Running(mode, engine)
     kernel = running.kernel
+    areas = kernel_areas(kernel)
+    assert len(areas) == (6 if mode is IA32 else 12)
+    empty = [(area, vaddr) for area in areas for vaddr in (area.start, area.end - 1)
+             if kernel.state.kernel_walk(Access(vaddr)).fault is not None]
+    assert {area.kind for area, _ in empty} >= {area.kind for area in areas} - {
+        AreaKind.DIRECT_MAP}
+    for area, vaddr in empty:
+        _expect_faults(running, area, vaddr, 0)
     mapped = mapped_addresses(kernel)
-    kernel_areas = [area for area in kernel.layout.areas
-                    if area.start >= kernel.layout.task_size
-                    and area.kind is not AreaKind.NON_CANONICAL]
-    assert len(kernel_areas) >= (6 if mode is IA32 else 8)
-    causes = {AccessKind.READ: 0, AccessKind.WRITE: ErrorCode.WR,
-              AccessKind.FETCH: ErrorCode.ID if mode is X86_64 else 0}
-    for area in kernel_areas:
-        is_mapped = area.kind in mapped
-        vaddr = mapped.get(area.kind, area.start)
-        for kind, cause in causes.items():
-            answer = running.answer(accesses(kernel.control, vaddr, kind, user=1))
-            expected = ErrorCode.US | cause | (ErrorCode.P if is_mapped else 0)
-            assert (answer["vector"], answer["error"], answer["vaddr"]) == (
-                Vector.PF, expected, vaddr), (area, kind)
-        if is_mapped:
-            assert not running.answer(accesses(kernel.control, vaddr))["fault"], area
+    for area in areas:
+        _expect_faults(running, area, mapped[area.kind], ErrorCode.P)
+        assert not running.answer(accesses(kernel.control, mapped[area.kind]))["fault"], area
+
+
+def _expect_faults(running, area, vaddr, present):
+    for kind, cause in CAUSES.items():
+        answer = running.answer(accesses(running.kernel.control, vaddr, kind, user=1))
+        if kind is AccessKind.FETCH and running.kernel.mode is IA32:
+            cause = 0  # without NX and SMEP
+        assert (answer["vector"], answer["error"], answer["vaddr"]) == (
+            Vector.PF, ErrorCode.US | cause | present, vaddr), (area, kind)
+
+
+@every_mode
+@pytest.mark.parametrize("engine", ["model", "cxxrtl"])
+def test_a_process_that_tries_gets_a_signal_and_changes_nothing(mode, engine):
+    running = Running(mode, engine)
+    kernel = running.kernel
+    mapped = mapped_addresses(kernel)  # all of them of one page
+    assert {*mapped} == {area.kind for area in kernel_areas(kernel)}
+    page = mapped[AreaKind.DIRECT_MAP] - kernel.layout.page_offset
+    kernel.state.memory.write(page, 8, 0x5EC2E7)
+    for vaddr in mapped.values():
+        for store in (False, True):
+            with pytest.raises(AccessFailed) as caught:
+                running.machine.run(np.array([(0, store, 8, vaddr, 1)], DATA_ACCESS))
+            assert caught.value.signal == SIGSEGV
+        assert running.answer(data_accesses(kernel.control, vaddr))["value"] == 0x5EC2E7
+    assert kernel.state.memory.read(page, 8) == 0x5EC2E7
 
 
 @pytest.mark.parametrize("engine", ["model", "cxxrtl"])
@@ -86,6 +127,9 @@ def test_the_non_canonical_hole_is_a_general_protection_fault(engine):
     for vaddr in (hole.start, hole.end - 1):
         answer = running.answer(accesses(running.kernel.control, vaddr, user=1))
         assert (answer["vector"], answer["error"]) == (Vector.GP, 0)
+        aligned = vaddr & -8
+        with pytest.raises(AccessFailed, match=f"^Signal 11 at the load from {aligned:#x} of "):
+            running.machine.run(np.array([(0, False, 8, aligned, 0)], DATA_ACCESS))
 
 
 @pytest.mark.parametrize("engine", ["model", "cxxrtl"])

@@ -63,6 +63,9 @@ class TinyKernel:
         keep = Cr3.NO_FLUSH if self.with_pcid else 0
         return (Invalidation(InvalidateOp.MOV_CR3, new=self.control.cr3 | keep),)
 
+    def general_protection(self, vector, vaddr):
+        return Handled(signal=SIGSEGV)
+
     def page_fault(self, vaddr, error_code, user):
         region = next((one for one in self.regions if one.start <= vaddr < one.end), None)
         if region is None or not user:

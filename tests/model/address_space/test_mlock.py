@@ -21,7 +21,9 @@ def test_pages_that_hold_any_byte_are_locked():
     mm.mlock(at(1) + 5, 2 * PAGE)
     assert ranges(mm) == [(0, 1), (1, 4), (4, 6)]
     assert mm.locked_vm == 3
-    assert mm.page_tables.calls == [("populate", mm.tree.lookup(at(1)), at(1), at(4), True)]
+    vma = mm.tree.lookup(at(1))
+    assert mm.page_tables.calls == [
+        ("mlock", vma, at(1), at(4)), ("populate", vma, at(1), at(4), True)]
     mm.munlock(at(1), 3 * PAGE)
     assert ranges(mm) == [(0, 6)]
     assert mm.locked_vm == 0

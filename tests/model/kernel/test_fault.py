@@ -4,11 +4,18 @@ import pytest
 
 from pagewalk.model.address_space.uapi import MapFlag, Prot
 from pagewalk.model.address_space.vma import File
-from pagewalk.model.kernel.fault import FaultOutcome, Oops, SiCode, SignalNumber
+from pagewalk.model.kernel.fault import (
+    FaultOutcome,
+    Oops,
+    SiCode,
+    Signal,
+    SignalNumber,
+    handle_general_protection,
+)
 from pagewalk.model.kernel.vm_fault import FaultCause
 from pagewalk.model.mmu.control import Access
 from pagewalk.model.mmu.walk import walk
-from pagewalk.model.x86 import X86_64, AccessKind, ErrorCode
+from pagewalk.model.x86 import X86_64, AccessKind, ErrorCode, Vector
 
 from .machines import ANON, MODES, PAGE, RW, Killed, machine
 
@@ -123,3 +130,27 @@ def test_protection_keys():
     with pytest.raises(Killed) as caught:
         cpu.store(page, b"y")
     assert (caught.value.signal.code, caught.value.signal.pkey) == (SiCode.SEGV_PKUERR, key)
+
+
+@pytest.mark.parametrize(("vector", "number"), [
+    (Vector.GP, SignalNumber.SIGSEGV), (Vector.SS, SignalNumber.SIGBUS)])
+def test_an_address_that_is_not_canonical_is_told_to_nobody(vector, number):
+    """force_sig sends SI_KERNEL, 0x80, and no address."""
+    result = handle_general_protection(vector, 1 << 47, user=True)
+    assert (result.outcome, result.signal) == (FaultOutcome.SIGNAL, Signal(number, 0x80, 0))
+    assert result.signal.code is SiCode.SI_KERNEL
+    fixed = handle_general_protection(vector, 1 << 47, user=False, fixup=True)
+    assert fixed.outcome is FaultOutcome.FIXUP
+    with pytest.raises(Oops, match=r"address 0x800000000000, error code 0x0$"):
+        handle_general_protection(vector, 1 << 47, user=False)
+
+
+@both
+def test_a_page_fault_is_at_a_canonical_address(mode):
+    kernel, _, _ = machine(mode)
+    bad = [-1, 1 << mode.vaddr_bits, (1 << 64) + 5, *([1 << 47, 1 << 63] if mode is X86_64 else [])]
+    for address in bad:
+        with pytest.raises(ValueError, match=r"^A page fault must be at a canonical address, not "):
+            kernel.handle_page_fault(address, US)
+    last = (1 << mode.vaddr_bits) - 1
+    assert signal_of(kernel, last, US) == (SignalNumber.SIGSEGV, SiCode.SEGV_MAPERR, last)

@@ -1,10 +1,12 @@
 """What calls, reclaim and forks do to transparent huge pages."""
 
+from functools import partial
 from uuid import UUID
 
 import pytest
 
 from pagewalk.model.address_space.uapi import Madvise, MapFlag, MremapFlag, Prot
+from pagewalk.model.kernel.lru import LruList
 from pagewalk.model.kernel.swap_file import SwapFile
 from pagewalk.model.kernel.table_check import check_user_tables
 from pagewalk.model.kernel.thp import ThpEnabled
@@ -182,13 +184,20 @@ def test_the_entry_says_for_all_its_pages_whether_they_were_used(thp):
     assert thp.huge == 2
 
 
-def test_unlocking_lets_every_small_page_go(thp):
-    lruvec, pfn = thp.kernel.state.lruvec, thp.space.thp.pfn(thp.space.tables.lookup(AREA).entry)
+def test_locks_hold_for_every_small_page(thp):
+    unevictable = partial(thp.kernel.state.lruvec.size, LruList.UNEVICTABLE)
+    thp.mm.privileged = True
     thp.mm.mlock(AREA, thp.size)
-    for page in range(pfn, pfn + thp.count):
-        lruvec.set_unevictable(page, True)  # as reclaim does when it meets it
+    assert (unevictable(), thp.huge) == (thp.count, 2)
+    thp.mm.munlock(AREA, 5 * PAGE)
+    assert (unevictable(), thp.huge) == (thp.count - 5, 1)
     thp.mm.munlock(AREA, thp.size)
-    assert not any(lruvec.is_unevictable(page) for page in range(pfn, pfn + thp.count))
+    assert unevictable() == 0
+    area = AREA + 16 * thp.size
+    thp.mm.mmap(area, thp.size, RW, ANON | MapFlag.FIXED | MapFlag.LOCKED)
+    assert (unevictable(), thp.huge) == (thp.count, 2)
+    thp.mm.munmap(area, thp.size)
+    assert unevictable() == 0
 
 
 def test_reclaim_splits_what_it_wants_a_part_of(thp, tmp_path):

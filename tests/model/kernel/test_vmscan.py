@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from pagewalk.model.address_space.uapi import MapFlag, Prot
+from pagewalk.model.address_space.uapi import Madvise, MapFlag, Prot
 from pagewalk.model.address_space.vma import File
 from pagewalk.model.kernel.fault import SignalNumber
 from pagewalk.model.kernel.lru import LruList
@@ -184,6 +184,7 @@ def test_locked_pages_stay_until_nobody_locks_them(mode, swap):
     locked = process.mm.mmap(0, 50 * PAGE, RW, ANON)
     process.mm.mlock(locked, 50 * PAGE)
     assert process.space.rss == 50
+    assert kernel.state.lruvec.size(LruList.UNEVICTABLE) == 50
 
     def press():
         start = process.mm.mmap(0, 1500 * PAGE, RW, ANON)
@@ -199,12 +200,35 @@ def test_locked_pages_stay_until_nobody_locks_them(mode, swap):
     assert kernel.state.lruvec.size(LruList.UNEVICTABLE) == 50
     process.mm.munlock(locked, 20 * PAGE)
     assert kernel.state.lruvec.size(LruList.UNEVICTABLE) == 30
+    process.mm.madvise(locked, 20 * PAGE, Madvise.COLD)  # populating had counted as a use
     assert len(press()) == 30
     child = kernel.fork(process)  # which locks nothing
     process.mm.munmap(locked, 50 * PAGE)
     assert kernel.state.lruvec.size(LruList.UNEVICTABLE) == 0
-    press()
-    assert child.space.swapped > 40
+    child.mm.madvise(locked, 50 * PAGE, Madvise.PAGEOUT)
+    assert child.space.swapped == 50
+    kernel.check()
+
+
+@both
+def test_pages_that_came_to_a_locked_mapping_by_the_way_stay(mode):
+    kernel, cpu, process = machine(mode, megabytes=4)
+    file = File("file")
+    kernel.register_file(file, bytes(16 * PAGE))
+    other = process.mm.mmap(0, 16 * PAGE, Prot.READ, MapFlag.PRIVATE, file)
+    for number in range(16):
+        cpu.load(other + number * PAGE)
+    locked = process.mm.mmap(0, 16 * PAGE, Prot.READ, MapFlag.PRIVATE, file)
+    process.mm.mlock(locked, 16 * PAGE, on_fault=True)
+    cpu.load(locked)  # maps the others, too
+    process.mm.munmap(other, 16 * PAGE)
+    assert process.space.rss == 16
+    filler = process.mm.mmap(0, 2000 * PAGE, Prot.READ, MapFlag.PRIVATE, large := File("large"))
+    kernel.register_file(large, bytes(2000 * PAGE))
+    for number in range(2000):
+        cpu.load(filler + number * PAGE)
+    leaves = process.space.tables.entries(locked, locked + 16 * PAGE)
+    assert len([leaf for leaf in leaves if leaf.entry & Entry.P]) == 16
     kernel.check()
 
 
