@@ -15,6 +15,7 @@ from ...model.kernel.kernel import Kernel
 from ...model.kernel.oom import OomKilled
 from ...model.kernel.swap_errors import SwapError
 from ...model.kernel.swap_file import MIN_PAGES, SwapFile
+from ...model.kernel.thp import ThpEnabled
 from ...model.physical.memory_map import MemoryMapError
 from ...model.physical.out_of_memory import OutOfMemory
 from ...model.x86 import MODES, PAGE_SHIFT
@@ -65,6 +66,8 @@ def add(verbs: Verbs) -> None:
     parser.add_argument("--swap", metavar="FILE", type=Path,
                         help="a file that mkswap has made; by default one that is large enough "
                              "for a while")
+    parser.add_argument("--thp", choices=[one.value for one in ThpEnabled], default="never",
+                        help="who gets transparent huge pages (%(default)s)")
     parser.add_argument("--seed", metavar="N", type=int, default=0,
                         help="of the random numbers (%(default)s)")
     add_latency(parser)
@@ -79,12 +82,13 @@ def _cosim(args: argparse.Namespace) -> int:
             raise InputError(f"argument --memory: {args.memory} Mbytes end above what "
                              f"{config.physical_bits} address bits reach; expected less, or more "
                              "--paddr-bits")
+        kernel.state.thp.enabled = ThpEnabled(args.thp)
         workload = _workload(args, kernel)
         engine = create(args.engine, config, args.latency)
         with _swap(args.swap, workload.footprint) as swap, progress_bar() as move:
             result = run_on(kernel, engine, workload, swap, partial(move, workload.name))
         write({"workload": workload.name, "seed": args.seed, "mode": args.mode,
-               "engine": args.engine, **result.as_json()})
+               "engine": args.engine, "thp": args.thp, **result.as_json()})
     console = make_console()
     console.print(f"{workload}\n", soft_wrap=True)
     console.print(workload_table({f"{args.memory} MiB": result}))

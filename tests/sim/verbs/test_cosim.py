@@ -39,6 +39,16 @@ def test_every_workload_runs_on_a_machine_that_is_too_small_for_it(workload, mod
     assert written["pages_out"] > 0 or workload in ("zipf", "hot", "stack")
 
 
+@pytest.mark.parametrize("thp", ["never", "madvise", "always"])
+def test_transparent_huge_pages_take_fewer_faults(thp, tmp_path):
+    figures = tmp_path / "figures.json"
+    assert run("sequential", "--thp", thp, "--memory", "32", "--pages", "3000", "--accesses",
+               "60000", "--json", str(figures)) == 0
+    written = json.loads(figures.read_text())
+    assert (written["thp"], written["wrong"], written["leaked"]) == (thp, 0, 0)
+    assert (written["minor_faults"] < 3000) == (thp == "always")  # one at least for a small page
+
+
 def test_what_it_prints_is_the_workload_and_its_figures(capsys):
     assert run("thrash", "--memory", "2", "--accesses", "5000") == 0
     out = capsys.readouterr().out
