@@ -6,7 +6,6 @@ from pagewalk.model.address_space.errors import SysError
 from pagewalk.model.address_space.exec_layout import Program, ProgramHeader
 from pagewalk.model.address_space.uapi import Madvise, MapFlag, MremapFlag, Prot
 from pagewalk.model.address_space.vma import File
-from pagewalk.model.physical.errors import BrokenInvariant
 from pagewalk.model.physical.out_of_memory import OutOfMemory
 from pagewalk.model.x86 import Entry
 
@@ -125,28 +124,3 @@ def test_a_program_s_zeros_begin_where_its_file_ends(mode):
     kernel.exit(process)
     kernel.state.page_cache.drop(file)
     assert content == b"\x11" * (4 * PAGE)
-
-
-@both
-def test_check_finds_what_contradicts(mode):
-    kernel, cpu, process = machine(mode)
-    start = process.mm.mmap(0, 2 * PAGE, RW, ANON)
-    cpu.store(start, b"x")
-    cpu.load(start + PAGE)
-    tables = process.space.tables
-    zero = tables.find(start + PAGE)
-    tables.update(zero, set=Entry.RW)
-    with pytest.raises(BrokenInvariant, match="must not be writable"):
-        kernel.check()
-    tables.update(zero, clear=Entry.RW)
-    kernel.check()
-    lost = tables.exchange(tables.find(start), 0)
-    with pytest.raises(BrokenInvariant, match="are counted, but there are"):
-        kernel.check()
-    tables.write(tables.find(start), lost)
-    free = counted(kernel)
-    pfn = kernel.state.frames.alloc()
-    with pytest.raises(BrokenInvariant, match="frames are allocated, but"):
-        kernel.check()
-    kernel.state.frames.put(pfn)
-    assert counted(kernel) == free
