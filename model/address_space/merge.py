@@ -106,8 +106,10 @@ def _absorb(mm: MmState, vma: Vma, start: int, end: int) -> None:
         if start <= one.start and one.end <= end:
             mm.forget(one)
         elif one.start < start:
+            mm.page_tables.cut(start)
             mm.tree.resize(one, one.start, start)
         else:
+            mm.page_tables.cut(end)
             one.pgoff = one.pgoff_of(end)
             mm.tree.resize(one, end, one.end)
     vma.pgoff -= (vma.start - start) >> PAGE_SHIFT
@@ -121,6 +123,7 @@ def split(mm: MmState, vma: Vma, address: int, *, new_below: bool) -> Vma:
     """
     if vma.special is not None or address % vma.page_bytes:
         raise SysError(errno.EINVAL)
+    mm.page_tables.cut(address)
     new = vma.duplicate()
     new.end, new.start = (address, vma.start) if new_below else (vma.end, address)
     new.pgoff = vma.pgoff_of(new.start)

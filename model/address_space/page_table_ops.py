@@ -11,12 +11,18 @@ class PageTableOps(Protocol):
     """Calls of an address space when its mappings change.
 
     Ranges are bytes, page-aligned but for those of ``clear``. ``unmap`` comes when the mappings
-    have left the tree, ``move`` while source and target are both in it, the others when the
-    mapping has its new flags. None of them may change the mappings.
+    have left the tree, ``move`` while source and target are both in it, ``cut`` before it is, the
+    others when the mapping has its new flags. None of them may change the mappings.
     """
 
     def unmap(self, start: int, end: int) -> None:
         """Forget the pages of a range; no mapping is left there. [unmap_region]"""
+
+    def cut(self, address: int) -> None:
+        """Let no entry lie on both sides of an address, where a mapping is to end or to begin.
+
+        [vma_adjust_trans_huge]
+        """
 
     def protect(self, vma: Vma, start: int, end: int) -> None:
         """Give the pages of a range the rights of ``vma``, which holds it. [change_protection]"""
@@ -53,6 +59,9 @@ class NoPageTables:
     """Page tables of an address space that nothing runs in."""
 
     def unmap(self, start: int, end: int) -> None:
+        """Do nothing."""
+
+    def cut(self, address: int) -> None:
         """Do nothing."""
 
     def protect(self, vma: Vma, start: int, end: int) -> None:

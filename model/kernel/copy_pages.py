@@ -21,7 +21,6 @@ def copy_page_range(parent: UserTables, child: UserTables) -> None:
             origin = parent.mm.tree.lookup(vma.start)
             if origin is None or origin.anon_vma is None or vma.flags & VmFlag.WIPEONFORK:
                 continue
-            parent.thp.cut(vma.start, vma.end)
             for leaf in parent.tables.entries(vma.start, vma.end):
                 _copy(parent, child, vma, leaf)
     finally:

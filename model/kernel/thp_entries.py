@@ -138,9 +138,9 @@ class ThpEntries:
 
     # ---- splitting
 
-    def cut(self, start: int, end: int) -> None:
-        """Split what a range holds in part, at either end. [vma_adjust_trans_huge]"""
-        for vaddr in (start, end):
+    def cut(self, *boundaries: int) -> None:
+        """Split what lies on both sides of an address. [vma_adjust_trans_huge]"""
+        for vaddr in boundaries:
             if self.deposits and vaddr % self._thp.page_bytes:
                 self.split_at(vaddr)
 
@@ -183,6 +183,9 @@ class ThpEntries:
         state, pfn, where = self._space.state, self.pfn(leaf.entry), f"Address {leaf.vaddr:#x}"
         if not leaf.entry & Entry.PS or not vma.is_anonymous or vma.flags & VmFlag.SHARED:
             raise BrokenInvariant(f"{where} has entry {leaf.entry:#x} where no huge page can be")
+        if leaf.vaddr + self._thp.page_bytes > vma.end:
+            raise BrokenInvariant(f"{where} has a huge page, but its mapping ends at "
+                                  f"{vma.end:#x}")
         writable = leaf.entry & Entry.RW
         if writable and (pfn == self._thp.zero_pfn or not vma.flags & VmFlag.WRITE):
             raise BrokenInvariant(f"{where} must not be writable")

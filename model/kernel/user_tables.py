@@ -102,7 +102,6 @@ class UserTables:
     def _zap(self, start: int, end: int, gather: MmuGather) -> None:
         """Clear all entries of a range. [zap_pte_range]"""
         state = self.state
-        self.thp.cut(start, end)
         for leaf in self.tables.entries(start, end):
             if leaf.level.page_bytes > PAGE_BYTES:
                 (self.huge if self.huge.owns(leaf) else self.thp).zap(leaf, gather)
@@ -133,8 +132,13 @@ class UserTables:
             if self.tables.free_pgtables(start, end, floor, ceiling):
                 gather.flush_tables(start)
 
+    def cut(self, address: int) -> None:
+        """Split a transparent huge page that a mapping is not to hold whole any more."""
+        self.thp.cut(address)
+
     def discard(self, vma: Vma, start: int, end: int) -> None:
         """Forget the pages of a range whose mapping stays."""
+        self.thp.cut(start, end)
         with self.gather() as gather:
             self._zap(start, end, gather)
 
@@ -145,7 +149,6 @@ class UserTables:
         """
         state, prot = self.state, self.state.page_prot(vma)
         with self.gather() as gather:
-            self.thp.cut(start, end)
             for leaf in self.tables.entries(start, end):
                 if self.kind(leaf.entry) >= EntryKind.SWAP:
                     continue
@@ -220,7 +223,6 @@ class UserTables:
 
     def mlock(self, vma: Vma, start: int, end: int) -> None:
         """Keep the pages of a range from reclaim if any mapping that has them is locked."""
-        self.thp.cut(start, end)
         for leaf in self.tables.entries(start, end):
             if self.kind(leaf.entry) < EntryKind.SWAP:
                 for pfn in self.thp.frames(leaf):

@@ -17,12 +17,17 @@ SPACE = UserSpace(word_bytes=8, task_size=0x8000_0000, huge_page_bytes=2 << 20, 
 class Recorder:
     """Page tables that note what they are told, as tuples in ``calls``.
 
-    A call that stands in ``errors`` then raises what stands there.
+    A call that stands in ``errors`` then raises what stands there. Where mappings are cut is noted
+    apart, in ``cuts``.
     """
 
     def __init__(self) -> None:
         self.calls: list[tuple] = []
+        self.cuts: list[int] = []
         self.errors: dict[str, Exception] = {}
+
+    def cut(self, address):
+        self.cuts.append(address)
 
     def __getattr__(self, name):
         def call(*arguments):

@@ -54,6 +54,20 @@ def test_merge_case(case):
     mm.check()
 
 
+@pytest.mark.parametrize(("case", "pages"), [
+    ("cannot merge", [2, 4]), ("case 4, the end goes to the next", [2]),
+    ("case 5, the start goes to the previous", [6]), ("case 6, all three become one", [])])
+def test_page_tables_are_told_where_a_mapping_is_cut(case, pages):
+    before, (start, end, prot), _ = MPROTECT_CASES[case]
+    mm = mapped(*before)
+    if case.startswith("case 6"):  # which memory that was always read-only would not merge for
+        mm = mapped((0, 6, RW))
+        mm.mprotect(at(2), 2 * PAGE, Prot.READ)
+        mm.page_tables.cuts.clear()
+    mm.mprotect(at(start), (end - start) * PAGE, prot)
+    assert mm.page_tables.cuts == [at(page) for page in pages]
+
+
 def test_memory_that_was_writable_does_not_merge_with_memory_that_never_was():
     mm = mapped((0, 2, RW), (2, 4, Prot.READ))
     mm.mprotect(at(0), 2 * PAGE, Prot.READ)

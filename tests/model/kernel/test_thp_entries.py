@@ -175,6 +175,17 @@ def test_mappings_that_were_cut_within_a_page_are_copied_apart(thp):
     assert thp.holds(8 * PAGE)
 
 
+def test_a_mapping_that_comes_to_end_within_a_page_splits_it(thp):
+    thp.mm.madvise(AREA, thp.size + 5 * PAGE, Madvise.DONTDUMP)
+    assert thp.huge == 1
+    thp.mm.madvise(AREA + 5 * PAGE, thp.size, Madvise.DODUMP)  # as the mapping behind, which grows
+    assert [(vma.start, vma.end) for vma in thp.mm] == [
+        (AREA, AREA + 5 * PAGE), (AREA + 5 * PAGE, AREA + 2 * thp.size)]
+    assert thp.huge == 0
+    thp.mm.madvise(AREA, 9 * PAGE, Madvise.DODUMP)
+    assert thp.holds()
+
+
 def test_the_entry_says_for_all_its_pages_whether_they_were_used(thp):
     assert thp.space.test_clear_young(AREA + 5 * PAGE)
     assert not thp.space.test_clear_young(AREA + 6 * PAGE)
@@ -244,6 +255,8 @@ def test_check_finds_what_contradicts(thp):
            lambda: setattr(vma, "flags", vma.flags ^ 2))
     broken("where no huge page can be", lambda: setattr(vma, "flags", vma.flags ^ 8),
            lambda: setattr(vma, "flags", vma.flags ^ 8))
+    broken("but its mapping ends", lambda: thp.mm.tree.resize(vma, AREA, AREA + 9 * PAGE),
+           lambda: thp.mm.tree.resize(vma, AREA, AREA + 2 * thp.size))
     broken("does not know that", lambda: rmap.remove(pfn + 3, thp.space.number, AREA + 3 * PAGE),
            lambda: rmap.add(pfn + 3, thp.space.number, AREA + 3 * PAGE))
     broken("which is shared", lambda: rmap.add(pfn + 3, 99, AREA),
