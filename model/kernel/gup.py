@@ -24,8 +24,8 @@ def get_user_pages(tables: PageTables, fault_in: FaultIn, start: int, end: int, 
                    page_bytes: int = PAGE_BYTES) -> None:
     """Make the pages of a range present, writable if ``write``; those that are cost no fault.
 
-    The range has pages of ``page_bytes`` alone, of which it may begin in the middle. ``touch`` is
-    told of the frame at each, as it counts as used. [FOLL_TOUCH] Raise ``SysError(EFAULT)`` at a
+    The range has pages of ``page_bytes`` alone, of which it may begin in the middle. Each counts as
+    used, as ``touch`` is told of its frame, and as written to if ``write``. [FOLL_TOUCH] Raise ``SysError(EFAULT)`` at a
     page that its mapping does not have, and what else ``fault_in`` raises. The keys of protection
     are not looked at. [__get_user_pages]
     """
@@ -35,6 +35,8 @@ def get_user_pages(tables: PageTables, fault_in: FaultIn, start: int, end: int, 
             _fault(fault_in, vaddr, write=write)
             leaf = tables.lookup(vaddr)
             assert leaf is not None
+        if write:
+            tables.update(leaf.paddr, set=Entry.D)
         touch(tables.pfn(leaf.entry) + (vaddr - leaf.vaddr >> PAGE_SHIFT))
 
 

@@ -138,6 +138,26 @@ def test_free_pages_go_without_being_written_unless_they_are_written_to(mode, la
 
 
 @both
+@pytest.mark.parametrize("how", ["populate", "lock"])
+def test_free_pages_are_kept_once_they_are_made_ready_to_be_written(mode, swap, how):
+    kernel, cpu, process = machine(mode)
+    kernel.swapon(swap)
+    start = process.mm.mmap(0, 4 * PAGE, RW, ANON)
+    cpu.store(start, b"x" * 4 * PAGE)
+    process.mm.madvise(start, 4 * PAGE, Madvise.FREE)
+    process.mm.madvise(start + 3 * PAGE, PAGE, Madvise.POPULATE_READ)
+    if how == "populate":
+        process.mm.madvise(start, 3 * PAGE, Madvise.POPULATE_WRITE)
+    else:
+        process.mm.mlock(start, 3 * PAGE)
+        process.mm.munlock(start, 3 * PAGE)
+    process.mm.madvise(start, 4 * PAGE, Madvise.PAGEOUT)
+    assert process.space.rss == 3
+    assert cpu.load(start, 4 * PAGE) == b"x" * 3 * PAGE + bytes(PAGE)
+    kernel.check()
+
+
+@both
 def test_free_pages_that_are_in_swap_go_at_once(mode, swap):
     kernel, cpu, process = machine(mode)
     kernel.swapon(swap)
