@@ -45,7 +45,8 @@ class PageTableOps(Protocol):
     def populate(self, vma: Vma, start: int, end: int, write: bool) -> None:
         """Fault in the pages of a range that ``vma`` holds, as by writes or by reads.
 
-        Raise ``SysError(EFAULT)`` at a page that the mapping cannot have. [__get_user_pages]
+        Raise ``SysError(EFAULT)`` at a page that the mapping cannot have, or at once if it does not
+        permit that. [__get_user_pages]
         """
 
     def clear(self, start: int, end: int) -> None:

@@ -229,7 +229,12 @@ class UserTables:
                     self.state.lruvec.set_unevictable(pfn, self.state.is_locked(pfn))
 
     def populate(self, vma: Vma, start: int, end: int, write: bool) -> None:
-        """Fault in the pages of a range; raise as ``get_user_pages``."""
+        """Fault in the pages of a range; raise as ``get_user_pages``.
+
+        Raise ``SysError(EFAULT)`` if nobody may access the mapping so. [check_vma_flags]
+        """
+        if not vma.flags & (VmFlag.WRITE if write else VmFlag.ACCESS):
+            raise SysError(errno.EFAULT)
         get_user_pages(self.tables, self.fault_in, start, end, write=write, touch=self._touch,
                        page_bytes=vma.page_bytes)
 

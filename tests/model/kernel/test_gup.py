@@ -65,6 +65,23 @@ def test_advice_does_not_make_memory_writable(mode, flags):
 
 
 @both
+@pytest.mark.parametrize(("prot", "write"), [(Prot.READ, True), (Prot.NONE, True),
+                                             (Prot.NONE, False)])
+def test_the_kernel_may_do_no_more_than_the_process(mode, prot, write):
+    kernel, cpu, process = machine(mode)
+    start = process.mm.mmap(0, 2 * PAGE, RW, ANON)
+    cpu.store(start, b"x")
+    process.mm.mprotect(start, 2 * PAGE, prot)
+    vma = process.mm.tree.lookup(start)
+    for page in (start, start + PAGE):
+        with pytest.raises(SysError) as info:
+            process.space.populate(vma, page, page + PAGE, write)
+        assert info.value.errno == errno.EFAULT
+        kernel.check()
+    assert process.space.rss == 1
+
+
+@both
 def test_advice_about_what_nobody_may_access_is_refused(mode):
     kernel, _, process = machine(mode)
     start = process.mm.mmap(0, PAGE, Prot.NONE, ANON)
