@@ -25,9 +25,9 @@ def get_user_pages(tables: PageTables, fault_in: FaultIn, start: int, end: int, 
     """Make the pages of a range present, writable if ``write``; those that are cost no fault.
 
     The range has pages of ``page_bytes`` alone, of which it may begin in the middle. Each counts as
-    used, as ``touch`` is told of its frame, and as written to if ``write``. [FOLL_TOUCH] Raise ``SysError(EFAULT)`` at a
-    page that its mapping does not have, and what else ``fault_in`` raises. The keys of protection
-    are not looked at. [__get_user_pages]
+    used, as ``touch`` is told of its frame, and as written to if ``write``. [FOLL_TOUCH] Raise
+    ``SysError(EFAULT)`` at a page that its mapping does not have, and what else ``fault_in``
+    raises. The keys of protection are not looked at. [__get_user_pages]
     """
     for vaddr in range(start & -page_bytes, end, page_bytes):
         leaf = _entry(tables, vaddr, write=write)
