@@ -182,7 +182,12 @@ class Combinations:
         first, kind = self.draw(BLOCKS), ["anon", "anon", "shared", "file"][self.draw(4)]
         count = 1 if kind == "file" else 1 + self.draw(BLOCKS - first)
         flags = {"anon": ANON, "shared": SHARED, "file": MapFlag.SHARED}[kind] | MapFlag.FIXED
-        assert self.call("mmap", self.address(first), count * self.size, RW, flags, 0)
+        start, length = self.address(first), count * self.size
+        if not self.call("mmap", start, length, RW, flags, 0):  # there may be a hole now, or not
+            assert self.call("munmap", start, length)
+            for at in range(first, first + count):
+                self.blocks[pid].pop(at, None)
+            return
         for at in range(first, first + count):
             self.blocks[pid][at] = Block(kind, self.in_file if kind == "file" else [0] * KNOWN)
 
@@ -213,6 +218,9 @@ class Combinations:
             self.calls.exit()
             return
         child = self.calls.fork()
+        if child < 0:
+            assert child == -ENOMEM
+            return
         self.blocks[child] = {at: block.copy() for at, block in self.blocks[pid].items()}
 
     def transfer(self, pid):
