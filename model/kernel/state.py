@@ -30,9 +30,11 @@ from .thp import TransparentHuge
 from .tlb import TlbState
 from .workingset import workingset_refault
 
-__all__ = ["SPECIAL", "KernelState", "Space"]
+__all__ = ["SPECIAL", "WRITTEN", "KernelState", "Space"]
 
 SPECIAL = 1 << 9  # _PAGE_SPECIAL: a frame that nobody counts
+WRITTEN = Entry.RW | Entry.D | Entry.A
+"""What an entry has beside its mapping's rights once a write has been let through. [pte_mkdirty]"""
 
 
 class Space(Protocol):

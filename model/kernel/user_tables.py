@@ -25,7 +25,7 @@ from .tlb import MmContext, MmuGather
 __all__ = ["UserTables"]
 
 KEPT = Entry.A | Entry.D | Entry.PWT | Entry.PCD | Entry.PAT | SPECIAL
-# _PAGE_CHG_MASK, without the frame
+"""What stays of an entry when its mapping gets new rights. [_PAGE_CHG_MASK, without the frame]"""
 
 
 class UserTables:
