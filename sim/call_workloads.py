@@ -20,6 +20,7 @@ from .workload import (
     Refused,
     Region,
     Unmap,
+    Window,
     Workload,
     draw_accesses,
 )
@@ -27,6 +28,7 @@ from .workload import (
 __all__ = ["SPAN", "Draft", "churn", "forking", "kmapping"]
 
 SPAN = 64  # bytes of a page that are accessed: so few that loads find what was stored
+WINDOWS = tuple(Window)
 LONGEST = 8  # pages that one call is about
 
 
@@ -138,15 +140,16 @@ def _call(rng: Generator, pages: int, writable: dict[int, bool]) -> Event:
 def kmapping(*, pages: int, visits: int, burst: int = 8, seed: int = 0) -> Workload:
     """Return a process whose ``pages`` pages the kernel accesses, too, by addresses of its own.
 
-    In each of ``visits`` the kernel makes ``burst`` accesses to a page, by kmap or by kmap_local,
-    then the process as many to that page or another.
+    In each of ``visits`` the kernel makes ``burst`` accesses to a page, by kmap, kmap_local or
+    vmap, then the process as many to that page or another.
     """
     draft = Draft(default_rng(seed))
     rng, region = draft.rng, Region(HEAP, pages)
     visited = rng.integers(pages, size=visits)
     for page in visited.tolist():
         chosen = np.full(burst, page)
-        draft.happens(Kmap(draw_accesses(rng, region, chosen, SPAN), bool(rng.integers(2))))
+        window = WINDOWS[int(rng.integers(len(WINDOWS)))]
+        draft.happens(Kmap(draw_accesses(rng, region, chosen, SPAN), window))
         if rng.random() < 0.5:
             chosen = rng.integers(pages, size=burst)
         draft.add(draw_accesses(rng, region, chosen, SPAN))

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from signal import SIGKILL
 from typing import Protocol
 
 import numpy as np
@@ -54,7 +55,10 @@ class Kernel(Protocol):
         ...
 
     def switch(self, process: int) -> Sequence[Invalidation]:
-        """Let another process run: number ``process`` of the workload."""
+        """Let another process run: number ``process`` of the workload.
+
+        Raise ``ProcessLookupError`` if it has ended, killed for its memory for example.
+        """
         ...
 
 
@@ -152,7 +156,10 @@ class Machine:
         """
         values = np.empty(len(accesses), np.uint64)
         for start, stop in self._stretches(accesses["process"]):
-            self.switch(int(accesses["process"][start]))
+            try:
+                self.switch(int(accesses["process"][start]))
+            except ProcessLookupError as error:
+                raise AccessFailed("The process has ended", accesses[start], SIGKILL) from error
             values[start:stop] = self._run_process(accesses[start:stop])
         return values
 
@@ -166,8 +173,8 @@ class Machine:
     def switch(self, process: int) -> None:
         """Let process number ``process`` run, if it does not already."""
         if process != self._process:
-            self._process = process
             self.invalidate(self._kernel.switch(process))
+            self._process = process
             self.return_to_user()
             self.counts.switches += 1
 

@@ -3,11 +3,11 @@
 It is ``model.kernel`` in the form that ``cosim`` asks for.
 """
 
+import errno
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
-from ..model.address_space.kmap import KmapLocal, Pkmap
-from ..model.address_space.page_tables import page_kernel
+from ..model.address_space.errors import SysError
 from ..model.address_space.uapi import Madvise, MapFlag, MremapFlag, Prot
 from ..model.kernel.fault import handle_general_protection
 from ..model.kernel.kernel import Kernel
@@ -29,6 +29,7 @@ from .workload import (
     Refused,
     Region,
     Unmap,
+    Window,
 )
 
 __all__ = ["LinuxKernel"]
@@ -59,12 +60,6 @@ class LinuxKernel:
 
     def __init__(self, kernel: Kernel, regions: Sequence[Region], processes: int = 1) -> None:
         self.kernel = kernel
-        self._pkmap: Pkmap | None = None
-        self._kmap_local: KmapLocal | None = None
-        if kernel.layout.pkmap_slots:
-            self._pkmap = Pkmap(kernel.layout, kernel.kernel_space)
-            self._kmap_local = KmapLocal(kernel.layout.fixed, kernel.kernel_space,
-                                         page_kernel(kernel.mode))
         first = kernel.spawn("process0")
         for region in regions:
             if region.shared:
@@ -93,66 +88,71 @@ class LinuxKernel:
         return Handled(signal=int(result.signal.number))
 
     def switch(self, process: int) -> Sequence[Invalidation]:
-        """Let another process run."""
-        self.kernel.switch(self.processes[process])
+        """Let another process run; raise ``ProcessLookupError`` if it has ended."""
+        self.kernel.switch(self._living(process))
         return self.kernel.state.tlb.take()
 
     def happens(self, event: Event) -> Sequence[Invalidation]:
         """Carry out the call of an event; return what is to be invalidated then.
 
         The accesses of ``Refused`` and ``Kmap`` are left to the caller. Raise ``SysError`` as the
-        call, ``OutOfMemory``.
+        call, ``ProcessLookupError`` if its process has ended, ``OomKilled``, ``OutOfMemory``.
         """
         match event:
             case Fork(process):
-                self.processes.append(self.kernel.fork(self.processes[process]))
+                self.processes.append(self.kernel.fork(self._living(process)))
             case Exit(process):
-                self.kernel.exit(self.processes[process])
+                self.kernel.exit(self._living(process))
             case Refused() | Kmap():
                 pass
             case _:
-                with self.kernel.acting(self.processes[event.process]):
-                    _call(self.processes[event.process], event)
+                caller = self._living(event.process)
+                with self.kernel.acting(caller):
+                    _call(caller, event)
         return self.kernel.state.tlb.take()
 
     @contextmanager
-    def kmap(self, process: int, vaddr: int, local: bool) -> Iterator[int]:
+    def kmap(self, process: int, vaddr: int, window: Window) -> Iterator[int]:
         """Give the kernel's own address of a process's page, which reclaim leaves alone meanwhile.
 
-        Raise ``OutOfMemory``. [get_user_pages, kmap, kmap_local_page]
+        Raise ``ProcessLookupError`` if the process has ended, ``SysError(EFAULT)`` if it has no
+        such page, ``OomKilled``, ``PkmapFull``. [get_user_pages, kmap, kmap_local_page, vmap]
         """
-        owner, kernel = self.processes[process], self.kernel
-        with kernel.acting(owner):
-            owner.space.fault_in(vaddr, True)
-        leaf = owner.space.tables.lookup(vaddr)
-        assert leaf is not None
-        pfn = kernel.state.format.pfn(leaf.entry) + (vaddr - leaf.vaddr >> PAGE_SHIFT)
-        kernel.state.frames.get(pfn)
-        try:
-            with self._kernel_address(pfn, local) as address:
-                yield address
-        finally:
-            kernel.state.frames.put(pfn)
+        owner, kernel = self._living(process), self.kernel
+        with ExitStack() as undo:
+            with kernel.acting(owner):
+                vma = owner.mm.tree.lookup(vaddr)
+                if vma is None:
+                    raise SysError(errno.EFAULT)
+                owner.space.populate(vma, vaddr, vaddr + PAGE_BYTES, write=True)
+                leaf = owner.space.tables.lookup(vaddr)
+                assert leaf is not None
+                pfn = kernel.state.format.pfn(leaf.entry) + (vaddr - leaf.vaddr >> PAGE_SHIFT)
+                kernel.state.frames.get(pfn)
+                undo.callback(kernel.state.frames.put, pfn)
+                address = self._map(pfn, window, undo)
+            yield address
 
-    @contextmanager
-    def _kernel_address(self, pfn: int, local: bool) -> Iterator[int]:
-        """Give an address of a frame: that of the direct map, or in highmem a mapping's."""
-        layout = self.kernel.layout
-        direct = layout.page_offset + (pfn << PAGE_SHIFT)
-        if self._pkmap is None or self._kmap_local is None or direct < layout.high_memory:
-            yield direct
-        elif local:
-            address = self._kmap_local.kmap(pfn)
-            try:
-                yield address
-            finally:
-                self._kmap_local.kunmap(address)
+    def _map(self, pfn: int, window: Window, undo: ExitStack) -> int:
+        """Return an address of a frame, which is the kernel's until ``undo``."""
+        kernel_map = self.kernel.map
+        if window is Window.KMAP:
+            address = kernel_map.kmap(pfn)
+            undo.callback(kernel_map.kunmap, pfn)
+        elif window is Window.KMAP_LOCAL:
+            address = kernel_map.kmap_local(pfn)
+            undo.callback(kernel_map.kunmap_local, address)
         else:
-            address = self._pkmap.kmap(pfn)
-            try:
-                yield address
-            finally:
-                self._pkmap.kunmap(pfn)
+            address = kernel_map.vmalloc.vmap([pfn]).start
+            undo.callback(kernel_map.vmalloc.vfree, address)
+        return address
+
+    def _living(self, process: int) -> Process:
+        """Return a process by its number; raise ``ProcessLookupError`` if it has ended."""
+        found = self.processes[process]
+        if self.kernel.processes.get(found.pid) is not found:
+            raise ProcessLookupError(errno.ESRCH, f"Process {process} has ended")
+        return found
 
     def exit(self) -> Sequence[Invalidation]:
         """End all processes that live; return what is to be invalidated then."""

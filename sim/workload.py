@@ -5,6 +5,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
 from numpy.random import Generator
@@ -13,8 +14,8 @@ from numpy.typing import NDArray
 from ..model.x86 import PAGE_SHIFT
 
 __all__ = ["DATA_ACCESS", "HUGE_BYTES", "PAGE_BYTES", "Discard", "Event", "Exit", "Fork", "Kmap",
-           "Map", "Move", "Protect", "Refused", "Region", "Unmap", "Workload", "draw_accesses",
-           "masks"]
+           "Map", "Move", "Protect", "Refused", "Region", "Unmap", "Window", "Workload",
+           "draw_accesses", "masks"]
 
 PAGE_BYTES = 1 << PAGE_SHIFT
 HUGE_BYTES = 4 << 20
@@ -118,15 +119,22 @@ class Refused:
     access: NDArray[np.void]
 
 
+class Window(Enum):
+    """How the kernel comes to an address of its own for a page."""
+
+    KMAP = "kmap"
+    KMAP_LOCAL = "kmap_local"
+    """These two map pages of highmem; any other has its address in the direct map."""
+    VMAP = "vmap"
+    """This maps every page anew."""
+
+
 @dataclass(frozen=True, slots=True)
 class Kmap:
-    """The kernel makes ``accesses`` to one small page of a process, by an address of its own.
-
-    In highmem that is one of kmap, or of kmap_local if ``local``; anywhere else, of the direct map.
-    """
+    """The kernel makes ``accesses`` to one small page of a process, by an address of its own."""
 
     accesses: NDArray[np.void]
-    local: bool
+    window: Window
 
 
 Event = Fork | Exit | Map | Unmap | Protect | Discard | Move | Refused | Kmap

@@ -33,7 +33,7 @@ from .kernel_space import KernelSpace
 from .machine_check import check_machine
 from .memory_fault import handle_mm_fault
 from .oom import OomKill, OomKilled, select_bad_process
-from .process import Process
+from .process import INIT_PKRU, Process
 from .state import KernelState
 from .swap_file import SwapFile
 from .unuse import swapoff
@@ -101,6 +101,7 @@ class Kernel:
         self.oom_kills: list[OomKill] = []
         self._actors: list[Process | None] = []
         self._pids = count(1)
+        self._init_pkru = INIT_PKRU if cr4 & Cr4.PKE else 0
 
     @classmethod
     def boot(cls, mode: PagingMode, memory_bytes: int, *, smap: bool = True, pcid: bool = True,
@@ -173,7 +174,8 @@ class Kernel:
             self.space, mmap_base, rlimits=rlimits, page_tables=space, commit=self.commit,
             files=self.files, topdown=parent is None or parent.mm.topdown,
             privileged=parent is not None and parent.mm.privileged)
-        process = Process(space.number, name, space.mm, space, parent.pkru if parent else 0)
+        pkru = parent.pkru if parent is not None else self._init_pkru
+        process = Process(space.number, name, space.mm, space, pkru)
         space.fault_in = lambda vaddr, write: self._fault_in(process, vaddr, write)
         return process
 
@@ -217,7 +219,7 @@ class Kernel:
         with self.acting(process):
             fresh = self._new_program(process.name, program, process.mm.rlimits)
             old = Process(process.pid, process.name, process.mm, process.space)
-            process.mm, process.space, process.pkru = fresh.mm, fresh.space, 0
+            process.mm, process.space, process.pkru = fresh.mm, fresh.space, fresh.pkru
             process.space.fault_in = lambda vaddr, write: self._fault_in(process, vaddr, write)
             process.min_flt += fresh.min_flt
             process.maj_flt += fresh.maj_flt

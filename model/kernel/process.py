@@ -7,7 +7,10 @@ from ..physical.errors import BrokenInvariant
 from .table_check import check_user_tables
 from .user_tables import UserTables
 
-__all__ = ["Process"]
+__all__ = ["INIT_PKRU", "Process"]
+
+INIT_PKRU = 0x5555_5554
+"""PKRU of a program that starts: no access to pages of any key but 0. [init_pkru_value]"""
 
 
 @dataclass(slots=True, eq=False)

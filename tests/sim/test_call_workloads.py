@@ -17,6 +17,7 @@ from pagewalk.sim.workload import (
     Protect,
     Refused,
     Unmap,
+    Window,
 )
 
 MAKERS = {
@@ -111,7 +112,7 @@ def test_the_kernel_accesses_one_page_at_a_time_both_ways(seed):
     kmaps = [event for _, event in made.events]
     assert all(isinstance(event, Kmap) for event in kmaps)
     assert len(kmaps) == 200
-    assert {event.local for event in kmaps} == {False, True}
+    assert {event.window for event in kmaps} == {*Window}
     visited = [{*(event.accesses["vaddr"] >> 12).tolist()} for event in kmaps]
     assert all(len(one) == 1 for one in visited)
     assert set.union(*visited) == {*pages(made.regions[0])}

@@ -18,7 +18,7 @@ from pagewalk.sim.data_workloads import HEAP
 from pagewalk.sim.engine import create
 from pagewalk.sim.expected import Expected
 from pagewalk.sim.linux import LinuxKernel
-from pagewalk.sim.workload import DATA_ACCESS, Fork, Refused, Region, Workload
+from pagewalk.sim.workload import DATA_ACCESS, Fork, Refused, Region, Window, Workload
 from pagewalk.sim.workload_run import run_workload
 
 every_mode = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
@@ -27,7 +27,7 @@ MIB = 1 << 20
 WORKLOADS = {  # and the Mbytes of memory
     "fork": (partial(forking, pages=300, rounds=500), 2),
     "churn": (partial(churn, pages=400, rounds=1000), 2),
-    "kmap": (partial(kmapping, pages=1500, visits=4000), 1024),
+    "kmap": (partial(kmapping, pages=1500, visits=6000), 1024),
 }
 
 
@@ -105,7 +105,7 @@ def test_kmap_makes_the_window_go_round_in_highmem(swap):
             flush_unused(self)
 
     kernel = running.kernel
-    running.linux._pkmap = Watched(kernel.layout, kernel.kernel_space)
+    kernel.map.pkmap = Watched(kernel.layout, kernel.kernel_space)
     assert running.run() == 0
     assert max(flushed) == 1023
 
@@ -139,6 +139,51 @@ def test_a_window_of_kmap_that_is_not_flushed_is_noticed(swap, monkeypatch):
     assert running.run() > 0
 
 
+def vmapping(mode, swap):
+    """A machine whose vmalloc uses addresses again after 16 Kbytes, and so soon."""
+    running = Running("cxxrtl", mode, 4, kmapping(pages=30, visits=400, seed=4), swap)
+    running.kernel.map.vmalloc._lazy_max = 16 << 10
+    return running
+
+
+@every_mode
+def test_addresses_of_vmap_are_used_again_once_they_are_flushed(mode, swap):
+    running = vmapping(mode, swap)
+    assert running.run() == 0
+    start, end = running.kernel.layout.vmalloc.start, running.kernel.layout.vmalloc.end
+    assert running.kernel.map.vmalloc.lazy[-1][1] - start <= 32 << 10 < end - start
+    running.end()
+
+
+@every_mode
+def test_vmap_without_its_flush_is_noticed(mode, swap, monkeypatch):
+    running = vmapping(mode, swap)
+    monkeypatch.setattr(KernelSpace, "flush_range", lambda self, start, end: None)
+    assert running.run() > 0
+
+
+@every_mode
+def test_a_process_that_was_killed_makes_no_more_accesses(mode, swap):
+    regions = (Region(HEAP, 400),)
+    store = np.zeros(400, DATA_ACCESS)
+    store["process"], store["store"], store["size"] = 1, True, 8
+    store["vaddr"] = HEAP + 4096 * np.arange(400)
+    running = Running("model", mode, 2, Workload("two", 0, 2, regions, store), swap)
+    running.kernel.swapoff(0)
+    with pytest.raises(AccessFailed, match=r"^Signal 9 at the store to"):
+        running.machine.run(store)
+    store["process"] = 0
+    running.machine.run(store[:1])
+    store["process"] = 1
+    for _ in range(2):
+        with pytest.raises(AccessFailed, match=r"^The process has ended at the store") as info:
+            running.machine.run(store[:1])
+        assert info.value.signal == 9
+    with pytest.raises(ProcessLookupError):
+        running.linux.happens(Fork(1))
+    running.kernel.check()
+
+
 @pytest.mark.parametrize("is_mapped", [False, True])
 def test_an_access_that_is_not_refused_is_counted(is_mapped, swap):
     access = np.array([(0, True, 8, HEAP, 1)], DATA_ACCESS)
@@ -147,16 +192,17 @@ def test_an_access_that_is_not_refused_is_counted(is_mapped, swap):
     assert Running("model", IA32, 2, made, swap).run() == is_mapped
 
 
-@pytest.mark.parametrize("local", [False, True])
-def test_a_page_that_kmap_gave_is_given_back_whatever_happens(local, swap):
+@pytest.mark.parametrize("window", Window, ids=lambda window: window.value)
+def test_a_page_that_kmap_gave_is_given_back_whatever_happens(window, swap):
     make, megabytes = WORKLOADS["kmap"]
     running = Running("model", IA32, megabytes, make(seed=1), swap)
     access = running.workload.accesses[:1]
     with (pytest.raises(AccessFailed, match=r"^The kernel's own #PF at"),
-          running.linux.kmap(0, HEAP, local) as address):
+          running.linux.kmap(0, HEAP, window) as address):
         running.machine.run_kernel(access, np.array([address ^ 1 << 31], np.uint64))
     running.machine.invalidate(running.linux.exit())
     running.kernel.check()
     assert running.counted() == running.free
-    assert running.linux._kmap_local.depth == 0
-    assert max(running.linux._pkmap.counts) <= 1
+    assert running.kernel.map._local[0].depth == 0
+    assert max(running.kernel.map.pkmap.counts) <= 1
+    assert running.kernel.map.vmalloc.areas == []

@@ -123,6 +123,8 @@ def test_protection_keys():
     page = process.mm.mmap(0, 2 * PAGE, RW, ANON)
     key = process.mm.pkeys.alloc()
     process.mm.mprotect(page, PAGE, RW, key)
+    assert process.pkru == 0x5555_5554  # Linux starts programs without access by any key but 0
+    process.pkru = 0
     cpu.store(page, b"x")
     process.pkru = 2 << 2 * key  # reading is allowed
     cpu.tlb.entries.clear()
