@@ -5,21 +5,14 @@ from collections.abc import Mapping
 
 from ..address_space.errors import SysError
 from ..address_space.mm import Mm
+from ..address_space.uapi import MsyncFlag
 from ..address_space.vma import File, VmFlag, page_align
 from ..x86 import PAGE_SHIFT, Entry
 from .frames import PAGE_BYTES
 from .state import KernelState
 from .user_tables import UserTables
 
-__all__ = ["MsyncFlag", "fsync_range", "msync"]
-
-
-class MsyncFlag:
-    """How ``msync`` writes. [``MS_*``]"""
-
-    ASYNC = 1
-    INVALIDATE = 2
-    SYNC = 4
+__all__ = ["fsync_range", "msync"]
 
 
 def msync(state: KernelState, spaces: Mapping[int, UserTables], mm: Mm, start: int, length: int,

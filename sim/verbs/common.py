@@ -121,8 +121,11 @@ def json_file(path: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]:
 
 
 @contextmanager
-def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
-    """Show a progress bar, on a terminal only; give what moves it: ``move(what, done, total)``."""
+def progress_bar(doing: str = "replaying") -> Iterator[Callable[[str, int, int], None]]:
+    """Show a progress bar, on a terminal only; give what moves it: ``move(what, done, total)``.
+
+    It says what is being done, ``doing`` and ``what``.
+    """
     console = make_console(stderr=True)
     with progress.Progress(
         "{task.description}", progress.BarColumn(), progress.MofNCompleteColumn(),
@@ -131,7 +134,7 @@ def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
     ) as bar:
         task = bar.add_task("", total=None)
         yield lambda what, done, total: bar.update(
-            task, description=f"replaying {what}", completed=done, total=total)
+            task, description=f"{doing} {what}", completed=done, total=total)
 
 
 def compare(

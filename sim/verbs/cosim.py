@@ -85,7 +85,7 @@ def _cosim(args: argparse.Namespace) -> int:
         kernel.state.thp.enabled = ThpEnabled(args.thp)
         workload = _workload(args, kernel)
         engine = create(args.engine, config, args.latency)
-        with _swap(args.swap, workload.footprint) as swap, progress_bar() as move:
+        with _swap(args.swap, workload.footprint) as swap, progress_bar("running") as move:
             result = run_on(kernel, engine, workload, swap, partial(move, workload.name))
         write({"workload": workload.name, "seed": args.seed, "mode": args.mode,
                "engine": args.engine, "thp": args.thp, **result.as_json()})
