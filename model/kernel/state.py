@@ -48,6 +48,10 @@ class Space(Protocol):
         """Return whether the mapping of an address is locked in memory."""
         ...
 
+    def clean_page(self, vaddr: int) -> bool:
+        """Make the entry of a page clean and read-only; return whether it was dirty."""
+        ...
+
     def unmap_page(self, vaddr: int, pfn: int) -> bool:
         """Take a page away, and say whether it could be; anonymous, it leaves its swap entry."""
         ...

@@ -271,6 +271,18 @@ class UserTables:
         vma = self.mm.tree.lookup(vaddr)
         return vma is not None and bool(vma.flags & VmFlag.LOCKED)
 
+    def clean_page(self, vaddr: int) -> bool:
+        """Make the entry of a page clean and read-only; return whether it was dirty.
+
+        [page_vma_mkclean_one]
+        """
+        paddr = self.tables.find(vaddr)
+        assert paddr is not None
+        entry = self.tables.update(paddr, clear=Entry.RW | Entry.D)
+        if entry & (Entry.RW | Entry.D):
+            self.state.tlb.flush_range(self.context, vaddr, vaddr + PAGE_BYTES)
+        return bool(entry & Entry.D)
+
     def unmap_page(self, vaddr: int, pfn: int) -> bool:
         """Take a page away; anonymous, it leaves its swap entry. [try_to_unmap_one]
 
