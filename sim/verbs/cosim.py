@@ -155,8 +155,11 @@ def _bad_input() -> Iterator[None]:
     except SysError as error:
         raise InputError(f"argument --pages: memory for them cannot be promised: {error}; expected "
                          "fewer, or more --memory") from None
-    except (OutOfMemory, OomKilled, ProcessLookupError) as error:
+    except (OutOfMemory, OomKilled) as error:
         raise InputError(f"{error}; expected more --memory or --swap") from None
+    except ProcessLookupError as error:
+        raise InputError(f"{error.strerror}, killed for its memory; expected more --memory or "
+                         "--swap") from None
     except AccessFailed as error:
         if error.signal != signal.SIGKILL:
             raise
