@@ -66,7 +66,7 @@ class TinyKernel:
     def general_protection(self, vector, vaddr):
         return Handled(signal=SIGSEGV)
 
-    def page_fault(self, vaddr, error_code, user):
+    def page_fault(self, vaddr, error_code):
         region = next((one for one in self.regions if one.start <= vaddr < one.end), None)
         if region is None or not user:
             return Handled(signal=SIGSEGV)
