@@ -46,7 +46,7 @@ class Kernel(Protocol):
         """The registers as the kernel last wrote them."""
         ...
 
-    def page_fault(self, vaddr: int, error_code: int, user: bool) -> Handled:
+    def page_fault(self, vaddr: int, error_code: int) -> Handled:
         """Handle a page fault of the running process."""
         ...
 
@@ -242,7 +242,7 @@ class Machine:
             raise AccessFailed(f"#{vector.name}", access)
         if times > self.MOST_FAULTS:
             raise AccessFailed(f"{self.MOST_FAULTS} page faults were handled in vain", access)
-        handled = self._kernel.page_fault(vaddr, int(answer["error"]), user=True)
+        handled = self._kernel.page_fault(vaddr, int(answer["error"]))
         self.invalidate(handled.invalidations)
         if handled.signal is not None:
             raise AccessFailed(f"Signal {handled.signal}", access, handled.signal)

@@ -75,7 +75,7 @@ class LinuxKernel:
         """The registers as the kernel last wrote them."""
         return self.kernel.control
 
-    def page_fault(self, vaddr: int, error_code: int, user: bool) -> Handled:
+    def page_fault(self, vaddr: int, error_code: int) -> Handled:
         """Handle a page fault of the running process."""
         result = self.kernel.handle_page_fault(vaddr, error_code)
         signal = None if result.signal is None else int(result.signal.number)

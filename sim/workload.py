@@ -1,6 +1,7 @@
 """Workloads: loads and stores of data by user processes, and what the processes do between them.
 
-``data_workloads`` and ``call_workloads`` make them, ``expected`` says what they must find.
+``data_workloads``, ``call_workloads`` and ``huge_workloads`` make them, ``expected`` says what they
+must find.
 """
 
 from collections.abc import Iterable

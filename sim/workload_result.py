@@ -6,10 +6,10 @@ from typing import Any
 from ..model.kernel.disk import DiskCounters
 from .cosim import Counts
 
-__all__ = ["MINOR_FAULT_CYCLES", "WorkloadResult"]
+__all__ = ["FAULT_CYCLES", "WorkloadResult"]
 
-MINOR_FAULT_CYCLES = 1000
-"""What the kernel's own work on a fault is taken to cost: about a microsecond at 1 GHz."""
+FAULT_CYCLES = 1000
+"""What the kernel's own work on any fault is taken to cost: about a microsecond at 1 GHz."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class WorkloadResult:
     @property
     def access_cycles(self) -> float:
         """The effective access time in cycles of 1 ns: MMU, handling of faults, and disk."""
-        return (self.counts.access_time(MINOR_FAULT_CYCLES, MINOR_FAULT_CYCLES)
+        return (self.counts.access_time(FAULT_CYCLES, FAULT_CYCLES)
                 + self.disk.time_ns / max(self.counts.accesses, 1))
 
     def as_json(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 Plain ints, to be combined; values are those of x86.
 """
 
-__all__ = ["Madvise", "MapFlag", "MremapFlag", "Prot"]
+__all__ = ["Madvise", "MapFlag", "MremapFlag", "MsyncFlag", "Prot"]
 
 
 class Prot:
@@ -52,6 +52,14 @@ class MremapFlag:
     MAYMOVE = 1 << 0
     FIXED = 1 << 1
     DONTUNMAP = 1 << 2
+
+
+class MsyncFlag:
+    """How ``msync`` writes. [``MS_*``]"""
+
+    ASYNC = 1
+    INVALIDATE = 2
+    SYNC = 4
 
 
 class Madvise:

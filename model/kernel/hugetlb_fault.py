@@ -5,12 +5,10 @@ from ..address_space.vma import Vma, VmFlag
 from ..physical.errors import BrokenInvariant
 from ..x86 import Entry
 from .process import Process
-from .state import KernelState
+from .state import WRITTEN, KernelState
 from .vm_fault import BusFault, FaultCause
 
 __all__ = ["hugetlb_fault"]
-
-WRITTEN = Entry.RW | Entry.D | Entry.A
 
 
 def hugetlb_fault(state: KernelState, process: Process, vma: Vma, address: int, *,

@@ -8,7 +8,7 @@ __all__ = ["KernelSpace"]
 
 
 class KernelSpace:
-    """Maps kernel addresses: the ``KernelPageTableOps`` of ``address_space.page_tables``.
+    """Maps kernel addresses: the ``KernelPageTableOps`` of ``address_space.kernel_page_table_ops``.
 
     Parameters
     ----------

@@ -50,7 +50,7 @@ def _check_frames(state: KernelState, processes: Collection[Process], vmalloc: s
         sum(process.space.tables.tables) + len(process.space.thp.deposits)
         for process in processes)
     huge = sum(pool.frame_count for pool in state.hugetlb.values())
-    expected = len(users) + tables + huge + 1
+    expected = len(users) + tables + huge + 1  # the zero page
     if state.frames.allocated() != expected:
         raise BrokenInvariant(f"{state.frames.allocated()} frames are allocated, but "
                               f"{expected} are used")

@@ -13,13 +13,12 @@ from .frames import PAGE_BYTES
 from .hugetlb_fault import hugetlb_fault
 from .page_cache import AddressSpace
 from .process import Process
-from .state import SPECIAL, KernelState
+from .state import SPECIAL, WRITTEN, KernelState
 from .thp_fault import huge_pmd_fault
 from .vm_fault import BusFault, FaultCause
 
 __all__ = ["handle_mm_fault"]
 
-WRITTEN = Entry.RW | Entry.D | Entry.A
 FAULT_AROUND_BYTES = 64 << 10
 
 

@@ -1,35 +1,24 @@
 """Writing shared pages of files back. [mm/msync.c, mm/page-writeback.c]"""
 
 import errno
-from collections.abc import Mapping
 
 from ..address_space.errors import SysError
 from ..address_space.mm import Mm
+from ..address_space.uapi import MsyncFlag
 from ..address_space.vma import File, VmFlag, page_align
-from ..x86 import PAGE_SHIFT, Entry
+from ..x86 import PAGE_SHIFT
 from .frames import PAGE_BYTES
 from .state import KernelState
-from .user_tables import UserTables
 
-__all__ = ["MsyncFlag", "fsync_range", "msync"]
-
-
-class MsyncFlag:
-    """How ``msync`` writes. [``MS_*``]"""
-
-    ASYNC = 1
-    INVALIDATE = 2
-    SYNC = 4
+__all__ = ["fsync_range", "msync"]
 
 
-def msync(state: KernelState, spaces: Mapping[int, UserTables], mm: Mm, start: int, length: int,
-          flags: int) -> None:
+def msync(state: KernelState, mm: Mm, start: int, length: int, flags: int) -> None:
     """Write back what is dirty of the files that a range maps shared, if MS_SYNC is set.
 
-    ``spaces`` are the page tables of all processes, by the number of their address space. Raise
-    ``SysError``: EINVAL for bad flags or a start within a page; EBUSY for MS_INVALIDATE of locked
-    memory; ENOMEM for a range that ends before it begins, and for one with holes, after the rest
-    is done.
+    Raise ``SysError``: EINVAL for bad flags or a start within a page; EBUSY for MS_INVALIDATE of
+    locked memory; ENOMEM for a range that ends before it begins, and for one with holes, after the
+    rest is done.
     """
     known = MsyncFlag.ASYNC | MsyncFlag.INVALIDATE | MsyncFlag.SYNC
     both = MsyncFlag.ASYNC | MsyncFlag.SYNC
@@ -51,14 +40,13 @@ def msync(state: KernelState, spaces: Mapping[int, UserTables], mm: Mm, start: i
         stop = min(end, vma.end)
         if flags & MsyncFlag.SYNC and vma.file is not None and vma.flags & VmFlag.SHARED:
             first = vma.pgoff_of(start)
-            fsync_range(state, spaces, vma.file, first, first + (stop - start >> PAGE_SHIFT))
+            fsync_range(state, vma.file, first, first + (stop - start >> PAGE_SHIFT))
         start = vma.end
     if has_hole:
         raise SysError(errno.ENOMEM)
 
 
-def fsync_range(state: KernelState, spaces: Mapping[int, UserTables], file: File, first: int,
-                end: int) -> None:
+def fsync_range(state: KernelState, file: File, first: int, end: int) -> None:
     """Write back what is dirty of the pages ``first`` up to ``end`` of a file.
 
     Nothing is of a file that was never registered. [vfs_fsync_range, write_cache_pages]
@@ -71,22 +59,16 @@ def fsync_range(state: KernelState, spaces: Mapping[int, UserTables], file: File
         return
     for index in sorted(index for index in space.pages if first <= index < end):
         pfn = space.pages[index]
-        _clean_mappings(state, spaces, pfn)
+        _clean_mappings(state, pfn)
         if state.page_cache.is_dirty(pfn):
             state.page_cache.write_back(pfn)
 
 
-def _clean_mappings(state: KernelState, spaces: Mapping[int, UserTables], pfn: int) -> None:
+def _clean_mappings(state: KernelState, pfn: int) -> None:
     """Note that a page is dirty if an entry says so, and see to it that the next write faults.
 
     [page_mkclean]
     """
     for number, vaddr in state.frames.rmap.places(pfn):
-        space = spaces[number]
-        paddr = space.tables.find(vaddr)
-        assert paddr is not None
-        entry = space.tables.update(paddr, clear=Entry.RW | Entry.D)
-        if entry & Entry.D:
+        if state.spaces[number].clean_page(vaddr):
             state.page_cache.set_dirty(pfn)
-        if entry & (Entry.RW | Entry.D):
-            state.tlb.flush_range(space.context, vaddr, vaddr + PAGE_BYTES)

@@ -3,10 +3,11 @@
 As in mm/vmscan.c of Linux 6.1 with the classic LRU, which Debian's kernels use. A page that was
 accessed since it was last looked at gets a second chance; one that was accessed twice is active.
 
-Left out are control groups, huge pages, throttling, demotion, and what asks for more than the
-accessed bits: the protection of executable pages, and the rule that a machine with hardly any
-file pages takes anonymous ones. Dirty file pages are written where they are met, as there is no
-flusher thread; and writing is done at once, so that a page that was written can go.
+Left out are control groups, throttling, demotion, and what asks for more than the accessed bits:
+the protection of executable pages, and the rule that a machine with hardly any file pages takes
+anonymous ones. Transparent huge pages are lists of small ones here, and split as the first of
+these goes (``thp``). Dirty file pages are written where they are met, as there is no flusher
+thread; and writing is done at once, so that a page that was written can go.
 """
 
 from enum import Enum

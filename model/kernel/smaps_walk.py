@@ -23,7 +23,7 @@ __all__ = ["PageFacts", "gather_stats"]
 PSS_SHIFT = 12
 WHOLE_SHARE = PAGE_BYTES << PSS_SHIFT
 SHARES = ("pss", "pss_dirty", "pss_anon", "pss_file", "pss_shmem", "swap_pss", "pss_locked")
-# What is added up in fixed point.
+"""Figures that are added up in fixed point."""
 
 MAPPED = (EntryKind.PRESENT, EntryKind.PROT_NONE)
 WITH_PAGE = MAPPED + PFN_KINDS

@@ -30,9 +30,11 @@ from .thp import TransparentHuge
 from .tlb import TlbState
 from .workingset import workingset_refault
 
-__all__ = ["SPECIAL", "KernelState", "Space"]
+__all__ = ["SPECIAL", "WRITTEN", "KernelState", "Space"]
 
 SPECIAL = 1 << 9  # _PAGE_SPECIAL: a frame that nobody counts
+WRITTEN = Entry.RW | Entry.D | Entry.A
+"""What an entry has beside its mapping's rights once a write has been let through. [pte_mkdirty]"""
 
 
 class Space(Protocol):
@@ -44,6 +46,10 @@ class Space(Protocol):
 
     def is_locked(self, vaddr: int) -> bool:
         """Return whether the mapping of an address is locked in memory."""
+        ...
+
+    def clean_page(self, vaddr: int) -> bool:
+        """Make the entry of a page clean and read-only; return whether it was dirty."""
         ...
 
     def unmap_page(self, vaddr: int, pfn: int) -> bool:

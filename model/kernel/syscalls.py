@@ -129,10 +129,8 @@ class SystemCalls:
         """Write back what is dirty of the files that a range maps. [msync(2)]"""
         start, length = self._words(start, length)
 
-        def work(process: Process) -> None:
-            spaces = {one.space.number: one.space for one in self.kernel.processes.values()}
-            msync(self.kernel.state, spaces, process.mm, start, length, _int(flags))
-        return self._call(work)
+        return self._call(lambda process: msync(self.kernel.state, process.mm, start, length,
+                                                _int(flags)))
 
     def brk(self, address: int) -> int:
         """Move the end of the heap; return where it is. [brk(2)]"""

@@ -21,8 +21,8 @@ from .tlb import MmContext, MmuGather
 __all__ = ["ThpEntries"]
 
 
-class Pages(Protocol):
-    """The address space, and how it counts small pages."""
+class ThpSpace(Protocol):
+    """The address space that the entries are of, and how it counts small pages."""
 
     state: KernelState
     tables: PageTables
@@ -48,7 +48,7 @@ class ThpEntries:
         The frames of the tables that are kept for splits, one for each entry.
     """
 
-    def __init__(self, space: Pages) -> None:
+    def __init__(self, space: ThpSpace) -> None:
         self.deposits: list[int] = []
         self._space = space
         self._thp = space.state.thp
@@ -118,7 +118,7 @@ class ThpEntries:
             rmap.remove(page, number, at - vaddr + leaf.vaddr)
             rmap.add(page, number, at)
 
-    def copy_to(self, child: Pages, leaf: LeafEntry) -> bool:
+    def copy_to(self, child: ThpSpace, leaf: LeafEntry) -> bool:
         """Give a forked child a page, which neither side can write any more.
 
         Return False, with nothing done, if the entry is no more: memory for the child's tables

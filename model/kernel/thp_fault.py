@@ -3,13 +3,11 @@
 from ..address_space.vma import Vma, VmFlag
 from ..x86 import PAGE_SHIFT, Entry
 from .process import Process
-from .state import KernelState
+from .state import WRITTEN, KernelState
 from .thp import ThpEnabled
 from .vm_fault import FaultCause
 
 __all__ = ["huge_pmd_fault"]
-
-WRITTEN = Entry.RW | Entry.D | Entry.A
 
 
 def huge_pmd_fault(state: KernelState, process: Process, vma: Vma, address: int, *,

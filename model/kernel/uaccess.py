@@ -37,7 +37,8 @@ class UserAccess:
     port
         What its accesses go through; the golden walk if None.
     routines
-        The copy routines; if None those of the shared boots amd64-A or i686-A.
+        The copy routines; if None those of an Intel processor of the mode: ``ERMS``,
+        ``PENTIUM_III``.
 
     Members
     -------

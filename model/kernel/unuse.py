@@ -53,7 +53,7 @@ def swapoff(state: KernelState, commit: Commit, spaces: Sequence[UserTables],
     commit.limit -= info.pages
     killer, state.frames.out_of_memory = state.frames.out_of_memory, None
     try:
-        state.swap.swapoff(info.type, lambda type: _try_to_unuse(state, spaces, type))
+        state.swap.swapoff(info.type, lambda type: _unuse_all(state, spaces, type))
     except BaseException:
         commit.limit += info.pages
         raise
@@ -68,8 +68,11 @@ def _find(state: KernelState, area: int | SwapFile) -> SwapInfo:
     raise SysError(errno.EINVAL)
 
 
-def _try_to_unuse(state: KernelState, spaces: Sequence[UserTables], type: int) -> None:
-    """Bring back what files of shared memory have in an area, then what page tables have."""
+def _unuse_all(state: KernelState, spaces: Sequence[UserTables], type: int) -> None:
+    """Bring back what files of shared memory have in an area, then what page tables have.
+
+    It is one round of ``Swap.swapoff``. [try_to_unuse]
+    """
     state.shmem.unuse(type)
     for space in spaces:
         unuse_mm(space, type)

@@ -25,7 +25,7 @@ from .tlb import MmContext, MmuGather
 __all__ = ["UserTables"]
 
 KEPT = Entry.A | Entry.D | Entry.PWT | Entry.PCD | Entry.PAT | SPECIAL
-# _PAGE_CHG_MASK, without the frame
+"""What stays of an entry when its mapping gets new rights. [_PAGE_CHG_MASK, without the frame]"""
 
 
 class UserTables:
@@ -277,6 +277,18 @@ class UserTables:
         """Return whether the mapping of an address is locked in memory."""
         vma = self.mm.tree.lookup(vaddr)
         return vma is not None and bool(vma.flags & VmFlag.LOCKED)
+
+    def clean_page(self, vaddr: int) -> bool:
+        """Make the entry of a page clean and read-only; return whether it was dirty.
+
+        [page_vma_mkclean_one]
+        """
+        paddr = self.tables.find(vaddr)
+        assert paddr is not None
+        entry = self.tables.update(paddr, clear=Entry.RW | Entry.D)
+        if entry & (Entry.RW | Entry.D):
+            self.state.tlb.flush_range(self.context, vaddr, vaddr + PAGE_BYTES)
+        return bool(entry & Entry.D)
 
     def unmap_page(self, vaddr: int, pfn: int) -> bool:
         """Take a page away; anonymous, it leaves its swap entry. [try_to_unmap_one]

@@ -152,10 +152,10 @@ class Usercopy64:
 
 
 PENTIUM_III = Usercopy32(movsl_mask=7)
-"""The shared boot i686-A, and any other processor of Intel from the Pentium Pro on."""
+"""Any processor of Intel from the Pentium Pro on."""
 
 AMD_32 = Usercopy32(movsl_mask=0)
-"""The shared boot i686-B, whose processor calls itself AuthenticAMD."""
+"""Any processor that calls itself AuthenticAMD."""
 
 ERMS = Usercopy64()
-"""The shared boots amd64-A, B and D, whose processor has ``erms`` and not ``fsrm``."""
+"""A processor that has ``erms`` and not ``fsrm``."""

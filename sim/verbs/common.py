@@ -21,7 +21,7 @@ from ..result import Result
 
 __all__ = ["AGREED", "DEFAULTS", "MISMATCH", "Progress", "Verb", "Verbs", "add_engine",
            "add_geometry", "add_image", "add_latency", "add_verb", "compare", "hardware_config",
-           "json_file", "positive", "progress_bar", "show_results"]
+           "json_file", "natural", "positive", "progress_bar", "show_results"]
 
 AGREED, MISMATCH = 0, 1
 """Exit codes that verbs return; the others follow from exceptions."""
@@ -83,6 +83,13 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def natural(text: str) -> int:
+    """Return the number that ``text`` is, for argparse; it must be 0 or more."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0, not {text!r}")
+    return int(text)
+
+
 def hardware_config(args: argparse.Namespace, mode: PagingMode) -> Config:
     """Return the hardware's parameters; raise ``InputError`` for what cannot be built."""
     try:
@@ -106,13 +113,19 @@ def json_file(path: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]:
             file.write(json.dumps(figures, indent=2) + "\n")
             file.flush()
 
-    with file:
+    try:
         yield write
+    finally:
+        with writing(path):  # which closing does, too, after a write that failed
+            file.close()
 
 
 @contextmanager
-def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
-    """Show a progress bar, on a terminal only; give what moves it: ``move(what, done, total)``."""
+def progress_bar(doing: str = "replaying") -> Iterator[Callable[[str, int, int], None]]:
+    """Show a progress bar, on a terminal only; give what moves it: ``move(what, done, total)``.
+
+    It says what is being done, ``doing`` and ``what``.
+    """
     console = make_console(stderr=True)
     with progress.Progress(
         "{task.description}", progress.BarColumn(), progress.MofNCompleteColumn(),
@@ -121,7 +134,7 @@ def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
     ) as bar:
         task = bar.add_task("", total=None)
         yield lambda what, done, total: bar.update(
-            task, description=f"replaying {what}", completed=done, total=total)
+            task, description=f"{doing} {what}", completed=done, total=total)
 
 
 def compare(

@@ -41,6 +41,7 @@ def _run(args: argparse.Namespace) -> int:
             console.print(picture, soft_wrap=True)
         with progress_bar() as move:
             results = replay_shipped(config, args.latency, args.limit, move)
+        with progress_bar("running") as move:
             runs = run_swapping(config, args.latency, move)
         write({name: result.as_json() for name, result in results.items()}
               | {"swapping": {name: run.as_json() for name, run in runs.items()}})

@@ -7,9 +7,9 @@ import pytest
 
 from pagewalk.hdl.config import Config
 from pagewalk.model.address_space.fixmap import Fixmap
+from pagewalk.model.address_space.kernel_page_table_ops import page_kernel
 from pagewalk.model.address_space.kmap import KmapLocal, Pkmap
 from pagewalk.model.address_space.layout import AreaKind
-from pagewalk.model.address_space.page_tables import page_kernel
 from pagewalk.model.address_space.vmalloc import Vmalloc
 from pagewalk.model.kernel.kernel import Kernel
 from pagewalk.model.mmu.control import Access

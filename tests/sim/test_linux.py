@@ -122,8 +122,8 @@ def test_every_engine_runs_the_kernel(mode, name, swap):
 class Forgetful(LinuxKernel):
     """Has the hardware carry out no INVLPG."""
 
-    def page_fault(self, vaddr, error_code, user):
-        handled = super().page_fault(vaddr, error_code, user)
+    def page_fault(self, vaddr, error_code):
+        handled = super().page_fault(vaddr, error_code)
         kept = [one for one in handled.invalidations if one.op is not InvalidateOp.INVLPG]
         return type(handled)(handled.is_major, handled.signal, kept)
 

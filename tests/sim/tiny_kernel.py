@@ -66,9 +66,9 @@ class TinyKernel:
     def general_protection(self, vector, vaddr):
         return Handled(signal=SIGSEGV)
 
-    def page_fault(self, vaddr, error_code, user):
+    def page_fault(self, vaddr, error_code):
         region = next((one for one in self.regions if one.start <= vaddr < one.end), None)
-        if region is None or not user:
+        if region is None or not error_code & ErrorCode.US:
             return Handled(signal=SIGSEGV)
         assert not error_code & (ErrorCode.P | ErrorCode.RSVD), "pages that are there are writable"
         owner = None if region.shared else self.process

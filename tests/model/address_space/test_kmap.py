@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from pagewalk.model.address_space.fixmap import FIXMAP_I686, FixmapError
+from pagewalk.model.address_space.kernel_page_table_ops import page_kernel
 from pagewalk.model.address_space.kmap import KM_MAX_IDX, KmapError, KmapLocal, Pkmap, PkmapFull
 from pagewalk.model.address_space.layout import LINUX_I686
-from pagewalk.model.address_space.page_tables import page_kernel
 from pagewalk.model.x86 import IA32
 
 from .dict_tables import DictTables

@@ -4,9 +4,8 @@ import errno
 
 import pytest
 
-from pagewalk.model.address_space.uapi import MapFlag, Prot
+from pagewalk.model.address_space.uapi import MapFlag, MsyncFlag, Prot
 from pagewalk.model.address_space.vma import File
-from pagewalk.model.kernel.msync import MsyncFlag
 from pagewalk.model.kernel.syscalls import SystemCalls
 from pagewalk.model.kernel.vm_fault import FaultCause
 

@@ -1,6 +1,8 @@
 """The verb that runs workloads: figures, exit codes, and what is wrong with the input."""
 
+import errno
 import json
+import os
 import re
 from uuid import UUID
 
@@ -97,17 +99,52 @@ def test_a_file_that_mkswap_made_is_used_and_stays(tmp_path):
     (("--memory", "1"), "argument --memory: Memory map leaves no memory to the kernel"),
     (("--memory", "4000", "--paddr-bits", "32", "--mode", "x86_64"),
      "argument --memory: 4000 Mbytes end above what 32 address bits reach"),
+    (("--memory", "9" * 30), "argument --memory: 9+ Mbytes end above what"),
+    (("--memory", "5000"), "argument --memory: 1928 of 5000 Mbytes are above 4 Gbytes, which ia32"),
     (("--pages", "100000000"), "argument --pages: 100000000 are too many"),
-    (("--swap", "/nowhere/swap"), "argument --swap: .*No such file"),
-    (("--swap", "EMPTY"), "argument --swap: .*swap file must have|argument --swap: .*header"),
+    (("--pages", "100000000", "--mode", "x86_64", "--accesses", "9"),
+     "argument --pages: a swap file of 100000001 pages cannot be made: no room"),
+    (("--swap", "/nowhere/swap"), "argument --swap: /nowhere/swap: No such file"),
+    (("--swap", "."), "argument --swap: .: Is a directory; expected what mkswap makes"),
+    (("--swap", "EMPTY"), "argument --swap: .*the swap file must have 2 pages, not 0"),
+    (("--json", "/dev/full", "--accesses", "9"), "/dev/full: cannot be written: No space left"),
     (("--accesses", "0"), "argument --accesses: expected a whole number from 1"),
-], ids=lambda value: value[0] if isinstance(value, tuple) else "")
-def test_what_is_wrong_is_said_in_one_line(args, line, tmp_path, capsys):
+    (("--accesses", "9" * 30), "argument --accesses: 9+ are too many; expected at most"),
+    (("--seed", "-1"), "argument --seed: expected a whole number from 0, not '-1'"),
+], ids=lambda value: " ".join(value)[:30] if isinstance(value, tuple) else "")
+def test_what_is_wrong_is_said_in_one_line(args, line, tmp_path, monkeypatch, capsys):
+    def no_room(fd, offset, length):
+        raise OSError(errno.ENOSPC, "no room")
+
+    if "--pages" in args:
+        monkeypatch.setattr(os, "posix_fallocate", no_room)
     empty = tmp_path / "EMPTY"
     empty.write_bytes(b"")
     args = [str(empty) if arg == "EMPTY" else arg for arg in args]
     assert run("thrash", "--mode", "ia32", *args) == 2
     assert re.search(line, error_of(capsys))
+
+
+def test_a_swap_file_that_another_uses_is_refused(tmp_path, capsys):
+    path = tmp_path / "swap"
+    with SwapFile.create(path, 100, uuid=UUID(int=1)):
+        assert run("thrash", "--swap", str(path)) == 2
+    assert "the swap file is in use" in error_of(capsys)
+
+
+def test_a_computer_with_too_little_memory_is_told_in_one_line(monkeypatch, capsys):
+    def too_much(mode, memory_bytes):
+        raise MemoryError
+
+    monkeypatch.setattr(Kernel, "boot", too_much)
+    assert run("thrash") == 2
+    assert "expected less of --memory, --pages or --accesses" in error_of(capsys)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("workload", WORKLOADS)
+def test_the_smallest_of_every_workload_runs(workload, mode):
+    assert run(workload, "--mode", mode, "--pages", "1", "--accesses", "1", "--thp", "always") == 0
 
 
 @pytest.mark.parametrize(("pages", "line"), [

@@ -1,6 +1,6 @@
 import pytest
 
-from pagewalk.model.address_space.page_tables import KernelPageTableOps, page_kernel
+from pagewalk.model.address_space.kernel_page_table_ops import KernelPageTableOps, page_kernel
 from pagewalk.model.x86 import IA32, X86_64
 
 from .dict_tables import DictTables
