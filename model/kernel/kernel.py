@@ -21,7 +21,7 @@ from ..address_space.vma import File
 from ..mmu.control import Control
 from ..physical.kernel_config import AMD64, I686
 from ..physical.memory import PhysicalMemory
-from ..physical.memory_map import E820Range, MemoryMap
+from ..physical.memory_map import MemoryMap, pc_memory
 from ..physical.out_of_memory import OutOfMemory
 from ..physical.page_alloc import PageAllocator
 from ..physical.reserves import Sysctl
@@ -44,7 +44,6 @@ __all__ = ["Kernel"]
 
 CR4_LONG = Cr4.PAE | Cr4.PGE | Cr4.SMEP
 CR4_IA32 = Cr4.PSE | Cr4.PGE
-MIB, GIB = 1 << 20, 1 << 30
 
 
 class Kernel:
@@ -107,10 +106,9 @@ class Kernel:
     def boot(cls, mode: PagingMode, memory_bytes: int, *, smap: bool = True, pcid: bool = True,
              pke: bool = False, sysctl: Sysctl | None = None,
              rng: np.random.Generator | None = None) -> "Kernel":
-        """Return the kernel of a PC with so much memory, 640 Kbytes of it below 1 Mbyte.
+        """Return the kernel of a PC with so much memory; see ``pc_memory``.
 
-        If it is 3.5 Gbytes or more, all but 3 Gbytes are above 4 Gbytes, as QEMU's PC has it; there
-        two-level paging does not reach.
+        Two-level paging does not reach what is above 4 Gbytes.
 
         Parameters
         ----------
@@ -127,12 +125,8 @@ class Kernel:
         cr4 = (CR4_LONG if long else CR4_IA32) | (Cr4.SMAP if smap else 0)
         if long:
             cr4 |= (Cr4.PCIDE if pcid else 0) | (Cr4.PKE if pke else 0)
-        below = 3 * GIB if memory_bytes >= 7 * GIB // 2 else memory_bytes
-        e820 = [E820Range(0, 0x9FC00), E820Range(MIB, max(below, MIB))]
-        if below < memory_bytes:
-            e820.append(E820Range(4 * GIB, 4 * GIB + memory_bytes - below))
-        return cls(mode, MemoryMap(tuple(e820), config=AMD64 if long else I686), cr4=cr4,
-                   sysctl=sysctl, rng=rng)
+        machine = MemoryMap(pc_memory(memory_bytes), config=AMD64 if long else I686)
+        return cls(mode, machine, cr4=cr4, sysctl=sysctl, rng=rng)
 
     @property
     def control(self) -> Control:

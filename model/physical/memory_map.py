@@ -9,11 +9,13 @@ from .boot_options import BootOptions
 from .kernel_config import AMD64, KernelConfig
 from .ranges import Range, intersect, subtract, total, union
 
-__all__ = ["E820Range", "MemoryMap", "MemoryMapError", "MemoryRange", "NodeRange"]
+__all__ = ["E820Range", "MemoryMap", "MemoryMapError", "MemoryRange", "NodeRange",
+           "pc_memory"]
 
 PAGE_BYTES = 1 << PAGE_SHIFT
 BIOS_RANGE = (0xA0000, 0x100000)
 KERNEL_START = 16 << 20  # CONFIG_PHYSICAL_START
+MIB, GIB = 1 << 20, 1 << 30
 NUMA_SLACK = 1 << 20 >> PAGE_SHIFT
 MIN_LOWMEM = 64 << 20 >> PAGE_SHIFT
 LOCAL_DISTANCE, REMOTE_DISTANCE = 10, 20
@@ -34,6 +36,19 @@ class E820Range:
     def __str__(self) -> str:
         """Return it as the kernel prints it. [e820__print_table]"""
         return f"[mem {self.start:#018x}-{self.end - 1:#018x}] {self.kind}"
+
+
+def pc_memory(memory_bytes: int) -> tuple[E820Range, ...]:
+    """Return the memory map of a PC with so much memory, 640 Kbytes of it below 1 Mbyte.
+
+    If it is 3.5 Gbytes or more, all but 3 Gbytes are above 4 Gbytes, as QEMU's PC has it, and what
+    is between belongs to devices. [pc_init1]
+    """
+    below = 3 * GIB if memory_bytes >= 7 * GIB // 2 else memory_bytes
+    low = E820Range(0, 0x9FC00), E820Range(MIB, max(below, MIB))
+    if below == memory_bytes:
+        return low
+    return *low, E820Range(4 * GIB, 4 * GIB + memory_bytes - below)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from pagewalk.model.physical.memory_map import (
     MemoryMapError,
     MemoryRange,
     NodeRange,
+    pc_memory,
 )
 
 from .linux_boots import BOOTS, Boot
@@ -209,3 +210,13 @@ def test_a_range_prints_as_the_kernel_prints_it(boot):
 def test_amounts_of_memory_are_pages_or_a_share():
     assert Amount(pages=5).of(1000) == 5
     assert Amount(percent=33).of(1000) == 330
+
+
+@pytest.mark.parametrize(("memory_bytes", "expected"), [
+    (0, [(0, 0x9FC00), (1 << 20, 1 << 20)]),
+    (64 << 20, [(0, 0x9FC00), (1 << 20, 64 << 20)]),
+    ((7 << 29) - 4096, [(0, 0x9FC00), (1 << 20, (7 << 29) - 4096)]),
+    (7 << 29, [(0, 0x9FC00), (1 << 20, 3 << 30), (4 << 30, (4 << 30) + (1 << 29))]),
+])
+def test_a_pc_leaves_room_for_devices_below_4_gbytes(memory_bytes, expected):
+    assert [(one.start, one.end) for one in pc_memory(memory_bytes)] == expected
