@@ -1,20 +1,14 @@
 """The engines agree: in every answer, and those with hardware in every cycle and event."""
 
-from dataclasses import replace
-from itertools import product
-
 import numpy as np
 import pytest
 from numpy.random import default_rng
 
-from pagewalk.hdl.config import Config
-from pagewalk.model.mmu.walk import Access, Control, walk
-from pagewalk.model.physical.memory import PhysicalMemory
-from pagewalk.model.x86 import IA32, X86_64, AccessKind, Cr0, Cr4, Entry, InvalidateOp, Vector
+from pagewalk.model.mmu.walk import Control
+from pagewalk.model.x86 import IA32, X86_64, AccessKind, Entry, InvalidateOp, Vector
 from pagewalk.sim.engine import ENGINES, create
 from pagewalk.sim.engine.amaranth import AmaranthEngine
 from pagewalk.sim.engine.base import (
-    ANSWER,
     OP_DATA,
     accesses,
     data_accesses,
@@ -30,173 +24,14 @@ from pagewalk.sim.engine.model import ModelEngine
 from ..hdl.tables import (
     PERMISSIVE,
     Tables,
-    bits,
-    canonical,
-    indices,
-    random_access,
-    random_control,
-    random_tables,
-    random_vaddr,
 )
+from .engine_runs import CONFIGS, VALUES, assert_same, assert_same_runs
+from .random_commands import Commands, random_memory
 
-CONFIGS = {
-    "x86_64-plru4": Config(mode=X86_64, entries=4),
-    "x86_64-random1": Config(mode=X86_64, entries=1, policy="random", ports=("only",),
-                             paddr_bits=46, tag_bits=1),
-    "ia32-fifo3": Config(mode=IA32, entries=3, policy="fifo", ports=("a", "b", "c"), tag_bits=2),
-    "ia32-lru8": Config(mode=IA32, entries=8, policy="lru", ports=("only",)),
-}
-EPOCH = 40
 VECTORS = {
     X86_64: {0, Vector.SS, Vector.GP, Vector.PF, Vector.MC},
     IA32: {0, Vector.PF, Vector.MC},
 }
-CYCLES = ("accepted", "answered")
-VALUES = [name for name in ANSWER.names if name not in CYCLES]
-
-
-def random_memory(rng, config):
-    """Return page tables and pages, a few of which are where there is no memory, and the root."""
-    tables = random_tables(rng, config.mode, config.physical_bits)
-    memory = PhysicalMemory()
-    pfns, rows = tables.memory.index()
-    there = (rng.random(len(pfns)) < 0.95) | (pfns == tables.cr3 >> 12)
-    # In no order, so that rows and frame numbers have nothing to do with each other.
-    order = rng.permutation(np.flatnonzero(there))
-    memory.load(pfns[order], tables.memory.frames[rows[order]])
-    memory.add(frame for frame in mapped_frames(tables) if rng.random() < 0.9)
-    return memory, tables.cr3
-
-
-def mapped_frames(tables):
-    """Return the frames of pages that random tables map."""
-    control = Control(tables.cr3, cr4=Cr4.PAE | Cr4.PSE)
-    memory, levels = tables.memory.copy(), tables.mode.levels
-    for path in product(*(indices(level) for level in levels)):
-        vaddr = sum(index << level.shift for index, level in zip(path, levels, strict=True))
-        access = Access(canonical(tables.mode, vaddr), ac=True)
-        found = walk(memory, tables.mode, control, access, 52)
-        if found.fault is None:
-            yield found.paddr >> 12
-
-
-class Commands:
-    """Random commands that have one right answer each, whatever the TLBs hold.
-
-    The registers that change what a cached entry would be change only right before a full flush,
-    page tables right after it, while nothing is cached and no walk under way.
-    """
-
-    def __init__(self, rng, config, memory, cr3):
-        self.rng, self.config, self.memory, self.cr3 = rng, config, memory, cr3
-        self.vaddrs, self.entries = [], []
-        self.pcids = [bits(rng, 12) for _ in range(3)]
-
-    def make(self, count):
-        return np.concatenate([part for _ in range(count // EPOCH) for part in self._epoch()])
-
-    def make_racing(self, count, longest_wait):
-        """Return commands of which other processors' are carried out while walks are under way.
-
-        The answers are a matter of cycles.
-        """
-        vaddrs = (random_vaddr(self.rng, self.config.mode) for _ in range(30))
-        self.vaddrs = sorted(vaddrs, key=lambda vaddr: len(self._path(vaddr)))[-5:]
-        races = (self._race(longest_wait) for _ in range(count // 4))
-        return np.concatenate([part for race in races for part in race])
-
-    def _epoch(self):
-        lasting = random_control(self.rng, self.config.mode, self.cr3)
-        if self.rng.random() < 0.5:
-            lasting = replace(lasting, cr4=lasting.cr4 | Cr4.PCIDE)
-        self.vaddrs = [random_vaddr(self.rng, self.config.mode)
-                       for _ in range(self.config.entries + 4)]
-        self.entries = [step.paddr for vaddr in self.vaddrs for step in self._path(vaddr)]
-        yield invalidation(lasting, InvalidateOp.INVPCID_ALL)
-        for _ in range(4):
-            yield self._from_another_processor()
-        for _ in range(EPOCH - 5):
-            control = self._control(lasting)
-            if self.rng.random() < 0.15:
-                yield self._invalidation(control)
-            else:
-                yield self._access(control)
-
-    def _race(self, longest_wait):
-        control = random_control(self.rng, self.config.mode, self.cr3)
-        vaddr = self.vaddrs[int(self.rng.integers(len(self.vaddrs)))]
-        self.entries = [step.paddr for step in self._path(vaddr)]
-        yield invalidation(control, InvalidateOp.INVPCID_ALL)
-        port = int(self.rng.integers(len(self.config.ports)))
-        yield accesses(control, vaddr, int(self.rng.integers(3)), ac=True, port=port)
-        yield wait(int(self.rng.integers(longest_wait + 1)))
-        yield self._exchange(clear=Entry.A)
-
-    def _path(self, vaddr):
-        control = Control(self.cr3, cr4=Cr4.PAE | Cr4.PSE)
-        return walk(self.memory.copy(), self.config.mode, control, Access(vaddr, ac=True), 52).steps
-
-    def _from_another_processor(self):
-        """Return what another processor does to an entry, or a wait."""
-        sort = self.rng.random()
-        if sort < 0.2:
-            return wait(int(self.rng.integers(5)))
-        if sort < 0.25:
-            return exchange(bits(self.rng, self.config.physical_bits - 3) << 3, bits(self.rng, 64))
-        return read(int(self.rng.choice(self.entries))) if sort < 0.4 else self._exchange()
-
-    def _exchange(self, clear=0):
-        """Return an exchange of an entry by one with a few other flags, and without ``clear``."""
-        paddr = int(self.rng.choice(self.entries))
-        entry = self.memory.read(paddr, self.config.mode.entry_bytes)
-        flags = bits(self.rng, 12) & bits(self.rng, 12) & bits(self.rng, 12)
-        return exchange(paddr, (entry ^ flags) & ~clear)
-
-    def _control(self, lasting):
-        cr3 = self.cr3 | int(self.rng.choice(self.pcids))
-        control = random_control(self.rng, self.config.mode, cr3, lasting=lasting)
-        return replace(control, cr0=control.cr0 & ~Cr0.PG) if self.rng.random() < 0.05 else control
-
-    def _vaddr(self):
-        if self.rng.random() < 0.1:  # seldom canonical, never in the tables
-            return bits(self.rng, self.config.mode.vaddr_bits)
-        return self.vaddrs[int(self.rng.integers(len(self.vaddrs)))] ^ bits(self.rng, 12)
-
-    def _access(self, control):
-        access = random_access(self.rng, self._vaddr())
-        flags = {"user": access.user, "ac": access.ac, "stack": access.stack,
-                 "port": int(self.rng.integers(len(self.config.ports)))}
-        if self.rng.random() < 0.5:
-            return accesses(control, access.vaddr, access.kind, implicit=access.implicit, **flags)
-        size = 1 << int(self.rng.integers(4))
-        # Among few bytes, so that loads meet stores.
-        vaddr = access.vaddr & ~0xFFF | bits(self.rng, 4) & -size
-        return data_accesses(control, vaddr, access.kind, bits(self.rng, 64),
-                             size=size, **flags)
-
-    def _invalidation(self, control):
-        op = InvalidateOp(int(self.rng.integers(len(InvalidateOp))))
-        pcid = int(self.rng.choice(self.pcids))
-        return invalidation(control, op, vaddr=self._vaddr(), pcid=pcid, old=bits(self.rng, 32),
-                            new=bits(self.rng, 52) << 12 | pcid)
-
-
-def assert_same(one, other, fields):
-    for field in fields:
-        differ = np.flatnonzero(one[field] != other[field])
-        assert not len(differ), (field, differ[0], one[differ[0]], other[differ[0]])
-
-
-def assert_same_runs(engines, memories, commands, **options):
-    """Assert that two engines do the same in every cycle; return what they do."""
-    slow, fast = (engine.run(memory, commands, **options)
-                  for engine, memory in zip(engines, memories, strict=True))
-    assert_same(slow.answers, fast.answers, ANSWER.names)
-    assert slow.cycles == fast.cycles
-    assert slow.events == fast.events
-    assert slow.stopped == fast.stopped
-    assert (memories[0].frames == memories[1].frames).all()
-    return slow
 
 
 @pytest.mark.parametrize(("name", "latency", "count", "seed"), [

@@ -1,21 +1,13 @@
-import time
 
-import numpy as np
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from pagewalk.model.physical.errors import BadOrder, BrokenInvariant
 from pagewalk.model.physical.gfp import Gfp, gfp_zone
-from pagewalk.model.physical.kernel_config import I686
-from pagewalk.model.physical.memory_map import E820Range, MemoryMap, NodeRange
 from pagewalk.model.physical.out_of_memory import OutOfMemory
 from pagewalk.model.physical.page import MAX_ORDER, MigrateType, PageState
 from pagewalk.model.physical.page_alloc import PageAllocator
-from pagewalk.model.physical.reserves import Sysctl
 
-from .machines import GIB, MIB, two_nodes
+from .machines import two_nodes
 
 
 @pytest.fixture
@@ -31,15 +23,6 @@ def drain_node(memory, gfp, nid, order=0):
             blocks.append(memory.alloc_pages(gfp | Gfp.THISNODE, order, nid))
         except OutOfMemory:
             return blocks
-
-
-def blocks_of(memory):
-    """Return the free blocks of every zone, by order."""
-    return [
-        [sorted(pfn for kind in range(5) for pfn in zone.buddy.free_list(order, kind).tolist())
-         for order in range(MAX_ORDER)]
-        for zone in memory.populated
-    ]
 
 
 def test_memory_is_local_first(memory):
@@ -73,19 +56,6 @@ def test_a_node_that_is_low_borrows_from_the_next_and_that_is_counted(memory):
     assert (home.local, home.other) == (home.hit, 0)
     assert (first.local, first.other) == (0, first.miss)
     assert memory.nodes[1].kswapd_order is None  # not as long as any zone is above its mark
-
-
-def test_distance_decides_where_to_borrow():
-    nodes = tuple(NodeRange(nid, nid * 64 * MIB, (nid + 1) * 64 * MIB) for nid in range(3))
-    for far, order in (((10, 30, 20), [0, 2, 1]), ((10, 20, 30), [0, 1, 2])):
-        distances = (far, (far[1], 10, 20), (far[2], 20, 10))
-        memory = PageAllocator.boot(MemoryMap(
-            (E820Range(MIB, 192 * MIB),), nodes, (0, 1, 2), distances))
-        seen = []
-        while len(seen) < 3:
-            nid = memory.zone_of(memory.alloc_pages(Gfp.HIGHUSER, cpu=0)).nid
-            seen += [nid] if nid not in seen else []
-        assert seen == order
 
 
 def test_kswapd_is_woken_by_the_first_allocation_below_the_low_watermark(memory):
@@ -361,136 +331,9 @@ def test_orders_that_no_block_has_are_refused(memory, order):
         memory.alloc_pages(Gfp.KERNEL, order)
 
 
-def test_lowmem_is_kept_from_those_who_can_use_highmem():
-    """On i686, user pages leave a share of ZONE_NORMAL that kernel pages may still take."""
-    memory = PageAllocator.boot(MemoryMap((E820Range(MIB, 1024 * MIB),), config=I686),
-                                sysctl=Sysctl(transparent_hugepages=False))
-    normal = memory.nodes[0].zones[1]
-    while True:
-        try:
-            memory.alloc_pages(Gfp.HIGHUSER | Gfp.NOWARN, 3)
-        except OutOfMemory:
-            break
-    kept = normal.lowmem_reserve[2]
-    assert kept == memory.nodes[0].zones[2].managed_pages // 32
-    # The last batch was of seven blocks, and a block more must not go below.
-    assert -64 < normal.free_pages - normal.watermarks.min - kept <= 8
-    assert memory.zone_of(memory.alloc_pages(Gfp.KERNEL, 3)) is normal
-
-
 def test_pages_that_no_zone_has_are_found(memory):
     memory.check()
     memory.mem_map.state[0xA0 - memory.mem_map.base] = PageState.RESERVED
     memory.mem_map.zone[0xA0 - memory.mem_map.base] = 200
     with pytest.raises(BrokenInvariant, match=r"^There are \d+ pages, but \d+ in all zones$"):
         memory.check()
-
-
-@pytest.mark.slow
-def test_a_node_of_64_gib_is_booted_in_two_seconds_and_a_gib():
-    """Processor time, as others may be busy on this machine; the columns are all that is large."""
-    machine = MemoryMap((E820Range(0, 0x9FC00), E820Range(MIB, 3 * GIB),
-                         E820Range(4 * GIB, 65 * GIB)))
-    before = time.process_time()
-    memory = PageAllocator.boot(machine)
-    assert time.process_time() - before < 2
-    mem_map = memory.mem_map
-    assert sum(zone.managed_pages for zone in memory.populated) == (64 * GIB >> 12) - 256
-    assert sum(getattr(mem_map, name).nbytes for name in mem_map.scalars.__slots__) < GIB
-    memory.free_pages(memory.alloc_pages(Gfp.KERNEL, 10), 10)
-    memory.check()
-
-
-GFPS = st.sampled_from([
-    Gfp.KERNEL, Gfp.HIGHUSER_MOVABLE, Gfp.KERNEL | Gfp.RECLAIMABLE, Gfp.ATOMIC, Gfp.NOWAIT,
-    Gfp.KERNEL | Gfp.DMA, Gfp.KERNEL | Gfp.DMA32, Gfp.HIGHUSER, Gfp.KERNEL | Gfp.MEMALLOC,
-    Gfp.HIGHUSER_MOVABLE | Gfp.THISNODE, Gfp.TRANSHUGE_LIGHT,
-])
-HOLE_AT = 24 * MIB >> 12
-
-
-class AllocatorMachine(RuleBasedStateMachine):
-    """Random allocations of a machine with nodes, a hole, reserved pages and three processors."""
-
-    @initialize(sizes=st.tuples(st.integers(300, 9000), st.integers(300, 9000)),
-                reserved=st.lists(st.tuples(st.integers(300, 15000), st.integers(1, 2000)),
-                                  max_size=3))
-    def boot(self, sizes, reserved):
-        low, high = HOLE_AT + 100 + sizes[0], HOLE_AT + 100 + sum(sizes)
-        machine = MemoryMap(
-            (E820Range(0, 0x9FC00), E820Range(MIB, HOLE_AT << 12),
-             E820Range(HOLE_AT + 100 << 12, high << 12)),
-            (NodeRange(0, 0, low << 12), NodeRange(1, low << 12, high << 12)), (0, 1, 1))
-        self.reserved = [(start, start + length) for start, length in reserved]
-        self.memory = PageAllocator.boot(machine, reserved=self.reserved)
-        self.fresh = blocks_of(self.memory)
-        self.owned, self.blocks = np.zeros(high + 1, bool), {}
-        self.owned[HOLE_AT : HOLE_AT + 100] = self.owned[:256] = True
-        for start, end in self.reserved:
-            self.owned[start:end] = True
-
-    @rule(gfp=GFPS, order=st.integers(0, 10), nid=st.sampled_from([None, 0, 1]),
-          cpu=st.integers(0, 2), count=st.integers(1, 400))
-    def alloc(self, gfp, order, nid, cpu, count):
-        for _ in range(count >> order // 2):
-            try:
-                pfn = self.memory.alloc_pages(gfp, order, nid, cpu)
-            except OutOfMemory as error:
-                asked = self.memory.context(gfp, (0, 1, 1)[cpu] if nid is None else nid).zones
-                self.refused(error, order, asked)
-                return
-            assert pfn % (1 << order) == 0
-            assert not self.owned[pfn : pfn + (1 << order)].any()
-            self.owned[pfn : pfn + (1 << order)] = True
-            self.blocks[pfn] = order
-            zone = self.memory.zone_of(pfn)
-            assert zone.index <= gfp_zone(gfp, self.memory.config)
-            assert zone.span.start_pfn <= pfn <= pfn + (1 << order) <= zone.span.end_pfn
-
-    @staticmethod
-    def refused(error, order, asked):
-        assert error.order == order
-        assert [(one.nid, one.zone) for one in error.refusals] == [
-            (zone.nid, zone.name) for zone in asked]
-
-    @precondition(lambda self: self.blocks)
-    @rule(which=st.lists(st.integers(0, 1 << 20), min_size=1, max_size=200), cpu=st.integers(0, 2))
-    def free(self, which, cpu):
-        for choice in which:
-            if self.blocks:
-                pfns = list(self.blocks)
-                self.release(pfns[choice % len(pfns)], cpu)
-
-    @rule()
-    def drain(self):
-        self.memory.drain_all_pages()
-
-    def release(self, pfn, cpu):
-        order = self.blocks.pop(pfn)
-        self.owned[pfn : pfn + (1 << order)] = False
-        self.memory.free_pages(pfn, order, cpu)
-
-    @invariant()
-    def everything_fits_together(self):
-        self.memory.check()
-        allocated = sum(1 << order for order in self.blocks.values())
-        idle = sum(zone.free_pages + sum(pcp.count for pcp in zone.pcp)
-                   for zone in self.memory.populated)
-        assert idle + allocated == sum(zone.managed_pages for zone in self.memory.populated)
-        counted = [zone.numa for zone in self.memory.populated]
-        assert sum(one.hit + one.miss for one in counted) == sum(
-            one.local + one.other for one in counted)
-        assert sum(one.miss for one in counted) == sum(one.foreign for one in counted)
-
-    def teardown(self):
-        """With everything freed the same blocks are free as at the beginning."""
-        for pfn in list(self.blocks):
-            self.release(pfn, 0)
-        self.memory.drain_all_pages()
-        self.memory.check()
-        if not any(zone.buddy.had_highatomic for zone in self.memory.populated):
-            assert blocks_of(self.memory) == self.fresh
-
-
-TestAllocatorMachine = AllocatorMachine.TestCase
-TestAllocatorMachine.settings = settings(max_examples=25, stateful_step_count=12, deadline=None)

@@ -1,0 +1,37 @@
+"""Configurations of engines, and runs that must be the same."""
+
+import numpy as np
+
+from pagewalk.hdl.config import Config
+from pagewalk.model.x86 import IA32, X86_64
+from pagewalk.sim.engine.base import (
+    ANSWER,
+)
+
+CONFIGS = {
+    "x86_64-plru4": Config(mode=X86_64, entries=4),
+    "x86_64-random1": Config(mode=X86_64, entries=1, policy="random", ports=("only",),
+                             paddr_bits=46, tag_bits=1),
+    "ia32-fifo3": Config(mode=IA32, entries=3, policy="fifo", ports=("a", "b", "c"), tag_bits=2),
+    "ia32-lru8": Config(mode=IA32, entries=8, policy="lru", ports=("only",)),
+}
+CYCLES = ("accepted", "answered")
+VALUES = [name for name in ANSWER.names if name not in CYCLES]
+
+
+def assert_same(one, other, fields):
+    for field in fields:
+        differ = np.flatnonzero(one[field] != other[field])
+        assert not len(differ), (field, differ[0], one[differ[0]], other[differ[0]])
+
+
+def assert_same_runs(engines, memories, commands, **options):
+    """Assert that two engines do the same in every cycle; return what they do."""
+    slow, fast = (engine.run(memory, commands, **options)
+                  for engine, memory in zip(engines, memories, strict=True))
+    assert_same(slow.answers, fast.answers, ANSWER.names)
+    assert slow.cycles == fast.cycles
+    assert slow.events == fast.events
+    assert slow.stopped == fast.stopped
+    assert (memories[0].frames == memories[1].frames).all()
+    return slow
