@@ -182,14 +182,19 @@ def test_whoever_lost_a_page_gets_none_in_that_mapping_again(mode):
     assert huge.counts == (3, 3, 0)
 
 
+def file_mapped_twice(huge):
+    """Where one huge page of a file, which holds ``b"file"``, is mapped shared and private."""
+    file, mm = File("/huge/file", huge_page_bytes=huge.size), huge.process.mm
+    shared = mm.mmap(0, huge.size, Prot.READ | Prot.WRITE, MapFlag.SHARED, file)
+    huge.cpu.store(shared, b"file")
+    return shared, mm.mmap(0, huge.size, Prot.READ | Prot.WRITE, MapFlag.PRIVATE, file)
+
+
 @both
 def test_a_copy_of_a_files_page_comes_from_the_reserve(mode):
     huge = Huge(mode, 2)
-    file = File("/huge/file", huge_page_bytes=huge.size)
     mm = huge.process.mm
-    shared = mm.mmap(0, huge.size, Prot.READ | Prot.WRITE, MapFlag.SHARED, file)
-    huge.cpu.store(shared, b"file")
-    private = mm.mmap(0, huge.size, Prot.READ | Prot.WRITE, MapFlag.PRIVATE, file)
+    shared, private = file_mapped_twice(huge)
     assert huge.counts == (2, 1, 1)
     huge.cpu.store(private, b"mine")
     assert causes(huge) == [FaultCause.DEMAND_ZERO, FaultCause.COPY_ON_WRITE]
@@ -206,11 +211,8 @@ def test_a_copy_of_a_files_page_comes_from_the_reserve(mode):
 @both
 def test_an_owner_that_has_used_its_reserve_cannot_take_a_page_from_the_file(mode):
     huge = Huge(mode, 2)
-    file = File("/huge/file", huge_page_bytes=huge.size)
     mm = huge.process.mm
-    shared = mm.mmap(0, huge.size, Prot.READ | Prot.WRITE, MapFlag.SHARED, file)
-    huge.cpu.store(shared, b"file")
-    private = mm.mmap(0, huge.size, Prot.READ | Prot.WRITE, MapFlag.PRIVATE, file)
+    _, private = file_mapped_twice(huge)
     huge.cpu.store(private, b"mine")
     mm.madvise(private, huge.size, Madvise.DONTNEED)
     huge.cpu.store(huge.map(1, PRIVATE_HUGE | MapFlag.NORESERVE), b"last")
