@@ -5,7 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..model.x86 import PAGE_SHIFT, Entry, Vector
-from .entry import EntryDecoder
+from .entry_decoder import EntryDecoder
 from .permission import Permission
 from .shapes import (
     AccessKind,

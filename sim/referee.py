@@ -1,8 +1,8 @@
 """The referee of runs in which page tables change: is each answer one that is permitted?
 
-The answers of an engine that runs hardware are held against ``model.mmu.tlb``, and what other
-processors read in the page tables against the accessed and dirty flags that must, or must not, be
-set there by then.
+The answers of an engine that runs hardware are held against ``model.mmu.tlb_history``, and what
+other processors read in the page tables against the accessed and dirty flags that must, or must
+not, be set there by then.
 """
 
 from bisect import insort
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..model.mmu.tlb import EntryValue, Explanation, Outcome, TlbHistory, pcid_of
+from ..model.mmu.tlb_history import EntryValue, Explanation, Outcome, TlbHistory, pcid_of
 from ..model.mmu.walk import Access, Control
 from ..model.physical.memory import PhysicalMemory
 from ..model.x86 import AccessKind, Cr0, Cr3, Cr4, Entry, InvalidateOp, PagingMode, Vector

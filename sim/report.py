@@ -11,11 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from ..model.x86 import PagingMode, Vector
+from .cosim.workload_result import WorkloadResult
 from .image import Image
 from .picture import size_name, walk_picture
 from .result import Mismatch, Result
 from .vectors import NO_PADDR, NO_VECTOR
-from .workload_result import WorkloadResult
 
 __all__ = [
     "image_summary",

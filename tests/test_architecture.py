@@ -5,7 +5,7 @@ shown to find a mistake in a small tree made for the purpose.
 """
 
 import ast
-import tomllib
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
@@ -25,6 +25,11 @@ ARROWS = {
 }
 # ... and what it may not import of the world.
 BARRED = {"model": ("amaranth",)}
+
+# Names that several files may bear: the exceptions of a layer, and a verb of the command line,
+# which is called as what it shows.
+SHARED_NAMES = ("__init__", "errors")
+VERBS = "sim/cli"
 
 
 @dataclass(frozen=True)
@@ -93,8 +98,8 @@ def absolute_imports(root: Path) -> list[str]:
     ]
 
 
-def import_cycles(root: Path) -> list[str]:
-    """Find a chain of modules that import each other, at the top of the file or later."""
+def import_graph(root: Path) -> dict[str, set[str]]:
+    """Return which modules of the tree each module imports, at the top of the file or later."""
     files = source_files(root)
     graph: dict[str, set[str]] = {module: set() for module in files}
     for one in imports(root):
@@ -103,11 +108,54 @@ def import_cycles(root: Path) -> list[str]:
             if target in files:
                 graph[one.importer].add(target)
                 break
+    return graph
+
+
+def a_cycle(graph: dict[str, set[str]]) -> list[str]:
+    """Find a chain of modules or folders that import each other."""
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         return [" imports ".join(reversed(error.args[1]))]
     return []
+
+
+def import_cycles(root: Path) -> list[str]:
+    """Find a chain of modules that import each other."""
+    return a_cycle(import_graph(root))
+
+
+def room_cycles(root: Path) -> list[str]:
+    """Find a chain of folders that import each other: a room is a layer, its parent another."""
+    rooms = {
+        module: path.parent.relative_to(root).as_posix()
+        for module, path in source_files(root).items()
+    }
+    graph: dict[str, set[str]] = {room: set() for room in rooms.values()}
+    for importer, targets in import_graph(root).items():
+        graph[rooms[importer]] |= {rooms[target] for target in targets} - {rooms[importer]}
+    return a_cycle(graph)
+
+
+def homonyms(root: Path) -> list[str]:
+    """Find files that only their folder tells apart, and classes of one name in two files.
+
+    What the hardware and the model both call so, after the SDM, is one thing in two forms.
+    """
+    files: dict[str, list[str]] = defaultdict(list)
+    classes: dict[str, list[str]] = defaultdict(list)
+    for path in source_files(root).values():
+        place = path.relative_to(root)
+        if path.stem not in SHARED_NAMES and place.parent.as_posix() != VERBS:
+            files[path.name].append(place.as_posix())
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                classes[node.name].append(place.as_posix())
+    return [
+        f"{name} stands for {' and '.join(places)}"
+        for name, places in [*files.items(), *classes.items()]
+        if len(places) > 1 and set(places) != {"hdl/shapes.py", "model/x86.py"}
+    ]
 
 
 def long_files(root: Path) -> list[str]:
@@ -124,16 +172,12 @@ def long_files(root: Path) -> list[str]:
 
 
 def package_mistakes(root: Path) -> list[str]:
-    """Find folders of Python files that an installation would miss."""
-    text = (root / "pyproject.toml").read_text(encoding="utf-8")
-    listed = set(tomllib.loads(text)["tool"]["setuptools"]["packages"])
-    wrong = []
-    for folder in sorted({path.parent for path in source_files(root).values()}):
-        name = ".".join(("pagewalk", *folder.relative_to(root).parts))
-        if name not in listed:
-            wrong.append(f"{name} is not among the packages of pyproject.toml")
-        if not (folder / "__init__.py").is_file():
-            wrong.append(f"{name} has no __init__.py")
+    """Find folders of Python files that setup.py would not find, and so not install."""
+    wrong = [
+        f"{folder.relative_to(root).as_posix()} has no __init__.py"
+        for folder in sorted({path.parent for path in source_files(root).values()})
+        if not (folder / "__init__.py").is_file()
+    ]
     facade = root / "model" / "__init__.py"
     if facade.is_file() and facade.read_text(encoding="utf-8"):
         wrong.append("model/__init__.py is not empty: model.x86 would pull in what it imports")
@@ -155,6 +199,8 @@ CHECKS = (
     imports_against_arrows,
     absolute_imports,
     import_cycles,
+    room_cycles,
+    homonyms,
     long_files,
     package_mistakes,
     misnamed_tests,
@@ -200,9 +246,20 @@ MISTAKES = [
      ["hdl/tlb.py: 351 lines"]),
     (long_files, "hdl/tlb.py", "\n" * MAX_LINES,
      []),
+    (room_cycles, "model/mmu/deep/tlb.py", "from .. import walk",
+     []),
+    (room_cycles, "model/x86.py", "def late():\n    from .mmu import walk",
+     ["model imports model/mmu imports model"]),
+    (homonyms, "sim/tlb.py", "",
+     ["tlb.py stands for hdl/tlb.py and sim/tlb.py"]),
+    (homonyms, "sim/cli/tlb.py", "",
+     []),
+    (homonyms, "sim/errors.py", "",
+     []),
+    (homonyms, "sim/other.py", "class Mmu:\n    pass\nclass _Mmu:\n    pass",
+     ["Mmu stands for hdl/mmu.py and sim/other.py"]),
     (package_mistakes, "hdl/bus/axi.py", "",
-     ["pagewalk.hdl.bus is not among the packages of pyproject.toml",
-      "pagewalk.hdl.bus has no __init__.py"]),
+     ["hdl/bus has no __init__.py"]),
     (package_mistakes, "model/__init__.py", "from . import x86",
      ["model/__init__.py is not empty: model.x86 would pull in what it imports"]),
     (misnamed_tests, "tests/hdl/__init__.py", "",
@@ -214,7 +271,8 @@ MISTAKES = [
 SOUND = {
     "hdl/__init__.py": "",
     "hdl/tlb.py": "from amaranth import Signal\nfrom ..model.x86 import MODES",
-    "hdl/mmu.py": "from ..model import x86\nfrom . import tlb",
+    "hdl/mmu.py": "from ..model import x86\nfrom . import tlb\nclass Mmu:\n    pass",
+    "hdl/errors.py": "",
     "model/__init__.py": "",
     "model/x86.py": "import enum",
     "model/mmu/__init__.py": "",
@@ -222,8 +280,6 @@ SOUND = {
     "sim/__init__.py": "",
     "sim/cli.py": "from ..hdl.mmu import Mmu\nfrom ..model.mmu import walk",
     "tests/hdl/test_tlb.py": "from pagewalk.hdl.tlb import Tlb",
-    "pyproject.toml": "[tool.setuptools]\n"
-    'packages = ["pagewalk.hdl", "pagewalk.model", "pagewalk.model.mmu", "pagewalk.sim"]',
 }
 
 
@@ -242,7 +298,7 @@ def test_a_sound_tree_passes(check, tmp_path):
 
 @pytest.mark.parametrize("check", CHECKS)
 def test_a_tree_without_sources_passes(check, tmp_path):
-    assert check(plant(tmp_path, {"pyproject.toml": SOUND["pyproject.toml"]})) == []
+    assert check(plant(tmp_path, {"README.md": ""})) == []
 
 
 @pytest.mark.parametrize(("check", "name", "text", "found"), MISTAKES)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from amaranth.back import rtlil
 
-from pagewalk.sim.cli import main
+from pagewalk.sim.cli.main import main
 from pagewalk.sim.run import sample_walks
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")

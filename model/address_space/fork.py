@@ -1,7 +1,7 @@
 """The address space of a forked process. [dup_mmap]"""
 
 from .anon_vma import anon_vma_fork
-from .hugetlb import open_huge
+from .hugetlb_mapping import open_huge
 from .mm_state import MmState
 from .vma import Vma, VmFlag
 

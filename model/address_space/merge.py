@@ -9,7 +9,7 @@ import errno
 from ..x86 import PAGE_SHIFT
 from .anon_vma import anon_vma_clone, may_share_anon_vma
 from .errors import SysError
-from .hugetlb import open_huge
+from .hugetlb_mapping import open_huge
 from .mm_state import MmState
 from .vma import AnonVma, File, Vma, VmFlag
 

@@ -4,7 +4,7 @@ import errno
 
 from ..x86 import PAGE_SHIFT
 from .errors import SysError
-from .hugetlb import map_huge
+from .hugetlb_mapping import map_huge
 from .merge import can_merge_after, can_merge_before, expand
 from .mm_state import MmState
 from .munmap import unmap_range

@@ -5,7 +5,7 @@ import errno
 from ..x86 import PAGE_SHIFT
 from .anon_vma import anon_vma_clone, unlink_anon_vmas
 from .errors import SysError
-from .hugetlb import clear_reserve, open_huge
+from .hugetlb_mapping import clear_reserve, open_huge
 from .merge import expand, vma_merge
 from .mm_state import MmState
 from .munmap import munmap, unmap_range

@@ -4,7 +4,7 @@ import errno
 
 from .anon_vma import unlink_anon_vmas
 from .errors import SysError
-from .hugetlb import close_huge
+from .hugetlb_mapping import close_huge
 from .merge import split
 from .mm_state import MmState
 from .vma import PAGE_BYTES, Vma, VmFlag, page_align

@@ -3,11 +3,11 @@
 [mm/madvise.c]
 """
 
-from ..address_space.pagetable import PageTables
-from ..address_space.software_entry import EntryKind
+from ..address_space.tables.pagetable import PageTables
+from ..address_space.tables.software_entry import EntryKind
 from ..x86 import Entry
 from .state import KernelState
-from .tlb import MmContext, MmuGather
+from .tlb_flush import MmContext, MmuGather
 
 __all__ = ["cold_or_pageout", "free_lazily"]
 

@@ -1,9 +1,9 @@
 """Swap whose cache holds a reference to each of its frames. [folio_ref_add in add_to_swap_cache]"""
 
 from .frames import Frames
-from .swap import Swap
-from .swap_cache import SwapEntry
-from .swap_info import SWAP_MAP_BAD
+from .swap.cache import SwapEntry
+from .swap.info import SWAP_MAP_BAD
+from .swap.swap import Swap
 
 __all__ = ["AnonSwap"]
 

@@ -1,7 +1,7 @@
 """The pages of a forked process, which parent and child share. [copy_page_range, mm/memory.c]"""
 
-from ..address_space.software_entry import EntryKind
-from ..address_space.table_parts import LeafEntry
+from ..address_space.tables.parts import LeafEntry
+from ..address_space.tables.software_entry import EntryKind
 from ..address_space.vma import Vma, VmFlag
 from ..x86 import Entry
 from .frames import PAGE_BYTES

@@ -7,8 +7,8 @@ import errno
 from collections.abc import Callable
 
 from ..address_space.errors import SysError
-from ..address_space.pagetable import PageTables
-from ..address_space.table_parts import LeafEntry
+from ..address_space.tables.pagetable import PageTables
+from ..address_space.tables.parts import LeafEntry
 from ..x86 import PAGE_SHIFT, Entry
 from .frames import PAGE_BYTES
 from .vm_fault import BusFault

@@ -8,15 +8,15 @@ maps a page is found by way of its file.
 from collections import Counter
 from collections.abc import Iterable
 
-from ..address_space.hugetlb import huge_index
-from ..address_space.pagetable import PageTables
-from ..address_space.software_entry import SoftwareFormat
-from ..address_space.table_parts import LeafEntry
+from ..address_space.hugetlb_mapping import huge_index
+from ..address_space.tables.pagetable import PageTables
+from ..address_space.tables.parts import LeafEntry
+from ..address_space.tables.software_entry import SoftwareFormat
 from ..address_space.vma import Vma, VmFlag
 from ..physical.errors import BrokenInvariant
 from ..x86 import PAGE_SHIFT, Entry
-from .hugetlb import HugePages
-from .tlb import MmuGather
+from .hugetlb_pool import HugePages
+from .tlb_flush import MmuGather
 
 __all__ = ["HugeEntries"]
 

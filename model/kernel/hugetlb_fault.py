@@ -1,6 +1,6 @@
 """Making one huge page present: a page of the pool, one of a file, or a copy. [mm/hugetlb.c]"""
 
-from ..address_space.hugetlb import huge_index
+from ..address_space.hugetlb_mapping import huge_index
 from ..address_space.vma import Vma, VmFlag
 from ..physical.errors import BrokenInvariant
 from ..x86 import Entry

@@ -12,8 +12,8 @@ from ..address_space.errors import SysError
 from ..address_space.exec_layout import Program, exec_program
 from ..address_space.fork import copy_mappings
 from ..address_space.kernel_files import KernelFiles
-from ..address_space.kernel_map import KernelMap
-from ..address_space.layout import AreaKind, layout_of
+from ..address_space.kernel_half.kernel_map import KernelMap
+from ..address_space.kernel_half.layout import AreaKind, layout_of
 from ..address_space.limits import Commit, Rlimits, UserSpace
 from ..address_space.mm import Mm
 from ..address_space.user_layout import USER_AMD64, USER_I686
@@ -28,17 +28,17 @@ from ..physical.reserves import Sysctl
 from ..x86 import Cr4, PagingMode
 from .copy_pages import copy_page_range
 from .fault import FaultOutcome, FaultResult, Signal, SignalNumber, handle_page_fault
-from .hugetlb import set_nr_hugepages
+from .hugetlb_pool import set_nr_hugepages
 from .kernel_space import KernelSpace
 from .machine_check import check_machine
 from .memory_fault import handle_mm_fault
 from .oom import OomKill, OomKilled, select_bad_process
 from .process import INIT_PKRU, Process
+from .reclaimer import Reclaimer
 from .state import KernelState
-from .swap_file import SwapFile
-from .unuse import swapoff
+from .swap.file import SwapFile
+from .swapoff import swapoff
 from .user_tables import UserTables
-from .vmscan import Reclaimer
 
 __all__ = ["Kernel"]
 

@@ -1,8 +1,8 @@
 """The kernel's half of the page tables, as its dynamic areas use it."""
 
-from ..address_space.kernel_pagetable import KernelPageTables
+from ..address_space.kernel_half.kernel_pagetable import KernelPageTables
 from ..x86 import PAGE_SHIFT
-from .tlb import TlbState
+from .tlb_flush import TlbState
 
 __all__ = ["KernelSpace"]
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Iterable
 
-from ..address_space.vmalloc import VmArea
+from ..address_space.kernel_half.vmalloc import VmArea
 from ..physical.errors import BrokenInvariant
 from .process import Process
 from .state import KernelState

@@ -5,7 +5,7 @@
 Left out: readahead, and pages that a driver supplies.
 """
 
-from ..address_space.software_entry import EntryKind
+from ..address_space.tables.software_entry import EntryKind
 from ..address_space.vma import Vma, VmFlag
 from ..physical.errors import BrokenInvariant
 from ..x86 import PAGE_SHIFT, Entry

@@ -11,7 +11,7 @@ from ..physical.errors import BrokenInvariant
 from ..x86 import PAGE_SHIFT
 from .anon_swap import AnonSwap
 from .frames import PAGE_BYTES, Frames
-from .swap_cache import SwapEntry
+from .swap.cache import SwapEntry
 
 __all__ = ["AddressSpace", "PageCache"]
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from ..physical.errors import BrokenInvariant
 from .anon_swap import AnonSwap
 from .page_cache import AddressSpace, PageCache
-from .swap_cache import SwapEntry
+from .swap.cache import SwapEntry
 
 __all__ = ["Shmem"]
 

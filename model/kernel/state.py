@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
-from ..address_space.kernel_pagetable import KernelPageTables
-from ..address_space.software_entry import (
+from ..address_space.kernel_half.kernel_pagetable import KernelPageTables
+from ..address_space.tables.software_entry import (
     AMD64_ENTRIES,
     I686_ENTRIES,
     EntryFlag,
@@ -21,14 +21,14 @@ from ..physical.page_alloc import PageAllocator
 from ..x86 import PAGE_SHIFT, Efer, Entry, PagingMode
 from .anon_swap import AnonSwap
 from .frames import Frames
-from .hugetlb import huge_pools
-from .lru import LruFlag, Lruvec
+from .hugetlb_pool import huge_pools
 from .page_cache import AddressSpace, PageCache
+from .reclaim.lru import LruFlag, Lruvec
+from .reclaim.workingset import workingset_refault
 from .shmem import Shmem
-from .swap_cache import SwapEntry
+from .swap.cache import SwapEntry
 from .thp import TransparentHuge
-from .tlb import TlbState
-from .workingset import workingset_refault
+from .tlb_flush import TlbState
 
 __all__ = ["SPECIAL", "WRITTEN", "KernelState", "Space"]
 

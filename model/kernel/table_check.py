@@ -1,7 +1,7 @@
 """Whether the user page tables of a process agree with its mappings and with all counts."""
 
-from ..address_space.software_entry import EntryKind
-from ..address_space.table_parts import LeafEntry
+from ..address_space.tables.parts import LeafEntry
+from ..address_space.tables.software_entry import EntryKind
 from ..address_space.vma import Vma, VmFlag
 from ..physical.errors import BrokenInvariant
 from ..x86 import Entry

@@ -9,14 +9,14 @@ from typing import Protocol
 
 import numpy as np
 
-from ..address_space.pagetable import PageTables
-from ..address_space.table_parts import LeafEntry
+from ..address_space.tables.pagetable import PageTables
+from ..address_space.tables.parts import LeafEntry
 from ..address_space.vma import Vma, VmFlag
 from ..physical.errors import BrokenInvariant
 from ..x86 import PAGE_SHIFT, Entry
 from .frames import PAGE_BYTES
 from .state import SPECIAL, KernelState
-from .tlb import MmContext, MmuGather
+from .tlb_flush import MmContext, MmuGather
 
 __all__ = ["ThpEntries"]
 

@@ -7,9 +7,9 @@ import errno
 
 from ..address_space.errors import SysError
 from ..address_space.mm import Mm
-from ..address_space.pagetable import PageTables
-from ..address_space.software_entry import EntryKind
-from ..address_space.table_parts import LeafEntry
+from ..address_space.tables.pagetable import PageTables
+from ..address_space.tables.parts import LeafEntry
+from ..address_space.tables.software_entry import EntryKind
 from ..address_space.uapi import Madvise
 from ..address_space.vma import File, Vma, VmFlag
 from ..physical.errors import BrokenInvariant
@@ -20,7 +20,7 @@ from .gup import FaultIn, clear_user, get_user_pages
 from .hugetlb_entries import HugeEntries
 from .state import SPECIAL, KernelState
 from .thp_entries import ThpEntries
-from .tlb import MmContext, MmuGather
+from .tlb_flush import MmContext, MmuGather
 
 __all__ = ["UserTables"]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ..physical.memory import BusError, PhysicalMemory
 from ..x86 import AccessKind, Cr0, Entry, Level, PagingMode, Vector
 from .control import Access, Control
-from .entry import EntryFormat
+from .entry_format import EntryFormat
 from .rights import Rights, error_code
 
 __all__ = ["Access", "Control", "Fault", "PageFault", "Step", "Walk", "is_canonical", "translate",

@@ -14,11 +14,11 @@ from heapq import heappop, heappush
 
 import numpy as np
 
-from pagewalk.model.kernel.kswapd import try_to_free_pages
-from pagewalk.model.kernel.lru import LruFlag, Lruvec
-from pagewalk.model.kernel.reclaim import Pageout
-from pagewalk.model.kernel.scan import ScanControl
-from pagewalk.model.kernel.workingset import workingset_refault
+from pagewalk.model.kernel.reclaim.kswapd import try_to_free_pages
+from pagewalk.model.kernel.reclaim.lru import LruFlag, Lruvec
+from pagewalk.model.kernel.reclaim.scan import ScanControl
+from pagewalk.model.kernel.reclaim.shrink import Pageout
+from pagewalk.model.kernel.reclaim.workingset import workingset_refault
 
 FRAMES = 1000
 SEED = 20250101

@@ -12,13 +12,13 @@ import numpy as np
 from pagewalk.hdl.config import Config
 from pagewalk.model.address_space.uapi import Madvise, MapFlag, Prot
 from pagewalk.model.address_space.vma import File
+from pagewalk.model.kernel.calls.syscalls import SystemCalls
 from pagewalk.model.kernel.kernel import Kernel
-from pagewalk.model.kernel.syscalls import SystemCalls
-from pagewalk.sim.cosim import Machine
+from pagewalk.sim.cosim.kernel_entry import KernelEntry
+from pagewalk.sim.cosim.linux import LinuxKernel
+from pagewalk.sim.cosim.machine import Machine
 from pagewalk.sim.engine import create
-from pagewalk.sim.linux import LinuxKernel
-from pagewalk.sim.system_calls import KernelEntry
-from pagewalk.sim.workload import DATA_ACCESS
+from pagewalk.sim.workloads.workload import DATA_ACCESS
 
 from ..model.kernel.machines import Cpu
 

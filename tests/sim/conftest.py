@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pagewalk.model.x86 import IA32, MODES, X86_64
-from pagewalk.sim import cli
+from pagewalk.sim.cli.main import main
 from pagewalk.sim.image import Image
 from pagewalk.sim.vectors import VECTORS, Vectors
 
@@ -84,7 +84,7 @@ def pagewalk(capsys):
     """Run the command; return exit code, stdout and stderr."""
 
     def run(*arguments):
-        code = cli.main([str(argument) for argument in arguments])
+        code = main([str(argument) for argument in arguments])
         return code, *capsys.readouterr()
 
     return run

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pagewalk.sim.buddy_trace import read_trace
-from pagewalk.sim.free_lists import read_free_lists
+from pagewalk.sim.buddy.free_lists import read_free_lists
+from pagewalk.sim.buddy.ftrace import read_trace
 
 DATA = Path(__file__).parents[1] / "data"
 BOOTS = ("amd64-D", "i686-A")

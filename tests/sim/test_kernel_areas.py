@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 
 from pagewalk.hdl.config import Config
-from pagewalk.model.address_space.fixmap import Fixmap
-from pagewalk.model.address_space.kernel_page_table_ops import page_kernel
-from pagewalk.model.address_space.kmap import KmapLocal, Pkmap
-from pagewalk.model.address_space.layout import AreaKind
-from pagewalk.model.address_space.vmalloc import Vmalloc
+from pagewalk.model.address_space.kernel_half.fixmap import Fixmap
+from pagewalk.model.address_space.kernel_half.kernel_page_table_ops import page_kernel
+from pagewalk.model.address_space.kernel_half.kmap import KmapLocal, Pkmap
+from pagewalk.model.address_space.kernel_half.layout import AreaKind
+from pagewalk.model.address_space.kernel_half.vmalloc import Vmalloc
 from pagewalk.model.kernel.kernel import Kernel
 from pagewalk.model.mmu.control import Access
 from pagewalk.model.physical.gfp import Gfp
 from pagewalk.model.x86 import IA32, MODES, X86_64, AccessKind, ErrorCode, Vector
-from pagewalk.sim.cosim import AccessFailed, Machine
+from pagewalk.sim.cosim.linux import LinuxKernel
+from pagewalk.sim.cosim.machine import AccessFailed, Machine
 from pagewalk.sim.engine import create
 from pagewalk.sim.engine.base import accesses, data_accesses
-from pagewalk.sim.linux import LinuxKernel
-from pagewalk.sim.workload import DATA_ACCESS
+from pagewalk.sim.workloads.workload import DATA_ACCESS
 
 every_mode = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
 MIB = 1 << 20

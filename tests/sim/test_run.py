@@ -6,13 +6,13 @@ import pytest
 
 from pagewalk.hdl.verilog import port_list
 from pagewalk.model.x86 import IA32, MODES, X86_64
-from pagewalk.sim import cli
+from pagewalk.sim.cli.main import main
 from pagewalk.sim.image import Image
 from pagewalk.sim.run import sample_walks
 
 
 def test_run_replays_both_modes_in_the_simulator(capsys, tmp_path):
-    assert cli.main(["run", "--limit", "30", "--entries", "4", "--latency", "2",
+    assert main(["run", "--limit", "30", "--entries", "4", "--latency", "2",
                      "--json", str(tmp_path / "run.json")]) == 0
     figures = json.loads((tmp_path / "run.json").read_text())
     assert set(figures) == {*MODES, "swapping"}
@@ -35,7 +35,7 @@ def test_run_finds_a_wrong_record(capsys, monkeypatch):
         probes = image.views[0].probes
         probes.pa[probes.mapped] ^= 1 << 20
     monkeypatch.setattr(Image, "shipped", lambda mode: shipped[mode])
-    assert cli.main(["run", "--limit", "20", "--entries", "4"]) == 1
+    assert main(["run", "--limit", "20", "--entries", "4"]) == 1
     assert "field paddr: expected" in capsys.readouterr().out
 
 
@@ -50,7 +50,7 @@ def test_a_missing_compiler_is_exit_3_and_the_line_that_installs_it(capsys, monk
     Image.shipped(IA32).cut(limit=10).save(tmp_path / "image.npz")
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert cli.main(["replay", str(tmp_path / "image.npz"), "--engine", "cxxrtl"]) == 3
+    assert main(["replay", str(tmp_path / "image.npz"), "--engine", "cxxrtl"]) == 3
     error = "pagewalk: error: g++ is missing: install it with 'sudo apt-get install g++'\n"
     assert capsys.readouterr().err == error
 
@@ -58,7 +58,7 @@ def test_a_missing_compiler_is_exit_3_and_the_line_that_installs_it(capsys, monk
 @pytest.mark.parametrize("mode", MODES)
 def test_verilog_has_the_parameters_asked_for(mode, capsys, tmp_path):
     file = tmp_path / "mmu.v"
-    assert cli.main(["verilog", "--mode", mode, "--entries", "4", "--name", "my_mmu",
+    assert main(["verilog", "--mode", mode, "--entries", "4", "--name", "my_mmu",
                      "-o", str(file), "--json", str(tmp_path / "mmu.json")]) == 0
     text = file.read_text()
     assert "module my_mmu(" in text
@@ -74,5 +74,5 @@ def test_verilog_has_the_parameters_asked_for(mode, capsys, tmp_path):
     (["--entries", "0"], "Parameter entries must be from 1 to 4096, not 0"),
 ])
 def test_verilog_that_cannot_be_made_is_refused(arguments, message, capsys):
-    assert cli.main(["verilog", *arguments]) == 2
+    assert main(["verilog", *arguments]) == 2
     assert capsys.readouterr().err == f"pagewalk: error: {message}\n"

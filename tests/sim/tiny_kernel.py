@@ -7,7 +7,7 @@ without one is not written to the disk again.
 from collections import deque
 from dataclasses import replace
 
-from pagewalk.model.kernel.tlb import Invalidation
+from pagewalk.model.kernel.tlb_flush import Invalidation
 from pagewalk.model.mmu.walk import Control
 from pagewalk.model.physical.memory import PhysicalMemory
 from pagewalk.model.x86 import (
@@ -21,7 +21,7 @@ from pagewalk.model.x86 import (
     ErrorCode,
     InvalidateOp,
 )
-from pagewalk.sim.cosim import Handled
+from pagewalk.sim.cosim.machine import Handled
 
 SIGSEGV = 11
 TABLE = Entry.P | Entry.RW | Entry.US

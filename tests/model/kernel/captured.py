@@ -13,11 +13,15 @@ from pathlib import Path
 
 import numpy as np
 
-from pagewalk.model.address_space.pagetable import PageTables
 from pagewalk.model.address_space.smaps_text import MNEMONICS, STATS, MemSizeStats
-from pagewalk.model.address_space.software_entry import AMD64_ENTRIES, I686_ENTRIES, EntryKind
+from pagewalk.model.address_space.tables.pagetable import PageTables
+from pagewalk.model.address_space.tables.software_entry import (
+    AMD64_ENTRIES,
+    I686_ENTRIES,
+    EntryKind,
+)
 from pagewalk.model.address_space.vma import File, SpecialMapping, Vma
-from pagewalk.model.kernel.swap_cache import SwapEntry
+from pagewalk.model.kernel.swap.cache import SwapEntry
 from pagewalk.model.physical.memory import PhysicalMemory
 from pagewalk.model.x86 import IA32, X86_64
 

@@ -7,12 +7,12 @@ from numpy.random import default_rng
 
 from pagewalk.model.address_space.uapi import Madvise, MapFlag, Prot
 from pagewalk.model.address_space.vma import File
+from pagewalk.model.kernel.calls.syscalls import SystemCalls
 from pagewalk.model.kernel.oom import OomKilled
-from pagewalk.model.kernel.smaps import smaps
-from pagewalk.model.kernel.swap_errors import SwapDeviceBusy, SwapIoError
-from pagewalk.model.kernel.syscalls import SystemCalls
+from pagewalk.model.kernel.proc.smaps import smaps
+from pagewalk.model.kernel.swap.errors import SwapDeviceBusy, SwapIoError
 from pagewalk.model.kernel.thp import ThpEnabled
-from pagewalk.model.kernel.vmalloc import vfree, vmalloc
+from pagewalk.model.kernel.vmalloc_pages import vfree, vmalloc
 from pagewalk.model.physical.out_of_memory import OutOfMemory
 
 from .machines import ANON, PAGE, RW, SHARED, Killed, counted, machine

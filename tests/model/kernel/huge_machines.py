@@ -1,7 +1,7 @@
 """Machines with huge pages set aside."""
 
 from pagewalk.model.address_space.uapi import MapFlag
-from pagewalk.model.kernel.hugetlb import HugePages
+from pagewalk.model.kernel.hugetlb_pool import HugePages
 from pagewalk.model.kernel.kernel import Kernel
 from pagewalk.model.kernel.process import Process
 from pagewalk.model.x86 import IA32, X86_64

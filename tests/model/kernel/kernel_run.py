@@ -5,7 +5,7 @@ from uuid import UUID
 from pagewalk.model.address_space.exec_layout import exec_program
 from pagewalk.model.address_space.vma import File
 from pagewalk.model.kernel.kernel import Kernel
-from pagewalk.model.kernel.swap_file import SwapFile
+from pagewalk.model.kernel.swap.file import SwapFile
 from pagewalk.model.kernel.thp import ThpEnabled
 from pagewalk.model.x86 import MODES
 

@@ -1,7 +1,7 @@
 """Pages in memory and out of it: what reclaim asks of a kernel, as plain sets for tests."""
 
-from pagewalk.model.kernel.lru import LruFlag, Lruvec
-from pagewalk.model.kernel.reclaim import Pageout
+from pagewalk.model.kernel.reclaim.lru import LruFlag, Lruvec
+from pagewalk.model.kernel.reclaim.shrink import Pageout
 
 
 class PageWorld:

@@ -4,11 +4,11 @@ from uuid import UUID
 
 import numpy as np
 
-from pagewalk.model.address_space.software_entry import EntryKind
-from pagewalk.model.kernel.kswapd import try_to_free_pages
-from pagewalk.model.kernel.scan import ScanControl
-from pagewalk.model.kernel.swap_errors import SwapDeviceBusy, SwapIoError
-from pagewalk.model.kernel.swap_file import SwapFile
+from pagewalk.model.address_space.tables.software_entry import EntryKind
+from pagewalk.model.kernel.reclaim.kswapd import try_to_free_pages
+from pagewalk.model.kernel.reclaim.scan import ScanControl
+from pagewalk.model.kernel.swap.errors import SwapDeviceBusy, SwapIoError
+from pagewalk.model.kernel.swap.file import SwapFile
 
 from .machines import ANON, PAGE, RW, SHARED, counted, machine
 

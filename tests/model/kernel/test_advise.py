@@ -6,8 +6,8 @@ from uuid import UUID
 import pytest
 
 from pagewalk.model.address_space.uapi import Madvise
-from pagewalk.model.kernel.lru import LruList
-from pagewalk.model.kernel.swap_file import SwapFile
+from pagewalk.model.kernel.reclaim.lru import LruList
+from pagewalk.model.kernel.swap.file import SwapFile
 from pagewalk.model.x86 import Entry
 
 from .machines import ANON, MODES, PAGE, RW, machine

@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from pagewalk.model.kernel.swap_file import SwapFile
+from pagewalk.model.kernel.swap.file import SwapFile
 from pagewalk.model.x86 import X86_64
 
 from .machines import PAGE, machine

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pagewalk.model.kernel.tlb import MmuGather
+from pagewalk.model.kernel.tlb_flush import MmuGather
 
 from .combinations import Combinations
 from .machines import MODES

@@ -8,8 +8,8 @@ import pytest
 from pagewalk.model.address_space.errors import SysError
 from pagewalk.model.address_space.uapi import Madvise, MapFlag, MremapFlag, Prot
 from pagewalk.model.address_space.vma import File, VmFlag
+from pagewalk.model.kernel.calls.syscalls import SystemCalls
 from pagewalk.model.kernel.gup import clear_user, get_user_pages
-from pagewalk.model.kernel.syscalls import SystemCalls
 from pagewalk.model.physical.out_of_memory import OutOfMemory
 from pagewalk.model.x86 import Entry
 

@@ -4,8 +4,8 @@ import pytest
 
 from pagewalk.model.address_space.uapi import Madvise, MapFlag, Prot
 from pagewalk.model.address_space.vma import File
+from pagewalk.model.kernel.calls.uaccess import UserAccess
 from pagewalk.model.kernel.fault import FaultOutcome, SignalNumber
-from pagewalk.model.kernel.uaccess import UserAccess
 from pagewalk.model.kernel.vm_fault import FaultCause
 from pagewalk.model.x86 import MODES, Entry
 

@@ -6,9 +6,9 @@ import pytest
 
 from pagewalk.model.address_space.uapi import MapFlag, Prot
 from pagewalk.model.address_space.vma import File
-from pagewalk.model.kernel.kswapd import try_to_free_pages
-from pagewalk.model.kernel.scan import ScanControl
-from pagewalk.model.kernel.swap_file import SwapFile
+from pagewalk.model.kernel.reclaim.kswapd import try_to_free_pages
+from pagewalk.model.kernel.reclaim.scan import ScanControl
+from pagewalk.model.kernel.swap.file import SwapFile
 from pagewalk.model.kernel.vm_fault import FaultCause
 from pagewalk.model.x86 import Entry
 

@@ -11,8 +11,8 @@ from pagewalk.model.address_space.exec_layout import Program, ProgramHeader
 from pagewalk.model.address_space.uapi import Prot
 from pagewalk.model.address_space.vma import File
 from pagewalk.model.kernel.oom import OomKilled, select_bad_process
-from pagewalk.model.kernel.swap_errors import SwapIoError
-from pagewalk.model.kernel.swap_file import SwapFile
+from pagewalk.model.kernel.swap.errors import SwapIoError
+from pagewalk.model.kernel.swap.file import SwapFile
 from pagewalk.model.physical.out_of_memory import OutOfMemory
 
 from .machines import ANON, MODES, PAGE, RW, counted, machine

@@ -6,7 +6,7 @@ import pytest
 
 from pagewalk.model.address_space.vma import File
 from pagewalk.model.kernel.page_cache import AddressSpace
-from pagewalk.model.kernel.swap_file import SwapFile
+from pagewalk.model.kernel.swap.file import SwapFile
 from pagewalk.model.physical.errors import BrokenInvariant
 from pagewalk.model.x86 import X86_64
 

@@ -11,9 +11,9 @@ from collections import Counter
 
 import pytest
 
-from pagewalk.model.address_space.software_entry import EntryKind
+from pagewalk.model.address_space.tables.software_entry import EntryKind
 from pagewalk.model.address_space.vma import VmFlag
-from pagewalk.model.kernel.smaps import KernelPages
+from pagewalk.model.kernel.proc.smaps import KernelPages
 
 from ..address_space import linux_programs
 from ..address_space.linux_run import BOOTS, DATA

@@ -7,13 +7,13 @@ dirty bits, or swap entries. What it wrote is kept in a list beside it and compa
 import pytest
 from numpy.random import default_rng
 
-from pagewalk.model.kernel.kswapd import balance_pgdat, try_to_free_pages
-from pagewalk.model.kernel.lru import LruFlag, Lruvec
-from pagewalk.model.kernel.reclaim import Pageout
-from pagewalk.model.kernel.scan import ScanControl
-from pagewalk.model.kernel.swap import Swap, SwapEntry
-from pagewalk.model.kernel.swap_file import SwapFile
-from pagewalk.model.kernel.workingset import workingset_refault
+from pagewalk.model.kernel.reclaim.kswapd import balance_pgdat, try_to_free_pages
+from pagewalk.model.kernel.reclaim.lru import LruFlag, Lruvec
+from pagewalk.model.kernel.reclaim.scan import ScanControl
+from pagewalk.model.kernel.reclaim.shrink import Pageout
+from pagewalk.model.kernel.reclaim.workingset import workingset_refault
+from pagewalk.model.kernel.swap.file import SwapFile
+from pagewalk.model.kernel.swap.swap import Swap, SwapEntry
 
 from .swap_tools import mkswap, run
 

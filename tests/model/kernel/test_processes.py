@@ -5,10 +5,10 @@ from uuid import UUID
 import numpy as np
 import pytest
 
-from pagewalk.model.address_space.pagetable import PageTables
+from pagewalk.model.address_space.tables.pagetable import PageTables
 from pagewalk.model.kernel.kernel import Kernel
-from pagewalk.model.kernel.swap_file import SwapFile
-from pagewalk.model.kernel.tlb import TlbState
+from pagewalk.model.kernel.swap.file import SwapFile
+from pagewalk.model.kernel.tlb_flush import TlbState
 from pagewalk.model.kernel.user_tables import UserTables
 from pagewalk.model.physical.errors import BrokenInvariant
 from pagewalk.model.x86 import Entry

@@ -4,8 +4,8 @@ import pytest
 
 from pagewalk.model.address_space.uapi import Madvise, MapFlag
 from pagewalk.model.address_space.vma import File
-from pagewalk.model.kernel.reclaim import Pageout
-from pagewalk.model.kernel.swap_errors import BadSwapEntry, SwapIoError
+from pagewalk.model.kernel.reclaim.shrink import Pageout
+from pagewalk.model.kernel.swap.errors import BadSwapEntry, SwapIoError
 from pagewalk.model.physical.errors import BrokenInvariant
 
 from .machines import MODES, PAGE, RW, Killed, counted, machine

@@ -6,8 +6,8 @@ from uuid import UUID
 import pytest
 
 from pagewalk.model.address_space.uapi import Madvise, MapFlag, MremapFlag, Prot
-from pagewalk.model.kernel.lru import LruList
-from pagewalk.model.kernel.swap_file import SwapFile
+from pagewalk.model.kernel.reclaim.lru import LruList
+from pagewalk.model.kernel.swap.file import SwapFile
 from pagewalk.model.kernel.table_check import check_user_tables
 from pagewalk.model.kernel.thp import ThpEnabled
 from pagewalk.model.kernel.thp_entries import ThpEntries

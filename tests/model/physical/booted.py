@@ -3,8 +3,8 @@
 from collections import defaultdict
 
 from pagewalk.model.physical.memory import PhysicalMemory
-from pagewalk.model.physical.slub import Slub
-from pagewalk.model.physical.slub_geometry import SlabFlag
+from pagewalk.model.physical.slab.geometry import SlabFlag
+from pagewalk.model.physical.slab.slub import Slub
 
 from .linux_slabs import BOOTS, SysfsLine, slabinfo_lines, sysfs_lines
 from .slab_pages import Pages

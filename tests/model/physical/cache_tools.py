@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from pagewalk.model.physical.kmem_cache import KmemCache
 from pagewalk.model.physical.memory import PhysicalMemory
-from pagewalk.model.physical.slab import Backing
-from pagewalk.model.physical.slub_geometry import AMD64, calculate_sizes
+from pagewalk.model.physical.slab.geometry import AMD64, calculate_sizes
+from pagewalk.model.physical.slab.kmem_cache import KmemCache
+from pagewalk.model.physical.slab.slab import Backing
 
 from .slab_pages import Pages
 

@@ -8,7 +8,7 @@ import gzip
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pagewalk.model.physical.slub_geometry import AMD64, I686
+from pagewalk.model.physical.slab.geometry import AMD64, I686
 
 DATA = Path(__file__).resolve().parents[2] / "data" / "linux-6.1"
 

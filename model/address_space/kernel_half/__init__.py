@@ -1,0 +1,1 @@
+"""The kernel's half of the address space: where its areas lie, and what they map."""

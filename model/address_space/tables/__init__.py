@@ -1,0 +1,1 @@
+"""Page tables in physical memory, and what Linux stores in entries that are not present."""

@@ -1,0 +1,1 @@
+"""Between processes and kernel: system calls, open files, copies of user memory."""

@@ -1,0 +1,1 @@
+"""Files of ``/proc/PID`` whose figures come from page tables."""

@@ -1,0 +1,267 @@
+"""What TLBs and paging-structure caches may answer: the set of answers that a history permits.
+
+A processor may make a translation ahead of its use, keep it or forget it at any time. So the answer
+to an access is one of a set, which follows from what page-table memory held at which time, and
+from the invalidations in between. [SDM 4.10 Caching Translation Information]
+
+Times are whole numbers, such as clock cycles. What is written at a time is read at later ones; what
+is invalidated at a time binds the accesses that begin later.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ..physical.memory import BusError, PhysicalMemory
+from ..x86 import AccessKind, Cr0, Cr3, Cr4, Efer, Entry, Level, PagingMode, Vector
+from .control import Access, Control
+from .drops import Drops
+from .entry_format import EntryFormat
+from .intervals import FOREVER, Interval, extend, intersect, within
+from .rights import Rights, error_code
+from .walk import is_canonical
+
+__all__ = ["EntryValue", "Explanation", "Outcome", "TlbHistory", "pcid_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The answer to an access: a physical address, or a fault (``vector`` is not None).
+
+    ``page`` is the level that mapped the page, None on a fault or without paging; ``error_code``
+    is 0 unless a page fault.
+    """
+
+    paddr: int = 0
+    page: Level | None = None
+    memory_type: int = 0
+    vector: Vector | None = None
+    error_code: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class EntryValue:
+    """What software wrote to an entry, and the times ``first`` to ``last`` of reading it.
+
+    ``dirty`` is when its D may first have been set, by software or by an access; ``used`` and
+    ``written`` are when A and D were set at the latest. None is never.
+    """
+
+    entry: int
+    first: int
+    last: int
+    dirty: int | None
+    used: int | None = None
+    written: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """One way to an outcome: the entries used, from the root down.
+
+    ``fresh`` tells whether the last of them may have been read during the access.
+    """
+
+    outcome: Outcome
+    values: tuple[EntryValue, ...]
+    fresh: bool = True
+
+
+class TlbHistory:
+    """Writes, invalidations and register changes in ascending times, and what they permit.
+
+    The history begins at time 0 with the entries in ``memory``, which is copied, empty caches and
+    the registers ``control``. ``paddr_bits`` is MAXPHYADDR. IA32_EFER.NXE and CR4.PSE must stay
+    as they are, CR4.PGE and PCIDE may change with a MOV to CR4 that invalidates.
+    """
+
+    def __init__(
+        self, mode: PagingMode, memory: PhysicalMemory, control: Control, paddr_bits: int = 40
+    ) -> None:
+        self.mode = mode
+        self.paddr_bits = min(paddr_bits, mode.max_paddr_bits)
+        self.drops = Drops(mode)
+        self._memory = memory.copy()
+        self._control = control
+        self._values: dict[int, list[EntryValue]] = {}
+        self._changed: set[int] = set()  # entries with more than one value
+        self._floor = 0  # what is older was forgotten
+        self._roots: dict[int, list[tuple[int, Interval]]] = {}
+        self._enter(0, control)
+
+    def write(self, time: int, paddr: int, entry: int) -> None:
+        """Note that another processor replaced the entry at ``paddr``."""
+        values = self.values(paddr)
+        values[-1].last = time
+        dirty = time + 1 if entry & Entry.D else None
+        values.append(EntryValue(entry, time + 1, FOREVER, dirty))
+        self._changed.add(paddr)
+
+    def values(self, paddr: int) -> list[EntryValue]:
+        """Return the values of the entry at ``paddr`` in the order of time; raise ``BusError``."""
+        values = self._values.get(paddr)
+        if values is None:
+            entry = self._memory.read(paddr, self.mode.entry_bytes)
+            first = EntryValue(entry, 0, FOREVER, 0 if entry & Entry.D else None)
+            values = self._values[paddr] = [first]
+        return values
+
+    def set_control(self, time: int, control: Control) -> None:
+        """Note that the registers are ``control`` after ``time``. Raise ``ValueError``."""
+        for name, bit in (("cr4", Cr4.PSE), ("efer", Efer.NXE)):
+            if (getattr(control, name) ^ getattr(self._control, name)) & bit:
+                raise ValueError(f"Bit {bit:#x} of {name} must stay as it is")
+        self._leave(time)
+        self._enter(time + 1, control)
+
+    def _leave(self, time: int) -> None:
+        """End the stay under the current root."""
+        stays = self._roots[pcid_of(self.mode, self._control)]
+        root, (first, _) = stays[-1]
+        stays[-1] = root, (first, time)
+
+    def _enter(self, time: int, control: Control) -> None:
+        root = EntryFormat(self.mode, control, self.paddr_bits).table_address(control.cr3)
+        stays = self._roots.setdefault(pcid_of(self.mode, control), [])
+        stays.append((root, (time, FOREVER)))
+        self._control = control
+
+    def forget(self, time: int) -> None:
+        """Forget what everything was invalidated with at ``time``; no access may be under way."""
+        self._floor = time + 1
+        self.drops = Drops(self.mode)
+        for paddr in self._changed:
+            del self._values[paddr][:-1]
+        self._changed.clear()
+        self._roots.clear()
+        self._enter(time + 1, self._control)
+
+    def outcomes(self, start: int, end: int, control: Control, access: Access) -> set[Outcome]:
+        """Return the answers permitted to an access that is made from ``start`` to ``end``."""
+        return {found.outcome for found in self.explanations(start, end, control, access)}
+
+    def explanations(
+        self, start: int, end: int, control: Control, access: Access
+    ) -> Iterator[Explanation]:
+        """Yield every way to a permitted answer; see ``outcomes``."""
+        if not control.cr0 & Cr0.PG:
+            yield Explanation(Outcome(paddr=access.vaddr & 0xFFFF_FFFF), ())
+        elif not is_canonical(self.mode, access.vaddr):
+            vector = Vector.SS if access.stack else Vector.GP
+            yield Explanation(Outcome(vector=vector), ())
+        else:
+            yield from _Query(self, start, end, control, access).explanations()
+
+    def stays(self, pcid: int) -> Sequence[tuple[int, Interval]]:
+        """Return the roots used with ``pcid``, and when, since what was forgotten."""
+        return self._roots.get(pcid, [])
+
+    @property
+    def pcids(self) -> Sequence[int]:
+        """PCIDs used since what was forgotten."""
+        return [*self._roots]
+
+    @property
+    def floor(self) -> int:
+        """The earliest time that may still count."""
+        return self._floor
+
+
+def pcid_of(mode: PagingMode, control: Control) -> int:
+    """Return the PCID in force: 0 unless CR4.PCIDE is set. [SDM 4.10.1]"""
+    has_pcids = mode.entry_bytes == 8 and control.cr4 & Cr4.PCIDE
+    return control.cr3 & Cr3.PCID if has_pcids else 0
+
+
+class _Query:
+    """The search for the answers to one access.
+
+    It goes down the levels with, for each chain of entries, the times at which the last of them
+    can have been read: after the one before, which a paging-structure cache may have kept since.
+    """
+
+    def __init__(
+        self, history: TlbHistory, start: int, end: int, control: Control, access: Access
+    ) -> None:
+        self._history, self._drops, self._mode = history, history.drops, history.mode
+        self._start, self._end = start, end
+        self._control, self._access = control, access
+        self._format = EntryFormat(history.mode, control, history.paddr_bits)
+        self._pcid = pcid_of(history.mode, control)
+
+    def explanations(self) -> Iterator[Explanation]:
+        """Yield every way to an answer: under the PCID in force, or in a global page of any."""
+        for pcid in self._history.pcids:
+            stays = self._history.stays(pcid)
+            active = within([stay for _, stay in stays], self._history.floor, self._end)
+            for root in {root for root, _ in stays}:
+                times = [stay for at, stay in stays if at == root]
+                yield from self._walk(pcid, active, 0, root, times, Rights(), ())
+
+    def _walk(
+        self, pcid: int, active: list[Interval], number: int, table: int, times: list[Interval],
+        rights: Rights, values: tuple[EntryValue, ...],
+    ) -> Iterator[Explanation]:
+        """Go on at a level, in a table whose address is known at ``times``."""
+        level, mode = self._mode.levels[number], self._mode
+        index = self._access.vaddr >> level.shift & (1 << level.index_bits) - 1
+        possible = intersect(times, active)
+        try:
+            candidates = self._history.values(table + index * mode.entry_bytes)
+        except BusError:
+            if pcid == self._pcid and within(possible, self._start, self._end):
+                yield Explanation(Outcome(vector=Vector.MC), values)
+            return
+        for value in candidates:
+            read = within(possible, value.first, value.last)
+            if not read:
+                continue
+            chain, entry = (*values, value), value.entry
+            if not entry & Entry.P or self._format.is_reserved(level, entry):
+                # Never cached: the access itself must have read it.
+                if pcid == self._pcid and within(read, self._start, self._end):
+                    yield Explanation(self._fault(entry), chain)
+                continue
+            combined = rights.below(mode, entry)
+            if self._format.is_leaf(level, entry):
+                yield from self._leaf(pcid, level, read, combined, chain)
+                continue
+            drops = self._drops.of_table(pcid, level, self._access.vaddr)
+            kept = extend(read, drops, self._start)
+            yield from self._walk(pcid, active, number + 1, self._format.table_address(entry),
+                                  kept, combined, chain)
+
+    def _fault(self, entry: int) -> Outcome:
+        present = bool(entry & Entry.P)
+        code = error_code(self._control, self._access, present=present, reserved=present)
+        return Outcome(vector=Vector.PF, error_code=code)
+
+    def _leaf(
+        self, pcid: int, level: Level, read: list[Interval], rights: Rights,
+        values: tuple[EntryValue, ...],
+    ) -> Iterator[Explanation]:
+        """Use the translation that the leaf gave when it was read, unless it was invalidated."""
+        value, access, control = values[-1], self._access, self._control
+        in_all_pcids = bool(value.entry & Entry.G and control.cr4 & Cr4.PGE)
+        if pcid != self._pcid and not in_all_pcids:
+            return
+        oldest = 1 + self._drops.last_of_page(
+            pcid, level, access.vaddr, self._start, in_all_pcids=in_all_pcids)
+        usable = within(read, oldest, self._end)
+        if not usable:
+            return
+        fresh = pcid == self._pcid and bool(within(usable, self._start, self._end))
+        key = rights.key_blocks(self._mode, control, access)
+        if key or not rights.permit(control, access):
+            code = error_code(control, access, present=True, key=key)
+            yield Explanation(Outcome(vector=Vector.PF, error_code=code), values, fresh)
+            return
+        if access.kind is AccessKind.WRITE and not fresh:
+            # A cached translation without D is no good for a write. [SDM 4.8]
+            if value.dirty is None or not within(usable, value.dirty, self._end):
+                return
+        offset = access.vaddr & (level.page_bytes - 1)
+        yield Explanation(Outcome(
+            paddr=self._format.page_address(level, value.entry) | offset,
+            page=level,
+            memory_type=self._format.memory_type(level, value.entry),
+        ), values, fresh)

@@ -1,0 +1,1 @@
+"""The ``pagewalk`` command: a file for each verb; ``common`` holds what verbs share."""

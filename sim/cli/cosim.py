@@ -1,0 +1,173 @@
+"""``pagewalk cosim``: a workload on the MMU, with the kernel model behind it."""
+
+import argparse
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from uuid import UUID
+
+from ...hdl.config import Config
+from ...model.address_space.errors import SysError
+from ...model.kernel.kernel import Kernel
+from ...model.kernel.oom import OomKilled
+from ...model.kernel.swap.errors import SwapError
+from ...model.kernel.swap.file import MIN_PAGES, SwapFile
+from ...model.kernel.thp import ThpEnabled
+from ...model.physical.memory_map import MemoryMapError
+from ...model.physical.out_of_memory import OutOfMemory
+from ...model.x86 import MODES, PAGE_SHIFT
+from ..cosim.machine import AccessFailed
+from ..cosim.workload_run import run_on
+from ..engine import create
+from ..errors import InputError
+from ..report import make_console, workload_table
+from ..workloads.catalog import WORKLOADS, make_workload
+from ..workloads.workload import Workload
+from .common import (
+    AGREED,
+    DEFAULTS,
+    MISMATCH,
+    Verbs,
+    add_engine,
+    add_geometry,
+    add_latency,
+    add_verb,
+    hardware_config,
+    json_file,
+    natural,
+    positive,
+    progress_bar,
+)
+
+__all__ = ["add"]
+
+OVERCOMMIT = 4  # times as many pages as are free, if nothing else is asked for
+MIB = 1 << 20
+MOST_ACCESSES = 1 << 40  # beyond the memory of any computer, yet few enough for an array
+
+
+def add(verbs: Verbs) -> None:
+    """Add the verb to the command line."""
+    parser = add_verb(verbs, "cosim", _cosim,
+                      "Run a workload: loads and stores through the MMU, page faults, swap and "
+                      "system calls by the kernel model. Every value is compared with a plain "
+                      "dictionary's.")
+    parser.add_argument("workload", choices=WORKLOADS, help="what runs", metavar="WORKLOAD")
+    parser.add_argument("--mode", choices=MODES, default=DEFAULTS.mode.name,
+                        help="the paging mode (%(default)s)")
+    add_engine(parser)
+    parser.add_argument("--memory", metavar="MIB", type=positive, default=4,
+                        help="the machine's memory in Mbytes (%(default)s)")
+    parser.add_argument("--pages", metavar="N", type=positive,
+                        help=f"pages that are used, by default {OVERCOMMIT} times as many as are "
+                             "free")
+    parser.add_argument("--accesses", metavar="N", type=positive, default=100_000,
+                        help="loads and stores to make, at least (%(default)s)")
+    parser.add_argument("--swap", metavar="FILE", type=Path,
+                        help="a file that mkswap has made; by default one that is large enough "
+                             "for a while")
+    parser.add_argument("--thp", choices=[one.value for one in ThpEnabled], default="never",
+                        help="who gets transparent huge pages (%(default)s)")
+    parser.add_argument("--seed", metavar="N", type=natural, default=0,
+                        help="of the random numbers (%(default)s)")
+    add_latency(parser)
+    add_geometry(parser)
+
+
+def _cosim(args: argparse.Namespace) -> int:
+    config = replace(hardware_config(args, MODES[args.mode]), ports=("data",))
+    with json_file(args.json) as write, _bad_input():
+        kernel = _boot(args.memory, config)
+        kernel.state.thp.enabled = ThpEnabled(args.thp)
+        workload = _workload(args, kernel)
+        engine = create(args.engine, config, args.latency)
+        with _swap(args.swap, workload.footprint) as swap, progress_bar("running") as move:
+            result = run_on(kernel, engine, workload, swap, partial(move, workload.name))
+        write({"workload": workload.name, "seed": args.seed, "mode": args.mode,
+               "engine": args.engine, "thp": args.thp, **result.as_json()})
+    console = make_console()
+    console.print(f"{workload}\n", soft_wrap=True)
+    console.print(workload_table({f"{args.memory} MiB": result}))
+    return AGREED if result.agreed else MISMATCH
+
+
+def _boot(memory: int, config: Config) -> Kernel:
+    """Return the kernel of a machine with ``memory`` Mbytes, all of which the MMU must reach."""
+    size, reach = memory * MIB, 1 << config.physical_bits
+    if size <= reach:  # or it could be too much to describe
+        kernel = Kernel.boot(config.mode, size)
+        missing = size - (len(kernel.state.memory) << PAGE_SHIFT)
+        if missing > MIB:
+            raise InputError(f"argument --memory: {missing // MIB} of {memory} Mbytes are above 4 "
+                             f"Gbytes, which {config.mode.name} does not reach; expected less")
+        if kernel.state.frames.end_pfn << PAGE_SHIFT <= reach:
+            return kernel
+    raise InputError(f"argument --memory: {memory} Mbytes end above what {config.physical_bits} "
+                     "address bits reach; expected less, or more --paddr-bits")
+
+
+def _workload(args: argparse.Namespace, kernel: Kernel) -> Workload:
+    free = sum(zone.free_pages for zone in kernel.state.allocator.populated)
+    pages = args.pages if args.pages is not None else OVERCOMMIT * free
+    most = (kernel.user.task_size >> PAGE_SHIFT) // 8
+    if pages > most:
+        raise InputError(f"argument --pages: {pages} are too many for the addresses of a process; "
+                         f"expected at most {most}")
+    if args.accesses > MOST_ACCESSES:
+        raise InputError(f"argument --accesses: {args.accesses} are too many; expected at most "
+                         f"{MOST_ACCESSES}")
+    return make_workload(args.workload, pages=pages, accesses=args.accesses, seed=args.seed)
+
+
+@contextmanager
+def _swap(path: Path | None, pages: int) -> Iterator[SwapFile]:
+    """Give the swap file ``path``, or one that has room for ``pages`` pages and goes afterwards."""
+    with ExitStack() as stack:
+        if path is not None:
+            try:
+                file = SwapFile(path)
+            except OSError as error:
+                raise InputError(f"argument --swap: {path}: {error.strerror}; expected what mkswap "
+                                 "makes") from None
+        else:
+            size = max(pages + 1, MIN_PAGES)
+            try:
+                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pagewalk-"))
+                file = SwapFile.create(Path(folder) / "swap", size, uuid=UUID(int=1))
+            except (OSError, OverflowError) as error:
+                reason = getattr(error, "strerror", None) or error
+                raise InputError(f"argument --pages: a swap file of {size} pages cannot be made: "
+                                 f"{reason}; expected fewer, or --swap") from None
+        yield stack.enter_context(file)
+
+
+@contextmanager
+def _bad_input() -> Iterator[None]:
+    """Raise ``InputError`` for what is wrong with the machine that was asked for."""
+    try:
+        yield
+    except MemoryMapError as error:
+        raise InputError(f"argument --memory: {error}; expected more") from None
+    except SysError as error:
+        raise InputError(f"argument --pages: memory for them cannot be promised: {error}; expected "
+                         "fewer, or more --memory") from None
+    except (OutOfMemory, OomKilled) as error:
+        raise InputError(f"{error}; expected more --memory or --swap") from None
+    except ProcessLookupError as error:
+        raise InputError(f"{error.strerror}, killed for its memory; expected more --memory or "
+                         "--swap") from None
+    except AccessFailed as error:
+        if error.signal != signal.SIGKILL:
+            raise
+        raise InputError(f"A process was killed for its memory: {error}; expected more --memory or "
+                         "--swap") from None
+    except SwapError as error:
+        raise InputError(f"argument --swap: {error}; expected what mkswap makes, in no other use"
+                         ) from None
+    except MemoryError:
+        raise InputError("This computer has too little memory for that; expected less of --memory, "
+                         "--pages or --accesses") from None

@@ -1,0 +1,76 @@
+"""The ``pagewalk`` command.
+
+Exit codes: 0 all agreed; 1 a mismatch was found; 2 bad usage or bad input; 3 a needed tool is
+missing or does not work. What goes wrong is said in one line on stderr that starts
+``pagewalk: error:``.
+"""
+
+import argparse
+import io
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from ...hdl.toolchain import ToolFailed, ToolMissing
+from ..cosim.machine import AccessFailed
+from ..engine.base import EngineStalled
+from ..errors import InputError
+from . import buddy, conform, cosim, image, replay, run, verilog
+from .common import MISMATCH
+
+__all__ = ["main"]
+
+VERBS = (run, cosim, replay, conform, buddy, image, verilog)
+"""The verbs in the order in which help lists them."""
+
+BAD_INPUT, TOOL_MISSING = 2, 3
+INTERRUPTED = 130  # what a shell says of a program that SIGINT ended ...
+PIPE_CLOSED = 141  # ... and of one that SIGPIPE ended
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line ``argv``, by default that of the process; return the exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # pictures in a locale that cannot draw them
+    try:
+        args = _parser().parse_args(argv)
+        code: int = args.run(args)
+        sys.stdout.flush()
+        return code
+    except InputError as error:
+        return _failed(error, BAD_INPUT)
+    except (ToolMissing, ToolFailed) as error:
+        return _failed(error, TOOL_MISSING)
+    except (EngineStalled, AccessFailed) as error:
+        return _failed(error, MISMATCH)
+    except KeyboardInterrupt:
+        return _failed("interrupted", INTERRUPTED)
+    except BrokenPipeError:
+        # Nobody reads on: keep the interpreter from flushing, and complaining, as it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+
+
+def _failed(message: object, code: int) -> int:
+    print("pagewalk: error:", " ".join(str(message).splitlines()), file=sys.stderr)
+    return code
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that says what is wrong in one line, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(message)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="pagewalk",
+        description="An x86 MMU in Amaranth HDL, checked against real Linux page tables.",
+        epilog="Exit codes: 0 agreed, 1 mismatch, 2 bad usage or input, 3 a tool is missing.",
+    )
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    for verb in VERBS:
+        verb.add(verbs)
+    return parser

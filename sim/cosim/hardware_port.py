@@ -1,0 +1,105 @@
+"""The kernel's accesses to user memory through the MMU hardware: every load and store is one."""
+
+from itertools import accumulate, pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...model.kernel.calls.user_port import by_page, page_parts
+from ...model.kernel.kernel import Kernel
+from ...model.mmu.walk import Fault
+from ...model.x86 import AccessKind, ErrorCode, Vector
+from ..engine.base import Run, accesses, data_accesses
+from .machine import Machine
+
+__all__ = ["HardwarePort"]
+
+
+class HardwarePort:
+    """Accesses at CPL 0 that a machine makes; see ``model.kernel.calls.user_port.UserPort``.
+
+    A move that is not aligned is made of several aligned accesses, as an engine has no others; of
+    one that lies in two pages, both are translated before anything is moved.
+
+    Parameters
+    ----------
+    machine, kernel
+        The machine, and the kernel that runs on it.
+    """
+
+    def __init__(self, machine: Machine, kernel: Kernel) -> None:
+        self._machine = machine
+        self._kernel = kernel
+
+    def load(self, address: int, width: int, count: int, *, ac: bool) -> tuple[bytes, Fault | None]:
+        """Load; see ``UserPort.load``."""
+        data = b""
+        for start, moves in by_page(address, width, count):
+            loaded, fault = self._move(start, width, moves, None, ac)
+            data += loaded
+            if fault is not None:
+                return data, fault
+        return data, None
+
+    def store(self, address: int, width: int, data: bytes, *, ac: bool) -> tuple[int, Fault | None]:
+        """Store; see ``UserPort.store``."""
+        done = 0
+        for start, moves in by_page(address, width, len(data) // width):
+            before, fault = self._move(start, width, moves, data[done : done + moves * width], ac)
+            done += len(before)
+            if fault is not None:
+                return done // width, fault
+        return done // width, None
+
+    def _move(self, address: int, width: int, count: int, data: bytes | None,
+              ac: bool) -> tuple[bytes, Fault | None]:
+        """Make moves that lie in one page, or one move that lies in two.
+
+        Return what those that were made found in memory, and the fault.
+        """
+        machine = self._machine
+        machine.invalidate(self._kernel.state.tlb.take())
+        kind = AccessKind.READ if data is None else AccessKind.WRITE
+        sizes = _aligned(address, width) * count
+        bounds = np.cumsum([0, *sizes], dtype=np.uint64)
+        moves = data_accesses(
+            machine.control, np.uint64(address) + bounds[:-1], kind, _values(data, sizes),
+            size=sizes, ac=ac, port=machine.port)
+        parts = page_parts(address, width * count)
+        probes = accesses(machine.control, [start for start, _ in parts], kind, ac=ac,
+                          port=machine.port)[: len(parts) if len(parts) > 1 else 0]
+        commands = np.concatenate([probes, moves])
+        run = machine.run_supervisor(commands)
+        found = run.answers["value"][len(probes) : run.done].tolist()
+        before = b"".join(value.to_bytes(size, "little")
+                          for value, size in zip(found, sizes, strict=False))
+        return before, _fault(run, commands)
+
+
+def _aligned(address: int, width: int) -> list[int]:
+    """Return the bytes of the aligned accesses, one after the other, that a move is made of."""
+    sizes, end = [], address + width
+    while address < end:
+        size = min(address & -address or width, width)
+        while size > end - address:
+            size //= 2
+        sizes.append(size)
+        address += size
+    return sizes
+
+
+def _values(data: bytes | None, sizes: list[int]) -> list[int]:
+    """Return what is stored by accesses of ``sizes`` bytes, zeros for loads."""
+    if data is None:
+        return [0] * len(sizes)
+    bounds = pairwise(accumulate(sizes, initial=0))
+    return [int.from_bytes(data[start:stop], "little") for start, stop in bounds]
+
+
+def _fault(run: Run, commands: NDArray[np.void]) -> Fault | None:
+    """Return the fault at which a run stopped, if it did."""
+    if not run.stopped:
+        return None
+    answer = run.answers[-1]
+    return Fault(Vector(int(answer["vector"])), ErrorCode(int(answer["error"])),
+                 int(commands["vaddr"][run.done]))

@@ -1,1 +1,0 @@
-"""The verbs of the ``pagewalk`` command, one per file; ``common`` holds what they share."""

@@ -1,0 +1,1 @@
+"""Workloads: what processes load, store and call, and what they must find."""
