@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 __all__ = [
     "IA32",
     "MODES",
+    "PAGE_BYTES",
     "PAGE_SHIFT",
     "X86_64",
     "AccessKind",
@@ -28,10 +29,19 @@ __all__ = [
     "Level",
     "PagingMode",
     "Vector",
+    "lowest_bit",
 ]
 
 PAGE_SHIFT = 12
 """log2 of the bytes of a page frame: every paging structure is one 4-Kbyte frame."""
+
+PAGE_BYTES = 1 << PAGE_SHIFT
+"""Bytes of a page frame."""
+
+
+def lowest_bit(mask: int) -> int:
+    """Return the position of the lowest bit that is set in ``mask``, where a field begins."""
+    return (mask & -mask).bit_length() - 1
 
 
 class AccessKind(enum.IntEnum):
@@ -81,7 +91,8 @@ class Entry:
     """Bits of a paging-structure entry. [SDM tables 4-4 to 4-6 and 4-14 to 4-19]
 
     ``PS`` and ``PAT`` are one bit: PS in an entry that may map a large page, PAT in a PTE; the PAT
-    bit of a large page is ``PAT_LARGE``. ``KEY`` is the protection key of a 64-bit leaf.
+    bit of a large page is ``PAT_LARGE``. ``KEY`` is the protection key of a leaf in the modes that
+    have protection keys.
     """
 
     P = 1 << 0
@@ -183,6 +194,29 @@ class PagingMode:
     def pages(self) -> tuple[Level, ...]:
         """Levels that can map a page, smallest page first; a page size is an index into this."""
         return tuple(level for level in reversed(self.levels) if level.leaf is not Leaf.NEVER)
+
+    @property
+    def has_execute_disable(self) -> bool:
+        """Whether entries have the XD bit: those of 64 bits do. [SDM 4.6.1]"""
+        return self.entry_bytes == 8
+
+    @property
+    def has_pse(self) -> bool:
+        """Whether CR4.PSE decides if there are large pages, which then are PSE-36. [SDM 4.3]
+
+        The modes with entries of 64 bits have large pages whatever CR4.PSE is.
+        """
+        return self.entry_bytes == 4
+
+    @property
+    def has_pcids(self) -> bool:
+        """Whether CR4.PCIDE may be set: in IA-32e mode, with 64-bit addresses. [SDM 4.10.1]"""
+        return self.vaddr_bits == 64
+
+    @property
+    def has_protection_keys(self) -> bool:
+        """Whether leaf entries hold a protection key: 4-level and 5-level paging. [SDM 4.6.2]"""
+        return self.vaddr_bits == 64
 
     def without_1g_pages(self) -> "PagingMode":
         """Return this mode on a processor without 1-Gbyte pages, where PS is reserved in a PDPTE.

@@ -249,3 +249,18 @@ def test_all_names_every_public_object():
         and getattr(value, "__module__", x86.__name__) == x86.__name__
     }
     assert own == set(x86.__all__)
+
+
+def test_lowest_bit_is_where_a_field_begins():
+    assert x86.lowest_bit(x86.Cr4.SMEP) == 20
+    assert x86.lowest_bit(x86.Entry.KEY) == 59
+    assert x86.lowest_bit(x86.Cr3.PCID) == 0
+
+
+@pytest.mark.parametrize(("mode", "has"), [
+    (IA32, {"has_pse"}),
+    (X86_64, {"has_execute_disable", "has_pcids", "has_protection_keys"}),
+], ids=lambda value: getattr(value, "name", None))
+def test_what_a_mode_has(mode, has):
+    names = {name for name in dir(type(mode)) if name.startswith("has_")}
+    assert {name for name in names if getattr(mode, name)} == has
