@@ -5,14 +5,14 @@ The system calls that change it stand in files of their own names; ``mm.Mm`` bri
 
 import errno
 
-from ..x86 import PAGE_SHIFT
+from ..x86 import PAGE_BYTES, PAGE_SHIFT
 from .anon_vma import anon_vma_prepare, unlink_anon_vmas
 from .errors import BrokenMm, SysError
 from .kernel_files import KernelFiles
 from .limits import Commit, Rlimits, UserSpace
 from .page_table_ops import NoPageTables, PageTableOps
 from .pkeys import ProtectionKeys
-from .vma import PAGE_BYTES, Vma, VmFlag
+from .vma import Vma, VmFlag
 from .vma_tree import VmaTree
 
 __all__ = ["MmState"]

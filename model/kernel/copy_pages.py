@@ -3,8 +3,7 @@
 from ..address_space.tables.parts import LeafEntry
 from ..address_space.tables.software_entry import EntryKind
 from ..address_space.vma import Vma, VmFlag
-from ..x86 import Entry
-from .frames import PAGE_BYTES
+from ..x86 import PAGE_BYTES, Entry
 from .user_tables import UserTables
 
 __all__ = ["copy_page_range"]

@@ -8,12 +8,11 @@ from ..physical.memory import PhysicalMemory
 from ..physical.out_of_memory import OutOfMemory
 from ..physical.page import MAX_ORDER, PageFlag, PageState
 from ..physical.page_alloc import PageAllocator
-from ..x86 import PAGE_SHIFT
+from ..x86 import PAGE_BYTES, PAGE_SHIFT
 from .rmap import Rmap
 
-__all__ = ["PAGE_BYTES", "Frames"]
+__all__ = ["Frames"]
 
-PAGE_BYTES = 1 << PAGE_SHIFT
 ZEROS = bytes(PAGE_BYTES)
 
 

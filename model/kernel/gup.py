@@ -9,8 +9,7 @@ from collections.abc import Callable
 from ..address_space.errors import SysError
 from ..address_space.tables.pagetable import PageTables
 from ..address_space.tables.parts import LeafEntry
-from ..x86 import PAGE_SHIFT, Entry
-from .frames import PAGE_BYTES
+from ..x86 import PAGE_BYTES, PAGE_SHIFT, Entry
 from .vm_fault import BusFault
 
 __all__ = ["FaultIn", "clear_user", "get_user_pages"]

@@ -19,11 +19,9 @@ from ..physical.out_of_memory import OutOfMemory
 from ..physical.page import MAX_ORDER
 from ..x86 import PAGE_SHIFT, PagingMode
 from .frames import Frames
+from .platform import Platform
 
 __all__ = ["HugePages", "huge_pools", "set_nr_hugepages"]
-
-FIRST_MINOR = {8: 15, 4: 14}
-"""Device number of the first mount of hugetlbfs, by the bytes of an entry, as Debian boots."""
 
 
 class HugePages(HugetlbPool):
@@ -214,14 +212,13 @@ class HugePages(HugetlbPool):
             raise BrokenInvariant("Files of huge pages miscount their mappings")
 
 
-def huge_pools(mode: PagingMode, frames: Frames) -> dict[int, HugePages]:
+def huge_pools(mode: PagingMode, platform: Platform, frames: Frames) -> dict[int, HugePages]:
     """Return an empty pool for each size that a mode has, the default one first.
 
-    Only 64-bit kernels can move huge pages. [hugetlb_add_hstate, htlb_alloc_mask]
+    [hugetlb_add_hstate]
     """
-    gfp = Gfp.HIGHUSER_MOVABLE if mode.entry_bytes == 8 else Gfp.HIGHUSER
-    return {level.page_bytes: HugePages(frames, level.page_bytes, gfp, minor)
-            for minor, level in enumerate(mode.pages[1:], FIRST_MINOR[mode.entry_bytes])}
+    return {level.page_bytes: HugePages(frames, level.page_bytes, platform.hugetlb_gfp, minor)
+            for minor, level in enumerate(mode.pages[1:], platform.hugetlb_minor)}
 
 
 def set_nr_hugepages(pools: dict[int, HugePages], count: int, page_bytes: int | None = None) -> int:

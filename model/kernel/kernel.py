@@ -13,13 +13,11 @@ from ..address_space.exec_layout import Program, exec_program
 from ..address_space.fork import copy_mappings
 from ..address_space.kernel_files import KernelFiles
 from ..address_space.kernel_half.kernel_map import KernelMap
-from ..address_space.kernel_half.layout import AreaKind, layout_of
+from ..address_space.kernel_half.layout import layout_of
 from ..address_space.limits import Commit, Rlimits, UserSpace
 from ..address_space.mm import Mm
-from ..address_space.user_layout import USER_AMD64, USER_I686
 from ..address_space.vma import File
 from ..mmu.control import Control
-from ..physical.kernel_config import AMD64, I686
 from ..physical.memory import PhysicalMemory
 from ..physical.memory_map import MemoryMap, pc_memory
 from ..physical.out_of_memory import OutOfMemory
@@ -33,6 +31,7 @@ from .kernel_space import KernelSpace
 from .machine_check import check_machine
 from .memory_fault import handle_mm_fault
 from .oom import OomKill, OomKilled, select_bad_process
+from .platform import PLATFORMS
 from .process import INIT_PKRU, Process
 from .reclaimer import Reclaimer
 from .state import KernelState
@@ -41,9 +40,6 @@ from .swapoff import swapoff
 from .user_tables import UserTables
 
 __all__ = ["Kernel"]
-
-CR4_LONG = Cr4.PAE | Cr4.PGE | Cr4.SMEP
-CR4_IA32 = Cr4.PSE | Cr4.PGE
 
 
 class Kernel:
@@ -57,6 +53,8 @@ class Kernel:
     -------
     state, reclaimer
         Memory and all that is known of it, and who frees it.
+    platform
+        What the paging mode decides.
     layout, user
         Where the kernel's areas and a process's parts lie.
     map
@@ -72,13 +70,13 @@ class Kernel:
         self.mode = mode
         self.rng = rng
         self.layout = layout_of(machine)
-        self.user = USER_AMD64 if mode.entry_bytes == 8 else USER_I686
+        self.platform = PLATFORMS[mode.name]
+        self.user = self.platform.user
         memory = PhysicalMemory(sum(end - start for start, end in machine.memory))
         for start, end in machine.memory:
             memory.add(range(start, end))
         allocator = PageAllocator.boot(machine, sysctl=sysctl)
-        kernel_start = (self.layout.page_offset if mode.entry_bytes == 4
-                        else self.layout.area(AreaKind.GUARD).start)
+        kernel_start = self.layout.area(self.platform.kernel_half).start
         self.state = KernelState(mode, memory, allocator, kernel_start, self.layout.task_size, cr4)
         self.reclaimer = allocator.reclaim = Reclaimer(self.state)
         self.state.reclaim_pages = self.reclaimer.reclaim_pages
@@ -86,11 +84,11 @@ class Kernel:
         self.kernel_space = KernelSpace(self.state.kernel_tables, self.state.tlb)
         self.map = KernelMap(machine, self.kernel_space)
         self.map.map_direct()
-        if mode.entry_bytes == 8:
+        if self.platform.preallocates_vmalloc:
             area = self.layout.vmalloc
             self.state.kernel_tables.preallocate(area.start, area.end)
         self.space = UserSpace(
-            word_bytes=mode.entry_bytes, task_size=self.layout.task_size,
+            word_bytes=mode.vaddr_bits // 8, task_size=self.layout.task_size,
             huge_page_bytes=mode.levels[-2].page_bytes, soft_dirty=False,
             pkeys=bool(cr4 & Cr4.PKE))
         self.commit = Commit(limit=len(memory))
@@ -113,7 +111,7 @@ class Kernel:
         Parameters
         ----------
         smap, pcid, pke
-            Whether CR4.SMAP is used, and on x86-64 CR4.PCIDE and CR4.PKE.
+            Whether CR4.SMAP is used, and CR4.PCIDE and CR4.PKE in the modes that have them.
         sysctl
             Tunables that differ from what a kernel boots with.
         rng
@@ -121,11 +119,11 @@ class Kernel:
 
         Raise ``MemoryMapError`` for too little memory.
         """
-        long = mode.entry_bytes == 8
-        cr4 = (CR4_LONG if long else CR4_IA32) | (Cr4.SMAP if smap else 0)
-        if long:
-            cr4 |= (Cr4.PCIDE if pcid else 0) | (Cr4.PKE if pke else 0)
-        machine = MemoryMap(pc_memory(memory_bytes), config=AMD64 if long else I686)
+        platform = PLATFORMS[mode.name]
+        wanted = ((Cr4.SMAP, smap), (Cr4.PCIDE, pcid and mode.has_pcids),
+                  (Cr4.PKE, pke and mode.has_protection_keys))
+        cr4 = platform.cr4 | sum(bit for bit, used in wanted if used)
+        machine = MemoryMap(pc_memory(memory_bytes), config=platform.config)
         return cls(mode, machine, cr4=cr4, sysctl=sysctl, rng=rng)
 
     @property

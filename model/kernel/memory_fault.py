@@ -8,8 +8,7 @@ Left out: readahead, and pages that a driver supplies.
 from ..address_space.tables.software_entry import EntryKind
 from ..address_space.vma import Vma, VmFlag
 from ..physical.errors import BrokenInvariant
-from ..x86 import PAGE_SHIFT, Entry
-from .frames import PAGE_BYTES
+from ..x86 import PAGE_BYTES, PAGE_SHIFT, Entry
 from .hugetlb_fault import hugetlb_fault
 from .page_cache import AddressSpace
 from .process import Process

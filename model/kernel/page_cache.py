@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from ..address_space.vma import File
 from ..physical.errors import BrokenInvariant
-from ..x86 import PAGE_SHIFT
+from ..x86 import PAGE_BYTES, PAGE_SHIFT
 from .anon_swap import AnonSwap
-from .frames import PAGE_BYTES, Frames
+from .frames import Frames
 from .swap.cache import SwapEntry
 
 __all__ = ["AddressSpace", "PageCache"]

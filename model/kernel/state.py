@@ -5,24 +5,19 @@ from dataclasses import replace
 from typing import Protocol
 
 from ..address_space.kernel_half.kernel_pagetable import KernelPageTables
-from ..address_space.tables.software_entry import (
-    AMD64_ENTRIES,
-    I686_ENTRIES,
-    EntryFlag,
-    EntryKind,
-    SwapPte,
-)
+from ..address_space.tables.software_entry import EntryFlag, EntryKind, SwapPte
 from ..address_space.vma import File, Vma, VmFlag
 from ..mmu.control import Access, Control
 from ..mmu.walk import Walk, walk
 from ..physical.errors import BrokenInvariant
 from ..physical.memory import PhysicalMemory
 from ..physical.page_alloc import PageAllocator
-from ..x86 import PAGE_SHIFT, Efer, Entry, PagingMode
+from ..x86 import PAGE_SHIFT, Entry, PagingMode, lowest_bit
 from .anon_swap import AnonSwap
 from .frames import Frames
 from .hugetlb_pool import huge_pools
 from .page_cache import AddressSpace, PageCache
+from .platform import PLATFORMS
 from .reclaim.lru import LruFlag, Lruvec
 from .reclaim.workingset import workingset_refault
 from .shmem import Shmem
@@ -92,19 +87,20 @@ class KernelState:
     def __init__(self, mode: PagingMode, memory: PhysicalMemory, allocator: PageAllocator,
                  kernel_start: int, task_size: int, cr4: int) -> None:
         self.mode = mode
+        self.platform = PLATFORMS[mode.name]
         self.task_size = task_size
         self.memory = memory
         self.allocator = allocator
         self.frames = Frames(memory, allocator)
         self.frames.on_free = self._forget
-        self.format = AMD64_ENTRIES if mode.entry_bytes == 8 else I686_ENTRIES
+        self.format = self.platform.entries
         self.kernel_tables = KernelPageTables(mode, memory, self.frames, kernel_start)
         self.tlb = TlbState(self.kernel_tables.root, cr4)
         self.swap = AnonSwap(self.frames, min(1 << self.format.offset_bits, (1 << 32) - 1))
         self.lruvec = Lruvec(self.frames.start_pfn, self.frames.end_pfn)
         self.page_cache = PageCache(self.frames, self.swap)
         self.shmem = Shmem(self.page_cache, self.swap, self.add_to_lru, self.read_swap)
-        self.hugetlb = huge_pools(mode, self.frames)
+        self.hugetlb = huge_pools(mode, self.platform, self.frames)
         self.thp = TransparentHuge(mode, self.frames)
         self.zero_pfn = self.frames.alloc_table()
         self.spaces: dict[int, Space] = {}
@@ -118,8 +114,7 @@ class KernelState:
 
     def control(self, pkru: int = 0) -> Control:
         """Return the registers as they are now."""
-        efer = Efer.LME | Efer.LMA | Efer.NXE if self.mode.entry_bytes == 8 else 0
-        return Control(self.tlb.cr3, cr4=self.tlb.cr4, efer=efer, pkru=pkru)
+        return Control(self.tlb.cr3, cr4=self.tlb.cr4, efer=self.platform.efer, pkru=pkru)
 
     def kernel_walk(self, access: Access) -> Walk:
         """Return how the kernel's own tables translate an access."""
@@ -224,9 +219,10 @@ class KernelState:
         if vm_flags & VmFlag.SHARED and vm_flags & VmFlag.WRITE and (
                 vma.file is not None and vma.file.is_shmem):
             prot |= Entry.RW
-        if self.mode.entry_bytes == 8:
-            prot |= 0 if vm_flags & VmFlag.EXEC else Entry.XD
-            prot |= (vm_flags & VmFlag.PKEY) >> VmFlag.PKEY_SHIFT << 59
+        if self.mode.has_execute_disable and not vm_flags & VmFlag.EXEC:
+            prot |= Entry.XD
+        if self.mode.has_protection_keys:
+            prot |= (vm_flags & VmFlag.PKEY) >> VmFlag.PKEY_SHIFT << lowest_bit(Entry.KEY)
         return prot
 
     def make_entry(self, pfn: int, prot: int, kept: int = 0) -> int:

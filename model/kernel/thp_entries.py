@@ -13,8 +13,7 @@ from ..address_space.tables.pagetable import PageTables
 from ..address_space.tables.parts import LeafEntry
 from ..address_space.vma import Vma, VmFlag
 from ..physical.errors import BrokenInvariant
-from ..x86 import PAGE_SHIFT, Entry
-from .frames import PAGE_BYTES
+from ..x86 import PAGE_BYTES, PAGE_SHIFT, Entry
 from .state import SPECIAL, KernelState
 from .tlb_flush import MmContext, MmuGather
 

@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from ..physical.errors import BrokenInvariant
-from ..x86 import PAGE_SHIFT, Cr3, Cr4, InvalidateOp
+from ..x86 import PAGE_BYTES, PAGE_SHIFT, Cr3, Cr4, InvalidateOp
 
 __all__ = ["TLB_NR_DYN_ASIDS", "Invalidation", "MmContext", "MmuGather", "TlbState"]
 
 TLB_NR_DYN_ASIDS = 6
 SINGLE_PAGE_FLUSH_CEILING = 33  # tlb_single_page_flush_ceiling
-PAGE_BYTES = 1 << PAGE_SHIFT
 
 
 @dataclass(frozen=True, slots=True)

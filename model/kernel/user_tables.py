@@ -13,9 +13,8 @@ from ..address_space.tables.software_entry import EntryKind
 from ..address_space.uapi import Madvise
 from ..address_space.vma import File, Vma, VmFlag
 from ..physical.errors import BrokenInvariant
-from ..x86 import Entry
+from ..x86 import PAGE_BYTES, Entry
 from .advise import cold_or_pageout, free_lazily
-from .frames import PAGE_BYTES
 from .gup import FaultIn, clear_user, get_user_pages
 from .hugetlb_entries import HugeEntries
 from .state import SPECIAL, KernelState

@@ -1,7 +1,7 @@
 """Memory of the kernel's own whose pages lie anywhere: vmalloc. [mm/vmalloc.c]"""
 
 from ..physical.gfp import Gfp
-from .frames import PAGE_BYTES
+from ..x86 import PAGE_BYTES
 from .kernel import Kernel
 
 __all__ = ["vfree", "vmalloc"]

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from ...model.address_space.errors import SysError
 from ...model.kernel.calls.syscalls import SystemCalls
 from ...model.kernel.calls.uaccess import UserAccess
-from ...model.kernel.calls.usercopy import Usercopy
+from ...model.kernel.usercopy import Usercopy
 from .hardware_port import HardwarePort
 from .linux import LinuxKernel
 from .machine import Machine

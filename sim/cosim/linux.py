@@ -14,9 +14,8 @@ from ...model.kernel.kernel import Kernel
 from ...model.kernel.process import Process
 from ...model.kernel.tlb_flush import Invalidation
 from ...model.mmu.control import Control
-from ...model.x86 import PAGE_SHIFT, Vector
+from ...model.x86 import PAGE_BYTES, PAGE_SHIFT, Vector
 from ..workloads.workload import (
-    PAGE_BYTES,
     Discard,
     Event,
     Exit,

@@ -10,9 +10,10 @@ import numpy as np
 from ...model.address_space.errors import SysError
 from ...model.kernel.kernel import Kernel
 from ...model.kernel.swap.file import SwapFile
+from ...model.x86 import PAGE_BYTES
 from ..engine.base import Engine
 from ..workloads.expected import Expected
-from ..workloads.workload import PAGE_BYTES, Kmap, Refused, Workload
+from ..workloads.workload import Kmap, Refused, Workload
 from .linux import LinuxKernel
 from .machine import AccessFailed, Machine
 from .workload_result import WorkloadResult

@@ -6,8 +6,7 @@ from ...address_space.errors import SysError
 from ...address_space.mm import Mm
 from ...address_space.uapi import MsyncFlag
 from ...address_space.vma import File, VmFlag, page_align
-from ...x86 import PAGE_SHIFT
-from ..frames import PAGE_BYTES
+from ...x86 import PAGE_BYTES, PAGE_SHIFT
 from ..state import KernelState
 
 __all__ = ["fsync_range", "msync"]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ...address_space.errors import SysError
 from ...address_space.vma import File
-from ..frames import PAGE_BYTES
+from ...x86 import PAGE_BYTES
 from ..kernel import Kernel
 from ..page_cache import AddressSpace
 from .uaccess import UserAccess
@@ -99,7 +99,7 @@ class OpenFiles:
             raise SysError(errno.EBADF)
         if not self._user.access_ok(buffer, count):
             raise SysError(errno.EFAULT)
-        signed_max = (1 << 8 * self._kernel.mode.entry_bytes - 1) - 1
+        signed_max = (1 << 8 * self._kernel.space.word_bytes - 1) - 1
         if count > signed_max or position + count > MAX_POSITION:
             raise SysError(errno.EINVAL)
         return min(count, MAX_RW_COUNT)

@@ -11,7 +11,7 @@ from ...address_space.errors import SysError
 from ...address_space.exec_layout import Program
 from ...address_space.uapi import MapFlag, Prot
 from ...address_space.vma import File
-from ..frames import PAGE_BYTES
+from ...x86 import PAGE_BYTES
 from ..kernel import Kernel
 from ..process import Process
 from .msync import msync
@@ -51,7 +51,7 @@ class SystemCalls:
         self.kernel = kernel
         self.user = user if user is not None else UserAccess(kernel)
         self.files = OpenFiles(kernel, self.user)
-        self._long = kernel.mode.entry_bytes == 8
+        self._has_keys = kernel.mode.has_protection_keys
 
     @property
     def _process(self) -> Process:
@@ -176,13 +176,13 @@ class SystemCalls:
 
     def pkey_mprotect(self, start: int, length: int, prot: int, pkey: int) -> int:
         """Give a range new rights, and a protection key unless it is -1. [pkey_mprotect(2)]"""
-        if not self._long:
+        if not self._has_keys:
             return -errno.ENOSYS
         return self._protect(start, length, prot, None if _int(pkey) == -1 else _int(pkey))
 
     def _require_keys(self) -> None:
-        """Raise ``SysError(ENOSYS)`` in 32-bit kernels, which have no such calls."""
-        if not self._long:
+        """Raise ``SysError(ENOSYS)`` in kernels that are built without these calls."""
+        if not self._has_keys:
             raise SysError(errno.ENOSYS)
 
     @staticmethod

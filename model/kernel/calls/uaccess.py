@@ -14,8 +14,8 @@ from ...x86 import Cr4, Vector
 from ..fault import FaultOutcome, handle_general_protection
 from ..kernel import Kernel
 from ..oom import OomKilled
+from ..usercopy import Fixup, Moves, Usercopy
 from .user_port import UserPort, WalkedMemory
-from .usercopy import ERMS, PENTIUM_III, Fixup, Moves, Usercopy
 
 __all__ = ["UserAccess"]
 
@@ -37,8 +37,7 @@ class UserAccess:
     port
         What its accesses go through; the golden walk if None.
     routines
-        The copy routines; if None those of an Intel processor of the mode: ``ERMS``,
-        ``PENTIUM_III``.
+        The copy routines; those of the kernel's ``Platform`` if None.
 
     Members
     -------
@@ -51,8 +50,7 @@ class UserAccess:
         self.kernel = kernel
         self.ac = False
         self._port = port if port is not None else WalkedMemory(kernel)
-        default = ERMS if kernel.mode.entry_bytes == 8 else PENTIUM_III
-        self._routines = routines if routines is not None else default
+        self._routines = routines if routines is not None else kernel.platform.usercopy
         self._smap = bool(kernel.state.tlb.cr4 & Cr4.SMAP)
 
     def access_ok(self, address: int, size: int) -> bool:

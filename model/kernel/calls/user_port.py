@@ -5,8 +5,7 @@ from typing import Protocol
 
 from ...mmu.control import Access
 from ...mmu.walk import Fault, walk
-from ...x86 import AccessKind
-from ..frames import PAGE_BYTES
+from ...x86 import PAGE_BYTES, AccessKind
 from ..kernel import Kernel
 
 __all__ = ["UserPort", "WalkedMemory", "by_page", "page_parts"]

@@ -79,4 +79,4 @@ def smaps_rollup(state: KernelState, process: Process) -> str:
 
 def _stats(state: KernelState, process: Process, vmas: list[Vma]) -> MemSizeStats:
     return gather_stats(vmas, process.space.tables, state.format, KernelPages(state),
-                        numa=state.mode.entry_bytes == 8)
+                        numa=state.platform.config.numa)

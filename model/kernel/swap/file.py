@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import NoReturn, Self
 from uuid import UUID
 
+from ...x86 import PAGE_BYTES
 from .disk import HARD_DISK, DiskCounters, DiskLatency
 from .errors import (
     BadSwapHeader,
@@ -19,7 +20,7 @@ from .errors import (
     SwapFileTooSmall,
     SwapIoError,
 )
-from .header import PAGE_BYTES, SwapHeader
+from .header import SwapHeader
 
 __all__ = ["MIN_PAGES", "SwapFile"]
 

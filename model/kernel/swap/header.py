@@ -9,12 +9,11 @@ import struct
 from dataclasses import dataclass
 from uuid import UUID
 
-from ...x86 import PAGE_SHIFT
+from ...x86 import PAGE_BYTES
 from .errors import BadSwapHeader
 
 __all__ = ["MAX_SWAP_BADPAGES", "PAGE_BYTES", "SwapHeader"]
 
-PAGE_BYTES = 1 << PAGE_SHIFT
 SIGNATURE = b"SWAPSPACE2"
 SIGNATURE_OFFSET = PAGE_BYTES - len(SIGNATURE)
 VERSION = 1

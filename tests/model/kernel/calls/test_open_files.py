@@ -9,7 +9,7 @@ from pagewalk.model.address_space.uapi import MapFlag
 from pagewalk.model.address_space.vma import File
 from pagewalk.model.kernel.calls.open_files import OpenFiles
 from pagewalk.model.kernel.calls.uaccess import UserAccess
-from pagewalk.model.kernel.calls.usercopy import AMD_32, ERMS, PENTIUM_III
+from pagewalk.model.kernel.usercopy import AMD_32, ERMS, PENTIUM_III
 from pagewalk.model.x86 import IA32, X86_64
 
 from ..machines import ANON, MODES, PAGE, RW, machine

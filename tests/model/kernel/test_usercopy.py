@@ -6,7 +6,7 @@ The figures are worked out by hand from the assembly; ``end`` is where memory en
 import pytest
 
 from pagewalk.model.kernel.calls.uaccess import UserAccess
-from pagewalk.model.kernel.calls.usercopy import (
+from pagewalk.model.kernel.usercopy import (
     AMD_32,
     ERMS,
     PENTIUM_III,
@@ -17,7 +17,7 @@ from pagewalk.model.kernel.calls.usercopy import (
 )
 from pagewalk.model.x86 import IA32, X86_64
 
-from ..machines import ANON, PAGE, RW, machine
+from .machines import ANON, PAGE, RW, machine
 
 FSRM = Usercopy64(fsrm=True)
 DATA = bytes(range(1, 251)) * 2

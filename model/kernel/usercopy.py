@@ -47,11 +47,11 @@ class Moves:
 class Usercopy(Protocol):
     """The routines that a kernel uses on a processor. Addresses and sizes are in bytes."""
 
-    def to_user(self, user: int, kernel: int, size: int) -> Iterator[Moves]:
+    def to_user(self, user: int, kernel: int, size: int, /) -> Iterator[Moves]:
         """Yield the stores of a copy to ``user`` from ``kernel``. [raw_copy_to_user]"""
         ...
 
-    def from_user(self, user: int, kernel: int, size: int) -> Iterator[Moves]:
+    def from_user(self, user: int, kernel: int, size: int, /) -> Iterator[Moves]:
         """Yield the loads of a copy from ``user`` to ``kernel``. [raw_copy_from_user]"""
         ...
 
@@ -135,11 +135,11 @@ class Usercopy64:
 
     fsrm: bool = False
 
-    def to_user(self, user: int, kernel: int, size: int) -> Iterator[Moves]:
+    def to_user(self, _user: int, _kernel: int, size: int, /) -> Iterator[Moves]:
         """Yield the stores of ``copy_user_generic``."""
         return _tailed(0, self._width(size), size, Fixup.BYTES)
 
-    def from_user(self, user: int, kernel: int, size: int) -> Iterator[Moves]:
+    def from_user(self, _user: int, _kernel: int, size: int, /) -> Iterator[Moves]:
         """Yield the loads of ``copy_user_generic``."""
         return _tailed(0, self._width(size), size, Fixup.BYTES)
 
