@@ -96,11 +96,6 @@ class Config:
         """Width of the page number that the TLBs compare."""
         return self.mode.translated_bits - PAGE_SHIFT
 
-    @property
-    def has_long_entries(self) -> bool:
-        """Whether entries have 64 bits, and with them XD and protection keys."""
-        return self.mode.entry_bytes == 8
-
 
 RANGES = {"entries": (1, 4096), "walk_cache": (0, 256), "paddr_bits": (32, 52), "tag_bits": (1, 64)}
 

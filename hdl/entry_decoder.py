@@ -4,8 +4,9 @@ from amaranth import Cat, Const, Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..model.x86 import PAGE_SHIFT, Leaf
-from .shapes import rights_layout
+from ..model.x86 import PAGE_SHIFT, Entry, Leaf, lowest_bit
+from .bitfield import field
+from .shapes import MEMORY_TYPE_BITS, rights_layout
 
 __all__ = ["EntryDecoder"]
 
@@ -40,7 +41,7 @@ class EntryDecoder(wiring.Component):
         Rights of this entry alone; the key only means something in a leaf.
     accessed, dirty, global_page : Out(1)
         A, D and G.
-    memory_type : Out(3)
+    memory_type : Out(MEMORY_TYPE_BITS)
         PWT, PCD and PAT, lowest first.
     """
 
@@ -62,60 +63,81 @@ class EntryDecoder(wiring.Component):
             "accessed": Out(1),
             "dirty": Out(1),
             "global_page": Out(1),
-            "memory_type": Out(3),
+            "memory_type": Out(MEMORY_TYPE_BITS),
         })
 
     def elaborate(self, platform):
         m = Module()
-        entry, config = self.entry, self._config
+        entry, mode = self.entry, self._config.mode
         m.d.comb += [
-            self.present.eq(entry[0]),
-            self.rights.writable.eq(entry[1]),
-            self.rights.user.eq(entry[2]),
-            self.accessed.eq(entry[5]),
-            self.dirty.eq(entry[6]),
-            self.global_page.eq(entry[8]),
+            self.present.eq(field(entry, Entry.P)),
+            self.rights.writable.eq(field(entry, Entry.RW)),
+            self.rights.user.eq(field(entry, Entry.US)),
+            self.accessed.eq(field(entry, Entry.A)),
+            self.dirty.eq(field(entry, Entry.D)),
+            self.global_page.eq(field(entry, Entry.G)),
             self.table.eq(entry[PAGE_SHIFT:]),
         ]
-        if config.has_long_entries:
-            m.d.comb += [
-                self.rights.execute_disable.eq(entry[63]),
-                self.rights.key.eq(entry[59:63]),
-            ]
+        if mode.has_execute_disable:
+            m.d.comb += self.rights.execute_disable.eq(field(entry, Entry.XD))
+        if mode.has_protection_keys:
+            m.d.comb += self.rights.key.eq(field(entry, Entry.KEY))
         with m.Switch(self.level):
-            for number, level in enumerate(config.mode.levels):
+            for number, level in enumerate(mode.levels):
                 with m.Case(number):
                     self._decode(m, level)
         return m
 
     def _decode(self, m, level):
         """Add what depends on the level: leaf or not, frame, memory type, reserved bits."""
-        entry, config = self.entry, self._config
-        paging_size = entry[7] if config.has_long_entries else entry[7] & self.pse
+        entry, mode = self.entry, self._config.mode
         large = level.shift > PAGE_SHIFT
-        leaf = {Leaf.NEVER: Const(0), Leaf.IF_PS: paging_size, Leaf.ALWAYS: Const(1)}[level.leaf]
-        m.d.comb += self.leaf.eq(leaf)
-        if level in config.mode.pages:
+        page_size = field(entry, Entry.PS) & (self.pse if mode.has_pse else 1)
+        leaf = {Leaf.NEVER: Const(0), Leaf.IF_PS: page_size, Leaf.ALWAYS: Const(1)}[level.leaf]
+        m.d.comb += [
+            self.leaf.eq(leaf),
+            self.reserved.eq(Cat(self._reserved(level, leaf)).any()),
+        ]
+        if level in mode.pages:
             m.d.comb += [
                 self.frame.eq(self._frame(level)),
-                self.page.eq(config.mode.pages.index(level)),
-                self.memory_type.eq(Cat(entry[3:5], entry[12] if large else entry[7])),
+                self.page.eq(mode.pages.index(level)),
+                self.memory_type.eq(Cat(
+                    field(entry, Entry.PWT),
+                    field(entry, Entry.PCD),
+                    field(entry, Entry.PAT_LARGE if large else Entry.PAT))),
             ]
+
+    def _reserved(self, level, leaf):
+        """Return the bits that this level reserves, each masked with when it does."""
+        entry, config, mode = self.entry, self._config, self._config.mode
         reserved = []
-        if config.has_long_entries:
-            reserved += [entry[config.physical_bits:52].any(), entry[63] & ~self.nxe]
-            if level.leaf is Leaf.NEVER:
-                reserved.append(entry[7])
-        if large:
-            lowest = 13 if config.has_long_entries else config.physical_bits - 19
+        if not mode.has_pse:
+            reserved.append(entry[config.physical_bits:mode.max_paddr_bits])
+        if mode.has_execute_disable:
+            reserved.append(field(entry, Entry.XD) & ~self.nxe)
+        if level.leaf is Leaf.NEVER:
+            reserved.append(field(entry, Entry.PS))
+        if level.shift > PAGE_SHIFT:
+            # Between PAT and the address of a large page, but for what PSE-36 keeps there.
+            above_entry = config.physical_bits - len(entry) if mode.has_pse else 0
+            lowest = PSE36_LOW + above_entry
             reserved.append(leaf & entry[lowest:level.shift].any())
-        m.d.comb += self.reserved.eq(Cat(reserved).any())
+        return reserved
 
     def _frame(self, level):
         """Return the page frame number that a leaf of this level holds."""
         entry, config = self.entry, self._config
         zeros = Const(0, level.shift - PAGE_SHIFT)
-        if config.has_long_entries or level.shift == PAGE_SHIFT:
+        if not config.mode.has_pse or level.shift == PAGE_SHIFT:
             return Cat(zeros, entry[level.shift:config.physical_bits])
-        # PSE-36: address bits 39:32 of a 4-Mbyte page stand in bits 20:13.
-        return Cat(zeros, entry[level.shift:], entry[13:13 + config.physical_bits - 32])
+        above_entry = config.physical_bits - len(entry)
+        return Cat(zeros, entry[level.shift:], entry[PSE36_LOW:PSE36_LOW + above_entry])
+
+
+PSE36_LOW = lowest_bit(Entry.PAT_LARGE) + 1
+"""Lowest entry bit of what a 4-Mbyte page adds to its 32-bit address. [SDM 4.3, table 4-4]
+
+Address bits 32 and up stand in the entry from this bit on, as many as there are; the bits between
+them and the address are reserved. In a large page of the other modes all of them are.
+"""

@@ -5,6 +5,8 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..model.x86 import PAGE_SHIFT, Cr0, Cr3, Cr4
+from .bitfield import field
+from .canonical import is_canonical
 from .shapes import (
     InvalidateOp,
     control_layout,
@@ -95,9 +97,7 @@ class Invalidator(wiring.Component):
     def _operation(self, m, needed):
         """Say what the operation drops, and whether it drops anything."""
         operation, drop = self.operation.payload, self.drop
-        translated = self._config.mode.translated_bits
-        upper = operation.vaddr[translated - 1:]
-        canonical = upper.all() | ~upper.any() if len(upper) > 1 else 1
+        canonical = is_canonical(self._config.mode, operation.vaddr)
         m.d.comb += drop.vpn.eq(operation.vaddr[PAGE_SHIFT:])
         with m.Switch(operation.op):
             with m.Case(InvalidateOp.INVLPG):
@@ -113,15 +113,14 @@ class Invalidator(wiring.Component):
             with m.Case(InvalidateOp.INVPCID_ALL_NON_GLOBAL):
                 m.d.comb += needed.eq(1)
             with m.Case(InvalidateOp.MOV_CR3):
-                keep = self.control.pcide & operation.new[_bit(Cr3.NO_FLUSH)]
-                pcid = Mux(self.control.pcide, operation.new & Cr3.PCID, 0)
+                keep = self.control.pcide & field(operation.new, Cr3.NO_FLUSH)
+                pcid = Mux(self.control.pcide, field(operation.new, Cr3.PCID), 0)
                 m.d.comb += [needed.eq(~keep), drop.by_pcid.eq(1), drop.pcid.eq(pcid)]
             with m.Case(InvalidateOp.MOV_CR4):
                 self._mov_cr4(m, needed)
             with m.Case(InvalidateOp.MOV_CR0):
-                paging = _bit(Cr0.PG)
-                m.d.comb += [needed.eq(operation.old[paging] & ~operation.new[paging]),
-                             drop.globals.eq(1)]
+                was_on, is_on = field(operation.old, Cr0.PG), field(operation.new, Cr0.PG)
+                m.d.comb += [needed.eq(was_on & ~is_on), drop.globals.eq(1)]
 
     def _mov_cr4(self, m, needed):
         """Drop everything, the current PCID's and global entries, or nothing."""
@@ -137,8 +136,3 @@ class Invalidator(wiring.Component):
             drop.by_pcid.eq(~everything),
             drop.pcid.eq(self.control.pcid),
         ]
-
-
-def _bit(mask):
-    """Return the position of the one bit of ``mask``."""
-    return mask.bit_length() - 1

@@ -11,6 +11,7 @@ from .port import RequestPort
 from .shapes import (
     control_layout,
     events_layout,
+    ignored_registers,
     invalidate_layout,
     memory_signature,
     port_signature,
@@ -117,7 +118,6 @@ class Mmu(wiring.Component):
             control.eq(self.control),
             control.pcid.eq(Mux(self.control.pcide, self.control.pcid, 0)),
         ]
-        if not self._config.has_long_entries:
-            for name in ("pcid", "pcide", "pke", "nxe", "pkru"):
-                m.d.comb += control[name].eq(0)
+        for name in ignored_registers(self._config.mode):
+            m.d.comb += control[name].eq(0)
         return control

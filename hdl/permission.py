@@ -7,7 +7,13 @@ from amaranth import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .shapes import AccessKind, control_layout, request_layout, rights_layout
+from .shapes import (
+    ERROR_CODE_BITS,
+    AccessKind,
+    control_layout,
+    request_layout,
+    rights_layout,
+)
 
 __all__ = ["Permission"]
 
@@ -33,12 +39,12 @@ class Permission(wiring.Component):
         set. Rights count only when present and not reserved.
     fault : Out(1)
         The access causes a page fault.
-    error_code : Out(6)
+    error_code : Out(ERROR_CODE_BITS)
         Error code of that fault; meaningful with ``fault``.
     """
 
     def __init__(self, config):
-        self._long = config.has_long_entries
+        self._has_keys = config.mode.has_protection_keys
         super().__init__({
             "access": In(request_layout(config)),
             "control": In(control_layout(config)),
@@ -46,7 +52,7 @@ class Permission(wiring.Component):
             "present": In(1),
             "reserved": In(1),
             "fault": Out(1),
-            "error_code": Out(6),
+            "error_code": Out(ERROR_CODE_BITS),
         })
 
     def elaborate(self, platform):
@@ -71,7 +77,7 @@ class Permission(wiring.Component):
         )
 
         key_denied = Signal()
-        if self._long:
+        if self._has_keys:
             disable = control.pkru.word_select(rights.key, 2)
             m.d.comb += key_denied.eq(
                 control.pke & rights.user & ~fetch & (disable[0] | (disable[1] & write & binding)))

@@ -4,7 +4,8 @@ from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..model.x86 import PAGE_SHIFT, Vector
+from ..model.x86 import IA32, PAGE_SHIFT, Vector
+from .canonical import is_canonical
 from .permission import Permission
 from .shapes import (
     AccessKind,
@@ -91,7 +92,7 @@ class RequestPort(wiring.Component):
         faults = Signal()
         walking = Signal()  # the held request's walk was accepted
         walk_needed, answered = Signal(), Signal()
-        translated = held.control.pg & self._canonical(held.access.vaddr)
+        translated = held.control.pg & is_canonical(self._config.mode, held.access.vaddr)
         m.d.comb += [
             hit.eq(found & (held.control.nxe | ~tlb.translation.rights.execute_disable)),
             walk_needed.eq(held_valid & translated & ~hit & ~walking),
@@ -145,11 +146,6 @@ class RequestPort(wiring.Component):
             m.d.comb += self.events[f"hit_{page_name(page)}"].eq(
                 fresh & translated & hit & (tlb.translation.page == number))
         return m
-
-    def _canonical(self, vaddr):
-        """Return whether all bits above the translated ones extend their sign."""
-        upper = vaddr[self._config.mode.translated_bits - 1:]
-        return upper.all() | ~upper.any()
 
     def _connect_tlb(self, m, tlb, held, walking):
         """Give the TLB its key: the request offered, a page to fill, or a page to drop."""
@@ -219,7 +215,7 @@ class RequestPort(wiring.Component):
                 response.vaddr.eq(held.access.vaddr),
             ]
         with m.Elif(~held.control.pg):
-            m.d.comb += response.paddr.eq(held.access.vaddr[:32])
+            m.d.comb += response.paddr.eq(held.access.vaddr[:IA32.vaddr_bits])
         with m.Else():
             offset = Signal(self._config.physical_bits)
             with m.Switch(translation.page):

@@ -10,13 +10,19 @@ from amaranth.lib.wiring import In, Out, Signature
 from ..model import x86
 
 __all__ = [
+    "ERROR_CODE_BITS",
+    "KEY_BITS",
     "MEMORY_TAG_BITS",
+    "MEMORY_TYPE_BITS",
+    "PCID_BITS",
+    "VECTOR_BITS",
     "AccessKind",
     "InvalidateOp",
     "MemoryOp",
     "control_layout",
     "drop_layout",
     "events_layout",
+    "ignored_registers",
     "invalidate_layout",
     "memory_signature",
     "page_fault_layout",
@@ -68,19 +74,49 @@ def page_name(level):
 MEMORY_TAG_BITS = 4
 """Width of the tag of a page-table access, enough to tell several walkers apart."""
 
+PCID_BITS = x86.Cr3.PCID.bit_count()
+"""Width of a process-context identifier. [SDM 4.10.1]"""
+
+KEY_BITS = x86.Entry.KEY.bit_count()
+"""Width of a protection key; PKRU has two bits for each key. [SDM 4.6.2]"""
+
+MEMORY_TYPE_BITS = 3
+"""Width of an index into the PAT, made of the PWT, PCD and PAT bits. [SDM 4.9.2]"""
+
+VECTOR_BITS = max(x86.Vector).bit_length()
+"""Width of the vector of an exception that a translation can end in."""
+
+ERROR_CODE_BITS = max(x86.ErrorCode).bit_length()
+"""Width of the page-fault error code, up to its highest bit in ``model.x86``. [SDM 4.7]"""
+
 
 def control_layout(config):
     """Return the registers that govern translation, sampled with each request.
 
     ``root`` is the frame number in CR3 and ``pcid`` its bits 11:0; the rest are single bits of
     CR0, CR4 and IA32_EFER, and PKRU. CR4.PAE and EFER.LME select the paging mode, which is
-    fixed when the hardware is made. 32-bit paging ignores ``pcid``, ``pcide``, ``pke``, ``nxe``
-    and ``pkru``; 4-level paging ignores ``pse``.
+    fixed when the hardware is made. ``ignored_registers`` has what the mode does not look at.
     """
     bits = ("pg", "wp", "pse", "pge", "pcide", "smep", "smap", "pke", "nxe")
     return data.StructLayout({
-        "root": config.root_bits, "pcid": 12, **dict.fromkeys(bits, 1), "pkru": 32,
+        "root": config.root_bits,
+        "pcid": PCID_BITS,
+        **dict.fromkeys(bits, 1),
+        "pkru": 2 << KEY_BITS,
     })
+
+
+def ignored_registers(mode):
+    """Return which fields of ``control`` mean nothing in ``mode``, in the order of the fields."""
+    meaningless = {
+        "pcid": not mode.has_pcids,
+        "pse": not mode.has_pse,
+        "pcide": not mode.has_pcids,
+        "pke": not mode.has_protection_keys,
+        "nxe": not mode.has_execute_disable,
+        "pkru": not mode.has_protection_keys,
+    }
+    return tuple(name for name, ignored in meaningless.items() if ignored)
 
 
 def request_layout(config):
@@ -109,10 +145,10 @@ def port_signature(config):
             "tag": config.tag_bits,
             "paddr": config.physical_bits,
             "page": range(len(config.mode.pages)),
-            "memory_type": 3,
+            "memory_type": MEMORY_TYPE_BITS,
             "fault": 1,
-            "vector": 5,
-            "error_code": 6,
+            "vector": VECTOR_BITS,
+            "error_code": ERROR_CODE_BITS,
             "vaddr": config.mode.vaddr_bits,
         }))),
     })
@@ -128,7 +164,7 @@ def invalidate_layout(config):
     return data.StructLayout({
         "op": InvalidateOp,
         "vaddr": config.mode.vaddr_bits,
-        "pcid": 12,
+        "pcid": PCID_BITS,
         "old": 32,
         "new": 64,
     })
@@ -163,7 +199,7 @@ def memory_signature(config):
 
 def rights_layout():
     """Return what a translation permits, combined over all levels; ``key`` is the leaf's."""
-    return data.StructLayout({"writable": 1, "user": 1, "execute_disable": 1, "key": 4})
+    return data.StructLayout({"writable": 1, "user": 1, "execute_disable": 1, "key": KEY_BITS})
 
 
 def translation_layout(config):
@@ -176,7 +212,7 @@ def translation_layout(config):
         "frame": config.pfn_bits,
         "page": range(len(config.mode.pages)),
         "rights": rights_layout(),
-        "memory_type": 3,
+        "memory_type": MEMORY_TYPE_BITS,
         "dirty": 1,
         "global_page": 1,
     })
@@ -199,8 +235,8 @@ def walk_signature(config):
             "port": port,
             "translation": translation_layout(config),
             "fault": 1,
-            "vector": 5,
-            "error_code": 6,
+            "vector": VECTOR_BITS,
+            "error_code": ERROR_CODE_BITS,
         }))),
     })
 
@@ -218,13 +254,13 @@ def drop_layout(config):
         "by_pcid": 1,
         "globals": 1,
         "vpn": config.vpn_bits,
-        "pcid": 12,
+        "pcid": PCID_BITS,
     })
 
 
 def page_fault_layout(config):
     """Return a page fault that a port has answered: its page number and PCID."""
-    return data.StructLayout({"valid": 1, "vpn": config.vpn_bits, "pcid": 12})
+    return data.StructLayout({"valid": 1, "vpn": config.vpn_bits, "pcid": PCID_BITS})
 
 
 def port_events_layout(config):

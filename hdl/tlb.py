@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from ..model.x86 import PAGE_SHIFT
 from .onehot import encode
 from .replacement import POLICIES
-from .shapes import drop_layout, translation_layout
+from .shapes import PCID_BITS, drop_layout, translation_layout
 
 __all__ = ["Tlb"]
 
@@ -56,7 +56,7 @@ class Tlb(wiring.Component):
         slots = range(config.entries)
         super().__init__({
             "key": In(data.StructLayout({
-                "vpn": config.vpn_bits, "pcid": 12, "page": range(len(config.mode.pages))})),
+                "vpn": config.vpn_bits, "pcid": PCID_BITS, "page": range(len(config.mode.pages))})),
             "write": In(1),
             "hit": Out(1),
             "present": Out(1),
@@ -121,7 +121,7 @@ class Tlb(wiring.Component):
         return data.StructLayout({
             "valid": 1,
             "vpn": self._config.vpn_bits,
-            "pcid": 12,
+            "pcid": PCID_BITS,
             "page": range(len(self._config.mode.pages)),
             "global_page": 1,
             "dirty": 1,

@@ -11,7 +11,7 @@ from amaranth.back import rtlil
 
 from ..model.x86 import AccessKind, InvalidateOp, Vector
 from .flat import FlatMmu
-from .shapes import MemoryOp, page_name
+from .shapes import MemoryOp, ignored_registers, page_name
 from .toolchain import run_yosys
 
 __all__ = ["Port", "port_list", "to_verilog"]
@@ -120,7 +120,7 @@ def _header(config, name):
         vectors=", ".join(f"{vector.value} #{vector.name}" for vector in Vector),
         invalidations=_codes(InvalidateOp),
         operations=_codes(MemoryOp),
-        ignored="pse" if config.has_long_entries else "pcid, pcide, pke, nxe and pkru")
+        ignored=_listed(ignored_registers(config.mode) or ("nothing",)))
     for title, text in (("Ports", notes), ("Timing", TIMING_NOTES)):
         lines += ["", title]
         for note in text.split("\n\n"):
@@ -131,6 +131,12 @@ def _header(config, name):
 def _codes(enumeration):
     """Return the codes of an enumeration by name."""
     return ", ".join(f"{item.value} {item.name.replace('_', ' ')}" for item in enumeration)
+
+
+def _listed(words):
+    """Return ``words`` as they are listed in a sentence."""
+    *others, last = words
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 PORT_NOTES = """\

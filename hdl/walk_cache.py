@@ -9,14 +9,14 @@ from amaranth.lib.wiring import In, Out
 
 from ..model.x86 import PAGE_SHIFT
 from .onehot import encode
-from .shapes import drop_layout
+from .shapes import PCID_BITS, drop_layout
 
 __all__ = ["LevelCache", "WalkCache", "key_layout", "table_layout"]
 
 
 def key_layout(config):
     """Return what an entry is found by: a linear page number and the PCID in force."""
-    return data.StructLayout({"vpn": config.vpn_bits, "pcid": 12})
+    return data.StructLayout({"vpn": config.vpn_bits, "pcid": PCID_BITS})
 
 
 def table_layout(config):
@@ -68,7 +68,7 @@ class LevelCache(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         tag_layout = data.StructLayout({
-            "valid": 1, "vpn": self._config.vpn_bits - self._low, "pcid": 12})
+            "valid": 1, "vpn": self._config.vpn_bits - self._low, "pcid": PCID_BITS})
         tags = [Signal(tag_layout, name=f"tag_{slot}") for slot in range(self._entries)]
         same_pcid, matches = Signal(self._entries), Signal(self._entries)
         oldest, fill_slot = Signal(range(self._entries)), Signal(range(self._entries))

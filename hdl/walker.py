@@ -5,6 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..model.x86 import PAGE_SHIFT, Entry, Vector
+from .bitfield import field
 from .entry_decoder import EntryDecoder
 from .permission import Permission
 from .shapes import (
@@ -198,8 +199,8 @@ class Walker(wiring.Component):
             req.payload.address.eq(Cat(Const(0, offset_bits), index, target.table)),
             req.payload.expected.eq(response.data),
             req.payload.desired.eq(response.data | Entry.A | Mux(dirty, Entry.D, 0)),
-            # In 32-bit paging an entry with bit 7 set is another one once CR4.PSE is set.
-            cache.fill.eq(accepted & descend & ~response.data[7]),
+            # In 32-bit paging an entry with PS set is another one once CR4.PSE is set.
+            cache.fill.eq(accepted & descend & ~field(response.data, Entry.PS)),
             cache.fill_level.eq(place.level),
             cache.filled.table.eq(decoder.table),
             *(cache.filled[name].eq(rights[name]) for name in COMBINED_RIGHTS),

@@ -19,7 +19,7 @@ def control_fields(config, control):
         "smep": bool(control.cr4 & Cr4.SMEP),
         "smap": bool(control.cr4 & Cr4.SMAP),
         "pke": bool(control.cr4 & Cr4.PKE),
-        "nxe": bool(control.efer & Efer.NXE) and config.has_long_entries,
+        "nxe": bool(control.efer & Efer.NXE) and config.mode.has_execute_disable,
         "pkru": control.pkru,
     }
 
@@ -33,15 +33,16 @@ def access_fields(access, tag=0):
 def translation_fields(config, walked, control):
     """Return the TLB's translation for a golden ``Walk`` that did not fault."""
     entries = [step.updated for step in walked.steps]
-    leaf, long = entries[-1], config.has_long_entries
+    leaf, mode = entries[-1], config.mode
     return {
         "frame": (walked.paddr & -walked.page.page_bytes) >> 12,
-        "page": config.mode.pages.index(walked.page),
+        "page": mode.pages.index(walked.page),
         "rights": {
             "writable": int(all(entry & Entry.RW for entry in entries)),
             "user": int(all(entry & Entry.US for entry in entries)),
-            "execute_disable": int(long and any(entry & Entry.XD for entry in entries)),
-            "key": leaf >> 59 & 0xF if long else 0,
+            "execute_disable": int(
+                mode.has_execute_disable and any(entry & Entry.XD for entry in entries)),
+            "key": leaf >> 59 & 0xF if mode.has_protection_keys else 0,
         },
         "memory_type": walked.memory_type,
         "dirty": int(bool(leaf & Entry.D)),

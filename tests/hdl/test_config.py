@@ -49,15 +49,15 @@ WRONG_VALUES = [
 TAKEN_NAMES = ("control", "invalidate", "memory", "events", "walk", "flush", "clk", "rst",
                "arbiter", "walker", "invalidator", "config", "elaborate", "signature", "metadata")
 
-# (mode, paddr_bits) to physical_bits, pfn_bits, root_bits, vpn_bits, has_long_entries.
+# (mode, paddr_bits) to physical_bits, pfn_bits, root_bits, vpn_bits.
 WIDTHS = [
-    (X86_64, 32, (32, 20, 20, 36, True)),
-    (X86_64, 40, (40, 28, 28, 36, True)),
-    (X86_64, 52, (52, 40, 40, 36, True)),
-    (IA32, 32, (32, 20, 20, 20, False)),
-    (IA32, 36, (36, 24, 20, 20, False)),
-    (IA32, 40, (40, 28, 20, 20, False)),
-    (IA32, 52, (40, 28, 20, 20, False)),
+    (X86_64, 32, (32, 20, 20, 36)),
+    (X86_64, 40, (40, 28, 28, 36)),
+    (X86_64, 52, (52, 40, 40, 36)),
+    (IA32, 32, (32, 20, 20, 20)),
+    (IA32, 36, (36, 24, 20, 20)),
+    (IA32, 40, (40, 28, 20, 20)),
+    (IA32, 52, (40, 28, 20, 20)),
 ]
 
 
@@ -94,8 +94,7 @@ def test_the_ends_of_each_range_are_allowed(mode, policy, numbers):
 @pytest.mark.parametrize(("mode", "paddr_bits", "widths"), WIDTHS)
 def test_widths_follow_from_mode_and_physical_address_width(mode, paddr_bits, widths):
     config = Config(mode=mode, paddr_bits=paddr_bits)
-    assert widths == (config.physical_bits, config.pfn_bits, config.root_bits, config.vpn_bits,
-                      config.has_long_entries)
+    assert widths == (config.physical_bits, config.pfn_bits, config.root_bits, config.vpn_bits)
 
 
 def test_parameters_do_not_change():

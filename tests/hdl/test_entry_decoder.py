@@ -64,11 +64,10 @@ def ref_decode(config, case):
 
 
 def plain_bits(config, entry):
-    long = config.has_long_entries
     return {
         "present": entry & 1,
         "rights": {"writable": entry >> 1 & 1, "user": entry >> 2 & 1,
-                   "execute_disable": entry >> 63 & 1, "key": entry >> 59 & 0xF if long else 0},
+                   "execute_disable": entry >> 63 & 1, "key": entry >> 59 & 0xF},
         "accessed": entry >> 5 & 1, "dirty": entry >> 6 & 1, "global_page": entry >> 8 & 1,
     }
 
@@ -93,7 +92,7 @@ def assert_all_agree(config, cases):
 
 def modes_of_control(config):
     """Return each pair of PSE and NXE that matters."""
-    return [(1, 0), (1, 1)] if config.has_long_entries else [(0, 0), (1, 0)]
+    return [(1, 0), (1, 1)] if config.mode.has_execute_disable else [(0, 0), (1, 0)]
 
 
 def test_each_bit_of_each_entry_means_what_the_golden_walk_says(config):

@@ -44,6 +44,15 @@ def test_control_has_the_root_and_each_control_bit(config):
         "root": config.root_bits, "pcid": 12, **bits, "pkru": 32}
 
 
+@pytest.mark.parametrize(("mode", "ignored"), [
+    (X86_64, ("pse",)), (X86_64.without_1g_pages(), ("pse",)),
+    (IA32, ("pcid", "pcide", "pke", "nxe", "pkru")),
+], ids=["x86_64", "without_1g", "ia32"])
+def test_a_mode_ignores_the_registers_of_what_it_does_not_have(mode, ignored):
+    assert shapes.ignored_registers(mode) == ignored
+    assert set(ignored) < set(widths(shapes.control_layout(Config(mode=mode))))
+
+
 def test_a_request_is_an_access_with_a_tag(config):
     flags = dict.fromkeys(("user", "implicit", "ac", "stack"), 1)
     assert widths(shapes.request_layout(config)) == {
