@@ -2,7 +2,7 @@
 
 import errno
 
-from ..x86 import PAGE_SHIFT
+from ..x86 import PAGE_BYTES, PAGE_SHIFT
 from .errors import SysError
 from .limits import INFINITY
 from .merge import can_merge_after, expand
@@ -11,7 +11,7 @@ from .munmap import unmap_range
 from .populate import mm_populate
 from .uapi import MapFlag
 from .unmapped_area import get_unmapped_area
-from .vma import PAGE_BYTES, Vma, VmFlag, page_align
+from .vma import Vma, VmFlag, page_align
 
 __all__ = ["add_heap", "brk", "map_zeroed"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..x86 import PAGE_SHIFT
+from ..x86 import PAGE_BYTES, PAGE_SHIFT
 from .brk import map_zeroed
 from .errors import SysError
 from .mm import Mm
@@ -18,7 +18,7 @@ from .stack import expand_downwards
 from .uapi import MapFlag, Prot
 from .unmapped_area import get_unmapped_area
 from .user_layout import UserLayout
-from .vma import PAGE_BYTES, File, SpecialMapping, Vma, VmFlag, page_align
+from .vma import File, SpecialMapping, Vma, VmFlag, page_align
 
 __all__ = ["Program", "ProgramHeader", "exec_program"]
 

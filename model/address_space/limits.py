@@ -3,10 +3,9 @@
 import errno
 from dataclasses import dataclass
 
-from ..x86 import PAGE_SHIFT
+from ..x86 import PAGE_BYTES, PAGE_SHIFT
 from .errors import SysError
 from .user_layout import UserBuild
-from .vma import PAGE_BYTES
 
 __all__ = ["INFINITY", "Commit", "Overcommit", "Rlimits", "UserSpace"]
 

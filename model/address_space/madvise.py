@@ -2,12 +2,13 @@
 
 import errno
 
+from ..x86 import PAGE_BYTES
 from .errors import SysError
 from .merge import set_flags
 from .mm_state import MmState
 from .populate import faultin_vma
 from .uapi import Madvise
-from .vma import PAGE_BYTES, Vma, VmFlag, page_align
+from .vma import Vma, VmFlag, page_align
 
 __all__ = ["madvise"]
 

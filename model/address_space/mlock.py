@@ -2,12 +2,12 @@
 
 import errno
 
-from ..x86 import PAGE_SHIFT
+from ..x86 import PAGE_BYTES, PAGE_SHIFT
 from .errors import SysError
 from .merge import set_flags
 from .mm_state import MmState
 from .populate import mm_populate
-from .vma import PAGE_BYTES, Vma, VmFlag, page_align
+from .vma import Vma, VmFlag, page_align
 
 __all__ = ["mlock", "munlock"]
 

@@ -2,7 +2,7 @@
 
 import errno
 
-from ..x86 import PAGE_SHIFT
+from ..x86 import PAGE_BYTES, PAGE_SHIFT
 from .errors import SysError
 from .hugetlb_mapping import map_huge
 from .merge import can_merge_after, can_merge_before, expand
@@ -11,7 +11,7 @@ from .munmap import unmap_range
 from .populate import mm_populate
 from .uapi import MapFlag, Prot
 from .unmapped_area import get_unmapped_area
-from .vma import PAGE_BYTES, File, Vma, VmFlag, page_align
+from .vma import File, Vma, VmFlag, page_align
 
 __all__ = ["map_region", "mmap", "prot_flags"]
 

@@ -3,14 +3,14 @@
 import errno
 from contextlib import suppress
 
-from ..x86 import PAGE_SHIFT
+from ..x86 import PAGE_BYTES, PAGE_SHIFT
 from .errors import SysError
 from .merge import set_flags
 from .mm_state import MmState
 from .mmap import prot_flags
 from .populate import populate_vma
 from .uapi import Prot
-from .vma import PAGE_BYTES, Vma, VmFlag, page_align
+from .vma import Vma, VmFlag, page_align
 
 __all__ = ["mprotect", "mprotect_vma"]
 

@@ -2,7 +2,7 @@
 
 import errno
 
-from ..x86 import PAGE_SHIFT
+from ..x86 import PAGE_BYTES, PAGE_SHIFT
 from .anon_vma import anon_vma_clone, unlink_anon_vmas
 from .errors import SysError
 from .hugetlb_mapping import clear_reserve, open_huge
@@ -12,7 +12,7 @@ from .munmap import munmap, unmap_range
 from .populate import mm_populate
 from .uapi import MapFlag, MremapFlag
 from .unmapped_area import get_unmapped_area
-from .vma import PAGE_BYTES, Vma, VmFlag, page_align
+from .vma import Vma, VmFlag, page_align
 
 __all__ = ["mremap"]
 

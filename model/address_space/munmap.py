@@ -2,12 +2,13 @@
 
 import errno
 
+from ..x86 import PAGE_BYTES
 from .anon_vma import unlink_anon_vmas
 from .errors import SysError
 from .hugetlb_mapping import close_huge
 from .merge import split
 from .mm_state import MmState
-from .vma import PAGE_BYTES, Vma, VmFlag, page_align
+from .vma import Vma, VmFlag, page_align
 
 __all__ = ["munmap", "unmap_range"]
 

@@ -2,10 +2,10 @@
 
 import errno
 
-from ..x86 import PAGE_SHIFT
+from ..x86 import PAGE_BYTES, PAGE_SHIFT
 from .errors import SysError
 from .mm_state import MmState
-from .vma import PAGE_BYTES, Vma, VmFlag
+from .vma import Vma, VmFlag
 
 __all__ = ["expand_downwards", "find_or_expand"]
 

@@ -5,10 +5,11 @@ The search walks the holes from the top, in time linear in the mappings that it 
 
 import errno
 
+from ..x86 import PAGE_BYTES
 from .errors import SysError
 from .mm_state import MmState
 from .uapi import MapFlag
-from .vma import PAGE_BYTES, File, VmFlag
+from .vma import File, VmFlag
 
 __all__ = ["get_unmapped_area"]
 

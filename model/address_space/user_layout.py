@@ -9,11 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..x86 import IA32, PAGE_SHIFT, X86_64, PagingMode
+from ..x86 import IA32, PAGE_BYTES, PAGE_SHIFT, X86_64, PagingMode
 
 __all__ = ["USER_AMD64", "USER_I686", "UserBuild", "UserLayout"]
 
-PAGE_BYTES = 1 << PAGE_SHIFT
 STACK_GUARD_GAP = 256 << PAGE_SHIFT
 MIN_GAP = 128 << 20
 STACK_RLIMIT = 8 << 20

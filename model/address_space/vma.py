@@ -6,11 +6,10 @@ them.
 
 from dataclasses import dataclass, field, replace
 
-from ..x86 import PAGE_SHIFT
+from ..x86 import PAGE_BYTES, PAGE_SHIFT
 
-__all__ = ["PAGE_BYTES", "AnonVma", "File", "SpecialMapping", "VmFlag", "Vma", "page_align"]
+__all__ = ["AnonVma", "File", "SpecialMapping", "VmFlag", "Vma", "page_align"]
 
-PAGE_BYTES = 1 << PAGE_SHIFT
 
 
 def page_align(value: int) -> int:

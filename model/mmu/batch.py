@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..x86 import PAGE_SHIFT, Entry, ErrorCode, Leaf, PagingMode, Vector
+from ..x86 import PAGE_SHIFT, Entry, ErrorCode, Leaf, PagingMode, Vector, lowest_bit
 from .batch_rows import Accesses, Controls, Front, Rows, part
 from .batch_rules import LevelRules, access_rules, level_rules, paddr_mask
 from .batch_source import EntrySource, FrameSource, RowSource
@@ -24,6 +24,7 @@ __all__ = ["Accesses", "Controls", "EntrySource", "FrameSource", "RowSource", "S
 CHUNK_ROWS = 1 << 14
 
 ALL_BITS = (1 << 64) - 1
+KEY_SHIFT, PWT_SHIFT = lowest_bit(Entry.KEY), lowest_bit(Entry.PWT)
 
 Words = NDArray[np.uint64]
 Bools = NDArray[np.bool_]
@@ -251,7 +252,7 @@ class _Batch:
         self.walks.page[front.rows] = level.page
         # PAT, PCD and PWT, all of which lie in the low bits. [SDM 4.9.2]
         low = front.entries.astype(np.uint16)
-        self.walks.memory_type[front.rows] = (low >> 3 & 3) | (low >> level.pat_shift & 4)
+        self.walks.memory_type[front.rows] = (low >> PWT_SHIFT & 3) | (low >> level.pat_shift & 4)
 
     def _key_blocks(self, front: Front) -> Bools:
         """Return whether PKRU forbids access to the user-mode address, shape (n,) or (1,).
@@ -261,7 +262,8 @@ class _Batch:
         ways = self.rules.key[front.classes]
         if not _union(front.pkru) or not _union(ways):
             return np.zeros(1, bool)
-        pair = front.pkru >> ((front.entries & Entry.KEY) >> 58)
+        # Two bits of PKRU for each key: shifted by twice the key, they are the lowest.
+        pair = front.pkru >> ((front.entries & Entry.KEY) >> KEY_SHIFT - 1)
         blocked: Bools = (pair & ways != 0) & (front.rights & Entry.US != 0)
         return blocked
 

@@ -23,6 +23,7 @@ from ..x86 import (
     Leaf,
     PagingMode,
     Vector,
+    lowest_bit,
 )
 
 __all__ = ["ACCESS_BITS", "REGISTER_BITS", "AccessRules", "LevelRules", "access_rules",
@@ -80,19 +81,18 @@ class AccessRules:
         smep, smap = bits["cr4", Cr4.SMEP], bits["cr4", Cr4.SMAP]
         write, fetch = (number & 3 == kind for kind in (AccessKind.WRITE, AccessKind.FETCH))
         as_user = user & ~implicit
-        long = mode.entry_bytes == 8
 
         self.paging = bits["cr0", Cr0.PG]
         self.not_canonical = np.where(stack, Vector.SS, Vector.GP).astype(np.uint8)
-        self.reserved = _mask(Entry.XD, long & ~nxe)
-        self.large = _mask(Entry.PS, pse | long)
+        self.reserved = _mask(Entry.XD, ~nxe & mode.has_execute_disable)
+        self.large = _mask(Entry.PS, pse | (not mode.has_pse))
         # A supervisor access must not meet a user-mode page if SMEP or SMAP stands against it.
         no_user_page = ~as_user & np.where(fetch, smep, smap & (implicit | ~ac))
         must = (_mask(Entry.RW, write & (as_user | wp)) | _mask(Entry.US, as_user)
                 | _mask(Entry.XD, fetch))
         self.care = must | _mask(Entry.US, no_user_page)
         self.want = must
-        keyed = pke & ~fetch & long
+        keyed = pke & ~fetch & mode.has_protection_keys
         self.key = _mask(1, keyed) | _mask(2, keyed & write & (as_user | wp))
         self.used: Words = np.bitwise_or(Entry.A, _mask(Entry.D, write))
         self.error = (ErrorCode.WR * write + ErrorCode.US * as_user
@@ -147,16 +147,17 @@ def level_rules(mode: PagingMode, paddr_bits: int) -> tuple[LevelRules, ...]:
 
 
 def _level_rules(mode: PagingMode, number: int, paddr_bits: int) -> LevelRules:
-    level, long = mode.levels[number], mode.entry_bytes == 8
+    level = mode.levels[number]
     width = min(paddr_bits, mode.max_paddr_bits)
     large = level.shift > PAGE_SHIFT
-    pse36 = large and not long
-    # [SDM 4.5, tables 4-14 to 4-19]
-    reserved = _ones(51, width) if long else 0
-    if long and level.leaf is Leaf.NEVER:
-        reserved |= Entry.PS
-    # Below the address of a large page; in 32-bit paging bits 21:(M-19). [SDM 4.3, table 4-4]
-    reserved_large = _ones(level.shift - 1, 13) if long else _ones(21, width - 19)
+    if mode.has_pse:
+        # Only a large page has reserved bits: 21:(M-19), M being MAXPHYADDR. [SDM 4.3, table 4-4]
+        reserved, reserved_large = 0, _ones(21, width - 19)
+    else:
+        # Above the address, and below that of a large page. [SDM 4.5, tables 4-14 to 4-19]
+        reserved, reserved_large = _ones(51, width), _ones(level.shift - 1, 13)
+        if level.leaf is Leaf.NEVER:
+            reserved |= Entry.PS
     return LevelRules(
         number=number,
         leaf=level.leaf,
@@ -167,9 +168,9 @@ def _level_rules(mode: PagingMode, number: int, paddr_bits: int) -> LevelRules:
         reserved=reserved,
         reserved_large=reserved_large if large else 0,
         page_bits=paddr_mask(mode, paddr_bits) & -level.page_bytes,
-        pat_shift=10 if large else 5,  # PAT is bit 12 of a large page, bit 7 of a PTE
+        pat_shift=lowest_bit(Entry.PAT_LARGE if large else Entry.PAT) - 2,
         # Bits 20:13 of a 4-Mbyte page are physical-address bits 39:32. [SDM table 4-4]
-        high_bits=0xFF << 13 if pse36 else 0,
+        high_bits=0xFF << 13 if large and mode.has_pse else 0,
         high_shift=19,
     )
 

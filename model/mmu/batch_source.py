@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..physical.memory import PhysicalMemory
-from ..x86 import PAGE_SHIFT, PagingMode
+from ..x86 import PAGE_BYTES, PAGE_SHIFT, PagingMode
 
 __all__ = ["MISSING", "EntrySource", "FrameSource", "RowSource"]
 
@@ -58,7 +58,7 @@ class FrameSource:
     def __init__(self, memory: PhysicalMemory, mode: PagingMode) -> None:
         self.words: Words = memory.frames.reshape(-1).view(f"<u{mode.entry_bytes}")
         self._pfns, rows = memory.index()
-        per_frame = (1 << PAGE_SHIFT) // mode.entry_bytes
+        per_frame = PAGE_BYTES // mode.entry_bytes
         self._places = rows.astype(np.intp) * per_frame
         self._first = int(self._pfns[0]) if len(memory) else 0
         span = int(self._pfns[-1]) - self._first + 1 if len(memory) else 0

@@ -23,8 +23,7 @@ class EntryFormat:
         """PS makes a leaf; in 32-bit paging only with CR4.PSE. [SDM 4.3, table 4-3]"""
         if level.leaf is not Leaf.IF_PS:
             return level.leaf is Leaf.ALWAYS
-        enabled = self.mode.entry_bytes == 8 or self.control.cr4 & Cr4.PSE
-        return bool(enabled and entry & Entry.PS)
+        return bool(entry & Entry.PS and (not self.mode.has_pse or self.control.cr4 & Cr4.PSE))
 
     def table_address(self, entry: int) -> int:
         """Return the address of the table that an entry, or CR3, points to."""
@@ -34,7 +33,7 @@ class EntryFormat:
     def page_address(self, level: Level, entry: int) -> int:
         """Return the address of the page that a leaf maps."""
         low = self.table_address(entry) & -level.page_bytes
-        if self.mode.entry_bytes == 4 and level.shift > PAGE_SHIFT:
+        if level.shift > PAGE_SHIFT and self.mode.has_pse:
             # PSE-36: bits 20:13 are physical-address bits 39:32. [SDM table 4-4]
             return low | (entry >> 13 & 0xFF) << 32
         return low
@@ -47,7 +46,7 @@ class EntryFormat:
     def is_reserved(self, level: Level, entry: int) -> bool:
         """Whether a present entry has a reserved bit set. [SDM 4.3 and 4.5, "reserved bits"]"""
         large = level.shift > PAGE_SHIFT and self.is_leaf(level, entry)
-        if self.mode.entry_bytes == 4:
+        if self.mode.has_pse:
             # Bits 21:(M-19) of a 4-Mbyte page, M the physical-address width up to 40.
             return large and bool(entry & _ones(21, self.paddr_bits - 19))
         mask = _ones(51, self.paddr_bits)

@@ -5,10 +5,12 @@
 
 from dataclasses import dataclass
 
-from ..x86 import AccessKind, Cr0, Cr4, Efer, Entry, ErrorCode, PagingMode
+from ..x86 import AccessKind, Cr0, Cr4, Efer, Entry, ErrorCode, PagingMode, lowest_bit
 from .control import Access, Control
 
 __all__ = ["Rights", "error_code"]
+
+KEY_SHIFT = lowest_bit(Entry.KEY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +27,12 @@ class Rights:
 
     def below(self, mode: PagingMode, entry: int) -> "Rights":
         """Return the rights combined with those of an entry of the next level."""
-        long = mode.entry_bytes == 8
+        key = (entry & Entry.KEY) >> KEY_SHIFT
         return Rights(
             self.writable and bool(entry & Entry.RW),
             self.user_page and bool(entry & Entry.US),
-            self.execute_disable or (long and bool(entry & Entry.XD)),
-            (entry & Entry.KEY) >> 59 if long else 0,
+            self.execute_disable or bool(entry & Entry.XD and mode.has_execute_disable),
+            key if key and mode.has_protection_keys else 0,
         )
 
     def permit(self, control: Control, access: Access) -> bool:
@@ -48,7 +50,7 @@ class Rights:
 
     def key_blocks(self, mode: PagingMode, control: Control, access: Access) -> bool:
         """Whether PKRU forbids this data access to a user-mode address. [SDM 4.6.2]"""
-        if mode.entry_bytes == 4 or not control.cr4 & Cr4.PKE or not self.user_page:
+        if not (control.cr4 & Cr4.PKE and self.user_page and mode.has_protection_keys):
             return False
         if access.kind is AccessKind.FETCH:
             return False

@@ -168,8 +168,8 @@ class TlbHistory:
 
 def pcid_of(mode: PagingMode, control: Control) -> int:
     """Return the PCID in force: 0 unless CR4.PCIDE is set. [SDM 4.10.1]"""
-    has_pcids = mode.entry_bytes == 8 and control.cr4 & Cr4.PCIDE
-    return control.cr3 & Cr3.PCID if has_pcids else 0
+    enabled = mode.has_pcids and control.cr4 & Cr4.PCIDE
+    return control.cr3 & Cr3.PCID if enabled else 0
 
 
 class _Query:

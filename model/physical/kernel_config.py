@@ -6,12 +6,14 @@ Figures are those of Linux 6.1 as Debian 12 builds it, ``linux-image-6.1.0-*-amd
 import enum
 from dataclasses import dataclass
 
+from ..x86 import PAGE_SHIFT
+
 __all__ = ["AMD64", "CONFIGS", "I686", "MAX_DMA32_PFN", "MAX_DMA_PFN", "KernelConfig", "ZoneType"]
 
-MAX_DMA_PFN = 16 << 20 >> 12
+MAX_DMA_PFN = 16 << 20 >> PAGE_SHIFT
 """ZONE_DMA ends where an ISA device can no longer reach. [arch/x86/include/asm/dma.h]"""
 
-MAX_DMA32_PFN = 4 << 30 >> 12
+MAX_DMA32_PFN = 4 << 30 >> PAGE_SHIFT
 """ZONE_DMA32 ends where a 32-bit device can no longer reach. [arch/x86/include/asm/dma.h]"""
 
 

@@ -5,12 +5,11 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from ..x86 import PAGE_SHIFT
+from ..x86 import PAGE_BYTES, PAGE_SHIFT
 
 __all__ = ["BusError", "PhysicalMemory"]
 
-FRAME_BYTES = 1 << PAGE_SHIFT
-FRAME_WORDS = FRAME_BYTES // 8
+FRAME_WORDS = PAGE_BYTES // 8
 
 
 class BusError(Exception):
@@ -84,8 +83,8 @@ class PhysicalMemory:
         ``data`` is (N, 512) ``uint64`` or (N, 1024) ``uint32``, little-endian; anything else is
         a ``ValueError``.
         """
-        if data.ndim != 2 or len(data) != len(pfns) or data[:1].nbytes not in (0, FRAME_BYTES):
-            raise ValueError(f"Frame data must be {len(pfns)} rows of {FRAME_BYTES} bytes, "
+        if data.ndim != 2 or len(data) != len(pfns) or data[:1].nbytes not in (0, PAGE_BYTES):
+            raise ValueError(f"Frame data must be {len(pfns)} rows of {PAGE_BYTES} bytes, "
                              f"not an array {data.shape} of {data.dtype}")
         self.add(pfns.tolist())
         rows = [self._rows[pfn] for pfn in pfns.tolist()]
@@ -102,7 +101,7 @@ class PhysicalMemory:
         row = self._rows.get(paddr >> PAGE_SHIFT)
         if row is None:
             raise BusError(paddr)
-        return (row * FRAME_BYTES + (paddr & (FRAME_BYTES - 1))) // size
+        return (row * PAGE_BYTES + (paddr & (PAGE_BYTES - 1))) // size
 
     def read(self, paddr: int, size: int) -> int:
         """Return the ``size``-byte value at ``paddr``; raise ``BusError``."""
@@ -128,7 +127,7 @@ class PhysicalMemory:
         runs = []
         end = paddr + count
         while paddr < end:
-            stop = min(end, (paddr | (FRAME_BYTES - 1)) + 1)
+            stop = min(end, (paddr | (PAGE_BYTES - 1)) + 1)
             start = self._at(paddr, 1)
             runs.append((start, start + stop - paddr))
             paddr = stop

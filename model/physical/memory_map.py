@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 
-from ..x86 import PAGE_SHIFT
+from ..x86 import PAGE_BYTES, PAGE_SHIFT
 from .boot_options import BootOptions
 from .kernel_config import AMD64, KernelConfig
 from .ranges import Range, intersect, subtract, total, union
@@ -12,7 +12,6 @@ from .ranges import Range, intersect, subtract, total, union
 __all__ = ["E820Range", "MemoryMap", "MemoryMapError", "MemoryRange", "NodeRange",
            "pc_memory"]
 
-PAGE_BYTES = 1 << PAGE_SHIFT
 BIOS_RANGE = (0xA0000, 0x100000)
 KERNEL_START = 16 << 20  # CONFIG_PHYSICAL_START
 MIB, GIB = 1 << 20, 1 << 30

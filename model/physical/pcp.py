@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterable
 
+from ..x86 import PAGE_BYTES
 from .buddy import ALLOCATED, PCP, Buddy
 from .errors import BadMigrateType, BadOrder, BrokenInvariant
 from .page import MIGRATE_PCPTYPES, MigrateType
@@ -18,7 +19,7 @@ MOVABLE, ISOLATE = int(MigrateType.MOVABLE), int(MigrateType.ISOLATE)
 
 def zone_batchsize(managed_pages: int) -> int:
     """Return how many pages a list takes from a zone at once. [``zone_batchsize``]"""
-    batch = max(1, min(managed_pages >> 10, (1 << 20) // 4096) // 4)
+    batch = max(1, min(managed_pages >> 10, (1 << 20) // PAGE_BYTES) // 4)
     return max(1, (1 << ((batch + batch // 2).bit_length() - 1)) - 1)
 
 

@@ -9,13 +9,12 @@ from itertools import pairwise
 
 from ...physical.memory_map import MemoryMap
 from ...physical.ranges import Range, subtract, union
-from ...x86 import PAGE_SHIFT
+from ...x86 import PAGE_BYTES, PAGE_SHIFT
 from .kernel_page_table_ops import KernelPageTableOps, page_kernel
 from .layout import Layout
 
 __all__ = ["DirectMap", "HighmemError", "MappedRange", "direct_map_ranges", "split_large_pages"]
 
-PAGE_BYTES = 1 << PAGE_SHIFT
 ISA_END = 1 << 20
 
 

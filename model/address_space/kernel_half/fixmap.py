@@ -6,12 +6,11 @@
 from dataclasses import dataclass
 from itertools import accumulate
 
-from ...x86 import PAGE_SHIFT, Entry
+from ...x86 import PAGE_BYTES, PAGE_SHIFT, Entry
 from .kernel_page_table_ops import KernelPageTableOps
 
 __all__ = ["FIXMAP_AMD64", "FIXMAP_I686", "FixedAddresses", "Fixmap", "FixmapError", "Slot"]
 
-PAGE_BYTES = 1 << PAGE_SHIFT
 BTMAPS = 8 * 64  # FIX_BTMAPS_SLOTS * NR_FIX_BTMAPS: the boot-time mappings of early_ioremap
 
 

@@ -33,4 +33,4 @@ def page_kernel(mode: PagingMode) -> int:
     A and D are set from the start, so that the hardware need not write them.
     """
     flags = Entry.P | Entry.RW | Entry.A | Entry.D | Entry.G
-    return flags | Entry.XD if mode.entry_bytes == 8 else flags
+    return flags | Entry.XD if mode.has_execute_disable else flags

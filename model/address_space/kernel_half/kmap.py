@@ -5,14 +5,13 @@
 
 from array import array
 
-from ...x86 import PAGE_SHIFT
+from ...x86 import PAGE_BYTES, PAGE_SHIFT
 from .fixmap import FixedAddresses
 from .kernel_page_table_ops import KernelPageTableOps, page_kernel
 from .layout import AreaKind, Layout
 
 __all__ = ["KM_MAX_IDX", "KmapError", "KmapLocal", "Pkmap", "PkmapFull"]
 
-PAGE_BYTES = 1 << PAGE_SHIFT
 KM_MAX_IDX = 16
 """Slots of kmap_local for each processor; one is never used. [asm-generic/kmap_size.h]"""
 

@@ -10,13 +10,12 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from ...physical.memory_map import MemoryMap
-from ...x86 import IA32, PAGE_SHIFT, X86_64, PagingMode
+from ...x86 import IA32, PAGE_BYTES, PAGE_SHIFT, X86_64, PagingMode
 from .fixmap import FIXMAP_AMD64, FIXMAP_I686, FixedAddresses
 
 __all__ = ["CLASSIC", "LINUX_AMD64", "LINUX_I686", "Area", "AreaKind", "Build32", "Build64",
            "Layout", "LayoutError", "layout_of"]
 
-PAGE_BYTES = 1 << PAGE_SHIFT
 VMALLOC_OFFSET = 8 << 20  # a hole that catches accesses past the end of the direct map
 TB = 1 << 40
 

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from ...physical.ranges import Range, subtract, union
-from ...x86 import PAGE_SHIFT, Entry
+from ...x86 import PAGE_BYTES, PAGE_SHIFT, Entry
 from .kernel_page_table_ops import KernelPageTableOps, page_kernel
 from .layout import Layout
 
 __all__ = ["VmArea", "VmAreaUse", "Vmalloc", "VmallocError", "VmallocSpaceError"]
 
-PAGE_BYTES = 1 << PAGE_SHIFT
 LAZY_BYTES = 32 << 20
 
 

@@ -10,15 +10,14 @@ import numpy as np
 
 from ...physical.errors import BrokenInvariant
 from ...physical.memory import PhysicalMemory
-from ...x86 import PAGE_SHIFT, Entry, Leaf, PagingMode
+from ...x86 import PAGE_BYTES, PAGE_SHIFT, Entry, Leaf, PagingMode
 from .parts import KernelHalf, LeafEntry, TableFrames, TableInTheWay
 
-__all__ = ["PAGE_BYTES", "USER_TABLE", "PageTables"]
+__all__ = ["USER_TABLE", "PageTables"]
 
 USER_TABLE = Entry.P | Entry.RW | Entry.US | Entry.A | Entry.D
 """Flags of an entry that points to a table of user space. [_PAGE_TABLE]"""
 
-PAGE_BYTES = 1 << PAGE_SHIFT
 
 
 class PageTables:

@@ -7,7 +7,7 @@ is cited at each. Debugging flags (red zones, poisoning, user tracking) are not 
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ...x86 import PAGE_SHIFT
+from ...x86 import PAGE_BYTES, PAGE_SHIFT
 
 __all__ = [
     "AMD64",
@@ -26,7 +26,6 @@ __all__ = [
     "order_objects",
 ]
 
-PAGE_BYTES = 1 << PAGE_SHIFT
 
 MAX_ORDER = 11
 """Orders of the buddy allocator: 0 to 10. [include/linux/mmzone.h]"""

@@ -6,7 +6,7 @@ Linux 6.1, ``mm/slab_common.c`` and ``include/linux/slab.h``, configured with ``
 
 import enum
 
-from ...x86 import PAGE_SHIFT
+from ...x86 import PAGE_BYTES, PAGE_SHIFT
 from ..gfp import Gfp
 from .caches import SlabCaches
 from .errors import ForeignPointer, NotAnObject
@@ -25,7 +25,6 @@ __all__ = [
     "kmalloc_type",
 ]
 
-PAGE_BYTES = 1 << PAGE_SHIFT
 
 KMALLOC_SHIFT_LOW = 3
 KMALLOC_SHIFT_HIGH = PAGE_SHIFT + 1

@@ -5,8 +5,9 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pagewalk.model.address_space.vma import PAGE_BYTES, Vma
+from pagewalk.model.address_space.vma import Vma
 from pagewalk.model.address_space.vma_tree import VmaTree
+from pagewalk.model.x86 import PAGE_BYTES
 
 
 @st.composite
