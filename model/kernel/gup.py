@@ -35,7 +35,7 @@ def get_user_pages(tables: PageTables, fault_in: FaultIn, start: int, end: int, 
             leaf = tables.lookup(vaddr)
             assert leaf is not None
         if write:
-            tables.update(leaf.paddr, set=Entry.D)
+            tables.update(leaf.paddr, add=Entry.D)
         touch(tables.pfn(leaf.entry) + (vaddr - leaf.vaddr >> PAGE_SHIFT))
 
 
@@ -48,7 +48,7 @@ def clear_user(tables: PageTables, fault_in: FaultIn, start: int, end: int) -> N
             _fault(fault_in, start, write=True)
             leaf = tables.lookup(start)
             assert leaf is not None
-        entry = tables.update(leaf.paddr, set=Entry.A | Entry.D)
+        entry = tables.update(leaf.paddr, add=Entry.A | Entry.D)
         first = (tables.pfn(entry) << PAGE_SHIFT) + start - leaf.vaddr
         tables.memory.write_bytes(first, bytes(stop - start))
         start = stop

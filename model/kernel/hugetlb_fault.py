@@ -41,7 +41,7 @@ class _HugeFault:
             return self._no_page()
         if self.write and not entry & Entry.RW:
             return self._write_protected(self.state.format.pfn(entry))
-        self.tables.update(self.paddr, set=Entry.A | (Entry.D if self.write else 0))
+        self.tables.update(self.paddr, add=Entry.A | (Entry.D if self.write else 0))
         return FaultCause.SPURIOUS
 
     def _map(self, pfn: int, *, writable: bool) -> None:
@@ -81,7 +81,7 @@ class _HugeFault:
         pool has no other for a copy, it takes that one away from its children. [hugetlb_wp]
         """
         if self.vma.flags & VmFlag.MAYSHARE:
-            self.tables.update(self.paddr, set=WRITTEN)
+            self.tables.update(self.paddr, add=WRITTEN)
             return FaultCause.SHARED_WRITE
         if not self._is_own(pfn):
             new = self.pool.alloc(self.vma, self.index)
@@ -91,7 +91,7 @@ class _HugeFault:
             if self.vma.resv_map is None or not self.pool.is_anon(pfn):
                 raise BusFault
             self._unmap_ref_private(pfn)
-        self.tables.update(self.paddr, set=WRITTEN)
+        self.tables.update(self.paddr, add=WRITTEN)
         return FaultCause.REUSE
 
     def _is_own(self, pfn: int) -> bool:

@@ -73,7 +73,7 @@ class _MmFault:
                                   "that may be accessed")
         if self.write and not entry & Entry.RW:
             return self._write_protected(self.tables.pfn(entry)), False
-        self.tables.update(self.paddr, set=Entry.A | (Entry.D if self.write else 0))
+        self.tables.update(self.paddr, add=Entry.A | (Entry.D if self.write else 0))
         return FaultCause.SPURIOUS, False
 
     def _map(self, pfn: int, flags: int = 0) -> None:
@@ -154,11 +154,11 @@ class _MmFault:
         state = self.state
         if self.vma.flags & VmFlag.SHARED:
             state.page_cache.set_dirty(pfn)
-            self.tables.update(self.paddr, set=WRITTEN)
+            self.tables.update(self.paddr, add=WRITTEN)
             return FaultCause.SHARED_WRITE
         zero = pfn == state.zero_pfn
         if not zero and state.is_anon(pfn) and state.is_exclusive(pfn):
-            self.tables.update(self.paddr, set=WRITTEN)
+            self.tables.update(self.paddr, add=WRITTEN)
             return FaultCause.REUSE
         self.mm.prepare_anon_vma(self.vma)
         if zero:

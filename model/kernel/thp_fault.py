@@ -23,12 +23,12 @@ def huge_pmd_fault(state: KernelState, process: Process, vma: Vma, address: int,
             return None
         return _anonymous(state, process, vma, address & -state.thp.page_bytes, write=write)
     if not write or leaf.entry & Entry.RW:
-        process.space.tables.update(leaf.paddr, set=Entry.A | (Entry.D if write else 0))
+        process.space.tables.update(leaf.paddr, add=Entry.A | (Entry.D if write else 0))
         return FaultCause.SPURIOUS
     if not _is_own(state, thp.pfn(leaf.entry)):
         thp.split_at(address)
         return None
-    process.space.tables.update(leaf.paddr, set=WRITTEN)
+    process.space.tables.update(leaf.paddr, add=WRITTEN)
     return FaultCause.REUSE
 
 

@@ -37,6 +37,7 @@ class EntrySource(Protocol):
         tables: NDArray[np.uint64],
         indices: NDArray[np.uint64],
         out: Places,
+        /,
     ) -> None:
         """Put into ``out`` the places of entries, or something negative where there are none.
 
@@ -70,11 +71,12 @@ class FrameSource:
 
     def locate(
         self,
-        level: int,
-        rows: Rows,
+        _level: int,
+        _rows: Rows,
         tables: NDArray[np.uint64],
         indices: NDArray[np.uint64],
         out: Places,
+        /,
     ) -> None:
         """Put into ``out`` the places of entries; see ``EntrySource``."""
         if self._dense is not None:
@@ -133,6 +135,7 @@ class RowSource:
         tables: NDArray[np.uint64],
         indices: NDArray[np.uint64],
         out: Places,
+        /,
     ) -> None:
         """Put into ``out`` the places of entries; see ``EntrySource``."""
         paddrs = (tables << PAGE_SHIFT) + indices * self._entry_bytes

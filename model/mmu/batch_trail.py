@@ -43,11 +43,11 @@ class Steps:
 class Trail(Protocol):
     """Takes note of steps while the walks of a chunk go on, and sets their flags at the end."""
 
-    def step(self, level: LevelRules, front: Front, flags: int | Words) -> None:
+    def step(self, level: LevelRules, front: Front, flags: int | Words, /) -> None:
         """Note that the walks of ``front`` set ``flags`` in the entries they have just read."""
         ...
 
-    def commit(self, chunk: slice) -> None:
+    def commit(self, chunk: slice, /) -> None:
         """Set the flags in the source, the rows of ``chunk`` having ended."""
         ...
 
@@ -59,7 +59,7 @@ class FlagTrail:
         self._source = source
         self._updates: list[tuple[NDArray[np.intp], Words]] = []
 
-    def step(self, level: LevelRules, front: Front, flags: int | Words) -> None:
+    def step(self, _level: LevelRules, front: Front, flags: int | Words, /) -> None:
         """Keep the flags that are not set yet; see ``Trail``."""
         clear = ~int(np.bitwise_and.reduce(front.entries))
         if not clear & int(np.bitwise_or.reduce(flags, axis=None)):
@@ -68,7 +68,7 @@ class FlagTrail:
         at = np.flatnonzero(missing)
         self._updates.append((front.places[at], missing[at]))
 
-    def commit(self, chunk: slice) -> None:
+    def commit(self, _chunk: slice, /) -> None:
         """Set the flags; see ``Trail``."""
         for places, flags in self._updates:
             _set_flags(self._source, places, flags)
@@ -86,7 +86,7 @@ class StepTrail:
         self._places = np.zeros(steps.paddr.shape, np.intp)
         self._flags = np.zeros(steps.paddr.shape, np.uint64)
 
-    def step(self, level: LevelRules, front: Front, flags: int | Words) -> None:
+    def step(self, level: LevelRules, front: Front, flags: int | Words, /) -> None:
         """Record the step; see ``Trail``."""
         at = front.rows, level.number
         self._steps.count[front.rows] = level.number + 1
@@ -96,7 +96,7 @@ class StepTrail:
         self._places[at] = front.places
         self._flags[at] = flags
 
-    def commit(self, chunk: slice) -> None:
+    def commit(self, chunk: slice, /) -> None:
         """Set the flags, and show every step those that were set before it; see ``Trail``."""
         steps = self._steps
         made = np.arange(steps.paddr.shape[1]) < steps.count[chunk, None]

@@ -73,9 +73,9 @@ class KernelPageTables(PageTables):
             raise ValueError(f"Address {vaddr:#x} is not the kernel's")
         return super().alloc(vaddr, depth)
 
-    def _populate(self, depth: int, paddr: int, entry: int) -> None:
+    def _populate(self, paddr: int, entry: int) -> None:
         self.write(paddr, entry)
-        if depth == 0:
+        if paddr >> PAGE_SHIFT == self.root:
             for root in self.roots:
                 self.write((root << PAGE_SHIFT) + (paddr & PAGE_BYTES - 1), entry)
 

@@ -94,14 +94,14 @@ class PageTables:
             if self.memory.compare_exchange(paddr, self._size, before, entry) == before:
                 return before
 
-    def update(self, paddr: int, *, clear: int = 0, set: int = 0) -> int:
-        """Clear and set flags of an entry and leave all others; return it as it was before.
+    def update(self, paddr: int, *, clear: int = 0, add: int = 0) -> int:
+        """Clear the flags ``clear`` of an entry and set ``add``; return it as it was before.
 
         [ptep_set_wrprotect, ptep_test_and_clear_young, ptep_modify_prot_start]
         """
         while True:
             before = self.read(paddr)
-            after = before & ~clear | set
+            after = before & ~clear | add
             if self.memory.compare_exchange(paddr, self._size, before, after) == before:
                 return before
 
@@ -158,14 +158,14 @@ class PageTables:
             if not entry & Entry.P:
                 table = self.frames.alloc_table()
                 self.tables[at + 1] += 1
-                self._populate(at, paddr, table << PAGE_SHIFT | self.table_flags)
+                self._populate(paddr, table << PAGE_SHIFT | self.table_flags)
             elif self.is_leaf(at, entry):
                 raise TableInTheWay(vaddr, self.mode.levels[at].name)
             else:
                 table = self.pfn(entry)
         return (table << PAGE_SHIFT) + self._index(vaddr, depth) * self._size
 
-    def _populate(self, depth: int, paddr: int, entry: int) -> None:
+    def _populate(self, paddr: int, entry: int) -> None:
         """Point to a new table. [pgd_populate]"""
         self.write(paddr, entry)
 
@@ -189,7 +189,7 @@ class PageTables:
             if before & Entry.P and not self.is_leaf(depth, before):
                 raise TableInTheWay(vaddr, self.mode.levels[depth].name)
             flags |= Entry.PS
-        self._populate(depth, paddr, address | flags)
+        self._populate(paddr, address | flags)
         return paddr
 
     # ---- ranges

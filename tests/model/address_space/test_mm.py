@@ -272,25 +272,25 @@ def test_check_finds_what_is_broken():
             mm.check()
         return str(caught.value)
 
-    def overlap(mm, low, high):
+    def overlap(_mm, low, high):
         low.end = high.start + PAGE
 
-    def misplaced(mm, low, high):
+    def misplaced(_mm, low, _high):
         low.start += PAGE
 
-    def account(mm, low, high):
+    def account(mm, _low, _high):
         mm.data_vm += 1
 
-    def lock(mm, low, high):
+    def lock(_mm, _low, high):
         high.flags |= VmFlag.LOCKED
 
-    def offset(mm, low, high):
+    def offset(_mm, _low, high):
         high.pgoff = -1
 
-    def unlinked(mm, low, high):
+    def unlinked(_mm, low, _high):
         low.anon_vma_chain.clear()
 
-    def unknown(mm, low, high):
+    def unknown(_mm, low, _high):
         low.anon_vma.vmas.clear()
 
     assert "overlaps another" in broken(overlap)

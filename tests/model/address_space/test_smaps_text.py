@@ -28,7 +28,7 @@ NUMBERED = MemSizeStats(**{field: number << 10
 def test_an_entry_shows_every_figure_in_its_place():
     mm = Mm(AMD64, 1 << 40)
     mm.mmap(START, 4 * PAGE, RW, FIXED)
-    lines = smaps_text(mm, lambda vma: NUMBERED).splitlines()
+    lines = smaps_text(mm, lambda _vma: NUMBERED).splitlines()
     assert lines[0] == "40000000-40004000 rw-p 00000000 00:00 0 "
     assert lines[1:4] == ["Size:                 16 kB", "KernelPageSize:        4 kB",
                           "MMUPageSize:           4 kB"]
@@ -86,4 +86,4 @@ def test_files_and_mappings_that_want_none_are_not_eligible():
     mm.mmap(START + HUGE, HUGE, Prot.READ, FIXED)
     mm.madvise(START + HUGE, HUGE, Madvise.NOHUGEPAGE)
     assert [thp_eligible(mm, vma) for vma in mm] == [False, False]
-    assert "ProtectionKey" not in smaps_text(mm, lambda vma: MemSizeStats())
+    assert "ProtectionKey" not in smaps_text(mm, lambda _vma: MemSizeStats())

@@ -159,8 +159,8 @@ def run_until_wrong(mode, tmp_path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
 def test_a_fork_that_leaves_pages_writable_is_caught(mode, tmp_path, monkeypatch):
-    monkeypatch.setattr(PageTables, "update", lambda self, paddr, *, clear=0, set=0: (
-        self.read(paddr) if clear & Entry.RW else UPDATE(self, paddr, clear=clear, set=set)))
+    monkeypatch.setattr(PageTables, "update", lambda self, paddr, *, clear=0, add=0: (
+        self.read(paddr) if clear & Entry.RW else UPDATE(self, paddr, clear=clear, add=add)))
     with pytest.raises((AssertionError, BrokenInvariant)):
         run_until_wrong(mode, tmp_path)
 

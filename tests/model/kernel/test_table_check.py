@@ -18,7 +18,7 @@ def test_check_finds_what_contradicts(mode):
     cpu.load(start + PAGE)
     tables = process.space.tables
     zero = tables.find(start + PAGE)
-    tables.update(zero, set=Entry.RW)
+    tables.update(zero, add=Entry.RW)
     with pytest.raises(BrokenInvariant, match="must not be writable"):
         kernel.check()
     tables.update(zero, clear=Entry.RW)

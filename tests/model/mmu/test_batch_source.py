@@ -42,12 +42,12 @@ class RowMemory:
     def __init__(self, paddrs, entries):
         self.entries = {paddr: entry for paddr, entry in zip(paddrs, entries, strict=True) if paddr}
 
-    def read(self, paddr, size):
+    def read(self, paddr, _size):
         if paddr not in self.entries:
             raise BusError(paddr)
         return self.entries[paddr]
 
-    def compare_exchange(self, paddr, size, expected, desired):
+    def compare_exchange(self, paddr, _size, expected, desired):
         assert self.entries[paddr] == expected
         self.entries[paddr] = desired
         return expected

@@ -219,12 +219,12 @@ class Script:
             eager.drop_upper(lambda one: one.pcid == pcid)
         elif op is InvalidateOp.INVPCID_ALL_NON_GLOBAL:
             eager.drop_pages(lambda one: not one.is_global)
-            eager.drop_upper(lambda one: True)
+            eager.drop_upper(lambda _one: True)
         elif op is InvalidateOp.INVPCID_ALL or (
             op is InvalidateOp.MOV_CR0 and old & ~new) or (
             op is InvalidateOp.MOV_CR4 and (old ^ new) & Cr4.PGE):
-            eager.drop_pages(lambda one: True)
-            eager.drop_upper(lambda one: True)
+            eager.drop_pages(lambda _one: True)
+            eager.drop_upper(lambda _one: True)
         else:
             context = {
                 InvalidateOp.INVPCID_CONTEXT: pcid,

@@ -127,7 +127,7 @@ def test_rule_24_a_walk_that_starts_over_forgets_the_rights_it_saw(tables, monke
     tables[root] &= ~(Entry.RW | Entry.US)
     if tables.mode.name == "x86_64":
         tables[root] |= Entry.XD
-    race(tables, monkeypatch, root, lambda entry: sound)
+    race(tables, monkeypatch, root, lambda _entry: sound)
     assert tables.error(kind, user=True) == ALLOWED
 
 

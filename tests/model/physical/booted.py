@@ -44,7 +44,7 @@ def create(slub: Slub, name: str, line: SysfsLine) -> None:
     letters = line.name.rpartition("-")[0].strip(":") if line.mergeable else ""
     flags = sum(LETTERS[letter] for letter in letters)
     flags |= SlabFlag.RECLAIM_ACCOUNT * line.reclaim
-    ctor = (lambda pointer: None) if line.pointer_behind else None
+    ctor = (lambda _pointer: None) if line.pointer_behind else None
     unmerged = not line.mergeable and ctor is None  # then it is because users may copy from it
     slub.kmem_cache_create(name, line.object_size, line.align, flags, ctor,
                            line.object_size if unmerged else 0)

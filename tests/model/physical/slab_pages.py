@@ -34,7 +34,7 @@ class Pages:
                         return self.first + start
         raise NoPages(order)
 
-    def free_pages(self, pfn: int, order: int, cpu: int) -> None:
+    def free_pages(self, pfn: int, order: int, _cpu: int) -> None:
         assert self.blocks.pop(pfn) == order
         start = pfn - self.first
         self.used[start : start + (1 << order)] = bytes(1 << order)

@@ -90,7 +90,7 @@ def test_all_memory_is_free_but_what_is_reserved_and_no_hole_is(machine, lengths
     assert managed == free.sum()
 
 
-def one_by_one(mem_map, nodes, zone, ranges):
+def one_by_one(mem_map, zone, ranges):
     """Free pages of highmem as the kernel does it, the reference."""
     for start, end in ranges:
         for pfn in range(start, end):
@@ -111,7 +111,7 @@ def test_highmem_is_freed_as_if_page_by_page(holes):
     end = reference.span.end_pfn
     kept = {pfn for low, high in reserved for pfn in range(low, min(high, end))}
     pages = [(pfn, pfn + 1) for pfn in range(base, end) if pfn not in kept]
-    one_by_one(mem_map, nodes, reference, pages)
+    one_by_one(mem_map, reference, pages)
     assert free_lists(zone) == free_lists(reference)
 
 

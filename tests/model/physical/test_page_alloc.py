@@ -196,11 +196,11 @@ def test_reclaim_that_allocates_is_not_asked_again(memory):
     given = []
 
     class Greedy:
-        def try_to_free_pages(self, context, order):
+        def try_to_free_pages(self, *_):
             given.append(memory.alloc_pages(Gfp.KERNEL | Gfp.THISNODE, nid=1))
             return 0
 
-        def zone_reclaimable_pages(self, zone):
+        def zone_reclaimable_pages(self, _zone):
             return 0
 
     memory.reclaim = Greedy()
@@ -214,13 +214,13 @@ def test_reclaim_that_finds_nothing_left_fails_by_itself(memory):
     errors = []
 
     class Hungry:
-        def try_to_free_pages(self, context, order):
+        def try_to_free_pages(self, *_):
             with pytest.raises(OutOfMemory) as caught:
                 memory.alloc_pages(Gfp.KERNEL | Gfp.THISNODE, nid=1)
             errors.append(caught.value)
             return 0
 
-        def zone_reclaimable_pages(self, zone):
+        def zone_reclaimable_pages(self, _zone):
             return 0
 
     memory.reclaim = Hungry()
@@ -267,10 +267,10 @@ def test_reclaim_that_breaks_leaves_no_trace(memory):
     drain_node(memory, Gfp.KERNEL, 1)
 
     class Broken:
-        def try_to_free_pages(self, context, order):
+        def try_to_free_pages(self, *_):
             raise RuntimeError("a defect")
 
-        def zone_reclaimable_pages(self, zone):
+        def zone_reclaimable_pages(self, _zone):
             return 0
 
     memory.reclaim = Broken()

@@ -73,7 +73,7 @@ class SlubMachine(RuleBasedStateMachine):
 
     @rule(size=SIZES, flags=FLAGS, align=st.sampled_from([0, 0, 64]), behind=st.booleans())
     def create(self, size, flags, align, behind):
-        ctor = (lambda pointer: None) if behind else None
+        ctor = (lambda _pointer: None) if behind else None
         try:
             cache = self.slub.kmem_cache_create(f"cache-{len(self.caches)}", size, align, flags,
                                                 ctor)

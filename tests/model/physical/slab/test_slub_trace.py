@@ -29,13 +29,13 @@ class OneSlab:
     def __init__(self, pfn):
         self.pfn = pfn
 
-    def alloc_pages(self, gfp, order, nid, cpu):
+    def alloc_pages(self, *_):
         return self.pfn
 
-    def free_pages(self, pfn, order, cpu):
+    def free_pages(self, *_):
         raise AssertionError("The slab is in use")
 
-    def page_to_nid(self, pfn):
+    def page_to_nid(self, _pfn):
         return 0
 
 

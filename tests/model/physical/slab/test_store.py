@@ -31,7 +31,7 @@ def new_slab(cache, gfp=Gfp.KERNEL):
 
 
 @CONFIGS
-@pytest.mark.parametrize("ctor", [None, lambda pointer: None], ids=["middle", "behind"])
+@pytest.mark.parametrize("ctor", [None, lambda _pointer: None], ids=["middle", "behind"])
 def test_a_new_slab_links_its_objects_in_memory_in_ascending_order(config, ctor):
     one = cache(200, config, ctor=ctor)
     slab = new_slab(one)
