@@ -1,9 +1,10 @@
 """The architectural walk over arrays of accesses: ``walk.py`` for bulk work, row for row.
 
-All rows go down the levels together, in chunks that stay in the cache. At each level a few
-reductions over the entries tell whether every walk just goes on to the next table; only then are
-the rows sorted out that fault, end in a large page or have flags to set. The rules themselves are
-in ``batch_rules.py``.
+All rows go down the levels together, in chunks that stay in the processor's cache. Picking out
+single rows is what costs time in numpy. So each level first asks, with one OR and one AND over all
+its entries, whether any walk could fault, end in a large page or have a flag to set. As a rule none
+does, and all go on to the next table; only otherwise is a mask made for each row, and the rows
+sorted out. The rules themselves are in ``batch_rules.py``.
 """
 
 from dataclasses import dataclass
@@ -34,10 +35,21 @@ Bools = NDArray[np.bool_]
 class Walks:
     """The outcome of every walk, as arrays (N,).
 
-    ``page`` is an index into ``PagingMode.pages``, -1 on a fault and without paging.
-    ``vector`` and ``error`` are those of the fault and 0 if there is none; ``paddr`` and
-    ``memory_type`` are 0 on a fault. ``accessed`` are the linear addresses, as they were passed
-    and not a copy. ``steps`` only exists if asked for.
+    Members
+    -------
+    accessed
+        The linear addresses, as they were passed and not a copy.
+    paddr
+        The physical address, 0 on a fault.
+    page
+        The size of the page as an index into ``PagingMode.pages``, -1 on a fault and without
+        paging.
+    memory_type
+        The index into the PAT, 0 on a fault. [SDM 4.9.2]
+    vector, error
+        The vector and the error code of the fault, 0 if there is none.
+    steps
+        Every step of every walk; None unless asked for.
     """
 
     accessed: Words
@@ -58,7 +70,7 @@ class Walks:
     def vaddr(self) -> Words:
         """The linear address of the fault, which a page fault loads into CR2; 0 if there is none.
 
-        Made when asked for: memory written a little here and there is what costs time.
+        It is made only when asked for, as scattered writes to memory are what costs time.
         """
         return np.where(self.fault, self.accessed, np.uint64(0))
 
@@ -75,9 +87,9 @@ def walk_batch(
     """Walk each row as ``walk`` does, one after the other, setting flags in ``source``.
 
     The outcome, and the entries afterwards, are as if each walk had met the accessed and dirty
-    flags that the rows before it set. ``steps`` asks for every step too, which takes a few times
-    as long. Raise ``ValueError`` for a kind that does not exist, and for fields that are neither
-    one value nor as many as the others.
+    flags that the rows before it set. ``paddr_bits`` is MAXPHYADDR. ``steps`` asks for every step
+    too, which takes a few times as long. Raise ``ValueError`` for an access kind that does not
+    exist, and for fields that are neither one value nor as many as the others.
     """
     rows = Rows(control, accesses)
     count, levels = len(rows), len(mode.levels)
@@ -99,7 +111,7 @@ def walk_batch(
 class _Batch:
     """The walks of one call: the rules that apply, where entries are, where outcomes go.
 
-    Methods that end walks return those that go on.
+    A method that ends some of the walks of a ``Front`` returns the front of those that go on.
     """
 
     def __init__(
@@ -114,7 +126,7 @@ class _Batch:
         self.address_bits = paddr_mask(mode, paddr_bits)
         self.trail: Trail = (FlagTrail(source) if walks.steps is None
                              else StepTrail(source, mode, walks.steps))
-        # The arrays of every chunk, so that they stay in the cache.
+        # One set of arrays for all chunks, so that it stays in the processor's cache.
         size = min(CHUNK_ROWS, len(rows))
         self.tables, self.entries, self.rights, self.scratch = np.empty((4, size), np.uint64)
         self.places = np.empty(size, np.intp)
@@ -159,7 +171,8 @@ class _Batch:
         bits = self.mode.translated_bits
         if bits == self.mode.vaddr_bits:
             return front
-        # Half of the range added, both canonical halves lie together from 0 on.
+        # With half of the range added (modulo 2**64) the two canonical halves lie together, from
+        # 0 up: an address is canonical if no bit above the translated ones is left.
         folded = np.add(front.vaddr, 1 << (bits - 1), out=self.scratch[:len(front)])
         if not _union(folded) >> bits:
             return front
@@ -185,6 +198,8 @@ class _Batch:
 
     def _sound(self, level: LevelRules, front: Front) -> Front:
         """End the walks whose entry is not present or has a reserved bit set. [SDM 4.7]"""
+        # All is well if P is in every entry, and none has a bit that is reserved or could make
+        # others so: PS of a large page.
         large = self._large(level, front)
         reserved = np.bitwise_or(self.rules.reserved[front.plain], level.reserved)
         doubtful = _union(large) | _union(reserved)
@@ -227,6 +242,7 @@ class _Batch:
 
     def _leaf(self, level: LevelRules, front: Front) -> None:
         """End walks at the leaf: with the physical address, or in a page fault. [SDM 4.6]"""
+        # A right is denied if it is not as it must be (XOR want) and the access cares (AND care).
         denied = np.bitwise_xor(front.rights, self.rules.want[front.classes],
                                 out=self.scratch[:len(front)])
         np.bitwise_and(denied, self.rules.care[front.classes], out=denied)
@@ -238,7 +254,8 @@ class _Batch:
             return
         refused = (denied != 0) | blocked
         self.trail.step(level, front, np.where(refused, np.uint64(0), used))
-        # Few are refused, as a rule: sooner translate these too than sort the others out.
+        # Few walks are refused as a rule: translating these too, to be overwritten by the fault,
+        # takes less time than sorting out the others.
         self._translate(level, front)
         key = np.broadcast_to(blocked, len(front))[refused]
         self._page_fault(front.select(refused), ErrorCode.P | ErrorCode.PK * key)

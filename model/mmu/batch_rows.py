@@ -17,7 +17,7 @@ Words = NDArray[np.uint64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Accesses:
-    """Accesses as ``walk.Access`` describes them; each field one value, or one per row (N,)."""
+    """Accesses as ``walk.Access`` describes them; each field is one value, or one per row (N,)."""
 
     vaddr: ArrayLike
     kind: ArrayLike = AccessKind.READ
@@ -29,9 +29,9 @@ class Accesses:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Controls:
-    """Registers as in ``walk.Control``; each field one value, or one per row (N,).
+    """Registers as in ``walk.Control``; each field is one value, or one per row (N,).
 
-    Where all rows have the same registers, as in a ``Control``, walks are fastest.
+    Walks are fastest where all rows have the same registers: pass a ``Control`` then.
     """
 
     cr3: ArrayLike
@@ -45,6 +45,11 @@ class Rows:
     """The accesses to walk, one per row, with the registers that govern each.
 
     A field has the shape (N,), or () if it is the same for all rows.
+
+    Raises
+    ------
+    ValueError
+        If an access kind does not exist, or fields have different numbers of rows.
     """
 
     def __init__(self, control: Control | Controls, accesses: Accesses) -> None:
@@ -82,7 +87,7 @@ class Rows:
 
 
 class _ClassPart:
-    """The bits of the numbers of classes that come from some of the fields."""
+    """The part of every row's class number that follows from some of the fields."""
 
     def __init__(
         self, fields: dict[str, NDArray[np.unsignedinteger]], bits: dict[str, dict[int, int]]
@@ -105,10 +110,12 @@ class _ClassPart:
 class Front:
     """Walks that have come to the same level, with arrays (n,) of what each has gathered.
 
-    Attributes
-    ----------
+    Members
+    -------
     rows
         Positions of the walks among the rows of the batch.
+    vaddr
+        The linear addresses.
     classes, plain, pkru
         Class of the access in the sense of ``AccessRules``, the class of a plain read under its
         registers, and its PKRU; each of shape () if it is the same for all rows.
@@ -135,7 +142,7 @@ class Front:
         return len(self.vaddr)
 
     def select(self, chosen: NDArray[np.bool_]) -> "Front":
-        """Return a front of the walks that ``chosen`` (n,) names."""
+        """Return the front of the walks for which ``chosen`` (n,) is true."""
         at = np.flatnonzero(chosen)
         rows = self.rows
         if isinstance(rows, slice):
@@ -148,7 +155,10 @@ class Front:
 
 
 def _common_shape(fields: list[NDArray[np.unsignedinteger]]) -> tuple[int]:
-    """Return the one shape (N,) that fields have which are not the same for all rows."""
+    """Return the shape (N,) of all fields that are not one value; (1,) if all are.
+
+    Raise ``ValueError`` if their shapes differ.
+    """
     several = [field.shape for field in fields if field.shape]
     count = several[0][0] if several else 1
     for shape in several:

@@ -1,9 +1,9 @@
 """The rules of paging as masks, so that a whole array of entries is judged in a few operations.
 
-What an access asks of the entries depends on its kind and on the control registers only: few
-bits, so ``AccessRules`` has the answer for each of their combinations, a *class* of accesses.
-What an entry must look like depends on its level only: ``LevelRules``. Section numbers are those
-of Intel SDM volume 3A, as in ``walk.py``, whose decisions these are.
+What an access asks of the entries depends only on its own flags and the control registers, 14
+bits together. A combination of these bits is a *class* of accesses, and ``AccessRules`` holds the
+answers for all classes. What an entry must look like depends only on its level: ``LevelRules``.
+Section numbers are those of Intel SDM volume 3A, as in ``walk.py``, whose decisions these are.
 """
 
 from dataclasses import dataclass
@@ -36,7 +36,8 @@ REGISTER_BITS = {
     "cr4": {Cr4.PSE: 8, Cr4.PAE: 9, Cr4.SMEP: 10, Cr4.SMAP: 11, Cr4.PKE: 12},
     "efer": {Efer.NXE: 13},
 }
-"""The number of a class: which bit of it is which bit of an access's field, or of a register."""
+"""How the number of a class is made up: for each field of an access, and each register, which bit
+of it (as a mask) becomes which bit of the number (as a position)."""
 
 CLASS_COUNT = 1 << 14
 
@@ -50,10 +51,10 @@ class AccessRules:
     Rights are the AND over all levels of R/W, U/S and, bit 63 being inverted, of *not* XD.
     [SDM 4.6.1]
 
-    Attributes
-    ----------
+    Members
+    -------
     paging
-        Whether CR0.PG is set. This, ``reserved`` and ``large`` follow from the registers alone.
+        Whether CR0.PG is set. This, ``reserved`` and ``large`` depend on the registers alone.
     not_canonical
         The vector of an access whose address is not canonical.
     reserved
@@ -61,9 +62,11 @@ class AccessRules:
     large
         PS where it makes a leaf of an entry that may be one, or 0. [SDM 4.3, table 4-3]
     care, want
-        Rights that matter, and their values in a walk that permits the access. [SDM 4.6.1]
+        The bits of the rights that matter, and the values that they must have for the access to
+        be permitted. [SDM 4.6.1]
     key
-        Bits of a key's pair in PKRU, AD and WD, that block the access. [SDM 4.6.2]
+        Which of the two bits that PKRU has for a key (AD is 1, WD is 2) block the access.
+        [SDM 4.6.2]
     used
         Flags set in the leaf. [SDM 4.8]
     error
@@ -109,11 +112,24 @@ def access_rules(mode: PagingMode) -> AccessRules:
 class LevelRules:
     """How to read the entries of one level at one width of physical addresses.
 
-    ``page`` is the index into ``PagingMode.pages``, -1 if the level maps none; ``reserved`` the
-    bits that are reserved in every entry of the level, and ``reserved_large`` those in one that
-    maps a large page, apart from what ``AccessRules`` says. The address of a page is
-    ``page_bits`` of the entry and, PSE-36, ``high_bits`` shifted left by ``high_shift``;
-    ``pat_shift`` moves the PAT bit to bit 2.
+    Members
+    -------
+    number, leaf
+        The level's position from the root, 0, down, and whether its entries map pages.
+    large
+        PS if an entry of the level may map a large page, or 0.
+    page
+        The index into ``PagingMode.pages``, -1 if the level maps no page.
+    shift, index_mask
+        Where the level's index lies in a linear address.
+    reserved, reserved_large
+        Bits reserved in every entry, and further ones in an entry that maps a large page; apart
+        from those that ``AccessRules`` adds.
+    page_bits, high_bits, high_shift
+        The address of a page is ``page_bits`` of the entry, and for PSE-36 also ``high_bits``
+        shifted left by ``high_shift``.
+    pat_shift
+        How far to shift the PAT bit right to make it bit 2.
     """
 
     number: int

@@ -11,7 +11,7 @@ from ..x86 import PAGE_BYTES, PAGE_SHIFT, PagingMode
 __all__ = ["MISSING", "EntrySource", "FrameSource", "RowSource"]
 
 MISSING = -(1 << 16)
-"""A place where there is no entry: negative, whatever index into a table is added."""
+"""The place of an entry that does not exist: negative even with an index into a table added."""
 
 Words = NDArray[np.unsignedinteger]
 Places = NDArray[np.intp]
@@ -21,8 +21,8 @@ Rows = slice | NDArray[np.intp]
 class EntrySource(Protocol):
     """Entries in one flat array, and the way to them from physical addresses.
 
-    Places are positions in ``words``. One entry has one place, however often and at whichever
-    levels it is used: that is how walks meet the flags that they set in it.
+    Places are positions in ``words``. An entry has one place, however often and at whichever
+    levels it is used, so that a walk meets the flags that an earlier one set in it.
     """
 
     @property
@@ -50,11 +50,12 @@ class EntrySource(Protocol):
 class FrameSource:
     """The entries of ``mode`` in the frames of ``memory``, which walks change in place.
 
-    It has to be made anew when frames were added to the memory.
+    Make a new one after frames were added to the memory.
     """
 
     SPARSE = 32
-    """Above so many frame numbers for each frame, a table of them all would be too large."""
+    """How many frame numbers there may be for each frame, from the lowest frame to the highest, for
+    a table of the numbers to be worth its memory; a wider range is searched."""
 
     def __init__(self, memory: PhysicalMemory, mode: PagingMode) -> None:
         self.words: Words = memory.frames.reshape(-1).view(f"<u{mode.entry_bytes}")
@@ -65,7 +66,7 @@ class FrameSource:
         span = int(self._pfns[-1]) - self._first + 1 if len(memory) else 0
         self._dense: Places | None = None
         if span <= self.SPARSE * len(memory):
-            # One more at either end, where ``np.take`` clips all other numbers to.
+            # One place more at either end: ``np.take`` clips numbers out of range to these.
             self._dense = np.full(span + 2, MISSING, np.intp)
             self._dense[self._pfns.view(np.intp) - (self._first - 1)] = self._places
 

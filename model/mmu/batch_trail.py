@@ -1,8 +1,8 @@
 """The steps of a batch of walks, and the accessed and dirty flags that they set. [SDM 4.8]
 
-Flags do not lead a walk anywhere, so that the walks of a chunk can all be done before any of
-their flags are set. What a step *reads* depends on them, though: each must be shown the flags
-that earlier rows, and earlier steps of its own row, set in the same entry.
+The way of a walk does not depend on these flags, so the flags are set when all walks of a chunk are
+done. What a step *reads* does depend on them: it must show the flags that earlier rows, and earlier
+steps of its own row, set in the same entry.
 """
 
 from dataclasses import dataclass
@@ -41,19 +41,19 @@ class Steps:
 
 
 class Trail(Protocol):
-    """Takes note of steps while the walks of a chunk go on, and sets their flags at the end."""
+    """Notes the steps of the walks of a chunk, and sets their flags when all have ended."""
 
     def step(self, level: LevelRules, front: Front, flags: int | Words, /) -> None:
         """Note that the walks of ``front`` set ``flags`` in the entries they have just read."""
         ...
 
     def commit(self, chunk: slice, /) -> None:
-        """Set the flags in the source, the rows of ``chunk`` having ended."""
+        """Set the flags in the source, now that the walks of the rows ``chunk`` have ended."""
         ...
 
 
 class FlagTrail:
-    """The trail for which only the entries afterwards count."""
+    """The trail of a batch whose steps nobody asked for: it only sets the flags."""
 
     def __init__(self, source: EntrySource) -> None:
         self._source = source
@@ -76,7 +76,7 @@ class FlagTrail:
 
 
 class StepTrail:
-    """The trail that tells every step."""
+    """The trail of a batch whose steps were asked for: it writes each to ``steps``."""
 
     def __init__(self, source: EntrySource, mode: PagingMode, steps: Steps) -> None:
         self._source = source
@@ -97,7 +97,10 @@ class StepTrail:
         self._flags[at] = flags
 
     def commit(self, chunk: slice, /) -> None:
-        """Set the flags, and show every step those that were set before it; see ``Trail``."""
+        """Set the flags, and add those that earlier steps set to what each step read.
+
+        See ``Trail``.
+        """
         steps = self._steps
         made = np.arange(steps.paddr.shape[1]) < steps.count[chunk, None]
         places, flags = self._places[chunk][made], self._flags[chunk][made]
@@ -111,7 +114,10 @@ class StepTrail:
 
 
 def _set_earlier(places: NDArray[np.intp], sets: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return for each step whether an earlier one at its place ``sets`` the flag."""
+    """Return for each step whether an earlier step at the same place ``sets`` the flag.
+
+    An entry is shown with the flag to all steps after the first one that sets it.
+    """
     setters = np.flatnonzero(sets)
     if not len(setters):
         return np.zeros(len(places), bool)

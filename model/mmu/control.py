@@ -9,7 +9,7 @@ __all__ = ["Access", "Control"]
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """The registers that govern translation, with the values software wrote."""
+    """The registers that govern translation, with the values that software wrote to them."""
 
     cr3: int
     cr0: int = Cr0.PG | Cr0.WP
@@ -20,7 +20,7 @@ class Control:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """One access.
+    """One access to a linear address.
 
     ``user`` is an access at CPL 3, ``implicit`` one to a system structure, which is a supervisor
     access at any CPL; ``ac`` is EFLAGS.AC; ``stack`` marks an access through SS, which ends in

@@ -16,14 +16,17 @@ NONE: Times = []
 class Drops:
     """Times at which translations and paging-structure-cache entries were invalidated.
 
-    No more is noted than the SDM demands: what a processor drops beyond that it may have kept.
+    Noted is only what the SDM demands. A processor may drop more, but it may also keep that, so
+    nothing follows from it.
+
+    Times are whole numbers; lists of times ascend. ``vaddr`` is a linear address.
     """
 
     def __init__(self, mode: PagingMode) -> None:
         self._mode = mode
         self._all: Times = []  # everything, global pages included
         self._all_but_global: Times = []
-        self._pcid: defaultdict[int, Times] = defaultdict(list)  # but global pages
+        self._pcid: defaultdict[int, Times] = defaultdict(list)  # all but global pages
         self._page: defaultdict[tuple[int, str, int], Times] = defaultdict(list)
         self._global_page: defaultdict[tuple[str, int], Times] = defaultdict(list)
         self._met_global_page: defaultdict[tuple[int, str, int], Times] = defaultdict(list)
@@ -43,12 +46,15 @@ class Drops:
         insort(self._all_but_global, time)
 
     def context(self, time: int, pcid: int) -> None:
-        """Drop what belongs to a PCID, but for global pages."""
+        """Drop everything of a PCID but its global pages."""
         insort(self._pcid[pcid], time)
         insort(self._tables[pcid], time)
 
     def page(self, time: int, pcid: int, vaddr: int, *, with_global: bool) -> None:
-        """Drop the pages of a PCID that hold ``vaddr``; those of any that are global if told."""
+        """Drop the translations of ``vaddr`` under a PCID that are not global.
+
+        With ``with_global``, drop also the global ones, under whichever PCID they were made.
+        """
         for level in self._mode.pages:
             insort(self._page[pcid, level.name, vaddr >> level.shift], time)
             if with_global:
@@ -59,9 +65,9 @@ class Drops:
         insort(self._tables[pcid], time)
 
     def page_fault(self, time: int, pcid: int, vaddr: int) -> None:
-        """Drop what belongs to a PCID and would be used at ``vaddr``, global pages included.
+        """Drop what a page fault at ``vaddr`` invalidates: all that the PCID would use there.
 
-        Global pages that were met under another PCID may stay.
+        That includes global pages, but those that were met under another PCID may stay.
         """
         for level in self._mode.pages:
             insort(self._page[pcid, level.name, vaddr >> level.shift], time)
@@ -70,7 +76,10 @@ class Drops:
             insort(self._table[pcid, level.name, vaddr >> level.shift], time)
 
     def of_table(self, pcid: int, level: Level, vaddr: int) -> Sequence[Times]:
-        """Return when an entry of ``level`` that points to a table was dropped."""
+        """Return the lists of times at which a cached entry that points to a table was dropped.
+
+        The entry is that of ``level`` for ``vaddr``, cached under ``pcid``.
+        """
         return (self._all, self._all_but_global, self._tables.get(pcid, NONE),
                 self._table.get((pcid, level.name, vaddr >> level.shift), NONE))
 
@@ -79,7 +88,7 @@ class Drops:
     ) -> int:
         """Return when the translation of a page was last dropped before ``start``, -1 if never.
 
-        It is one that was met under ``pcid``.
+        The translation was made under ``pcid``; ``in_all_pcids`` says that it is a global page's.
         """
         page = level.name, vaddr >> level.shift
         if in_all_pcids:
@@ -91,9 +100,10 @@ class Drops:
     def operation(
         self, time: int, op: InvalidateOp, operands: Mapping[str, int], *, pcid: int, pcide: bool
     ) -> None:
-        """Drop what an operation must drop, under the PCID in force before it.
+        """Drop what an operation must drop. [SDM 4.10.4.1]
 
         ``operands`` holds those of ``vaddr``, ``pcid``, ``old`` and ``new`` that the operation has.
+        ``pcid`` is the PCID in force before it, ``pcide`` whether CR4.PCIDE is set.
         """
         if op is InvalidateOp.INVLPG:
             self.page(time, pcid, operands["vaddr"], with_global=True)

@@ -20,7 +20,10 @@ class EntryFormat:
     paddr_bits: int
 
     def is_leaf(self, level: Level, entry: int) -> bool:
-        """PS makes a leaf; in 32-bit paging only with CR4.PSE. [SDM 4.3, table 4-3]"""
+        """Return whether an entry maps a page. [SDM 4.3, table 4-3]
+
+        Where a level may map large pages PS says so, but in 32-bit paging only with CR4.PSE.
+        """
         if level.leaf is not Leaf.IF_PS:
             return level.leaf is Leaf.ALWAYS
         return bool(entry & Entry.PS and (not self.mode.has_pse or self.control.cr4 & Cr4.PSE))
@@ -44,7 +47,7 @@ class EntryFormat:
         return 4 * bool(entry & pat_bit) + 2 * bool(entry & Entry.PCD) + bool(entry & Entry.PWT)
 
     def is_reserved(self, level: Level, entry: int) -> bool:
-        """Whether a present entry has a reserved bit set. [SDM 4.3 and 4.5, "reserved bits"]"""
+        """Return whether a present entry has a reserved bit set. [SDM 4.3 and 4.5]"""
         large = level.shift > PAGE_SHIFT and self.is_leaf(level, entry)
         if self.mode.has_pse:
             # Bits 21:(M-19) of a 4-Mbyte page, M the physical-address width up to 40.

@@ -1,4 +1,4 @@
-"""Sets of times as lists of inclusive, ascending intervals."""
+"""Sets of times as lists of ascending intervals, each with its first and its last time."""
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,7 @@ Interval = tuple[int, int]
 
 
 def within(times: Sequence[Interval], low: int, high: int) -> list[Interval]:
-    """Return what of ``times`` lies from ``low`` to ``high``."""
+    """Return the part of ``times`` from ``low`` to ``high``, both included."""
     return [(max(first, low), min(last, high)) for first, last in times
             if first <= high and last >= low]
 
@@ -20,10 +20,11 @@ def intersect(times: Sequence[Interval], others: Iterable[Interval]) -> list[Int
 
 
 def extend(times: Sequence[Interval], drops: Sequence[Sequence[int]], start: int) -> list[Interval]:
-    """Return when something is still there that was made at one of ``times``.
+    """Return when something that was made at one of ``times`` may still be there.
 
-    It stays until the next of ``drops``, lists of ascending times; those from ``start`` on do not
-    count.
+    It stays until a drop. ``drops`` are lists of ascending times, of which those from ``start`` on
+    do not count. It may have been made as late as the end of an interval, so only a drop from there
+    on is sure to end it.
     """
     return [(first, min((_next(drop, last, start) for drop in drops), default=FOREVER))
             for first, last in times]

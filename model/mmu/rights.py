@@ -17,7 +17,7 @@ KEY_SHIFT = lowest_bit(Entry.KEY)
 class Rights:
     """Rights combined over the levels of a walk: the AND of R/W and U/S, the OR of XD. [SDM 4.6.1]
 
-    ``key`` is the protection key of the last entry, which counts in a leaf.
+    ``key`` is the protection key of the last entry; only a leaf's counts.
     """
 
     writable: bool = True
@@ -36,7 +36,7 @@ class Rights:
         )
 
     def permit(self, control: Control, access: Access) -> bool:
-        """Whether the rights of SDM 4.6.1 permit the access; protection keys apart."""
+        """Return whether the rights permit the access, protection keys apart. [SDM 4.6.1]"""
         kind, cr4 = access.kind, control.cr4
         if kind is AccessKind.FETCH and self.execute_disable:
             return False
@@ -49,7 +49,7 @@ class Rights:
         return kind is AccessKind.READ or self.writable or not control.cr0 & Cr0.WP
 
     def key_blocks(self, mode: PagingMode, control: Control, access: Access) -> bool:
-        """Whether PKRU forbids this data access to a user-mode address. [SDM 4.6.2]"""
+        """Return whether PKRU forbids the access: one to data of a user-mode page. [SDM 4.6.2]"""
         if not (control.cr4 & Cr4.PKE and self.user_page and mode.has_protection_keys):
             return False
         if access.kind is AccessKind.FETCH:

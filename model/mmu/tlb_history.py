@@ -1,11 +1,11 @@
 """What TLBs and paging-structure caches may answer: the set of answers that a history permits.
 
-A processor may make a translation ahead of its use, keep it or forget it at any time. So the answer
-to an access is one of a set, which follows from what page-table memory held at which time, and
+A processor may make a translation ahead of its use, keep it, or forget it at any time. So an access
+may have one of several answers, which follow from what page-table memory held at which time, and
 from the invalidations in between. [SDM 4.10 Caching Translation Information]
 
-Times are whole numbers, such as clock cycles. What is written at a time is read at later ones; what
-is invalidated at a time binds the accesses that begin later.
+Times are whole numbers, such as clock cycles. What is written at a time is read at later times;
+what is invalidated at a time may not be used by accesses that begin later.
 """
 
 from collections.abc import Iterator, Sequence
@@ -40,10 +40,11 @@ class Outcome:
 
 @dataclass(slots=True, eq=False)
 class EntryValue:
-    """What software wrote to an entry, and the times ``first`` to ``last`` of reading it.
+    """A value that software wrote to an entry, which was read from ``first`` to ``last``.
 
-    ``dirty`` is when its D may first have been set, by software or by an access; ``used`` and
-    ``written`` are when A and D were set at the latest. None is never.
+    ``dirty`` is the earliest time at which its D may have been set, by software or by an access.
+    ``used`` and ``written`` are the times by which A and D had been set at the latest, as an access
+    needed them. None stands for never.
     """
 
     entry: int
@@ -69,9 +70,22 @@ class Explanation:
 class TlbHistory:
     """Writes, invalidations and register changes in ascending times, and what they permit.
 
-    The history begins at time 0 with the entries in ``memory``, which is copied, empty caches and
-    the registers ``control``. ``paddr_bits`` is MAXPHYADDR. IA32_EFER.NXE and CR4.PSE must stay
-    as they are, CR4.PGE and PCIDE may change with a MOV to CR4 that invalidates.
+    IA32_EFER.NXE and CR4.PSE must stay as they are; CR4.PGE and PCIDE may change with a MOV to CR4
+    that invalidates.
+
+    Parameters
+    ----------
+    mode, paddr_bits
+        The paging mode, and MAXPHYADDR.
+    memory
+        The memory that entries are in at time 0, which is copied.
+    control
+        The registers at time 0, when all caches are empty.
+
+    Members
+    -------
+    drops
+        The invalidations: tell it of each one.
     """
 
     def __init__(
@@ -84,7 +98,7 @@ class TlbHistory:
         self._control = control
         self._values: dict[int, list[EntryValue]] = {}
         self._changed: set[int] = set()  # entries with more than one value
-        self._floor = 0  # what is older was forgotten
+        self._floor = 0  # the earliest time that is not forgotten
         self._roots: dict[int, list[tuple[int, Interval]]] = {}
         self._enter(0, control)
 
@@ -97,7 +111,10 @@ class TlbHistory:
         self._changed.add(paddr)
 
     def values(self, paddr: int) -> list[EntryValue]:
-        """Return the values of the entry at ``paddr`` in the order of time; raise ``BusError``."""
+        """Return the values that the entry at ``paddr`` had, in the order of time.
+
+        Raise ``BusError`` if there is no memory.
+        """
         values = self._values.get(paddr)
         if values is None:
             entry = self._memory.read(paddr, self.mode.entry_bytes)
@@ -106,7 +123,10 @@ class TlbHistory:
         return values
 
     def set_control(self, time: int, control: Control) -> None:
-        """Note that the registers are ``control`` after ``time``. Raise ``ValueError``."""
+        """Note that the registers are ``control`` after ``time``.
+
+        Raise ``ValueError`` if CR4.PSE or IA32_EFER.NXE changes.
+        """
         for name, bit in (("cr4", Cr4.PSE), ("efer", Efer.NXE)):
             if (getattr(control, name) ^ getattr(self._control, name)) & bit:
                 raise ValueError(f"Bit {bit:#x} of {name} must stay as it is")
@@ -126,7 +146,10 @@ class TlbHistory:
         self._control = control
 
     def forget(self, time: int) -> None:
-        """Forget what everything was invalidated with at ``time``; no access may be under way."""
+        """Forget all times up to ``time``, when everything was invalidated.
+
+        No access may be under way. Nothing older can be in a cache, so it need not be kept.
+        """
         self._floor = time + 1
         self.drops = Drops(self.mode)
         for paddr in self._changed:
@@ -152,17 +175,17 @@ class TlbHistory:
             yield from _Query(self, start, end, control, access).explanations()
 
     def stays(self, pcid: int) -> Sequence[tuple[int, Interval]]:
-        """Return the roots used with ``pcid``, and when, since what was forgotten."""
+        """Return each root that was used with ``pcid``, and when; forgotten times are left out."""
         return self._roots.get(pcid, [])
 
     @property
     def pcids(self) -> Sequence[int]:
-        """PCIDs used since what was forgotten."""
+        """The PCIDs that were used at times that are not forgotten."""
         return [*self._roots]
 
     @property
     def floor(self) -> int:
-        """The earliest time that may still count."""
+        """The earliest time that is not forgotten."""
         return self._floor
 
 
@@ -175,8 +198,11 @@ def pcid_of(mode: PagingMode, control: Control) -> int:
 class _Query:
     """The search for the answers to one access.
 
-    It goes down the levels with, for each chain of entries, the times at which the last of them
-    can have been read: after the one before, which a paging-structure cache may have kept since.
+    It goes down the levels and keeps, for each chain of entries from the root, the times at which
+    the last of them can have been read. That takes the entry above it, read at that time or kept
+    by a paging-structure cache since, until an invalidation drops it. Invalidations during the
+    access do not count, as they bind only later ones. What the leaf says is a permitted answer if
+    it can have been read after its page was last invalidated.
     """
 
     def __init__(
@@ -201,7 +227,10 @@ class _Query:
         self, pcid: int, active: list[Interval], number: int, table: int, times: list[Interval],
         rights: Rights, values: tuple[EntryValue, ...],
     ) -> Iterator[Explanation]:
-        """Go on at a level, in a table whose address is known at ``times``."""
+        """Go on at a level, in a table whose address is known at ``times``.
+
+        Entries are read for a PCID only while it is in force, which is at the times ``active``.
+        """
         level, mode = self._mode.levels[number], self._mode
         index = self._access.vaddr >> level.shift & (1 << level.index_bits) - 1
         possible = intersect(times, active)

@@ -19,7 +19,7 @@ __all__ = ["Access", "Control", "Fault", "PageFault", "Step", "Walk", "is_canoni
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One level of a walk: the entry's physical address, as read and after A/D updates."""
+    """One level of a walk: where its entry is, and the entry as read and after A/D updates."""
 
     level: Level
     paddr: int
@@ -29,7 +29,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """How a translation failed. ``vaddr`` is what a page fault loads into CR2."""
+    """How a translation failed; ``vaddr`` is the address that a page fault loads into CR2."""
 
     vector: Vector
     error_code: int
@@ -100,7 +100,7 @@ def walk(
 
 
 def is_canonical(mode: PagingMode, vaddr: int) -> bool:
-    """Whether the bits above the translated ones extend their sign. [SDM vol. 1, 3.3.7.1]"""
+    """Return whether the bits above the translated ones extend their sign. [SDM vol. 1, 3.3.7.1]"""
     upper = vaddr >> (mode.translated_bits - 1)
     all_ones = (1 << (mode.vaddr_bits - mode.translated_bits + 1)) - 1
     return mode.translated_bits == mode.vaddr_bits or upper in (0, all_ones)
