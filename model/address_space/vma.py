@@ -11,7 +11,6 @@ from ..x86 import PAGE_BYTES, PAGE_SHIFT
 __all__ = ["AnonVma", "File", "SpecialMapping", "VmFlag", "Vma", "page_align"]
 
 
-
 def page_align(value: int) -> int:
     """Round bytes up to whole pages. [PAGE_ALIGN]"""
     return (value + PAGE_BYTES - 1) & -PAGE_BYTES

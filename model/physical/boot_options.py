@@ -34,17 +34,17 @@ class BootOptions:
     Parameters
     ----------
     kernelcore, movablecore
-        How much memory is not to be, and is to be, in ZONE_MOVABLE.
+        How much memory is to stay outside ZONE_MOVABLE, and how much is to be in it.
     movable_node
-        Whether memory that can be unplugged is all in ZONE_MOVABLE, on which the two above do
-        not count.
+        Whether all memory that can be unplugged is in ZONE_MOVABLE, and no other; the two above
+        then have no effect.
     numa
-        Whether the nodes of the machine are used.
+        Whether the kernel uses the nodes of the machine.
     vmalloc_bytes
-        Address space for vmalloc, which on i686 the direct map of lowmem leaves alone.
+        Bytes of linear addresses for vmalloc, which on i686 the direct map of lowmem leaves free.
         [__VMALLOC_RESERVE]
     highmem_pages
-        The size of ZONE_HIGHMEM on i686, None for all that lowmem does not hold.
+        The pages of ZONE_HIGHMEM on i686, None for all that lowmem does not hold.
     """
 
     kernelcore: Amount = Amount()

@@ -25,9 +25,9 @@ ISOLATE = int(MigrateType.ISOLATE)
 class Buddy(StealingArea):
     """Blocks of 1 to 1024 pages, split and merged in pairs.
 
-    The same calls give the same pages as in the kernel: a block is split from its end, the upper
-    halves at the heads of the lists; a freed block goes to the head of its list, or to the tail
-    if it is likely to be merged soon. Free lists are not shuffled.
+    The same calls give the same pages as in the kernel. A block that is too large is split from its
+    end: each upper half goes to the head of a list. A freed block goes to the head of its list, or
+    to the tail if it is likely to be merged soon. Free lists are not shuffled.
 
     Parameters and members are those of ``FreeArea`` and ``StealingArea``.
     """
@@ -37,7 +37,7 @@ class Buddy(StealingArea):
 
         They go to the tails of the lists, in blocks as large as their alignment allows.
         Raise ``ForeignPage`` if one is not the zone's or not reserved.
-        [``__free_pages_memory``, ``__free_pages_core``]
+        [__free_pages_memory, __free_pages_core]
         """
         pages = slice(start_pfn - self._base, end_pfn - self._base)
         usable = (self.mem_map.state[pages] == PageState.RESERVED) & (
@@ -83,10 +83,7 @@ class Buddy(StealingArea):
 
     def alloc(self, order: int, migratetype: int = MigrateType.UNMOVABLE,
               alloc_flags: int = 0) -> int:
-        """Return the first page of a block of ``order``; raise ``AllocationFailure`` for none.
-
-        Otherwise as ``rmqueue``.
-        """
+        """Return what ``rmqueue`` does, but raise ``AllocationFailure`` if it finds no block."""
         pfn = self.rmqueue(order, migratetype, alloc_flags)
         if pfn is None:
             raise AllocationFailure(order, self.name, self.buddyinfo())
@@ -97,7 +94,7 @@ class Buddy(StealingArea):
 
         A type without a sufficient block steals one from another type; ``ALLOC_NOFRAGMENT``
         lets it steal whole pageblocks only. Raise ``BadOrder``, ``BadMigrateType``.
-        [``__rmqueue``]
+        [__rmqueue]
         """
         pfn = self.rmqueue_smallest(order, migratetype)
         if pfn is None and migratetype < MIGRATE_PCPTYPES and self.rmqueue_fallback(
@@ -106,10 +103,10 @@ class Buddy(StealingArea):
         return pfn
 
     def rmqueue_smallest(self, order: int, migratetype: int) -> int | None:
-        """Return the first page of a block of ``order`` off the lists of ``migratetype`` alone.
+        """Return the first page of a block of ``order`` from the lists of ``migratetype`` alone.
 
-        It comes from the smallest sufficient block, or is ``None``. Raise ``BadOrder``,
-        ``BadMigrateType``. [``__rmqueue_smallest``]
+        It is cut from the smallest block that is large enough; ``None`` if there is none. Raise
+        ``BadOrder``, ``BadMigrateType``. [__rmqueue_smallest]
         """
         if not 0 <= order < MAX_ORDER:
             raise BadOrder(order, f"0 to {MAX_ORDER - 1}")
@@ -132,7 +129,7 @@ class Buddy(StealingArea):
         """Allocate the very block of ``order`` at ``pfn``; return whether it was free.
 
         The free block around it is split, and all other parts go to the heads of the lists of
-        its type. Raise ``BadOrder``. [``take_page_off_buddy``, ``break_down_buddy_pages``]
+        its type. Raise ``BadOrder``. [take_page_off_buddy, break_down_buddy_pages]
         """
         if not 0 <= order < MAX_ORDER:
             raise BadOrder(order, f"0 to {MAX_ORDER - 1}")
@@ -161,7 +158,7 @@ class Buddy(StealingArea):
         """Free the block of ``order`` that was allocated at ``pfn``.
 
         Raise ``BadOrder``, ``DoubleFree``, ``ForeignPage``, ``MisalignedBlock`` or
-        ``OrderMismatch`` for anything else. [``__free_pages_ok``]
+        ``OrderMismatch`` for anything else. [__free_pages_ok]
         """
         self.check_free(pfn, order)
         self.free_one_page(pfn, order, self.pageblock_type(pfn))
@@ -170,8 +167,8 @@ class Buddy(StealingArea):
                       to_tail: bool = False) -> None:
         """Put a block on the list of ``migratetype``, merged with its buddies as far as it goes.
 
-        The block is taken as it is: ``free`` checks, and finds the migrate type. ``to_tail``
-        puts it at the tail in any case. [``__free_one_page``; ``FPI_TO_TAIL``]
+        The block is not checked, as ``free`` does that and finds the migrate type. ``to_tail`` puts
+        it at the tail in any case. [__free_one_page; FPI_TO_TAIL]
         """
         state, orders, zones, zone = self._state, self._order, self._zone, self.zone
         index = buddy = pfn - self._base
@@ -181,6 +178,7 @@ class Buddy(StealingArea):
             buddy = index ^ (1 << order)
             if state[buddy] != BUDDY or orders[buddy] != order or zones[buddy] != zone:
                 break
+            # From here on a merge joins pageblocks, and their types must go together.
             if order >= self._pageblock_order and not self._may_merge(buddy, migratetype):
                 break
             self._delete(buddy, order)
@@ -192,7 +190,8 @@ class Buddy(StealingArea):
     def _may_merge(self, buddy: int, migratetype: int) -> bool:
         """Return whether a block of ``migratetype`` may merge with the whole pageblock ``buddy``.
 
-        Types that fall back to no other keep to themselves. [``migratetype_is_mergeable``]
+        HIGHATOMIC and ISOLATE, which fall back to no other type, only merge with their own.
+        [migratetype_is_mergeable]
         """
         other = self.pageblock_type(buddy + self._base)
         return migratetype == other or (
@@ -201,8 +200,9 @@ class Buddy(StealingArea):
     def buddy_merge_likely(self, index: int, order: int) -> bool:
         """Return whether the block of ``order + 1`` at ``index`` has a free buddy.
 
-        Half of it becomes free, and had better rest until the other half is free too.
-        [``buddy_merge_likely``]
+        One half of that block, of ``order``, is being freed. When the other half follows, all will
+        merge to a block of ``order + 2``; so the freed half is better not allocated meanwhile, and
+        goes to the tail of its list. [buddy_merge_likely]
         """
         if order >= MAX_ORDER - 2:
             return False

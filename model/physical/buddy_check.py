@@ -63,10 +63,10 @@ def _walk(area: StealingArea, order: int, migratetype: int) -> NDArray[np.int64]
 
 
 def _check_merged(area: StealingArea, heads: NDArray[np.intp], orders: NDArray[np.uint8]) -> None:
-    """Raise if two free buddies lie side by side.
+    """Raise ``BrokenInvariant`` if two free buddies lie side by side.
 
-    Whole pageblocks may if one of them was ``HIGHATOMIC`` when the other was freed, even if it
-    is of another type by now: changing the type merges nothing.
+    Whole pageblocks may do so if one of them was ``HIGHATOMIC`` when the other was freed. It may
+    have got another type since, but changing a type merges nothing.
     """
     limit = MAX_ORDER - 1
     if area.had_highatomic or (area.pageblock >= MIGRATE_PCPTYPES).any():

@@ -26,9 +26,9 @@ CONFIG_BY_MAX_PFN[1 << 52 - PAGE_SHIFT] = AMD64  # with five levels of page tabl
 def read_dmesg(text: str, distances: tuple[tuple[int, ...], ...] | None = None) -> MemoryMap:
     """Return the machine whose boot messages, with or without time stamps, are ``text``.
 
-    A map given by mem= or memmap= replaces the BIOS's; changes that the kernel reports count as
-    it made them. The messages do not hold the ``distances`` between nodes. Raise
-    ``MemoryMapError`` if they hold no memory map or are of a kernel that is not modelled.
+    A map given by mem= or memmap= replaces the BIOS's, and changes that the kernel reports are
+    made. The messages do not tell the ``distances`` between nodes. Raise ``MemoryMapError`` if they
+    hold no memory map or are of a kernel that is not modelled.
     """
     text = text.replace("\r", "")
     e820 = [_e820(match.groups()) for match in (USER_MAP if USER_MAP.search(text) else BIOS_MAP

@@ -28,7 +28,11 @@ FALLBACKS = {
 
 @dataclass(frozen=True, slots=True)
 class Fallback:
-    """One fallback, as the event ``mm_page_alloc_extfrag`` tells it."""
+    """One fallback to another migrate type. [mm_page_alloc_extfrag, a trace event]
+
+    ``pfn`` is the first page of the block of ``fallback_order`` that was taken;
+    ``change_ownership`` is whether its pageblock has now the type of the request.
+    """
 
     pfn: int
     alloc_order: int
@@ -43,12 +47,12 @@ def _no_boost(alloc_flags: int) -> None:
 
 
 class StealingArea(FreeArea):
-    """Free lists that help each other out.
+    """Free lists of which a migrate type takes from those of another when its own have no block.
 
     Members
     -------
     managed_pages
-        The pages that the allocator was given. [``zone_managed_pages``]
+        The pages that the allocator was given. [zone_managed_pages]
     nr_reserved_highatomic
         The pages of the pageblocks that are ``HIGHATOMIC``.
     had_highatomic
@@ -57,7 +61,7 @@ class StealingArea(FreeArea):
         The last fallback, or ``None``.
     boost_watermark
         Called with the allocation flags when a fallback fragments a pageblock, for the zone to
-        raise its watermarks and wake kswapd. [``boost_watermark``]
+        raise its watermarks and wake kswapd. [boost_watermark]
     """
 
     managed_pages = 0
@@ -70,11 +74,15 @@ class StealingArea(FreeArea):
                          claim: bool | None = None) -> bool:
         """Move a block of another type, and perhaps its whole pageblock, to ``start_type``.
 
-        Return whether there was one: the request then finds it there. The largest is taken, as a
-        guess at the pageblock with most free pages; but the smallest sufficient one if a movable
-        request may not take the pageblock. ``claim`` says whether a pageblock whose free pages
-        move becomes of ``start_type``; without it, what its pages are used for decides.
-        [``__rmqueue_fallback``]
+        Return whether there was one: the request then finds it there. ``claim`` says whether a
+        pageblock whose free pages move becomes of ``start_type``; if it is None, what the pages are
+        used for decides. [__rmqueue_fallback]
+
+        A pageblock with pages of several types may never be free as a whole again. So it is better
+        to mix once and thoroughly: the largest block is taken, as it probably lies in the pageblock
+        with most free pages, and these come along for requests of the type to come. A movable
+        request that may not take them takes the smallest block that is large enough, because its
+        pages can be moved away again.
         """
         pageblock_order = self._pageblock_order
         nofragment = alloc_flags & ALLOC_NOFRAGMENT and order < pageblock_order
@@ -96,7 +104,7 @@ class StealingArea(FreeArea):
         return order, found
 
     def _find_suitable_fallback(self, order: int, migratetype: int) -> int | None:
-        """Return the type to take a block of ``order`` from. [``find_suitable_fallback``]"""
+        """Return the type to take a block of ``order`` from, or None. [find_suitable_fallback]"""
         if self.nr_free[order]:
             for other in FALLBACKS[migratetype]:
                 head = self._heads + order * MIGRATE_TYPES + other
@@ -105,7 +113,11 @@ class StealingArea(FreeArea):
         return None
 
     def _can_steal(self, order: int, start_type: int) -> bool:
-        """Return whether the rest of the pageblock may be taken. [``can_steal_fallback``]"""
+        """Return whether the other free pages of the pageblock may be taken too.
+
+        Pages that cannot be moved always may, to keep them together; movable ones only with a
+        large block. [can_steal_fallback]
+        """
         return (order >= self._pageblock_order // 2
                 or start_type in (RECLAIMABLE, UNMOVABLE))
 
@@ -122,8 +134,8 @@ class StealingArea(FreeArea):
                                  alloc_flags: int, claim: bool | None) -> None:
         """Move the block at ``index``, or all of its pageblock, to the lists of ``start_type``.
 
-        A pageblock that is mostly free or of use to ``start_type`` becomes of that type.
-        [``steal_suitable_fallback``]
+        The pageblock becomes of that type if at least half of it is free or has pages of that type.
+        [steal_suitable_fallback]
         """
         pfn = index + self._base
         old_type = self.pageblock_type(pfn)
@@ -146,23 +158,23 @@ class StealingArea(FreeArea):
         return None
 
     def _is_compatible(self, free: int, movable: int, old_type: int, start_type: int) -> bool:
-        """Return whether at least half of a pageblock is free or of use to ``start_type``.
+        """Return whether at least half of a pageblock is free or has pages of ``start_type``.
 
-        ``free`` and ``movable`` are its numbers of free and of allocated movable pages.
+        ``free`` and ``movable`` count its free and its allocated movable pages.
         """
         if start_type == MOVABLE:
             alike = movable
         elif old_type == MOVABLE:
             alike = self.mem_map.pageblock_pages - (free + movable)
         else:
-            alike = 0  # no telling unmovable from reclaimable pages
+            alike = 0  # unmovable and reclaimable pages cannot be told apart
         return free + alike >= self.mem_map.pageblock_pages // 2
 
     def _move_freepages_block(self, pfn: int, migratetype: int) -> tuple[int, int]:
         """Move the free blocks of a pageblock to the tails of the lists of ``migratetype``.
 
-        Return how many pages moved, and how many allocated ones are movable. Nothing moves if
-        the zone ends inside the pageblock. [``move_freepages_block``, ``move_freepages``]
+        Return how many pages moved, and how many allocated ones are movable. Nothing moves, and
+        both are 0, if the zone ends inside the pageblock. [move_freepages_block, move_freepages]
         """
         start = pfn & -self.mem_map.pageblock_pages
         last = start + self.mem_map.pageblock_pages - 1
@@ -182,7 +194,7 @@ class StealingArea(FreeArea):
     def reserve_highatomic_pageblock(self, pfn: int) -> None:
         """Reserve the pageblock of ``pfn`` for high-order atomic allocations.
 
-        About 1 % of the zone is reserved at most. [``reserve_highatomic_pageblock``]
+        About 1 % of the zone is reserved at most. [reserve_highatomic_pageblock]
         """
         limit = self.managed_pages // 100 + self.mem_map.pageblock_pages
         if (self.nr_reserved_highatomic < limit
@@ -193,9 +205,10 @@ class StealingArea(FreeArea):
             self._move_freepages_block(pfn, HIGHATOMIC)
 
     def unreserve_highatomic_pageblock(self, migratetype: int, *, force: bool = False) -> bool:
-        """Give a reserved pageblock with free pages to ``migratetype``; return whether one was.
+        """Give a reserved pageblock with free pages to ``migratetype``; return whether any was.
 
-        The last one is only given up with ``force``. [``unreserve_highatomic_pageblock``]
+        The last reserved pageblock is only given up with ``force``.
+        [unreserve_highatomic_pageblock]
         """
         if not force and self.nr_reserved_highatomic <= self.mem_map.pageblock_pages:
             return False

@@ -14,15 +14,15 @@ TAIL, BUDDY = int(PageState.TAIL), int(PageState.BUDDY)
 class FreeArea:
     """The free blocks of one zone, in lists by order and migrate type.
 
-    A list is circular and runs through ``next`` and ``prev`` of the map, from a head that is an
-    index beyond the pages, as the kernel's runs through ``page->buddy_list``: a block leaves its
-    list without naming it.
+    A list is circular. It is linked through the columns ``next`` and ``prev`` of the map, and its
+    head is an index beyond the pages, so that a block can leave its list without knowing which one
+    it is on. The kernel links ``page->buddy_list`` in the same way.
 
     Parameters
     ----------
     mem_map, zone
-        The pages, all of the zone's memory added, and the number by which they say that they are
-        this zone's.
+        The pages, with all of the zone's memory added, and the number of this zone in
+        ``mem_map.zone``.
     start_pfn, end_pfn
         The pages that the zone spans; there may be holes and pages of other zones among them.
     name
@@ -31,12 +31,12 @@ class FreeArea:
     Members
     -------
     pageblock
-        ``uint8``: the migrate type of each pageblock, as ``MemMap.pageblock``, and that itself
-        if the map is sparse. [``zone->pageblock_flags``]
+        ``uint8``: the migrate type of each pageblock of the map. It is ``MemMap.pageblock`` itself
+        if the map is sparse, else the zone's own. [zone->pageblock_flags]
     nr_free
-        The number of free blocks of each order. [``free_area->nr_free``]
+        The number of free blocks of each order. [free_area->nr_free]
     free_pages
-        The number of pages in them. [``NR_FREE_PAGES``]
+        The number of pages in them. [NR_FREE_PAGES]
     """
 
     def __init__(self, mem_map: MemMap, zone: int, start_pfn: int, end_pfn: int, *,
@@ -59,10 +59,10 @@ class FreeArea:
         self._migratetype = columns.migratetype
 
     def _pageblocks(self) -> NDArray[np.uint8]:
-        """Return the types that the zone knows its pageblocks by, all of the map's counted.
+        """Return the zone's type of every pageblock of the map.
 
-        A zone that has its own never set that of a block which begins in another.
-        [``memmap_init_range``]
+        A zone with types of its own has a type 0, unmovable, for a pageblock that begins in another
+        zone: boot sets the type at the first page only. [memmap_init_range]
         """
         mem_map = self.mem_map
         if mem_map.sparse:
@@ -72,15 +72,15 @@ class FreeArea:
         return np.where(ours, mem_map.pageblock, np.uint8(0))
 
     def pageblock_type(self, pfn: int) -> int:
-        """Return the migrate type of the pageblock of ``pfn``. [``get_pfnblock_migratetype``]"""
+        """Return the migrate type of the pageblock of ``pfn``. [get_pfnblock_migratetype]"""
         return self._types[(pfn - self._base) >> self._pageblock_order]
 
     def set_pageblock_type(self, pfn: int, migratetype: int) -> None:
-        """Set the migrate type of the pageblock of ``pfn``. [``set_pageblock_migratetype``]"""
+        """Set the migrate type of the pageblock of ``pfn``. [set_pageblock_migratetype]"""
         self._types[(pfn - self._base) >> self._pageblock_order] = migratetype
 
     def spans(self, pfn: int) -> bool:
-        """Return whether the zone spans page ``pfn``. [``zone_spans_pfn``]"""
+        """Return whether the zone spans page ``pfn``. [zone_spans_pfn]"""
         return self.start_pfn <= pfn < self.end_pfn
 
     def list_head(self, order: int, migratetype: int) -> int:
@@ -92,7 +92,7 @@ class FreeArea:
         return self._heads + order * MIGRATE_TYPES + migratetype
 
     def first(self, order: int, migratetype: int) -> int | None:
-        """Return the page of the block at the head of a list. [``get_page_from_free_area``]"""
+        """Return the page of the block at the head of a list. [get_page_from_free_area]"""
         head = self.list_head(order, migratetype)
         index = self._next[head]
         return None if index == head else index + self._base
@@ -117,11 +117,11 @@ class FreeArea:
         return np.array(blocks, np.int64) + self._base
 
     def buddyinfo(self) -> str:
-        """Return the zone's line of ``/proc/buddyinfo``, without the node. [``frag_show_print``]"""
+        """Return the zone's line of ``/proc/buddyinfo``, without the node. [frag_show_print]"""
         return f"zone {self.name:>8} " + "".join(f"{count:6d} " for count in self.nr_free)
 
     def load(self, order: int, migratetype: int, pfns: NDArray[np.int64]) -> None:
-        """Append blocks to a list as they are, without merging: a recorded state of a zone.
+        """Append free blocks to a list without merging them, to restore a recorded state.
 
         Their pages must be reserved, or allocated one by one. Raise ``ValueError`` for a block
         that is not, or not aligned, or not the zone's.
@@ -142,7 +142,7 @@ class FreeArea:
             self.free_pages += 1 << order
 
     def _add(self, index: int, order: int, migratetype: int, *, tail: bool = False) -> None:
-        """Put a block on a list. [``add_to_free_list``, ``add_to_free_list_tail``]"""
+        """Put a block on a list. [add_to_free_list, add_to_free_list_tail]"""
         head = self._heads + order * MIGRATE_TYPES + migratetype
         before = self._prev[head] if tail else head
         after = self._next[before]
@@ -155,7 +155,7 @@ class FreeArea:
         self.nr_free[order] += 1
 
     def _delete(self, index: int, order: int) -> None:
-        """Take a block off its list, whichever that is. [``del_page_from_free_list``]"""
+        """Take a block off the list that it is on. [del_page_from_free_list]"""
         before, after = self._prev[index], self._next[index]
         self._next[before] = after
         self._prev[after] = before
@@ -163,6 +163,6 @@ class FreeArea:
         self.nr_free[order] -= 1
 
     def _move(self, index: int, order: int, migratetype: int) -> None:
-        """Put a free block at the tail of another list. [``move_to_free_list``]"""
+        """Put a free block at the tail of another list. [move_to_free_list]"""
         self._delete(index, order)
         self._add(index, order, migratetype, tail=True)

@@ -1,4 +1,4 @@
-"""GFP flags: what an allocation says of itself, and the zone and migrate type that follow.
+"""GFP flags: what a caller asks of an allocation, and the zone and migrate type that follow.
 
 Values are those of Linux 6.1 (include/linux/gfp_types.h) without CONFIG_LOCKDEP and
 CONFIG_KASAN_HW_TAGS. Plain ints, as the allocator tests them for every page.
@@ -13,9 +13,9 @@ __all__ = ["Gfp", "gfp_migratetype", "gfp_name", "gfp_zone"]
 class Gfp:
     """The single flags, and the combinations that callers use. [``__GFP_*``, ``GFP_*``]
 
-    The combinations are the names without the underscores: ``Gfp.KERNEL`` is GFP_KERNEL. Where
-    both exist the combination is spelt out: ``__GFP_ATOMIC`` is ``ATOMIC_CONTEXT``; GFP_DMA and
-    GFP_DMA32 are the flags themselves.
+    Names lack the kernel's prefix: ``Gfp.IO`` is the flag __GFP_IO, ``Gfp.KERNEL`` the combination
+    GFP_KERNEL. Of ATOMIC there are both: ``Gfp.ATOMIC`` is GFP_ATOMIC, ``Gfp.ATOMIC_CONTEXT`` the
+    flag __GFP_ATOMIC. GFP_DMA and GFP_DMA32 are the flags themselves.
     """
 
     DMA = 0x01
@@ -95,8 +95,8 @@ NAMES = (
 def gfp_zone(gfp: int, config: KernelConfig) -> int:
     """Return the index of the highest zone that ``gfp`` allows; the lower ones are allowed too.
 
-    A zone that the kernel does not have is its ZONE_NORMAL. Raise ``ValueError`` for flags that
-    name two zones. [gfp_zone]
+    In place of a zone that the kernel does not have it is that of ZONE_NORMAL. Raise ``ValueError``
+    for flags that name two zones. [gfp_zone]
     """
     kind = ZONE_TABLE.get(gfp & ZONE_MASK)
     if kind is None:
@@ -105,9 +105,9 @@ def gfp_zone(gfp: int, config: KernelConfig) -> int:
 
 
 def gfp_migratetype(gfp: int) -> int:
-    """Return the migrate type of pages allocated with ``gfp``. [gfp_migratetype]
+    """Return the migrate type of pages allocated with ``gfp``.
 
-    Raise ``ValueError`` for flags that say both movable and reclaimable.
+    Raise ``ValueError`` for flags that say both movable and reclaimable. [gfp_migratetype]
     """
     match gfp & (Gfp.MOVABLE | Gfp.RECLAIMABLE):
         case 0:

@@ -32,15 +32,30 @@ class ZoneType(enum.Enum):
 class KernelConfig:
     """One kernel's fixed figures.
 
-    ``zones`` are its zone types, lowest first: a position in it is the kernel's zone index.
-    ``lowmem_reserve_ratio`` has one ratio per zone; the last is not used. ``max_pfn`` is
-    MAX_ARCH_PFN, ``page_bytes`` sizeof(struct page), ``section_pages`` PAGES_PER_SECTION with
-    SPARSEMEM and 0 with FLATMEM.
-    ``maxmem`` is the bytes of physical memory that the kernel can map at PAGE_OFFSET if vmalloc
-    takes nothing, 0 if that is all of it: VMALLOC_END - PAGE_OFFSET, where VMALLOC_END lies two
-    pages under PKMAP_BASE, and that under the LDT remap, the CPU entry areas of NR_CPUS (32)
-    processors and the fixmap, each rounded down to a page directory entry.
-    [arch/x86/include/asm/pgtable_32_areas.h]
+    Parameters
+    ----------
+    name
+        The architecture in Debian's words.
+    zones
+        The zone types, lowest first: a position in it is the kernel's zone index.
+    lowmem_reserve_ratio
+        One ratio for each zone; the last is not used.
+    numa
+        Whether the kernel knows of nodes. [CONFIG_NUMA]
+    pageblock_order
+        log2 of the pages of a pageblock.
+    page_bytes
+        The size of a ``struct page``.
+    section_pages
+        PAGES_PER_SECTION with SPARSEMEM, 0 with FLATMEM.
+    max_pfn
+        The first page frame number that the kernel cannot use. [MAX_ARCH_PFN]
+    maxmem
+        Bytes of physical memory that the kernel can map at PAGE_OFFSET if vmalloc takes nothing; 0
+        if it can map all. That is VMALLOC_END - PAGE_OFFSET, where VMALLOC_END lies two pages under
+        PKMAP_BASE, and that under the LDT remap, the CPU entry areas of NR_CPUS (32) processors and
+        the fixmap, each rounded down to a page directory entry.
+        [arch/x86/include/asm/pgtable_32_areas.h]
     """
 
     name: str
@@ -65,8 +80,8 @@ AMD64 = KernelConfig(
     numa=True,
     pageblock_order=9,
     page_bytes=64,
-    section_pages=1 << 27 - 12,
-    max_pfn=1 << 46 - 12,
+    section_pages=1 << 27 - PAGE_SHIFT,
+    max_pfn=1 << 46 - PAGE_SHIFT,
 )
 
 I686 = KernelConfig(
@@ -77,7 +92,7 @@ I686 = KernelConfig(
     pageblock_order=10,
     page_bytes=40,
     section_pages=0,
-    max_pfn=1 << 32 - 12,
+    max_pfn=1 << 32 - PAGE_SHIFT,
     maxmem=0xFEBF_E000 - 0xC000_0000,
 )
 

@@ -21,12 +21,12 @@ class BusError(Exception):
 
 
 class PhysicalMemory:
-    """Page frames that exist one by one, over any physical address range.
+    """Page frames that are added one by one, anywhere among physical addresses.
 
     Frames lie in one growing pool of shape (capacity, 512), little-endian ``uint64``, which the
-    compiled engine works on in place. Growing moves the pool: take ``frames`` and ``index()``
-    anew after adding frames. Accesses are 1, 2, 4 or 8 bytes wide and naturally aligned; runs of
-    bytes may begin anywhere and cross frames.
+    compiled engine works on in place. Adding frames may move the pool: ``frames`` and ``index()``
+    must be asked for again then. Accesses are 1, 2, 4 or 8 bytes wide and naturally aligned; runs
+    of bytes may begin anywhere and cross frames.
     """
 
     def __init__(self, frame_count: int = 0) -> None:
@@ -104,19 +104,19 @@ class PhysicalMemory:
         return (row * PAGE_BYTES + (paddr & (PAGE_BYTES - 1))) // size
 
     def read(self, paddr: int, size: int) -> int:
-        """Return the ``size``-byte value at ``paddr``; raise ``BusError``."""
+        """Return the ``size``-byte value at ``paddr``; raise ``BusError`` if there is no memory."""
         return self._views[size][self._at(paddr, size)]
 
     def write(self, paddr: int, size: int, value: int) -> None:
-        """Store the ``size``-byte ``value`` at ``paddr``; raise ``BusError``."""
+        """Store the ``size``-byte ``value`` at ``paddr``; raise ``BusError`` as ``read`` does."""
         self._views[size][self._at(paddr, size)] = value
 
     def read_bytes(self, paddr: int, count: int) -> bytes:
-        """Return the ``count`` bytes at ``paddr``; raise ``BusError`` for the first that is not."""
+        """Return the ``count`` bytes at ``paddr``; raise ``BusError`` if any has no memory."""
         return b"".join(self._bytes[start:stop] for start, stop in self._runs(paddr, count))
 
     def write_bytes(self, paddr: int, data: bytes) -> None:
-        """Store ``data`` at ``paddr``, all of it or, with ``BusError``, nothing."""
+        """Store ``data`` at ``paddr``; raise ``BusError``, and store nothing, if any lacks."""
         done = 0
         for start, stop in self._runs(paddr, len(data)):
             self._bytes[start:stop] = data[done : done + stop - start]
@@ -134,7 +134,7 @@ class PhysicalMemory:
         return runs
 
     def compare_exchange(self, paddr: int, size: int, expected: int, desired: int) -> int:
-        """Store ``desired`` if the value is ``expected``; return the value before.
+        """Store ``desired`` if the value at ``paddr`` is ``expected``; return the value before.
 
         This is the locked update that the processor makes of accessed and dirty flags.
         Raise ``BusError`` as ``read`` does.

@@ -38,10 +38,10 @@ class E820Range:
 
 
 def pc_memory(memory_bytes: int) -> tuple[E820Range, ...]:
-    """Return the memory map of a PC with so much memory, 640 Kbytes of it below 1 Mbyte.
+    """Return the memory map of a PC with ``memory_bytes`` of memory, 639 Kbytes below 1 Mbyte.
 
-    If it is 3.5 Gbytes or more, all but 3 Gbytes are above 4 Gbytes, as QEMU's PC has it, and what
-    is between belongs to devices. [pc_init1]
+    With 3.5 Gbytes or more, all but 3 Gbytes are above 4 Gbytes, as on QEMU's PC, and the addresses
+    between are those of devices. [pc_init1]
     """
     below = 3 * GIB if memory_bytes >= 7 * GIB // 2 else memory_bytes
     low = E820Range(0, 0x9FC00), E820Range(MIB, max(below, MIB))
@@ -77,7 +77,7 @@ class MemoryMap:
     Parameters
     ----------
     e820
-        The memory map of the BIOS. What overlaps something not usable is not usable.
+        The memory map of the BIOS. Where a usable range overlaps another kind, it is not usable.
     nodes
         Which node which memory belongs to; none on a machine without NUMA. The kernel falls back
         to one node if the nodes leave out 1 MiB or more of the memory.
@@ -121,9 +121,9 @@ class MemoryMap:
 
     @cached_property
     def usable(self) -> list[Range]:
-        """The bytes that are RAM once the kernel has mended the map. [trim_bios_range]
+        """The bytes that are RAM once the kernel has corrected the map. [trim_bios_range]
 
-        The first page and the range from 640 KiB to 1 MiB belong to the BIOS, whatever it says.
+        The first page and the range from 640 KiB to 1 MiB are the BIOS's, whatever the map says.
         """
         ram = [(each.start, each.end) for each in self.e820 if each.kind == "usable"]
         other = [(each.start, each.end) for each in self.e820 if each.kind != "usable"]
@@ -187,7 +187,7 @@ class MemoryMap:
     def _ranges_by_node(self) -> list[MemoryRange]:
         """The memory of each node by the firmware, whole pages. [numa_register_memblks]
 
-        A node that the kernel lies in cannot be unplugged. [numa_clear_kernel_node_hotplug]
+        A node that holds the kernel's image cannot be unplugged. [numa_clear_kernel_node_hotplug]
         """
         windows: dict[tuple[int, bool], list[Range]] = {}
         kernel = {node.nid for node in self.nodes if node.start < KERNEL_START < node.end}
@@ -204,7 +204,7 @@ class MemoryMap:
 
     @cached_property
     def cpu_nodes(self) -> tuple[int, ...]:
-        """The node of each processor as the kernel has it: 0 for all if it has no other."""
+        """The node of each processor in the kernel's view: 0 for all if it has only one node."""
         return self.cpus if self.has_nodes else (0,) * len(self.cpus)
 
     @cached_property

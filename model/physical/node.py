@@ -1,4 +1,4 @@
-"""A node: the zones that are near to the same processors, and where to turn when they are full."""
+"""A node: the zones near to the same processors, and the zones to try when those are full."""
 
 from collections.abc import Callable, Iterable
 from itertools import pairwise
@@ -13,12 +13,12 @@ PENALTY_FOR_NODE_WITH_CPUS = 1
 
 
 class Node:
-    """One node of the machine. [``pg_data_t``]
+    """One node of the machine. [pg_data_t]
 
     Parameters
     ----------
     nid
-        Its number.
+        The node's number.
     zones
         Its zones, empty ones too, by index.
     cpus
@@ -74,8 +74,9 @@ def fallback_orders(nodes: list[Node],
                     distance: Callable[[int, int], int]) -> dict[int, list[int]]:
     """Return the order in which each node falls back to the others, by number of the node.
 
-    A node comes first in its own list, with memory or not. Nodes without memory follow in none.
-    Where several are equally near, each node begins with another one. [build_all_zonelists]
+    A node comes first in its own list, with memory or not; nodes without memory are in no other
+    list. Where several are equally near, nodes begin with different ones of them, so that not all
+    turn to the same one first. [build_all_zonelists]
     """
     load = dict.fromkeys((node.nid for node in nodes), 0)
     orders = {}
@@ -94,8 +95,8 @@ def _next_best_node(nodes: list[Node], nid: int, used: list[int], load: dict[int
                     distance: Callable[[int, int], int]) -> int | None:
     """Return the node that follows those ``used`` in the list of ``nid``. [find_next_best_node]
 
-    The nearest one; among equals rather one above ``nid`` and one without processors, and then
-    the one that fewer others begin with.
+    It is the nearest one. Of equally near ones a number above ``nid`` and a node without
+    processors are preferred, and then the node that the fewest others turn to first.
     """
     best, least = None, None
     for node in nodes:

@@ -1,4 +1,4 @@
-"""The error of an allocation that no zone could serve, with what each of them said."""
+"""The error of an allocation that no zone could serve, with the reason of each zone."""
 
 from dataclasses import dataclass
 
@@ -26,7 +26,7 @@ class OutOfMemory(PageError, MemoryError):
     order, gfp
         What was asked for.
     refusals
-        What each zone said that was tried, in that order.
+        Why each zone that was tried did not serve it, in the order of the attempts.
     """
 
     def __init__(self, order: int, gfp: int, refusals: tuple[ZoneRefusal, ...]) -> None:

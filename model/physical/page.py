@@ -21,7 +21,7 @@ LIST_HEADS = 4096  # for all zones of the machine: 55 each
 
 
 class MigrateType(IntEnum):
-    """How movable the pages of a pageblock are. [``enum migratetype``, without ``CONFIG_CMA``]"""
+    """How movable the pages of a pageblock are. [enum migratetype, without CONFIG_CMA]"""
 
     UNMOVABLE = 0
     MOVABLE = 1
@@ -30,7 +30,7 @@ class MigrateType(IntEnum):
     ISOLATE = 4
 
 
-MIGRATE_PCPTYPES = 3  # the types below are those of per-CPU lists, and may fall back to another
+MIGRATE_PCPTYPES = 3  # lower types have per-CPU lists, and fall back to one another
 MIGRATE_TYPES = len(MigrateType)
 
 
@@ -42,22 +42,22 @@ class PageState(IntEnum):
     HOLE = 1
     """No memory."""
     RESERVED = 2
-    """Memory that the allocator was never given. [``PG_reserved``]"""
+    """Memory that the allocator was never given. [PG_reserved]"""
     ALLOCATED = 3
     """The first of an allocated block of ``order``."""
     PCP = 4
     """The first of a block of ``order`` on a per-CPU list."""
     BUDDY = 5
-    """The first of a free block of ``order`` on a free list. [``PageBuddy``]"""
+    """The first of a free block of ``order`` on a free list. [PageBuddy]"""
 
 
 class PageFlag(IntFlag):
-    """What an allocated page is used for, where the allocator asks. [``enum pageflags``]"""
+    """What an allocated page is used for, as far as the allocator looks at it. [enum pageflags]"""
 
     LRU = 1
-    """On an LRU list, and so movable. [``PG_lru``]"""
+    """On an LRU list, and so movable. [PG_lru]"""
     MOVABLE = 2
-    """Movable by its owner. [``__PageMovable``]"""
+    """Movable by its owner. [__PageMovable]"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +88,10 @@ class MemMap:
         The first page frame number, and the one after the last.
     pageblock_order
         log2 of the pages of a pageblock: 9 for x86-64, 10 for two-level 32-bit paging.
-        [``pageblock_order``]
+        [pageblock_order]
     sparse
-        Whether a pageblock has one migrate type, as on x86-64, or one for each zone that it
-        reaches into, as on 32-bit machines. [``CONFIG_SPARSEMEM``]
+        Whether a pageblock has one migrate type, as on x86-64, or one in each zone that it
+        reaches into, as on 32-bit machines. [CONFIG_SPARSEMEM]
 
     Members
     -------
@@ -99,18 +99,19 @@ class MemMap:
         ``uint8``: ``PageState``, and the order of the block that begins here.
     migratetype
         ``uint8``: the type that an allocated page was taken or is freed as, and the type of the
-        list that a free block is on. [``get_pcppage_migratetype``]
+        list that a free block is on. [get_pcppage_migratetype]
     zone, node
-        ``uint8``: which zone of the machine and which node the page belongs to. Two zones never
-        have the same number, be they on different nodes. [``page_zone_id``]
+        ``uint8``: which zone of the machine and which node the page belongs to. Zones are numbered
+        over all nodes, so that no two have the same number. [page_zone_id]
     flags, refcount, owner
-        ``uint16`` (``PageFlag``), ``int32``, ``int32``: for those who use the page. The
-        allocator only reads ``flags``, to count movable pages.
+        ``uint16`` (``PageFlag``), ``int32``, ``int32``: for the user of an allocated page. The
+        allocator counts movable pages by ``flags``, and references by ``refcount``.
     next, prev
         ``int32``: links of a list, as indices. The heads of lists are indices from ``len`` on.
     pageblock
         ``uint8``: ``MigrateType`` of each pageblock, indexed ``(pfn - base) >> pageblock_order``.
-        A zone knows better: ``FreeArea.pageblock_type``.
+        The type in a zone, which may be another if not ``sparse``, is what
+        ``FreeArea.pageblock_type`` returns.
 
     Raises
     ------
@@ -156,16 +157,16 @@ class MemMap:
 
     @property
     def pageblock_pages(self) -> int:
-        """The number of pages of a pageblock. [``pageblock_nr_pages``]"""
+        """The number of pages of a pageblock. [pageblock_nr_pages]"""
         return 1 << self.pageblock_order
 
     def add_memory(self, start_pfn: int, end_pfn: int, zone: int, node: int = 0) -> None:
-        """Make ``start_pfn`` up to ``end_pfn`` memory of ``zone`` and ``node``, reserved as yet.
+        """Make ``start_pfn`` up to ``end_pfn`` memory of ``zone`` and ``node``, reserved for now.
 
         The pageblocks that begin there become movable; any other stays unmovable. A hole between
-        the memory added before and this is of the same zone and node, if there is no other.
+        the highest memory added before and this range gets the same zone and node.
         Raise ``ValueError`` for a range outside the map, empty, or that has memory already.
-        [``memmap_init_zone_range``]
+        [memmap_init_zone_range]
         """
         pages = slice(start_pfn - self.base, end_pfn - self.base)
         if not 0 <= pages.start < pages.stop <= len(self):
@@ -195,9 +196,9 @@ class MemMap:
         return first
 
     def split_page(self, pfn: int, order: int) -> None:
-        """Make one allocated block of ``order`` single pages, each to be freed by itself.
+        """Turn an allocated block of ``order`` into single pages, each to be freed by itself.
 
-        Raise ``ValueError`` if there is no such block. [``split_page``]
+        Raise ``ValueError`` if there is no such block. [split_page]
         """
         index = pfn - self.base
         pages = slice(index, index + (1 << order))
@@ -210,8 +211,8 @@ class MemMap:
     def join_pages(self, pfn: int, order: int) -> None:
         """Make allocated pages one block of ``order``, whatever blocks they were in.
 
-        A block that is in it in part falls into single pages first. Raise ``ValueError`` if one
-        of the pages is not allocated, or no such block begins there. [``prep_compound_page``]
+        A block that only partly lies in it is first split into single pages. Raise ``ValueError``
+        if one of the pages is not allocated, or no such block begins there. [prep_compound_page]
         """
         if pfn & ((1 << order) - 1):
             raise ValueError(f"No block of order {order} begins at page {pfn:#x}")

@@ -18,14 +18,19 @@ MOVABLE, ISOLATE = int(MigrateType.MOVABLE), int(MigrateType.ISOLATE)
 
 
 def zone_batchsize(managed_pages: int) -> int:
-    """Return how many pages a list takes from a zone at once. [``zone_batchsize``]"""
+    """Return how many pages a list takes from a zone of ``managed_pages`` at once.
+
+    That is about a quarter of a thousandth of the zone, and at most 63. It is one less than a power
+    of two, because batches of a power of two made pages compete for the same cache lines.
+    [zone_batchsize]
+    """
     batch = max(1, min(managed_pages >> 10, (1 << 20) // PAGE_BYTES) // 4)
     return max(1, (1 << ((batch + batch // 2).bit_length() - 1)) - 1)
 
 
 def zone_highsize(low_watermark: int, batch: int, cpus: int = 1, *, managed_pages: int = 0,
                   high_fraction: int = 0) -> int:
-    """Return how many pages the lists of one CPU hold at most. [``zone_highsize``]
+    """Return how many pages the lists of one CPU hold at most. [zone_highsize]
 
     ``low_watermark`` is in pages, ``cpus`` the number of CPUs of the zone's node, or of all
     CPUs if the node has none. ``high_fraction`` is ``vm.percpu_pagelist_high_fraction``: if it
@@ -36,10 +41,12 @@ def zone_highsize(low_watermark: int, batch: int, cpus: int = 1, *, managed_page
 
 
 class PerCpuPages:
-    """The pages of a zone that one CPU keeps at hand. [``struct per_cpu_pages``]
+    """The pages of a zone that one CPU keeps at hand. [struct per_cpu_pages]
 
     Blocks of order 0 to 3 and whole pageblocks are taken from the buddy allocator in batches,
-    and given back in batches when there are too many.
+    and given back in batches when there are too many: so the zone's lock is taken once for many
+    pages. The batches given back double while a CPU frees and hardly allocates, as when a process
+    ends, because the lists would only overflow again; allocations bring them down.
 
     Parameters
     ----------
@@ -54,11 +61,12 @@ class PerCpuPages:
     count
         The number of pages on the lists.
     free_factor
-        How often in a row more was freed than fits: log2 of how much the batch grows.
+        log2 of how many batches are given back at once. It grows each time that more is freed than
+        fits, and each allocation halves it.
     lists
         Page frame numbers, head first, by ``pindex``.
     reclaim_active
-        Whether the zone is being reclaimed, which lowers ``high``. [``ZONE_RECLAIM_ACTIVE``]
+        Whether the zone is being reclaimed, which lowers ``high``. [ZONE_RECLAIM_ACTIVE]
     """
 
     def __init__(self, buddy: Buddy, *, batch: int, high: int) -> None:
@@ -75,7 +83,7 @@ class PerCpuPages:
         self._state, self._migratetype = columns.state, columns.migratetype
 
     def load(self, pindex: int, pfns: Iterable[int]) -> None:
-        """Append allocated pages to a list as they are: a recorded state of the lists.
+        """Append allocated pages to a list, to restore a recorded state.
 
         Raise ``ValueError`` for pages that are not allocated, or not the zone's.
         """
@@ -93,11 +101,14 @@ class PerCpuPages:
             self.count += 1 << order
 
     def takes(self, order: int) -> bool:
-        """Return whether blocks of ``order`` are kept here. [``pcp_allowed_order``]"""
+        """Return whether blocks of ``order`` are kept here. [pcp_allowed_order]"""
         return 0 <= order <= COSTLY_ORDER or order == self._thp_order
 
     def pindex(self, order: int, migratetype: int) -> int:
-        """Return the number of a list; raise ``BadOrder``. [``order_to_pindex``]"""
+        """Return the number of the list of an order and a migrate type; raise ``BadOrder``.
+
+        [order_to_pindex]
+        """
         if 0 <= order <= COSTLY_ORDER:
             return order * MIGRATE_PCPTYPES + migratetype
         if order != self._thp_order:
@@ -105,13 +116,13 @@ class PerCpuPages:
         return LOW_ORDER_LISTS + (migratetype == MOVABLE)
 
     def order(self, pindex: int) -> int:
-        """Return the order of the blocks of a list. [``pindex_to_order``]"""
+        """Return the order of the blocks of a list. [pindex_to_order]"""
         return self._thp_order if pindex >= LOW_ORDER_LISTS else pindex // MIGRATE_PCPTYPES
 
     def alloc(self, order: int, migratetype: int, alloc_flags: int = 0) -> int | None:
-        """Return the first page of a block of ``order``, or ``None`` if there is none to be had.
+        """Return the first page of a block of ``order``; ``None`` if the zone has none.
 
-        Raise ``BadOrder``, ``BadMigrateType``. [``rmqueue_pcplist``]
+        Raise ``BadOrder``, ``BadMigrateType``. [rmqueue_pcplist]
         """
         if not 0 <= migratetype < MIGRATE_PCPTYPES:
             raise BadMigrateType(migratetype)
@@ -127,7 +138,10 @@ class PerCpuPages:
         return pfn
 
     def _refill(self, blocks: deque[int], order: int, migratetype: int, alloc_flags: int) -> None:
-        """Take a batch from the buddy allocator. [``__rmqueue_pcplist``, ``rmqueue_bulk``]"""
+        """Take a batch, of fewer blocks if they are larger, from the buddy allocator.
+
+        [__rmqueue_pcplist, rmqueue_bulk]
+        """
         wanted = max(self.batch >> order, 2) if self.batch > 1 else self.batch
         for _ in range(wanted):
             pfn = self.buddy.rmqueue(order, migratetype, alloc_flags)
@@ -141,7 +155,7 @@ class PerCpuPages:
         """Free the block of ``order`` that was allocated at ``pfn``.
 
         Raise ``BadOrder`` for one that is not kept here, and as ``Buddy.free`` does.
-        [``free_unref_page``, ``free_unref_page_commit``]
+        [free_unref_page, free_unref_page_commit]
         """
         self.buddy.check_free(pfn, order)
         migratetype = self.buddy.pageblock_type(pfn)
@@ -153,24 +167,29 @@ class PerCpuPages:
         self.lists[pindex].appendleft(pfn)
         self._state[pfn - self._base] = PCP
         self.count += 1 << order
-        everything = self.free_factor > 0 and 0 < order <= COSTLY_ORDER  # [free_high]
+        # While the lists keep overflowing, a larger block makes all go back: blocks that are kept
+        # here do not merge, and so fragment memory. [free_high]
+        everything = self.free_factor > 0 and 0 < order <= COSTLY_ORDER
         high = 0 if everything else self._high()
         if self.count >= high:
             self.free_bulk(self.count if everything else self._nr_free(high), pindex)
 
     def free_list(self, pfns: Iterable[int]) -> None:
-        """Free single pages; raise as ``free`` does. [``free_unref_page_list``]"""
+        """Free single pages; raise as ``free`` does. [free_unref_page_list]"""
         for pfn in pfns:
             self.free(pfn, 0)
 
     def _high(self) -> int:
-        """Return how many pages are too many. [``nr_pcp_high``]"""
+        """Return the number of pages from which on some are given back. [nr_pcp_high]"""
         return min(self.batch << 2, self.high) if self.reclaim_active else self.high
 
     def _nr_free(self, high: int) -> int:
-        """Return how many pages to give back, more each time in a row. [``nr_pcp_free``]"""
+        """Return how many pages to give back, twice as many each time in a row. [nr_pcp_free]
+
+        A batch at least stays on the lists, for the next allocations.
+        """
         if high < self.batch:
-            return 1
+            return 1  # the lists of early boot keep nothing
         batch = self.batch << self.free_factor
         if batch < high - self.batch and self.free_factor < BATCH_SCALE_MAX:
             self.free_factor += 1
@@ -180,7 +199,7 @@ class PerCpuPages:
         """Give ``count`` pages back to the buddy allocator, or somewhat more with larger blocks.
 
         The list ``pindex`` is emptied from its tail first, then those after it in turn. Return
-        the blocks in the order they went. [``free_pcppages_bulk``]
+        the blocks in the order they went. [free_pcppages_bulk]
         """
         freed: list[int] = []
         count = min(count, self.count)
@@ -196,12 +215,12 @@ class PerCpuPages:
         return freed
 
     def drain(self) -> None:
-        """Give everything back. [``drain_pages_zone``]"""
+        """Give everything back. [drain_pages_zone]"""
         while self.count:
             self.free_bulk(self.batch << BATCH_SCALE_MAX)
 
     def expire(self) -> None:
-        """Give a batch back, as for a node that this CPU no longer uses. [``drain_zone_pages``]"""
+        """Give a batch back, as for a node that this CPU no longer uses. [drain_zone_pages]"""
         self.free_bulk(self.batch)
 
     def check(self) -> None:

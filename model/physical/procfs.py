@@ -1,7 +1,7 @@
 """``/proc/buddyinfo``, ``/proc/zoneinfo`` and ``/proc/pagetypeinfo``, in Linux's own formats.
 
-Every line that is printed is as the kernel prints it. Of zoneinfo the counters that are not
-modelled are left out: per-node statistics, LRU lists and what is mapped, dirty or locked.
+Every line is as the kernel prints it. zoneinfo lacks the lines of counters that are not modelled:
+per-node statistics, LRU lists and what is mapped, dirty or locked.
 """
 
 import numpy as np
@@ -71,7 +71,7 @@ def _zone_lines(memory: FreelistAllocator, node: Node, zone: Zone) -> list[str]:
             f"              batch: {pcp.batch}",
             f"  vm stats threshold: {zone.stat_threshold}",
         ]
-    # No node is given up as long as nothing reclaims. [pgdat->kswapd_failures]
+    # The model never gives up a node on which kswapd fails. [pgdat->kswapd_failures]
     return [*lines, "  node_unreclaimable:  0", f"  start_pfn:           {zone.span.start_pfn}"]
 
 
@@ -116,8 +116,8 @@ def _capped(count: int) -> str:
 def _block_line(node: Node, zone: Zone) -> str:
     """Return how many pageblocks there are of each type. [pagetypeinfo_showblockcount_print]
 
-    The kernel looks at one page in every so many of the zone. A page in a hole counts as the zone
-    of the memory above it, if its pageblock has any memory. [init_unavailable_range]
+    The kernel looks at one page of each pageblock. If that is in a hole, it belongs to the zone of
+    the memory above it, provided the pageblock has any memory. [init_unavailable_range]
     """
     counts = [0] * MIGRATE_TYPES
     for pfn in range(zone.span.start_pfn, zone.span.end_pfn, zone.buddy.mem_map.pageblock_pages):

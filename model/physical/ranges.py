@@ -6,7 +6,7 @@ from collections.abc import Iterable
 __all__ = ["Range", "intersect", "subtract", "total", "union"]
 
 Range = tuple[int, int]
-"""First number of a range, and the first one after it."""
+"""The first number of a range, and the first one after it."""
 
 
 def union(ranges: Iterable[Range]) -> list[Range]:

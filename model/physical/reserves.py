@@ -1,4 +1,4 @@
-"""``/proc/sys/vm``: what every zone keeps back, as its tunables and the amount of memory decide."""
+"""``/proc/sys/vm``: its tunables, and what every zone keeps back because of them."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,8 +22,8 @@ __all__ = ["Reserves", "Sysctl"]
 class Sysctl:
     """Tunables under ``/proc/sys/vm``, with the values that a kernel boots with.
 
-    ``min_free_kbytes`` is what the administrator set, None for nothing, where the kernel chooses.
-    ``lowmem_reserve_ratio`` is None for the ratios of the configuration.
+    ``min_free_kbytes`` is None unless the administrator set it: the kernel then chooses.
+    ``lowmem_reserve_ratio`` is None for the ratios of the kernel's configuration.
     ``transparent_hugepages`` is whether khugepaged raises ``min_free_kbytes``.
     """
 
@@ -36,13 +36,15 @@ class Sysctl:
 
 
 class Reserves:
-    """Keeps the watermarks, lowmem reserves and per-CPU lists of all zones in size.
+    """Sets the watermarks, the lowmem reserves and the sizes of the per-CPU lists of all zones.
 
     As in the kernel they follow from the pages managed when they were last worked out: memory
     that is freed to the allocator later does not change them.
 
     Members
     -------
+    sysctl
+        The tunables as they were written.
     min_free_kbytes
         The value in force.
     """
@@ -63,7 +65,7 @@ class Reserves:
         return [zone for node in self.nodes for zone in node.zones]
 
     def write(self, **changes: Any) -> None:
-        """Set tunables, by their names in ``Sysctl``, and what the kernel works out anew for each.
+        """Set tunables, by their names in ``Sysctl``, and work out anew what depends on them.
 
         Raise ``TypeError`` for a name that is not there. [min_free_kbytes_sysctl_handler,
         watermark_scale_factor_sysctl_handler, lowmem_reserve_ratio_sysctl_handler,
@@ -112,7 +114,7 @@ class Reserves:
         self.setup_per_zone_wmarks()
 
     def free_zone_pages(self, highest_zoneidx: int) -> int:
-        """Return the managed pages above the high watermarks, of zones up to an index.
+        """Return how many managed pages of the zones up to an index are above the high watermarks.
 
         [nr_free_zone_pages]
         """
@@ -122,7 +124,7 @@ class Reserves:
         )
 
     def buffer_pages(self) -> int:
-        """Return the same of the zones that kernel memory comes from. [nr_free_buffer_pages]"""
+        """Return ``free_zone_pages`` of the zones for kernel memory. [nr_free_buffer_pages]"""
         return self.free_zone_pages(gfp_zone(Gfp.USER, self.config))
 
     def setup_per_zone_wmarks(self) -> None:
@@ -143,7 +145,10 @@ class Reserves:
                 zone.set_pageset_sizes(len(node.cpus), self.sysctl.percpu_pagelist_high_fraction)
 
     def setup_per_zone_lowmem_reserve(self) -> None:
-        """Set what the zones of each node deny to others. [setup_per_zone_lowmem_reserve]"""
+        """Set what each zone keeps from allocations that could go to a higher one.
+
+        [setup_per_zone_lowmem_reserve]
+        """
         ratios = self.sysctl.lowmem_reserve_ratio or self.config.lowmem_reserve_ratio
         for node in self.nodes:
             managed = [zone.managed_pages for zone in node.zones]

@@ -53,7 +53,7 @@ ALLOC_RESERVES = ALLOC_NON_BLOCK | ALLOC_MIN_RESERVE | ALLOC_HIGHATOMIC | ALLOC_
 
 @dataclass(frozen=True, slots=True)
 class Watermarks:
-    """The watermarks of a zone, in pages. [``enum zone_watermarks``]"""
+    """The watermarks of a zone, in pages. [enum zone_watermarks]"""
 
     min: int = 0
     low: int = 0
@@ -96,11 +96,12 @@ def zone_watermarks(managed: int, lowmem: int, min_free_kbytes: int, *, scale_fa
 
 
 def lowmem_reserves(managed: Sequence[int], ratios: Sequence[int]) -> list[list[int]]:
-    """Return, for each zone of a node, what it denies to allocations that could go higher.
+    """Return, for each zone of a node, the pages it keeps from allocations that could go higher.
 
-    ``managed`` are the pages of the node's zones, lowest first, and ``ratios`` those of
-    ``vm.lowmem_reserve_ratio``. Row ``i``, column ``j``: the pages that zone ``i`` keeps free
-    when an allocation may use zones up to ``j``. [setup_per_zone_lowmem_reserve]
+    Without that, allocations that any zone would suit could use up the low zones, and leave none to
+    those that need them. ``managed`` are the pages of the node's zones, lowest first, and
+    ``ratios`` those of ``vm.lowmem_reserve_ratio``. Row ``i``, column ``j``: the pages that zone
+    ``i`` keeps free when an allocation may use zones up to ``j``. [setup_per_zone_lowmem_reserve]
     """
     count = len(managed)
     reserves = [[0] * count for _ in range(count)]
@@ -112,7 +113,7 @@ def lowmem_reserves(managed: Sequence[int], ratios: Sequence[int]) -> list[list[
 
 
 def stat_threshold(managed: int, cpus: int) -> int:
-    """Return by how many pages a processor's own count of a zone may be off.
+    """Return how many pages a processor may count for itself before it tells the zone.
 
     It is shown as "vm stats threshold"; the model counts exactly. [calculate_normal_threshold]
     """
@@ -121,10 +122,11 @@ def stat_threshold(managed: int, cpus: int) -> int:
 
 
 def reserve(mark: int, alloc_flags: int) -> int:
-    """Return how many pages of ``mark`` an allocation with ``alloc_flags`` must leave.
+    """Return how many of the ``mark`` pages an allocation with ``alloc_flags`` must leave free.
 
-    Half with ALLOC_MIN_RESERVE, and three quarters of that if it cannot wait either; half of
-    what remains if the task is being killed. [__zone_watermark_ok]
+    With ALLOC_MIN_RESERVE it must leave half of the mark, and if it cannot wait either, three
+    quarters of that half. A task that is being killed must leave half of what the others must.
+    [__zone_watermark_ok]
     """
     if alloc_flags & ALLOC_MIN_RESERVE:
         mark -= mark // 2

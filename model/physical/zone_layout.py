@@ -120,10 +120,11 @@ def movable_zone(limits: dict[ZoneType, Range]) -> ZoneType:
 
 
 def zone_movable_pfns(machine: MemoryMap) -> dict[int, int]:
-    """Return the page frame at which ZONE_MOVABLE begins, of each node that has one.
+    """Return the page frame at which ZONE_MOVABLE begins on each node that has one.
 
-    With movable_node= it takes all that can be unplugged, else what kernelcore= or movablecore=
-    leaves it. It begins at a multiple of 1024 pages. [find_zone_movable_pfns_for_nodes]
+    It is the upper part of a node's memory. With movable_node= it is all that can be unplugged,
+    else what kernelcore= or movablecore= leaves. It begins at a multiple of 1024 pages, so that no
+    block of the largest order lies in two zones. [find_zone_movable_pfns_for_nodes]
     """
     if machine.options.movable_node:
         starts: dict[int, int] = {}
@@ -138,9 +139,11 @@ def zone_movable_pfns(machine: MemoryMap) -> dict[int, int]:
 
 
 def _spread_kernelcore(machine: MemoryMap) -> dict[int, int]:
-    """Return where the kernel's own share of each node ends, the shares as even as can be.
+    """Return the page frame at which the kernel's own share of each node ends.
 
-    A node that has less than its share leaves the rest to the others in another round.
+    Each node is asked for an equal share. A small node has less, so what is still missing after a
+    round is shared out once more, in shares of one node fewer, and each node goes on from where its
+    share ended. Fewer missing pages than nodes are let go.
     """
     kernelcore = _required_kernelcore(machine)
     if not kernelcore:
@@ -152,6 +155,7 @@ def _spread_kernelcore(machine: MemoryMap) -> dict[int, int]:
     for node_count in range(len(nids), 0, -1):
         share = kernelcore // node_count
         for nid in nids:
+            # A node can have given more than its share: pages that are too low to be movable.
             if kernelcore < share:
                 share = kernelcore // node_count
             left = share
@@ -165,9 +169,11 @@ def _spread_kernelcore(machine: MemoryMap) -> dict[int, int]:
 
 def _kernelcore_steps(machine: MemoryMap, nid: int, start_at: int, usable: int,
                       left: int) -> Iterator[Range]:
-    """Yield the pages that a node gives to the kernel, and where it has then got to.
+    """Yield how many pages a node gives to the kernel, and the page frame at which these end.
 
-    Pages below ``usable`` cannot be movable, and so are the kernel's even beyond its share.
+    The share goes on from ``start_at`` and has ``left`` pages. Pages below ``usable``, where the
+    zone begins that ZONE_MOVABLE takes its pages from, cannot be movable: the kernel gets them even
+    beyond its share.
     """
     for start, end in _node_memory(machine, nid):
         start = max(start, start_at)
@@ -197,10 +203,11 @@ def _required_kernelcore(machine: MemoryMap) -> int:
 
 
 def vm_total_pages(machine: MemoryMap, reserved: Iterable[Range] = ()) -> int:
-    """Return the "Total pages" of the machine that boot prints, before it frees any.
+    """Return the "Total pages" that boot prints, before it frees any.
 
-    That is all memory, but for what ``struct page`` of the zones below highmem will take up, and
-    on amd64 the ``reserved`` pages of ZONE_DMA; with too few, migrate types are not kept apart.
+    That is all memory without what ``struct page`` of the zones below highmem will take up, and
+    on amd64 without the ``reserved`` pages of ZONE_DMA. If they are too few, the kernel does not
+    keep migrate types apart.
     [free_area_init_core, calc_memmap_size, memblock_find_dma_reserve]
     """
     pages, highmem = 0, highmem_kinds(machine)

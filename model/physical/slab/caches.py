@@ -34,10 +34,10 @@ class SlabCaches:
     """The list of all caches. [slab_caches]
 
     Two caches are there from the start, and hold what the kernel needs for every cache: one
-    ``struct kmem_cache``, and a ``struct kmem_cache_node`` on each node.
+    ``struct kmem_cache``, and a ``struct kmem_cache_node`` for each node.
 
-    Attributes
-    ----------
+    Members
+    -------
     caches
         All caches, the oldest first.
     """
@@ -50,7 +50,11 @@ class SlabCaches:
         self._boot()
 
     def _boot(self) -> None:
-        """Make the two caches that making a cache needs. [kmem_cache_init]"""
+        """Make the two caches that making a cache needs, for themselves too. [kmem_cache_init]
+
+        The cache of node structures needs one for each node before it can hand any out, so these
+        are the first objects of slabs made by hand.
+        """
         config, nodes = self.backing.config, self.backing.node_order
         node_cache = self._boot_cache("kmem_cache_node", config.kmem_cache_node_bytes)
         node_structs = [self._early_node_alloc(node_cache, nid) for nid in nodes]
@@ -118,7 +122,7 @@ class SlabCaches:
         return cache
 
     def init_freelist_randomization(self) -> None:
-        """Use new slabs in random order from now on, if so configured.
+        """Use the objects of new slabs in random order from now on, if so configured.
 
         [init_freelist_randomization]
         """
@@ -136,11 +140,11 @@ class SlabCaches:
         usersize: int = 0,
         cpu: int = 0,
     ) -> KmemCache:
-        """Return a cache of objects of ``size`` bytes, an old one if it will do for both.
+        """Return a cache of objects of ``size`` bytes, an existing one if its objects will do.
 
         ``usersize`` bytes of an object may be copied to and from user space: such a cache is not
-        merged. Raise ``ValueError`` for flags, sizes and alignments that no cache can have, and
-        ``SlabOutOfMemory``; then nothing has changed. [kmem_cache_create_usercopy]
+        merged with another. Raise ``ValueError`` for flags, sizes and alignments that no cache can
+        have, and ``SlabOutOfMemory``; then nothing has changed. [kmem_cache_create_usercopy]
         """
         if flags & ~PERMITTED:
             raise ValueError(f"Cache flags must be among {PERMITTED:#x}, not {flags:#x}")
@@ -161,9 +165,10 @@ class SlabCaches:
     def find_mergeable(
         self, size: int, align: int, flags: int, ctor: Callable[[int], None] | None
     ) -> KmemCache | None:
-        """Return the oldest cache whose objects serve as the ones wanted. [find_mergeable]
+        """Return the oldest cache whose objects can serve as those wanted. [find_mergeable]
 
-        They are hardly larger and as much aligned, of the same kind of memory and accounting.
+        They are less than a word larger, as much aligned, of the same kind of memory, and accounted
+        in the same way.
         """
         if ctor or flags & NEVER_MERGE:
             return None
@@ -225,7 +230,7 @@ def slab_unmergeable(cache: KmemCache) -> bool:
 def sysfs_name(cache: KmemCache) -> str:
     """Return the name of a cache's folder in ``/sys/kernel/slab``.
 
-    It is made up where caches may be merged, from what they have in common.
+    That of a cache that may be merged is made up from what all its users have in common.
     [sysfs_slab_add, create_unique_id]
     """
     if slab_unmergeable(cache):

@@ -40,7 +40,8 @@ ARCH_SLAB_MINALIGN = 8
 """The alignment of ``unsigned long long``, for i686 too. [include/linux/slab.h]"""
 
 CPU_PARTIAL = ((PAGE_BYTES, 6), (1024, 24), (256, 52), (0, 120))
-"""From which object size on how many objects a CPU's partial list may hold. [set_cpu_partial]"""
+"""How many objects a CPU's partial list may hold, for objects of so many bytes or more, the largest
+first. [set_cpu_partial]"""
 
 
 class SlabFlag:
@@ -62,12 +63,21 @@ class SlabFlag:
 class SlubConfig:
     """What the machine and the kernel's configuration fix for all caches.
 
-    ``word_bytes`` is the size of a pointer, ``page_offset`` the linear address of physical address
-    0 in the direct map, ``cache_line_bytes`` what ``cache_line_size()`` returns, ``nr_cpus`` the
-    number of present CPUs. ``min_order``, ``max_order`` and ``min_objects`` are the boot parameters
-    ``slub_min_order``, ``slub_max_order`` and ``slub_min_objects`` (0: from ``nr_cpus``).
-    ``kmem_cache_bytes`` is the size of ``struct kmem_cache`` up to its array of nodes,
-    ``kmem_cache_node_bytes`` that of ``struct kmem_cache_node``.
+    Parameters
+    ----------
+    word_bytes
+        The size of a pointer.
+    page_offset
+        The linear address of physical address 0 in the direct map.
+    cache_line_bytes
+        What ``cache_line_size()`` returns.
+    kmem_cache_bytes, kmem_cache_node_bytes
+        Sizes of ``struct kmem_cache`` up to its array of nodes, and of ``struct kmem_cache_node``.
+    nr_cpus
+        The number of present CPUs.
+    min_order, max_order, min_objects
+        The boot parameters ``slub_min_order``, ``slub_max_order`` and ``slub_min_objects``; 0
+        objects mean that the number follows from ``nr_cpus``.
     """
 
     word_bytes: int
@@ -111,11 +121,21 @@ class OrderObjects(NamedTuple):
 class Geometry:
     """The layout of one cache, as in ``struct kmem_cache``; sizes and offsets in bytes.
 
-    ``object_size`` is what the user sees, ``inuse`` that in whole words, ``size`` the distance from
-    one object to the next; the free pointer lies at ``offset`` of a free object. ``oo`` is the slab
-    normally taken, ``min`` the smallest that holds an object, taken if memory is fragmented.
-    ``min_partial`` empty slabs stay on a node's partial list; a CPU's partial list is meant to hold
-    ``cpu_partial`` objects and really ``cpu_partial_slabs`` slabs.
+    Members
+    -------
+    object_size, inuse, size
+        What the user asked for, that in whole words, and the distance from one object to the next.
+    align
+        The alignment of objects.
+    offset
+        Where in a free object the pointer to the next one lies.
+    oo, min
+        The slab normally taken, and the smallest that holds an object, for fragmented memory.
+    min_partial
+        How many slabs a node's partial list keeps even if they are empty.
+    cpu_partial, cpu_partial_slabs
+        How many free objects a CPU's partial list is meant to hold, and how many slabs it holds
+        for that.
     """
 
     object_size: int
@@ -207,12 +227,12 @@ def calculate_sizes(
     flags: int = 0,
     ctor: bool = False,
 ) -> Geometry:
-    """Return the layout of a cache, alignment included. [calculate_sizes, kmem_cache_open]
+    """Return the layout of a cache. [calculate_sizes, kmem_cache_open]
 
-    The free pointer lies in the middle of the free object, far from what overruns a neighbour;
-    behind it if a constructor, or readers under RCU, need a free object left as it is.
-    ``align`` is a power of two, or 0 for no wish. Raise ``ValueError`` for another one and for
-    sizes that no slab can have.
+    The free pointer lies in the middle of a free object, where writes past the end of a neighbour
+    seldom reach; but behind the object if a constructor, or readers under RCU, need a free object
+    left as it is. ``align`` is a power of two, or 0 for no wish. Raise ``ValueError`` for another
+    alignment, and for sizes that no slab can have.
     """
     if object_size <= 0:
         raise ValueError(f"Object size must be positive, not {object_size}")

@@ -33,13 +33,13 @@ KMALLOC_MAX_CACHE_SIZE = 1 << KMALLOC_SHIFT_HIGH
 """The largest size that has a cache; the page allocator serves larger ones."""
 
 ZERO_SIZE_PTR = 16
-"""The pointer to no bytes."""
+"""The pointer that ``kmalloc`` returns for 0 bytes."""
 
 NOT_NORMAL = Gfp.RECLAIMABLE | Gfp.DMA | Gfp.ACCOUNT
 
 
 class KmallocType(enum.IntEnum):
-    """The sets of caches. [enum kmalloc_cache_type]"""
+    """The sets of kmalloc caches: one cache of each size class. [enum kmalloc_cache_type]"""
 
     NORMAL = 0
     CGROUP = 1
@@ -93,14 +93,14 @@ def kmalloc_size_roundup(size: int) -> int:
 
 
 class Kmalloc:
-    """The kmalloc caches, and the blocks of pages that were too large for them.
+    """The kmalloc caches, and the blocks of pages for requests that are too large for them.
 
-    Making it completes the start of ``caches``, so it comes before any other cache is made.
+    Making it ends the boot of ``caches``, so it must be made before any other cache.
 
     Parameters
     ----------
     caches
-        Where the kmalloc caches are to be.
+        Where the kmalloc caches are made.
     """
 
     def __init__(self, caches: SlabCaches) -> None:
@@ -142,7 +142,7 @@ class Kmalloc:
     ) -> int:
         """Return a pointer to at least ``size`` bytes. [__kmalloc_node]
 
-        They hold what they held before, unless ``gfp`` has ``Gfp.ZERO``. No bytes have the pointer
+        They are not cleared, unless ``gfp`` has ``Gfp.ZERO``. For 0 bytes the pointer is
         ``ZERO_SIZE_PTR``. Raise ``SlabOutOfMemory``; for more than ``KMALLOC_MAX_CACHE_SIZE`` what
         the page allocator raises; ``ValueError`` for a negative size.
         """
@@ -159,7 +159,7 @@ class Kmalloc:
         return self.kmalloc(size, gfp | Gfp.ZERO, cpu, node)
 
     def kfree(self, pointer: int, cpu: int = 0) -> None:
-        """Free what ``kmalloc``, or a cache, returned; 0 and ``ZERO_SIZE_PTR`` are nothing. [kfree]
+        """Free what ``kmalloc`` or a cache returned; pass over 0 and ``ZERO_SIZE_PTR``. [kfree]
 
         Raise ``SlabDoubleFree``, ``NotAnObject`` or ``ForeignPointer``; then nothing has changed.
         """
@@ -189,7 +189,7 @@ class Kmalloc:
         """Return a pointer to ``size`` bytes that begin as those at ``pointer`` do. [krealloc]
 
         It is the same pointer if there is room already. Raise as ``kmalloc`` and ``kfree`` do; then
-        ``pointer`` is as good as before.
+        ``pointer`` is still valid.
         """
         if not size:
             self.kfree(pointer, cpu)

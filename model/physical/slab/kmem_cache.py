@@ -1,7 +1,13 @@
 """One SLUB cache: its CPUs' slabs, its nodes' partial lists, and the two paths to an object.
 
-Linux 6.1, ``mm/slub.c``; the kernel function is cited at each method. One thing happens at a time:
-locks and compare-and-exchange loops have no part here.
+A CPU has one slab to itself, and takes and frees its objects by a list that no other CPU touches:
+the fast path. All else is the slow path. An allocation that finds that list empty looks for free
+objects ever further away: those that other CPUs have freed to the same slab, the CPU's partial
+slabs, the partial slabs of its node, those of other nodes, new pages. An object of any other slab
+is freed to that slab's own list; a full slab that so gets a free object becomes one of the CPU's
+partial slabs, and when there are too many of these they all go to their nodes.
+
+One thing happens at a time: there are no locks and retries. [mm/slub.c, Linux 6.1]
 """
 
 from collections.abc import Callable
@@ -27,20 +33,27 @@ SHRINK_PROMOTE_MAX = 32
 class KmemCache:
     """A cache of objects of one size. [struct kmem_cache]
 
-    Made by ``SlabCaches.kmem_cache_create``. An object is a pointer; what it points at is the
-    backing's memory, cleared neither when it is allocated, unless with ``Gfp.ZERO``, nor when it is
-    freed: a free object holds the pointer to the next one at ``geometry.offset``.
+    ``SlabCaches.kmem_cache_create`` makes it. An object is a pointer into the backing's memory,
+    which is not cleared when the object is freed, nor when it is allocated, unless with
+    ``Gfp.ZERO``. A free object holds the pointer to the next one at ``geometry.offset``.
 
     Parameters
     ----------
     backing
         Memory, pages, CPUs and nodes.
     name, geometry, flags
-        As in ``/proc/slabinfo``; the layout; ``SlabFlag`` bits.
+        The name in ``/proc/slabinfo``, the layout, and bits of ``SlabFlag``.
     ctor
-        Called with the pointer of each object of a new slab.
+        Called with the pointer of each object of a new slab; None for no constructor.
     usersize
         Bytes of an object that may be copied to and from user space.
+
+    Members
+    -------
+    refcount
+        How many users share the cache, -1 if it is never merged; the last one destroys it.
+    cpu_slab, nodes, store
+        The shares of the CPUs and of the nodes, and all its slabs.
     """
 
     def __init__(
@@ -70,8 +83,8 @@ class KmemCache:
         """Return a pointer to an object. [kmem_cache_alloc_node, slab_alloc_node]
 
         ``cpu`` is the CPU that runs, ``node`` the node wanted. Raise ``CacheDestroyed``,
-        ``SlabOutOfMemory``, or ``SlabCorruption`` if the free pointer of the object that is next
-        in turn was overwritten.
+        ``SlabOutOfMemory``, or ``SlabCorruption`` if somebody has overwritten the free pointer of
+        the object that is to be returned.
         """
         if self.destroyed:
             raise CacheDestroyed(self.name)
@@ -147,7 +160,7 @@ class KmemCache:
         return self._load_freelist(c, c.slab)
 
     def _refill(self, c: CacheCpu, slab: Slab) -> bool:
-        """Make all free objects of a slab the CPU's; let go of a full slab. [get_freelist]"""
+        """Move a slab's own free list to the CPU; return whether it has objects. [get_freelist]"""
         c.freelist, slab.freelist = slab.freelist, 0
         slab.inuse = len(slab.objects)
         slab.frozen = c.freelist != 0
@@ -160,10 +173,10 @@ class KmemCache:
         return pointer, slab
 
     def _get_partial(self, cpu: int, node: int) -> Slab | None:
-        """Take a slab off a node's partial list. [get_partial, get_any_partial]
+        """Take a slab off a node's partial list; None if there is none.
 
-        Without a wish for a node the others are asked too, if they have more than they keep. (The
-        kernel leaves that out in 23 of 1024 cases, by its cycle counter.)
+        Without a wish for a node, all nodes are asked that have more slabs than they keep. (The
+        kernel does not in 23 of 1024 cases, by its cycle counter.) [get_partial, get_any_partial]
         """
         nid = self.backing.cpu_to_node[cpu]
         if node != NUMA_NO_NODE:
@@ -219,7 +232,7 @@ class KmemCache:
         if slab.frozen:
             return
         node = self.nodes[slab.nid]
-        if not prior:  # it was full, and so on no list
+        if not prior:  # the slab was full, and so on no list
             slab.frozen = True
             self._put_cpu_partial(slab, cpu, drain=True)
         elif not slab.inuse and node.nr_partial >= self.geometry.min_partial:
@@ -227,7 +240,10 @@ class KmemCache:
             self.store.discard_slab(slab, cpu)
 
     def _flush_slab(self, cpu: int) -> None:
-        """Take the CPU's slab from it and put it where it belongs. [deactivate_slab]"""
+        """Give the CPU's slab to its node, or free it if it is empty and the node has enough.
+
+        [deactivate_slab]
+        """
         c = self.cpu_slab[cpu]
         slab = c.slab
         if not slab:
@@ -256,7 +272,8 @@ class KmemCache:
     def shrink(self, cpu: int = 0) -> bool:
         """Give back all empty slabs; return whether any slab is left. [__kmem_cache_shrink]
 
-        The fullest slabs, with at most 32 free objects, come first on the partial lists then.
+        Slabs with at most 32 free objects then come first on the partial lists, the fullest first.
+        Raise ``CacheDestroyed``.
         """
         if self.destroyed:
             raise CacheDestroyed(self.name)

@@ -18,14 +18,14 @@ from .geometry import SlubConfig
 __all__ = ["NUMA_NO_NODE", "Backing", "CacheCpu", "CacheNode", "PageSource", "Slab", "SlabOwner"]
 
 NUMA_NO_NODE = -1
-"""No wish for a node: that of the CPU. [include/linux/numa.h]"""
+"""In place of a node: no wish for one, so that of the CPU is meant. [include/linux/numa.h]"""
 
 
 class PageSource(Protocol):
     """Where slabs come from: the page allocator, or as much of it as SLUB needs."""
 
     def alloc_pages(self, gfp: int, order: int, nid: int, cpu: int) -> int:
-        """Return the first frame of 2**``order`` frames, on node ``nid`` or one behind it.
+        """Return the first of 2**``order`` frames, on node ``nid`` or the next in its zonelist.
 
         Raise ``MemoryError``, or an error derived from it, if there are none.
         """
@@ -46,7 +46,8 @@ class SlabOwner(Protocol):
         """Free the object at ``pointer``, which lies in ``slab``."""
 
     def live_index(self, slab: "Slab", pointer: int) -> int:
-        """Return which object of ``slab`` is at ``pointer``, or raise that none in use is."""
+        """Return which object of ``slab`` is at ``pointer``; raise ``SlabError`` if none in use is.
+        """
 
     def ksize(self) -> int:
         """Return how many bytes of an object its user may use."""
@@ -56,10 +57,20 @@ class SlabOwner(Protocol):
 class Slab:
     """One slab, as ``struct slab`` lays it over the page. [mm/slab.h]
 
-    ``objects`` are the addresses of its objects. ``freelist`` is the first free object, 0 if there
-    is none; a CPU may have taken the list over, and then all objects count as ``inuse``. A slab is
-    ``frozen`` while it is some CPU's, and on no node's list. ``live`` has a 1 for each object
-    handed out: the kernel does not know this, it is what makes misuse an error here.
+    Members
+    -------
+    objects
+        The addresses of its objects.
+    freelist
+        The first free object of the slab's own list, 0 if that is empty. A CPU whose slab this is
+        takes over the whole list; what other CPUs free later starts it anew.
+    inuse
+        How many objects are not on that list, those that a CPU has taken over included.
+    frozen
+        Whether the slab is some CPU's, and so on no node's list.
+    live
+        A 1 for each object that is handed out. The kernel does not keep this: it is what makes
+        misuse an error here.
     """
 
     cache: SlabOwner
@@ -82,8 +93,8 @@ class Slab:
 class CacheCpu:
     """A CPU's share of a cache. [struct kmem_cache_cpu]
 
-    ``freelist`` are the free objects of ``slab`` that only this CPU takes; ``partial`` the slabs it
-    takes next, the last one first.
+    ``freelist`` is the first free object of ``slab`` on the list that only this CPU uses, 0 if
+    there is none; ``partial`` are the slabs that it takes next, the last one first.
     """
 
     freelist: int = 0
@@ -96,7 +107,7 @@ class CacheNode:
     """A node's share of a cache. [struct kmem_cache_node]
 
     ``partial`` are the slabs, by their first frame and in list order, that have free objects and
-    are no CPU's. ``nr_slabs`` and ``total_objects`` count all slabs on the node.
+    belong to no CPU. ``nr_slabs`` and ``total_objects`` count all slabs of the node.
     """
 
     partial: OrderedDict[int, Slab] = field(default_factory=OrderedDict)
@@ -121,12 +132,12 @@ class CacheNode:
 
 @dataclass(eq=False, slots=True)
 class Backing:
-    """What all caches stand on: memory, pages, CPUs and nodes.
+    """What all caches share: memory, pages, CPUs and nodes.
 
     Parameters
     ----------
     memory
-        Where objects really lie. Frames of slabs are made to exist, and never cleared.
+        The memory that objects lie in. Frames of slabs are added to it, and never cleared.
     pages
         The page allocator.
     config
@@ -140,10 +151,15 @@ class Backing:
         ``CONFIG_SLAB_FREELIST_RANDOM`` and ``CONFIG_SLAB_FREELIST_HARDENED``. None for a kernel
         with neither: a new slab is used in ascending order, and free pointers are plain.
 
-    Attributes
-    ----------
+    Members
+    -------
     slabs
         The slab of each frame that is part of one. [virt_to_slab]
+
+    Raises
+    ------
+    ValueError
+        If a CPU is on a node without memory.
     """
 
     memory: PhysicalMemory
@@ -168,7 +184,7 @@ class Backing:
         return pointer - self.config.page_offset >> PAGE_SHIFT
 
     def alloc_block(self, gfp: int, order: int, node: int, cpu: int) -> int:
-        """Return the first of 2**``order`` frames, for ``NUMA_NO_NODE`` on the CPU's node.
+        """Return the first of 2**``order`` frames on ``node``, or for ``NUMA_NO_NODE`` the CPU's.
 
         Raise ``MemoryError`` if there are none.
         """

@@ -22,8 +22,8 @@ def slabinfo(caches: SlabCaches) -> str:
 def slabinfo_line(cache: KmemCache) -> str:
     """Return the line of one cache. [cache_show, get_slabinfo]
 
-    Of the free objects only those in slabs on partial lists count as not active: the kernel does
-    not look into the slabs that CPUs hold.
+    As free count only objects of slabs on the nodes' partial lists: the kernel does not look into
+    the slabs of CPUs, so all of theirs are shown as active.
     """
     nodes = cache.nodes.values()
     slabs = sum(node.nr_slabs for node in nodes)

@@ -26,8 +26,8 @@ class SlabStore:
     backing, geometry, flags, ctor
         As in ``KmemCache``.
 
-    Attributes
-    ----------
+    Members
+    -------
     slabs
         Every slab of the cache by its first frame.
     """
@@ -62,9 +62,9 @@ class SlabStore:
             self._key = int.from_bytes(backing.rng.bytes(self._word), "little")
 
     def next_free(self, slab: Slab, pointer: int) -> int:
-        """Return the free object that follows a free one, or 0. [get_freepointer]
+        """Return the free object that follows the one at ``pointer``, or 0. [get_freepointer]
 
-        Raise ``SlabCorruption`` if the pointer is not to a free object of the same slab.
+        Raise ``SlabCorruption`` if what is stored there is not a free object of the same slab.
         """
         paddr = pointer + self._free_pointer
         found = self._read(paddr, self._word)
@@ -76,14 +76,14 @@ class SlabStore:
         return found
 
     def set_next_free(self, pointer: int, following: int) -> None:
-        """Let a free object be followed by another, or by 0. [set_freepointer]"""
+        """Store which object follows the free one at ``pointer``, 0 for none. [set_freepointer]"""
         paddr = pointer + self._free_pointer
         if self._key:
             following ^= self._hidden(paddr)
         self._write(paddr, self._word, following)
 
     def _hidden(self, paddr: int) -> int:
-        """Return what hides a free pointer stored at ``paddr``. [freelist_ptr]"""
+        """Return what a free pointer stored at ``paddr`` is XORed with. [freelist_ptr]"""
         where = (paddr + self._backing.config.page_offset).to_bytes(self._word, "little")
         return self._key ^ int.from_bytes(where, "big")
 
@@ -101,8 +101,8 @@ class SlabStore:
     def new_slab(self, gfp: int, cpu: int, node: int) -> Slab:
         """Return a new slab, on ``node`` or near it. [allocate_slab]
 
-        If there is none of the usual order, one of the smallest will do. Raise
-        ``SlabOutOfMemory`` if there is none of that either.
+        The block of the usual order is asked for without insisting, as one of the smallest order
+        will do. Raise ``SlabOutOfMemory`` if there is none of that either.
         """
         usual, least = self._geometry.oo, self._geometry.min
         flags = gfp & GFP_TO_PAGES | self.allocflags
