@@ -16,6 +16,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 CODE = ("hdl", "model", "sim", "tests")
 RULES = "docs/x86-rules.md"
+DESIGN = "docs/design.md"
 PAGES = ("README.md", "CONTRIBUTING.md", "docs/*.md")
 SEVERAL = r"(?: ?(?:,|and|to) ?\d+)*"  # 27, 28 and 35 to 37
 
@@ -148,7 +149,18 @@ def broken_links(root: Path) -> list[str]:
     return wrong
 
 
-CHECKS = (unknown_rules, untested_rules, missing_paths, missing_modules, broken_links)
+def unmapped_folders(root: Path) -> list[str]:
+    """Find folders of product code that the map of folders in the design leaves out."""
+    path = root / DESIGN
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    folders = {file.parent.relative_to(root).as_posix()
+               for folder in CODE[:3] for file in (root / folder).rglob("*.py")}
+    return [f"{DESIGN} has no row for {folder}/" for folder in sorted(folders)
+            if f"| `{folder}/` |" not in text]
+
+
+CHECKS = (unknown_rules, untested_rules, missing_paths, missing_modules, broken_links,
+          unmapped_folders)
 
 
 @pytest.mark.parametrize("check", CHECKS)
@@ -184,24 +196,26 @@ MISTAKES = [
      ["README.md names hdl/walker.py"]),
     (missing_paths, "CONTRIBUTING.md", "    pytest tests/hdl/test_tlb.py tests/hdl/test_other.py",
      ["CONTRIBUTING.md names tests/hdl/test_other.py"]),
-    (missing_paths, "docs/design.md", "`hdl/{tlb,port}.py` and `tests/hdl/test_*.py`, in `hdl/`.",
-     ["docs/design.md names hdl/port.py"]),
-    (missing_paths, "docs/design.md", "`tests/sim/test_*.py`",
-     ["docs/design.md names tests/sim/test_*.py"]),
-    (missing_paths, "docs/design.md", "`setup.py`",
-     ["docs/design.md names setup.py"]),
-    (missing_paths, "docs/design.md", "`hdl/tlb.py::Tlb.elaborate` and `hdl/tlb.py::Tlb.fill`",
-     ["docs/design.md names hdl/tlb.py::Tlb.fill"]),
-    (missing_paths, "docs/design.md", "`tests/hdl/test_tlb.py::test_pages_*`",
-     ["docs/design.md names tests/hdl/test_tlb.py::test_pages_*"]),
-    (missing_modules, "docs/design.md", "`pagewalk.hdl.tlb`, `hdl.tlb.Tlb`, `hdl.port`",
-     ["docs/design.md names hdl.port"]),
-    (missing_modules, "docs/design.md", "`hdl.tlb.Port`",
-     ["docs/design.md names hdl.tlb.Port"]),
-    (broken_links, "docs/design.md", "[rule](x86-rules.md#rule-2) [rule](x86-rules.md#rule-3)",
-     ["docs/design.md links to x86-rules.md#rule-3"]),
+    (missing_paths, "docs/style.md", "`hdl/{tlb,port}.py` and `tests/hdl/test_*.py`, in `hdl/`.",
+     ["docs/style.md names hdl/port.py"]),
+    (missing_paths, "docs/style.md", "`tests/sim/test_*.py`",
+     ["docs/style.md names tests/sim/test_*.py"]),
+    (missing_paths, "docs/style.md", "`setup.py`",
+     ["docs/style.md names setup.py"]),
+    (missing_paths, "docs/style.md", "`hdl/tlb.py::Tlb.elaborate` and `hdl/tlb.py::Tlb.fill`",
+     ["docs/style.md names hdl/tlb.py::Tlb.fill"]),
+    (missing_paths, "docs/style.md", "`tests/hdl/test_tlb.py::test_pages_*`",
+     ["docs/style.md names tests/hdl/test_tlb.py::test_pages_*"]),
+    (missing_modules, "docs/style.md", "`pagewalk.hdl.tlb`, `hdl.tlb.Tlb`, `hdl.port`",
+     ["docs/style.md names hdl.port"]),
+    (missing_modules, "docs/style.md", "`hdl.tlb.Port`",
+     ["docs/style.md names hdl.tlb.Port"]),
+    (broken_links, "docs/style.md", "[rule](x86-rules.md#rule-2) [rule](x86-rules.md#rule-3)",
+     ["docs/style.md links to x86-rules.md#rule-3"]),
     (broken_links, "README.md", "[site](https://example.org/x.md) [page](docs/none.md)",
      ["README.md links to docs/none.md"]),
+    (unmapped_folders, "hdl/bus/axi.py", "",
+     ["docs/design.md has no row for hdl/bus/"]),
     (broken_links, "README.md", "# What it is for\n[here](#what-it-is-for) [there](#what-else)",
      ["README.md links to #what-else"]),
 ]
@@ -209,6 +223,7 @@ MISTAKES = [
 SOUND = {
     "README.md": "`hdl/tlb.py` and [the rules](docs/x86-rules.md#rule-1)",
     "docs/x86-rules.md": "### Rule 1\n`tests/hdl/test_tlb.py::test_rule_1_*`\n### Rule 2\n",
+    "docs/design.md": "| `hdl/` | the hardware |",
     "hdl/tlb.py": "class Tlb:\n    def elaborate(self): pass",
     "tests/hdl/test_tlb.py": f"def test_rule_{1}_holds(): pass\ndef test_rule_{2}_holds(): pass",
 }

@@ -41,3 +41,7 @@ def test_a_verb_named_in_the_readme_exists(verb, capsys):
 def test_the_picture_is_the_one_that_run_shows():
     *_, picture = sample_walks()
     assert picture.plain.strip() in README
+
+
+def test_the_readme_is_no_book():
+    assert len(README.splitlines()) < 250
