@@ -24,15 +24,19 @@ __all__ = [
     "events_layout",
     "ignored_registers",
     "invalidate_layout",
+    "memory_response_layout",
     "memory_signature",
     "page_fault_layout",
     "page_name",
     "port_events_layout",
     "port_signature",
     "request_layout",
+    "response_layout",
     "rights_layout",
     "translation_layout",
     "walk_events_layout",
+    "walk_request_layout",
+    "walk_response_layout",
     "walk_signature",
 ]
 
@@ -132,25 +136,30 @@ def request_layout(config):
     })
 
 
-def port_signature(config):
-    """Return a request port as the requester sees it.
+def response_layout(config):
+    """Return the answer to a request, which is a physical address or a fault.
 
-    In a response, ``page`` indexes ``config.mode.pages`` (smallest page first) and ``memory_type``
+    ``page`` indexes ``config.mode.pages`` (smallest page first) and ``memory_type``
     the PAT; both and ``paddr`` are 0 on a fault. On a fault ``vector`` is the exception,
     ``error_code`` its low bits (0 unless a page fault) and ``vaddr`` the linear address, for CR2.
     """
+    return data.StructLayout({
+        "tag": config.tag_bits,
+        "paddr": config.physical_bits,
+        "page": range(len(config.mode.pages)),
+        "memory_type": MEMORY_TYPE_BITS,
+        "fault": 1,
+        "vector": VECTOR_BITS,
+        "error_code": ERROR_CODE_BITS,
+        "vaddr": config.mode.vaddr_bits,
+    })
+
+
+def port_signature(config):
+    """Return a request port as the requester sees it."""
     return Signature({
         "req": Out(stream.Signature(request_layout(config))),
-        "rsp": In(stream.Signature(data.StructLayout({
-            "tag": config.tag_bits,
-            "paddr": config.physical_bits,
-            "page": range(len(config.mode.pages)),
-            "memory_type": MEMORY_TYPE_BITS,
-            "fault": 1,
-            "vector": VECTOR_BITS,
-            "error_code": ERROR_CODE_BITS,
-            "vaddr": config.mode.vaddr_bits,
-        }))),
+        "rsp": In(stream.Signature(response_layout(config))),
     })
 
 
@@ -188,12 +197,17 @@ def memory_signature(config):
             "expected": entry_bits,
             "desired": entry_bits,
         }))),
-        "rsp": In(stream.Signature(data.StructLayout({
-            "tag": MEMORY_TAG_BITS,
-            "data": entry_bits,
-            "exchanged": 1,
-            "error": 1,
-        }))),
+        "rsp": In(stream.Signature(memory_response_layout(config))),
+    })
+
+
+def memory_response_layout(config):
+    """Return the response to a page-table access, as ``memory_signature`` describes it."""
+    return data.StructLayout({
+        "tag": MEMORY_TAG_BITS,
+        "data": 8 * config.mode.entry_bytes,
+        "exchanged": 1,
+        "error": 1,
     })
 
 
@@ -219,25 +233,34 @@ def translation_layout(config):
 
 
 def walk_signature(config):
-    """Return the port between a TLB that missed and what finds the translation.
-
-    A response to a request that may not proceed has ``fault``, ``vector`` and ``error_code``, and
-    no meaningful translation. ``port`` comes back as it was given.
-    """
-    port = range(max(2, len(config.ports)))
+    """Return the port between a TLB that missed and what finds the translation."""
     return Signature({
-        "req": Out(stream.Signature(data.StructLayout({
-            "port": port,
-            "access": request_layout(config),
-            "control": control_layout(config),
-        }))),
-        "rsp": In(stream.Signature(data.StructLayout({
-            "port": port,
-            "translation": translation_layout(config),
-            "fault": 1,
-            "vector": VECTOR_BITS,
-            "error_code": ERROR_CODE_BITS,
-        }))),
+        "req": Out(stream.Signature(walk_request_layout(config))),
+        "rsp": In(stream.Signature(walk_response_layout(config))),
+    })
+
+
+def walk_request_layout(config):
+    """Return what a walk is for: an access, the control state in force, and the port that asks."""
+    return data.StructLayout({
+        "port": range(max(2, len(config.ports))),
+        "access": request_layout(config),
+        "control": control_layout(config),
+    })
+
+
+def walk_response_layout(config):
+    """Return the result of a walk: a translation, or a fault, and the port that asked.
+
+    With ``fault``, ``vector`` and ``error_code`` say which one, and ``translation`` means nothing;
+    without it they mean nothing.
+    """
+    return data.StructLayout({
+        "port": range(max(2, len(config.ports))),
+        "translation": translation_layout(config),
+        "fault": 1,
+        "vector": VECTOR_BITS,
+        "error_code": ERROR_CODE_BITS,
     })
 
 

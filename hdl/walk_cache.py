@@ -10,19 +10,9 @@ from amaranth.lib.wiring import In, Out
 from ..model.x86 import PAGE_SHIFT
 from .onehot import encode
 from .shapes import PCID_BITS, drop_layout
+from .walk_shapes import key_layout, table_layout
 
-__all__ = ["LevelCache", "WalkCache", "key_layout", "table_layout"]
-
-
-def key_layout(config):
-    """Return what an entry is found by: a linear page number and the PCID in force."""
-    return data.StructLayout({"vpn": config.vpn_bits, "pcid": PCID_BITS})
-
-
-def table_layout(config):
-    """Return a table and the rights combined over the entries that lead to it."""
-    return data.StructLayout({
-        "table": config.root_bits, "writable": 1, "user": 1, "execute_disable": 1})
+__all__ = ["LevelCache", "WalkCache"]
 
 
 class LevelCache(wiring.Component):

@@ -6,7 +6,8 @@ import pytest
 from numpy.random import default_rng
 
 from pagewalk.hdl.config import Config
-from pagewalk.hdl.walk_cache import LevelCache, WalkCache, key_layout, table_layout
+from pagewalk.hdl.walk_cache import LevelCache, WalkCache
+from pagewalk.hdl.walk_shapes import key_layout, table_layout
 from pagewalk.model.x86 import IA32, X86_64
 
 from .bench import plain, simulate
@@ -15,7 +16,7 @@ from .walk_cache_reference import SIZES, RefLevelCache, RefWalkCache
 
 PCIDS = (0, 1, 0xFFF)
 LEVELS = [(mode, level) for mode in (X86_64, IA32) for level in mode.levels[:-1]]
-OPEN = {"table": 5, "writable": 1, "user": 1, "execute_disable": 0}
+OPEN = {"frame": 5, "writable": 1, "user": 1, "execute_disable": 0}
 by_level = pytest.mark.parametrize(
     ("mode", "level"), LEVELS, ids=lambda value: getattr(value, "name", None))
 by_size = pytest.mark.parametrize(
@@ -64,7 +65,7 @@ class Rtl:
 
 
 def random_table(rng, config):
-    return {"table": bits(rng, config.root_bits), "writable": bits(rng, 1), "user": bits(rng, 1),
+    return {"frame": bits(rng, config.root_bits), "writable": bits(rng, 1), "user": bits(rng, 1),
             "execute_disable": bits(rng, 1)}
 
 
@@ -183,8 +184,8 @@ def test_of_several_levels_the_lowest_is_used(mode):
 
     async def body(rtl, rng):
         for level in range(len(mode.levels) - 1):
-            await rtl.fill(0, 1, OPEN | {"table": level}, level)
-            assert (rtl.find(0, 1)["table"], rtl.ctx.get(rtl.dut.level)) == (level, level + 1)
+            await rtl.fill(0, 1, OPEN | {"frame": level}, level)
+            assert (rtl.find(0, 1)["frame"], rtl.ctx.get(rtl.dut.level)) == (level, level + 1)
 
     run(WalkCache(config), config, 0, body)
 
@@ -194,10 +195,10 @@ def test_without_nxe_the_lowest_entry_without_xd_is_used():
 
     async def body(rtl, rng):
         for level, execute_disable in enumerate((0, 0, 1)):
-            await rtl.fill(0, 1, OPEN | {"table": level, "execute_disable": execute_disable}, level)
+            await rtl.fill(0, 1, OPEN | {"frame": level, "execute_disable": execute_disable}, level)
         for nxe, level in ((1, 3), (0, 2), (1, 3)):
             rtl.ctx.set(rtl.dut.nxe, nxe)
-            assert (rtl.find(0, 1)["table"], rtl.ctx.get(rtl.dut.level)) == (level - 1, level)
+            assert (rtl.find(0, 1)["frame"], rtl.ctx.get(rtl.dut.level)) == (level - 1, level)
 
     run(WalkCache(config), config, 0, body)
 
