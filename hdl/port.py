@@ -1,12 +1,11 @@
 """One request port: look up, check permission, answer; on a miss, ask for a walk."""
 
-from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth import Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..model.x86 import IA32, PAGE_SHIFT, Vector
-from .canonical import is_canonical
-from .permission import Permission
+from ..model.x86 import PAGE_SHIFT, Vector
+from .responder import Responder
 from .shapes import (
     AccessKind,
     control_layout,
@@ -81,37 +80,46 @@ class RequestPort(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.tlb = tlb = Tlb(self._config)
-        m.submodules.permission = permission = Permission(self._config)
-        req, rsp = self.requests.req, self.requests.rsp
+        m.submodules.responder = responder = Responder(self._config)
+        req, rsp, walk = self.requests.req, self.requests.rsp, self.walk
 
         held = Signal(data.StructLayout({
             "access": request_layout(self._config), "control": control_layout(self._config)}))
         held_valid = Signal()
         fresh = Signal()  # the held request was accepted in the previous cycle
-        found, present, hit = Signal(), Signal(), Signal()
-        faults = Signal()
+        found, present = Signal(), Signal()  # what the TLB said of the held request then
         walking = Signal()  # the held request's walk was accepted
-        walk_needed, answered = Signal(), Signal()
-        translated = held.control.pg & is_canonical(self._config.mode, held.access.vaddr)
+        hit, walk_needed = Signal(), Signal()
+        accepted, answered = Signal(), Signal()
+        translated, response = responder.translated, responder.response
         m.d.comb += [
+            responder.access.eq(held.access),
+            responder.control.eq(held.control),
+            responder.found.eq(tlb.translation),
+            responder.walked.eq(walking),
+            responder.walk.eq(walk.rsp.payload),
             hit.eq(found & (held.control.nxe | ~tlb.translation.rights.execute_disable)),
             walk_needed.eq(held_valid & translated & ~hit & ~walking),
-            rsp.valid.eq(Mux(walking, self.walk.rsp.valid, held_valid & ~walk_needed)),
+            rsp.valid.eq(Mux(walking, walk.rsp.valid, held_valid & ~walk_needed)),
+            rsp.payload.eq(response),
             answered.eq(rsp.valid & rsp.ready),
             req.ready.eq(~self.pause & ~self.page_fault.valid & ~walking
-                         & (~held_valid | (answered & ~faults))),
+                         & (~held_valid | (answered & ~response.fault))),
+            accepted.eq(req.valid & req.ready),
             self.idle.eq(~held_valid),
-            self.walk.req.valid.eq(walk_needed),
-            self.walk.req.payload.port.eq(self._number),
-            self.walk.req.payload.access.eq(held.access),
-            self.walk.req.payload.control.eq(held.control),
-            self.walk.rsp.ready.eq(walking & rsp.ready),
+            walk.req.valid.eq(walk_needed),
+            walk.req.payload.port.eq(self._number),
+            walk.req.payload.access.eq(held.access),
+            walk.req.payload.control.eq(held.control),
+            walk.rsp.ready.eq(walking & rsp.ready),
+            tlb.reuse.eq(present),
+            tlb.touch.eq(answered & translated & hit),
+            tlb.fill.eq(answered & walking & ~response.fault),
         ]
-        accepted = req.valid & req.ready
         m.d.sync += fresh.eq(accepted)
         with m.If(answered):
             m.d.sync += [held_valid.eq(0), walking.eq(0)]
-        with m.If(self.walk.req.valid & self.walk.req.ready):
+        with m.If(walk.req.valid & walk.req.ready):
             m.d.sync += walking.eq(1)
         with m.If(accepted):
             m.d.sync += [
@@ -122,33 +130,17 @@ class RequestPort(wiring.Component):
                 present.eq(tlb.present),
                 tlb.read_slot.eq(tlb.slot),
             ]
-
-        self._connect_tlb(m, tlb, held, walking)
-        verdict = self._verdict(m, tlb, permission, held, walking, translated)
-        self._respond(m, tlb, held, walking, verdict)
-        with m.If(answered & faults & (verdict.vector == Vector.PF)):
-            m.d.sync += self.page_fault.valid.eq(1)
-        with m.Elif(self.fault_taken):
-            m.d.sync += self.page_fault.valid.eq(0)
-        m.d.comb += [
-            faults.eq(verdict.fault),
-            self.page_fault.vpn.eq(held.access.vaddr[PAGE_SHIFT:]),
-            self.page_fault.pcid.eq(held.control.pcid),
-            tlb.reuse.eq(present),
-            tlb.touch.eq(answered & translated & hit),
-            tlb.fill.eq(answered & walking & ~faults),
-            self.events.lookup.eq(fresh & translated),
-            self.events.miss.eq(fresh & translated & ~hit),
-            self.events.stall.eq(req.valid & ~req.ready),
-            self.events.fault.eq(answered & faults),
-        ]
-        for number, page in enumerate(self._config.mode.pages):
-            m.d.comb += self.events[f"hit_{page_name(page)}"].eq(
-                fresh & translated & hit & (tlb.translation.page == number))
+        self._connect_tlb_key(m, tlb, held, walking)
+        self._hold_page_fault(m, held, answered & response.fault)
+        self._report(m, tlb.translation.page, fresh & translated, hit, answered & response.fault)
         return m
 
-    def _connect_tlb(self, m, tlb, held, walking):
-        """Give the TLB its key: the request offered, a page to fill, or a page to drop."""
+    def _connect_tlb_key(self, m, tlb, held, walking):
+        """Give the TLB its key: a page to drop, one to fill, or else the request offered.
+
+        They never coincide: nothing is dropped unless the port is idle, and none is offered a
+        request that it accepts while it walks.
+        """
         low, high = PAGE_SHIFT, self._config.mode.translated_bits
         filled = self.walk.rsp.payload.translation
         m.d.comb += [tlb.drop.eq(self.drop), tlb.fill_translation.eq(filled)]
@@ -168,62 +160,26 @@ class RequestPort(wiring.Component):
                 tlb.write.eq(request.kind == AccessKind.WRITE),
             ]
 
-    def _verdict(self, m, tlb, permission, held, walking, translated):
-        """Return whether the held request faults, and how."""
-        walked = self.walk.rsp.payload
-        verdict = Signal(data.StructLayout({"fault": 1, "vector": 5, "error_code": 6}))
+    def _hold_page_fault(self, m, held, faulted):
+        """Tell of a page fault until it is dealt with; other faults invalidate nothing."""
+        fault = self.page_fault
+        with m.If(faulted & (self.requests.rsp.payload.vector == Vector.PF)):
+            m.d.sync += fault.valid.eq(1)
+        with m.Elif(self.fault_taken):
+            m.d.sync += fault.valid.eq(0)
         m.d.comb += [
-            permission.access.eq(held.access),
-            permission.control.eq(held.control),
-            permission.rights.eq(tlb.translation.rights),
-            permission.present.eq(1),
+            fault.vpn.eq(held.access.vaddr[PAGE_SHIFT:]),
+            fault.pcid.eq(held.control.pcid),
         ]
-        with m.If(walking):
-            m.d.comb += [
-                verdict.fault.eq(walked.fault),
-                verdict.vector.eq(walked.vector),
-                verdict.error_code.eq(walked.error_code),
-            ]
-        with m.Elif(translated):
-            m.d.comb += [
-                verdict.fault.eq(permission.fault),
-                verdict.vector.eq(Vector.PF),
-                verdict.error_code.eq(permission.error_code),
-            ]
-        with m.Elif(held.control.pg):
-            m.d.comb += [
-                verdict.fault.eq(1),
-                verdict.vector.eq(Mux(held.access.stack, Vector.SS, Vector.GP)),
-            ]
-        return verdict
 
-    def _respond(self, m, tlb, held, walking, verdict):
-        """Add the response payload: the fault, or the translation walked or found."""
-        response = self.requests.rsp.payload
-        translation = Signal.like(tlb.translation)
+    def _report(self, m, page, looked_up, hit, faulted):
+        """Report the events of this cycle; a hit is one on a page of size ``page``."""
+        req, events = self.requests.req, self.events
         m.d.comb += [
-            translation.eq(tlb.translation),
-            response.tag.eq(held.access.tag),
+            events.lookup.eq(looked_up),
+            events.miss.eq(looked_up & ~hit),
+            events.stall.eq(req.valid & ~req.ready),
+            events.fault.eq(faulted),
         ]
-        with m.If(walking):
-            m.d.comb += translation.eq(self.walk.rsp.payload.translation)
-        with m.If(verdict.fault):
-            m.d.comb += [
-                response.fault.eq(1),
-                response.vector.eq(verdict.vector),
-                response.error_code.eq(verdict.error_code),
-                response.vaddr.eq(held.access.vaddr),
-            ]
-        with m.Elif(~held.control.pg):
-            m.d.comb += response.paddr.eq(held.access.vaddr[:IA32.vaddr_bits])
-        with m.Else():
-            offset = Signal(self._config.physical_bits)
-            with m.Switch(translation.page):
-                for number, page in enumerate(self._config.mode.pages):
-                    with m.Case(number):
-                        m.d.comb += offset.eq(held.access.vaddr[:page.shift])
-            m.d.comb += [
-                response.paddr.eq(Cat(Const(0, PAGE_SHIFT), translation.frame) | offset),
-                response.page.eq(translation.page),
-                response.memory_type.eq(translation.memory_type),
-            ]
+        for number, level in enumerate(self._config.mode.pages):
+            m.d.comb += events[f"hit_{page_name(level)}"].eq(looked_up & hit & (page == number))

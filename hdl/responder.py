@@ -1,0 +1,119 @@
+"""The response to a request, from the translation found or walked."""
+
+from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ..model.x86 import IA32, PAGE_SHIFT, Vector
+from .canonical import is_canonical
+from .permission import Permission
+from .shapes import (
+    control_layout,
+    request_layout,
+    response_layout,
+    translation_layout,
+    walk_response_layout,
+)
+
+__all__ = ["Responder"]
+
+
+class Responder(wiring.Component):
+    """Answers one request: with a physical address, or with a fault. Combinational.
+
+    Without paging the linear address is the physical one. With paging an address that is not
+    canonical is a general-protection fault, or a stack fault for an access relative to SS; any
+    other is translated. Permission is checked for a translation that was found in the TLB; a walk
+    has checked it already.
+
+    The responder keeps nothing: requests may take turns at one of them.
+
+    Parameters
+    ----------
+    config : :class:`Config`
+        Parameters of the MMU.
+
+    Members
+    -------
+    access : In(request_layout), control : In(control_layout)
+        The request, and the control state in force for it.
+    translated : Out(1)
+        The request needs a translation. It follows from ``access`` and ``control`` alone.
+    found : In(translation_layout)
+        The translation that the TLB holds, if the request needs one and was not walked.
+    walked : In(1), walk : In(walk_response_layout)
+        The request was walked, and what the walk found.
+    response : Out(response_layout)
+        The answer. It means nothing while a translation is needed and there is none.
+    """
+
+    def __init__(self, config):
+        self._config = config
+        super().__init__({
+            "access": In(request_layout(config)),
+            "control": In(control_layout(config)),
+            "translated": Out(1),
+            "found": In(translation_layout(config)),
+            "walked": In(1),
+            "walk": In(walk_response_layout(config)),
+            "response": Out(response_layout(config)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.permission = permission = Permission(self._config)
+        access, response = self.access, self.response
+        fault, vector = Signal(), Signal.like(response.vector)
+        error_code = Signal.like(response.error_code)
+        translation = Signal.like(self.found)
+        m.d.comb += [
+            self.translated.eq(
+                self.control.pg & is_canonical(self._config.mode, access.vaddr)),
+            permission.access.eq(access),
+            permission.control.eq(self.control),
+            permission.rights.eq(self.found.rights),
+            permission.present.eq(1),
+            translation.eq(Mux(self.walked, self.walk.translation, self.found)),
+        ]
+        with m.If(self.walked):
+            m.d.comb += [
+                fault.eq(self.walk.fault),
+                vector.eq(self.walk.vector),
+                error_code.eq(self.walk.error_code),
+            ]
+        with m.Elif(self.translated):
+            m.d.comb += [
+                fault.eq(permission.fault),
+                vector.eq(Vector.PF),
+                error_code.eq(permission.error_code),
+            ]
+        with m.Elif(self.control.pg):
+            m.d.comb += [fault.eq(1), vector.eq(Mux(access.stack, Vector.SS, Vector.GP))]
+
+        m.d.comb += response.tag.eq(access.tag)
+        with m.If(fault):
+            m.d.comb += [
+                response.fault.eq(1),
+                response.vector.eq(vector),
+                response.error_code.eq(error_code),
+                response.vaddr.eq(access.vaddr),
+            ]
+        with m.Elif(~self.control.pg):
+            # Whatever the mode, the processor has 32-bit addresses as long as paging is off.
+            m.d.comb += response.paddr.eq(access.vaddr[:IA32.vaddr_bits])
+        with m.Else():
+            self._translate(m, translation)
+        return m
+
+    def _translate(self, m, translation):
+        """Answer with the physical address in the page of ``translation``."""
+        offset = Signal(self._config.physical_bits)
+        with m.Switch(translation.page):
+            for number, page in enumerate(self._config.mode.pages):
+                with m.Case(number):
+                    m.d.comb += offset.eq(self.access.vaddr[:page.shift])
+        m.d.comb += [
+            self.response.paddr.eq(Cat(Const(0, PAGE_SHIFT), translation.frame) | offset),
+            self.response.page.eq(translation.page),
+            self.response.memory_type.eq(translation.memory_type),
+        ]
