@@ -1,7 +1,8 @@
-"""Who shares anonymous pages: it decides which mappings may merge. [mm/rmap.c]
+"""Which mappings share anonymous pages; that decides which of them may merge. [mm/rmap.c]
 
-A page of anonymous memory points to an ``AnonVma``, so mappings merge only if they have the same
-one or one of them has none, and none that came from a fork is mixed with another.
+A page of anonymous memory points to one ``AnonVma``, by which the kernel finds all mappings that it
+may be in. So mappings merge only if they have the same one, or if one of them has none yet and the
+other did not come from a fork.
 """
 
 from .vma import AnonVma, Vma, VmFlag
@@ -18,7 +19,7 @@ def _link(vma: Vma, anon_vma: AnonVma) -> None:
 
 
 def anon_vma_prepare(vma: Vma, previous: Vma | None, following: Vma | None) -> None:
-    """Give ``vma`` an anon_vma before its first private page, a neighbour's if it fits.
+    """Give ``vma`` an anon_vma before its first private page, that of a neighbour if it fits.
 
     ``previous`` and ``following`` are the mappings next to it, adjacent or not.
     [__anon_vma_prepare, find_mergeable_anon_vma]
@@ -52,7 +53,8 @@ def _reusable(owner: Vma, low: Vma, high: Vma) -> AnonVma | None:
 def may_share_anon_vma(one: AnonVma | None, other: AnonVma | None, vma: Vma | None) -> bool:
     """Return whether mappings with these anon_vmas may merge. [is_mergeable_anon_vma]
 
-    ``vma`` is the mapping that grows: one with anon_vmas of several processes takes no other.
+    ``vma`` is the mapping that grows, None to leave it out of account. One that came from a fork,
+    and so has several anon_vmas, does not grow over a mapping that lacks its own.
     """
     if (one is None or other is None) and (vma is None or len(vma.anon_vma_chain) == 1):
         return True
@@ -60,9 +62,10 @@ def may_share_anon_vma(one: AnonVma | None, other: AnonVma | None, vma: Vma | No
 
 
 def anon_vma_clone(target: Vma, source: Vma) -> None:
-    """Link ``target`` to all anon_vmas of ``source``.
+    """Link ``target`` to all anon_vmas of ``source``. [anon_vma_clone]
 
-    A target without one takes up an anon_vma whose mappings have all gone.
+    A target without one of its own takes up an anon_vma that is no mapping's own any more. So a
+    process that forks again and again does not make their chain longer and longer.
     """
     for anon_vma in reversed(source.anon_vma_chain):
         _link(target, anon_vma)
@@ -74,7 +77,10 @@ def anon_vma_clone(target: Vma, source: Vma) -> None:
 
 
 def anon_vma_fork(child: Vma, parent: Vma) -> None:
-    """Link the copy that a fork made of ``parent`` to its anon_vmas, and to one of its own."""
+    """Link a fork's copy ``child`` to the anon_vmas of ``parent`` and to one of its own.
+
+    [anon_vma_fork]
+    """
     if parent.anon_vma is None:
         return
     child.anon_vma = None
@@ -88,7 +94,10 @@ def anon_vma_fork(child: Vma, parent: Vma) -> None:
 
 
 def unlink_anon_vmas(vma: Vma) -> None:
-    """Take ``vma`` out of all its anon_vmas; those left without mappings are gone."""
+    """Take ``vma`` out of all its anon_vmas, which end with their last mapping.
+
+    [unlink_anon_vmas]
+    """
     for anon_vma in vma.anon_vma_chain:
         del anon_vma.vmas[vma]
         if not anon_vma.vmas and anon_vma.parent is not None:

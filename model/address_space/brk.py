@@ -17,7 +17,7 @@ __all__ = ["add_heap", "brk", "map_zeroed"]
 
 
 def brk(mm: MmState, address: int) -> int:
-    """Move the end of the heap and return where it is then; see ``Mm.brk``."""
+    """Move the end of the heap and return where it is then; see ``Mm.brk``. [sys_brk]"""
     if address < mm.start_brk:
         return mm.brk_end
     data = address - mm.start_brk + mm.end_data - mm.start_data
@@ -61,7 +61,7 @@ def _check_limits(mm: MmState, start: int, length: int) -> None:
 
 
 def add_heap(mm: MmState, below: Vma | None, start: int, length: int, flags: int) -> None:
-    """Map zeroed memory at a hole, as part of the mapping ``below`` if that fits.
+    """Map zeroed memory in a hole, as part of the mapping ``below`` if the two may merge.
 
     It never merges with a mapping above. Raise ``SysError(ENOMEM)`` if it exceeds a limit.
     [do_brk_flags]
@@ -85,9 +85,9 @@ def add_heap(mm: MmState, below: Vma | None, start: int, length: int, flags: int
 
 
 def map_zeroed(mm: MmState, start: int, length: int, flags: int) -> None:
-    """Map zeroed memory over whatever is at a range, for the bss of a program. [vm_brk_flags]
+    """Map zeroed memory in place of whatever is in a range, for a program's bss. [vm_brk_flags]
 
-    ``flags`` is ``VmFlag.EXEC`` or 0.
+    ``flags`` is ``VmFlag.EXEC`` or 0. Raise ``SysError`` if the range or a limit forbids it.
     """
     length = page_align(length)
     if not length:

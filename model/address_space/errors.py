@@ -9,8 +9,8 @@ __all__ = ["BrokenMm", "SysError"]
 class SysError(Exception):
     """A system call that failed as Linux fails it; ``errno`` is one of the module ``errno``.
 
-    What the call had done before it failed stays done, as in the kernel: each call says so where
-    that can be.
+    What the call had done before it failed stays done, as in the kernel; the docstring of a call
+    says so where that can be.
     """
 
     def __init__(self, number: int) -> None:

@@ -71,12 +71,14 @@ def exec_program(
 
     Parameters
     ----------
+    mm, program
+        The address space, and what is to run in it.
     layout
-        Where the parts go; ``mm`` has its ``mmap_base`` too.
+        Where the parts go; ``mm`` must have been made with its ``mmap_base``.
     arg_bytes
         The length of the strings of arguments, environment and file name on the stack.
     rng
-        Draws a place for the vdso beside a stack that ends below user addresses.
+        Draws the place of the vdso above the stack; without it, that is the lowest one.
 
     Raise ``SysError`` as ``execve`` does: E2BIG for too many arguments, ENOMEM without room or
     for a segment out of bounds, EINVAL for a program without segments or with one that has more
@@ -163,8 +165,8 @@ def _load_segment(
 ) -> int:
     """Map one segment and its bss from a page on, and return where.
 
-    ``span`` is as for ``_map_file``. If the segment may not be written, what the file has behind
-    it stays in its last page. [elf_load]
+    ``span`` is as for ``_map_file``. The last page of the file is padded with zeros, unless the
+    segment may not be written: then it keeps what the file has there. [elf_load]
     """
     in_page = header.vaddr % PAGE_BYTES
     if header.file_size:
@@ -186,7 +188,8 @@ def _map_file(
 ) -> int:
     """Map what a segment has of its file, from a page on; return where.
 
-    ``span`` is the room to find for all segments, 0 if that is done. [elf_map, vm_mmap]
+    ``span`` is how many bytes all segments need, for the first one to find room for all; 0 for the
+    others. [elf_map, vm_mmap]
     """
     in_page = header.vaddr % PAGE_BYTES
     size = page_align(header.file_size + in_page)
@@ -209,9 +212,9 @@ def _map_bss(mm: Mm, start: int, end: int, prot: int) -> None:
 
 
 def _pad_zeros(mm: Mm, address: int) -> None:
-    """Store zeros from ``address`` to the end of its page, as the program could.
+    """Store zeros from ``address`` to the end of its page, as the program itself would.
 
-    Raise ``SysError(EFAULT)`` if it cannot. [padzero]
+    Raise ``SysError(EFAULT)`` if the program may not write there. [padzero]
     """
     end = page_align(address)
     if address == end:
@@ -224,9 +227,9 @@ def _pad_zeros(mm: Mm, address: int) -> None:
 
 
 def _load_interpreter(mm: Mm, program: Program, *, at_bias: bool) -> None:
-    """Map the dynamic loader, whose only bss is behind all that it has of its file.
+    """Map the dynamic loader; it may have one bss, behind all that it has of its file.
 
-    ``at_bias`` is whether the program that it is for was moved from its own addresses. Raise
+    ``at_bias`` is whether the program that it loads was moved from its own addresses. Raise
     ``SysError``: EFAULT if the last page of the file cannot be padded with zeros, ENOMEM for a
     segment out of bounds. [load_elf_interp]
     """
@@ -254,7 +257,7 @@ def _load_interpreter(mm: Mm, program: Program, *, at_bias: bool) -> None:
 
 
 def _map_vdso(mm: Mm, layout: UserLayout, rng: np.random.Generator | None) -> None:
-    """Map the kernel's pages, beside the stack if there is room. [map_vdso]"""
+    """Map the pages of vvar and vdso, above the stack if there is room. [map_vdso]"""
     vvar_bytes = layout.build.vvar_pages << PAGE_SHIFT
     if not layout.vdso_bytes:
         return

@@ -1,9 +1,10 @@
 """Mappings of huge pages and what they reserve of a pool. [mm/hugetlb.c, fs/hugetlbfs/inode.c]
 
-A private mapping reserves all its pages, whose owner is the process that mapped them: a child has
-no part in it. A shared mapping reserves for its file what none before it has. A page that comes
-into being uses up its reserve for good; what is left goes back to the pool with the mapping, or
-with the last one of the file. Files have no names here: they end then.
+A private mapping reserves all its pages for the process that made it; a forked child has no claim
+to them. A shared mapping reserves for its file those pages that no mapping before it has reserved.
+A page that comes into being uses up its reserve for good. Reserves that are not used go back to the
+pool when the private mapping ends, or the last shared mapping of the file: files have no names
+here, and end with it.
 """
 
 import errno
@@ -57,12 +58,12 @@ def map_huge(mm: MmState, vma: Vma) -> None:
 
 
 def open_huge(mm: MmState, vma: Vma) -> None:
-    """Count one more mapping of a file: a part of one, or a copy. [hugetlb_vm_op_open]"""
+    """Count one more mapping of a file, made by cutting or copying one. [hugetlb_vm_op_open]"""
     mm.files.hugetlb[vma.page_bytes].files[_file_of(vma)].mappings += 1
 
 
 def close_huge(mm: MmState, vma: Vma) -> None:
-    """Give back what a mapping that ends has not used. [hugetlb_vm_op_close]"""
+    """Give back the unused reserve of a mapping that ends. [hugetlb_vm_op_close]"""
     pool, file = mm.files.hugetlb[vma.page_bytes], _file_of(vma)
     pool.release(unused_reserve(vma))
     pool.files[file].mappings -= 1
@@ -79,23 +80,26 @@ def unused_reserve(vma: Vma) -> int:
 
 
 def clear_reserve(vma: Vma, start: int, end: int) -> None:
-    """Leave the reserve of a range to the copy that it has moved to. [clear_vma_resv_huge_pages]
+    """Leave the reserve of a range to the mapping that its pages were moved to.
 
-    The rest of the mapping keeps its own, which Linux loses for good.
+    The rest of the mapping keeps its reserve, which Linux loses. [clear_vma_resv_huge_pages]
     """
     if vma.resv_map is not None:
         vma.resv_map = vma.resv_map.union(_indices(vma, start, end))
 
 
 def needs_reservation(pool: HugetlbPool, vma: Vma, index: int) -> bool:
-    """Return whether nothing is reserved for a page that is not there. [vma_needs_reservation]"""
+    """Return whether a page that is not there has no reserve. [vma_needs_reservation]
+
+    ``index`` is its number in the file, as ``huge_index`` returns it.
+    """
     if vma.flags & VmFlag.MAYSHARE:
         return index not in pool.files[_file_of(vma)].reserved
     return vma.resv_map is None or index in vma.resv_map
 
 
 def commit_reservation(pool: HugetlbPool, vma: Vma, index: int) -> None:
-    """Note that a page has come into being. [vma_commit_reservation]"""
+    """Note that page ``index`` of the file has come into being. [vma_commit_reservation]"""
     if vma.flags & VmFlag.MAYSHARE:
         pool.files[_file_of(vma)].reserved.add(index)
     elif vma.resv_map is not None:

@@ -14,9 +14,14 @@ __all__ = ["HugeFile", "HugetlbPool", "KernelFiles"]
 class HugeFile:
     """A file of huge pages that is mapped; its pages are numbered. [inode of hugetlbfs]
 
-    ``reserved`` are those that shared mappings had a reserve for, used or not, and all that are
-    there [resv_map]; ``pages`` the frames of those that are there, by number; ``mappings`` counts
-    the mappings of the file.
+    Members
+    -------
+    reserved
+        Numbers of the pages that are there, or that shared mappings have reserved. [resv_map]
+    pages
+        The first frame of each page that is there, by its number.
+    mappings
+        How many mappings the file has.
     """
 
     reserved: set[int] = field(default_factory=set)
@@ -26,11 +31,16 @@ class HugeFile:
 
 @dataclass(slots=True)
 class HugetlbPool:
-    """Huge pages of one size: who has been promised how many. [struct hstate]
+    """The huge pages of one size, and how many of them are reserved. [struct hstate]
 
-    ``free`` counts those in no use that nobody has reserved, ``reserved`` those in no use that
-    mappings have. ``minor`` is the device number of the kernel's own hugetlbfs mount,
-    ``next_inode`` the inode of the next file there; ``files`` are the files that are mapped.
+    Members
+    -------
+    free, reserved
+        How many unused pages nobody has reserved, and how many mappings have reserved.
+    minor, next_inode
+        The device number of the kernel's own hugetlbfs mount, and the inode of the next file there.
+    files
+        The files that are mapped.
     """
 
     free: int
@@ -40,7 +50,7 @@ class HugetlbPool:
     files: dict[File, HugeFile] = field(default_factory=dict)
 
     def reserve(self, pages: int) -> None:
-        """Set pages aside for a mapping, or raise ``SysError(ENOMEM)``. [hugetlb_acct_memory]"""
+        """Reserve pages; raise ``SysError(ENOMEM)`` if too few are free. [hugetlb_acct_memory]"""
         if pages > self.free:
             raise SysError(errno.ENOMEM)
         self.free -= pages
@@ -90,9 +100,9 @@ class KernelFiles:
                     is_shmem=True)
 
     def open_hugetlb(self, size_log2: int) -> File:
-        """Return a new file of huge pages for MAP_HUGETLB, 0 for the default size.
+        """Return a new file of huge pages for MAP_HUGETLB; a log2 of 0 is the default size.
 
-        Raise ``SysError(EINVAL)`` for a size that there is none of. [hugetlb_file_setup]
+        Raise ``SysError(EINVAL)`` for a size that has no pool. [hugetlb_file_setup]
         """
         size = 1 << size_log2 if size_log2 else next(iter(self.hugetlb), 0)
         pool = self.hugetlb.get(size)

@@ -1,4 +1,4 @@
-"""What bounds an address space: the machine, the kernel's settings, the process's limits."""
+"""What limits an address space: the machine, the kernel's settings, the process's rlimits."""
 
 import errno
 from dataclasses import dataclass
@@ -25,13 +25,14 @@ class UserSpace:
     task_size
         The end of user addresses. [TASK_SIZE]
     mmap_min_addr, max_map_count, stack_guard_gap
-        The settings vm.mmap_min_addr and vm.max_map_count, and the boot option.
+        The settings vm.mmap_min_addr and vm.max_map_count, and the boot option stack_guard_gap,
+        here in bytes.
     soft_dirty
         Whether the kernel tracks soft-dirty pages, as it does on x86-64.
     pkeys
         Whether the processor has protection keys.
     huge_page_bytes
-        What an entry of the level above the page table maps. [HPAGE_PMD_SIZE]
+        Bytes that an entry of the level above the page table maps. [HPAGE_PMD_SIZE]
     """
 
     word_bytes: int
@@ -45,14 +46,17 @@ class UserSpace:
 
     @classmethod
     def of(cls, build: UserBuild, *, pkeys: bool = False) -> "UserSpace":
-        """Return the space of a kernel's build on a processor with or without keys."""
+        """Return the space of a kernel's build; ``pkeys`` is whether the processor has keys."""
         is_64_bit = build.mode.vaddr_bits == 64
         return cls(word_bytes=build.mode.vaddr_bits // 8, task_size=build.task_size,
                    huge_page_bytes=build.mode.levels[-2].page_bytes, soft_dirty=is_64_bit,
                    pkeys=pkeys and is_64_bit)
 
     def word(self, value: int) -> int:
-        """Return a number as a register holds it: what does not fit is lost. [unsigned long]"""
+        """Return a number as a register holds it, without the bits that do not fit.
+
+        [unsigned long]
+        """
         return value & (1 << 8 * self.word_bytes) - 1
 
     @property
@@ -73,7 +77,7 @@ class UserSpace:
 
 @dataclass(slots=True)
 class Rlimits:
-    """The soft limits of a process in bytes; data and stack limits of ``INFINITY`` are none."""
+    """The soft limits of a process in bytes; ``INFINITY`` is no limit."""
 
     address_space: int = INFINITY
     data: int = INFINITY
@@ -90,15 +94,20 @@ class Overcommit:
 
 
 class Commit:
-    """How many pages processes were promised; one for the machine. [vm_committed_as]
+    """How many pages all processes together were promised. [vm_committed_as]
 
     Parameters
     ----------
     limit
-        In mode GUESS what one call may ask for: RAM and swap together; in mode NEVER what all
-        may: the commit limit less the reserves. Pages.
+        Pages. In mode GUESS the most that one call may ask for: RAM and swap together. In mode
+        NEVER the most that all together may have: the commit limit less the reserves.
     mode
-        One of ``Overcommit``.
+        A value of ``Overcommit``.
+
+    Members
+    -------
+    committed
+        The pages promised.
     """
 
     def __init__(self, limit: int = INFINITY >> PAGE_SHIFT, mode: int = Overcommit.GUESS) -> None:
@@ -108,7 +117,7 @@ class Commit:
 
     @property
     def honours_noreserve(self) -> bool:
-        """Whether a process may ask for memory that nobody promises it."""
+        """Whether MAP_NORESERVE has an effect: memory that is not promised, and so not counted."""
         return self.mode != Overcommit.NEVER
 
     def charge(self, pages: int) -> None:

@@ -33,7 +33,7 @@ PAGE_HINTS = (Madvise.WILLNEED, Madvise.FREE, Madvise.REMOVE, Madvise.COLD, Madv
 POPULATES = (Madvise.POPULATE_READ, Madvise.POPULATE_WRITE)
 NOT_RECLAIMED = VmFlag.LOCKED | VmFlag.PFNMAP | VmFlag.HUGETLB
 NEVER_SAME_PAGE = VmFlag.SHARED | VmFlag.MAYSHARE | VmFlag.SPECIAL | VmFlag.HUGETLB
-"""What kernel same-page merging leaves alone."""
+"""Mappings whose pages kernel same-page merging never merges."""
 
 
 def madvise(mm: MmState, start: int, length: int, advice: int) -> None:
@@ -58,7 +58,10 @@ def madvise(mm: MmState, start: int, length: int, advice: int) -> None:
 
 
 def _advise(mm: MmState, vma: Vma, start: int, end: int, advice: int) -> Vma:
-    """Advise about part of one mapping; return what holds it then. [madvise_vma_behavior]"""
+    """Advise about part of a mapping; return the mapping that then holds it.
+
+    [madvise_vma_behavior]
+    """
     if advice in DISCARDS:
         _discard(mm, vma, start, end, advice)
         return vma
@@ -84,7 +87,7 @@ def _advise(mm: MmState, vma: Vma, start: int, end: int, advice: int) -> Vma:
 
 
 def _discard(mm: MmState, vma: Vma, start: int, end: int, advice: int) -> None:
-    """Let the pages of a range go. [madvise_dontneed_free]"""
+    """Drop the pages of a range. [madvise_dontneed_free]"""
     if vma.flags & VmFlag.HUGETLB:
         if start % vma.page_bytes:
             raise SysError(errno.EINVAL)

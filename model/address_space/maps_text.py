@@ -15,9 +15,9 @@ def maps_text(mm: MmState) -> str:
 def maps_line(mm: MmState, vma: Vma) -> str:
     """Return the line of one mapping, with its newline.
 
-    The name, if there is one, starts one column beyond what the longest addresses leave room for
-    on 64-bit, and not padded at all if the rest is longer still. Numbers are as long as they
-    need be, addresses and offsets at least 8 digits.
+    The name, if there is one, starts at column 73 with 64-bit words and at column 49 with 32-bit
+    ones, counted from 0, or after a blank if the rest is longer. Addresses and offsets have at
+    least 8 digits. [show_map_vma]
     """
     offset = major = minor = inode = 0
     if vma.file is not None:
@@ -39,7 +39,8 @@ def maps_line(mm: MmState, vma: Vma) -> str:
 def vma_name(mm: MmState, vma: Vma) -> str:
     """Return the name that a mapping is shown with, empty for anonymous memory.
 
-    The heap is any memory of no file that touches the range of ``brk``, bss below it among them.
+    Any memory that is no file's and touches the range of ``brk``, such as the bss just below it, is
+    shown as heap.
     """
     if vma.file is not None:
         return vma.file.name.replace("\n", "\\012")

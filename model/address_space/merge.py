@@ -1,7 +1,8 @@
 """Merging and splitting mappings, by the rules of Linux 6.1. [mm/mmap.c]
 
-Two mappings side by side merge if flags (but for soft-dirty), file and page offset continue, no
-driver has to hear of their end, and their anonymous pages can have one owner.
+Two adjacent mappings merge if they have the same flags (but for soft-dirty) and the same file at
+offsets that continue, if no driver wants to hear of their end, and if their anonymous pages can
+point to one anon_vma.
 """
 
 import errno
@@ -17,7 +18,7 @@ __all__ = ["can_merge_after", "can_merge_before", "expand", "set_flags", "split"
 
 
 def _is_mergeable(vma: Vma, flags: int, file: File | None) -> bool:
-    """Return whether a neighbour with these flags and this file fits. [is_mergeable_vma]"""
+    """Return whether flags and file are such that ``vma`` may grow. [is_mergeable_vma]"""
     return (not (vma.flags ^ flags) & ~VmFlag.SOFTDIRTY and vma.file is file
             and not vma.has_close)
 
@@ -54,14 +55,29 @@ def vma_merge(
     file: File | None,
     pgoff: int,
 ) -> Vma | None:
-    """Make a range part of its neighbours if it can be; return the mapping that then holds it.
+    """Make a range part of its neighbours if possible; return the mapping that then holds it.
 
-    The range is a hole, or part of one mapping whose flags are to become ``flags``. ``previous``
-    is the mapping that starts before it: the one that holds it or ends at or before its start.
-    The mapping returned keeps its own flags, which differ at most in soft-dirty.
+    Return None if no neighbour can grow. The range is a hole, or part of one mapping whose flags
+    are to become ``flags``; ``anon_vma``, ``file`` and ``pgoff`` are what it has or would have.
+    ``previous`` is the mapping that starts before it: the one that holds it or ends at or before
+    its start. The mapping returned keeps its own flags, which differ at most in soft-dirty.
+    [vma_merge]
+
+    What happens depends only on which neighbours may grow over the range; ``_absorb`` finds out
+    what they take away. In the kernel's numbers for the cases:
+
+    ======================  ====  ==========  ==========
+    the range is            both  lower only  upper only
+    ======================  ====  ==========  ==========
+    a hole                  1     2           3
+    a mapping's first part  --    5           --
+    a mapping's last part   --    --          4
+    all of a mapping        6     7           8
+    ======================  ====  ==========  ==========
     """
     if flags & VmFlag.SPECIAL:
         return None
+    # The mapping after the range: the first beyond ``previous``, unless the range is all of that.
     inside = mm.tree.find(previous.end if previous is not None else 0)
     following = inside
     if following is not None and following.end == end:
@@ -74,6 +90,7 @@ def vma_merge(
     if after is not None and not (
             end == after.start and can_merge_before(after, flags, anon_vma, file, end_pgoff)):
         after = None
+    # Each may grow over the range; to become one, the two must fit each other as well.
     if before is not None and after is not None and may_share_anon_vma(
             before.anon_vma, after.anon_vma, None):
         _absorb(mm, before, before.start, after.end)
@@ -88,14 +105,15 @@ def vma_merge(
 
 
 def expand(mm: MmState, vma: Vma, start: int, end: int) -> None:
-    """Let a mapping grow over a hole, and over the one beyond it if it is whole. [vma_expand]"""
+    """Let a mapping grow over a hole, and over a whole mapping beyond the hole. [vma_expand]"""
     _absorb(mm, vma, start, end)
 
 
 def _absorb(mm: MmState, vma: Vma, start: int, end: int) -> None:
-    """Give ``vma`` a larger range; what it takes from others, these lose. [__vma_adjust]
+    """Give ``vma`` a larger range; mappings that lie in it are cut short or removed.
 
-    Pages stay counted as they are. The first of the others that has an anon_vma passes it on.
+    Accounts do not change, as the pages stay mapped. If ``vma`` has no anon_vma, it takes over that
+    of the first mapping that has one, as the pages it gets point there. [__vma_adjust]
     """
     others = [one for one in mm.tree.overlapping(start, end) if one is not vma]
     exporter = next((one for one in others if one.anon_vma is not None), None)
@@ -119,7 +137,8 @@ def _absorb(mm: MmState, vma: Vma, start: int, end: int) -> None:
 def split(mm: MmState, vma: Vma, address: int, *, new_below: bool) -> Vma:
     """Cut a mapping in two at ``address``; return the new one, the lower or the upper half.
 
-    Raise ``SysError(EINVAL)`` for a mapping that cannot be cut there. [__split_vma]
+    ``new_below`` says that it is the lower one. Raise ``SysError(EINVAL)`` for a mapping that
+    cannot be cut there. [__split_vma]
     """
     if vma.special is not None or address % vma.page_bytes:
         raise SysError(errno.EINVAL)
@@ -144,9 +163,9 @@ def set_flags(
 ) -> Vma:
     """Give part of ``vma`` new flags; return the mapping that then holds it.
 
-    The range merges with neighbours that have these flags already, or else ``vma`` is split
-    around it. ``previous`` is as for ``vma_merge``. Raise ``SysError(ENOMEM)`` if that makes too
-    many mappings; the first of two cuts is then made. [vma_modify_flags]
+    The range merges with neighbours that have these flags already; else ``vma`` is cut at the ends
+    of the range. ``previous`` is as for ``vma_merge``. Raise ``SysError(ENOMEM)`` if there would be
+    too many mappings; of two cuts the first is then made. [vma_modify_flags]
     """
     merged = vma_merge(mm, previous, start, end, flags, vma.anon_vma, vma.file,
                        vma.pgoff_of(start))

@@ -37,12 +37,15 @@ def mlock(mm: MmState, start: int, length: int, *, on_fault: bool) -> None:
 
 
 def munlock(mm: MmState, start: int, length: int) -> None:
-    """Unlock a range; see ``Mm.munlock``."""
+    """Unlock a range; see ``Mm.munlock``. [sys_munlock]"""
     _apply(mm, *_whole_pages(mm, start, length), 0)
 
 
 def _whole_pages(mm: MmState, start: int, length: int) -> tuple[int, int]:
-    """Return the pages that hold any byte of a range: none if its length becomes too large."""
+    """Return start and end of the pages that hold any byte of a range.
+
+    A length that is too large for a register wraps to that of no page.
+    """
     first = start & -PAGE_BYTES
     return first, first + mm.space.word(page_align(length + start - first))
 
@@ -61,7 +64,10 @@ def _apply(mm: MmState, start: int, end: int, add: int) -> None:
 
 
 def _fixup(mm: MmState, vma: Vma, start: int, end: int, flags: int) -> Vma:
-    """Set the lock flags of part of one mapping; return what holds it then. [mlock_fixup]"""
+    """Set the lock flags of part of a mapping; return the mapping that then holds it.
+
+    [mlock_fixup]
+    """
     old = vma.flags
     if flags == old or old & (VmFlag.SPECIAL | VmFlag.HUGETLB):
         return vma

@@ -26,7 +26,7 @@ def prot_flags(prot: int, pkey: int) -> int:
 def mmap(
     mm: MmState, address: int, length: int, prot: int, flags: int, file: File | None, offset: int
 ) -> int:
-    """Map memory or a file and return where; see ``Mm.mmap``."""
+    """Map memory or a file and return where; see ``Mm.mmap``. [ksys_mmap_pgoff, do_mmap]"""
     if offset & (PAGE_BYTES - 1):
         raise SysError(errno.EINVAL)
     if file is None and not flags & MapFlag.ANONYMOUS:
@@ -55,7 +55,10 @@ def mmap(
 def _place(
     mm: MmState, file: File | None, address: int, length: int, flags: int, pgoff: int
 ) -> tuple[int, int]:
-    """Return address and length in whole pages of the mapping to be. [do_mmap, first half]"""
+    """Return address and length, in whole pages, that a new mapping is to have.
+
+    [do_mmap, first half]
+    """
     word = 1 << 8 * mm.space.word_bytes
     if not length:
         raise SysError(errno.EINVAL)
@@ -81,7 +84,10 @@ def _place(
 def _vm_flags(
     mm: MmState, length: int, prot: int, flags: int, file: File | None, pgoff: int
 ) -> int:
-    """Return the flags of the mapping to be, if it is permitted. [do_mmap, second half]"""
+    """Return the flags that a new mapping is to have, or raise ``SysError``.
+
+    [do_mmap, second half]
+    """
     pkey = mm.pkeys.for_execute_only() if prot == Prot.EXEC else 0
     vm_flags = prot_flags(prot, pkey) | mm.def_flags | VmFlag.MAY_ACCESS
     if flags & MapFlag.GROWSDOWN:
@@ -109,14 +115,17 @@ def _vm_flags(
 
 
 def _largest_file(mm: MmState, file: File) -> int:
-    """Return the most bytes that a file can have; a device has all. [file_mmap_size_max]"""
+    """Return the most bytes that a file can have; a device has no limit. [file_mmap_size_max]"""
     if file.vm_flags:
         return 1 << 64
     return (1 << 63) - 1 if mm.space.word_bytes == 8 else ((1 << 32) - 1) << PAGE_SHIFT
 
 
 def _file_flags(file: File, prot: int, vm_flags: int) -> int:
-    """Return the flags that the mode of a file leaves, or raise ``SysError(EACCES)``."""
+    """Return ``vm_flags`` without those that the mode of the file forbids.
+
+    Raise ``SysError(EACCES)`` if it forbids what was asked for.
+    """
     if vm_flags & VmFlag.SHARED and not file.writable:
         if prot & Prot.WRITE:
             raise SysError(errno.EACCES)
@@ -129,9 +138,10 @@ def _file_flags(file: File, prot: int, vm_flags: int) -> int:
 def map_region(
     mm: MmState, file: File | None, start: int, length: int, flags: int, pgoff: int
 ) -> None:
-    """Map a range whatever is there, as part of its neighbours if it can be. [mmap_region]
+    """Map a range in place of what is there, as part of its neighbours if possible.
 
-    Raise ``SysError(ENOMEM)`` if that exceeds a limit; what was in the range may then be gone.
+    Raise ``SysError(ENOMEM)`` if that exceeds a limit; what was in the range may then be unmapped.
+    [mmap_region]
     """
     end, pages = start + length, length >> PAGE_SHIFT
     if not mm.may_expand(flags, pages):

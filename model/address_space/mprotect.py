@@ -20,7 +20,7 @@ COUNTED_ALREADY = (VmFlag.ACCOUNT | VmFlag.WRITE | VmFlag.HUGETLB | VmFlag.SHARE
 
 
 def mprotect(mm: MmState, start: int, length: int, prot: int, pkey: int | None) -> None:
-    """Give a range new rights; see ``Mm.mprotect``."""
+    """Give a range new rights; see ``Mm.mprotect``. [do_mprotect_pkey]"""
     grows = prot & (Prot.GROWSDOWN | Prot.GROWSUP)
     prot &= ~grows
     if grows == Prot.GROWSDOWN | Prot.GROWSUP or start & (PAGE_BYTES - 1):
@@ -46,7 +46,7 @@ def mprotect(mm: MmState, start: int, length: int, prot: int, pkey: int | None) 
 
 
 def _first_byte(mm: MmState, start: int, end: int, grows: int) -> int:
-    """Return where the change begins: at the bottom of a stack if that was asked for."""
+    """Return where the change begins: with PROT_GROWSDOWN at the bottom of the stack."""
     vma = mm.tree.find(start)
     if vma is None or vma.start >= end or (not grows & Prot.GROWSDOWN and vma.start > start):
         raise SysError(errno.ENOMEM)
@@ -68,7 +68,10 @@ def _key(mm: MmState, vma: Vma, prot: int, pkey: int | None) -> int:
 
 
 def mprotect_vma(mm: MmState, vma: Vma, start: int, end: int, flags: int) -> Vma:
-    """Give part of one mapping new flags; return the mapping that holds it. [mprotect_fixup]"""
+    """Give part of a mapping new flags; return the mapping that then holds it.
+
+    Raise ``SysError(ENOMEM)`` if a limit forbids it. [mprotect_fixup]
+    """
     old, pages = vma.flags, (end - start) >> PAGE_SHIFT
     if flags == old:
         return vma

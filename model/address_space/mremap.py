@@ -23,7 +23,7 @@ UNMOVABLE = VmFlag.DONTEXPAND | VmFlag.PFNMAP
 def mremap(
     mm: MmState, address: int, old_length: int, new_length: int, flags: int, new_address: int
 ) -> int:
-    """Resize or move a mapping and return where it is; see ``Mm.mremap``."""
+    """Resize or move a mapping and return where it is; see ``Mm.mremap``. [sys_mremap]"""
     if flags & ~(MremapFlag.MAYMOVE | MOVES) or (flags & MOVES
                                                  and not flags & MremapFlag.MAYMOVE):
         raise SysError(errno.EINVAL)
@@ -89,8 +89,8 @@ def _grow(mm: MmState, address: int, old_length: int, new_length: int, flags: in
 def _grow_in_place(mm: MmState, vma: Vma, delta: int) -> bool:
     """Let a mapping grow by ``delta`` bytes if they are free; return whether it did.
 
-    A guard gap of a stack above does not count as taken. Raise ``SysError(ENOMEM)`` for device
-    memory, which merges with nothing, not even its own end. [vma_expandable]
+    The guard gap of a stack above counts as free. Raise ``SysError(ENOMEM)`` for device memory,
+    which merges with nothing, not even what continues it. [vma_expandable]
     """
     start, end = vma.end, vma.end + delta
     if mm.tree.intersection(start, end):
@@ -177,7 +177,7 @@ def _move(
 def _empty_source(mm: MmState, vma: Vma, target: Vma, old: int, length: int) -> None:
     """Leave the mapping that pages were moved from, unlocked. [MREMAP_DONTUNMAP]
 
-    Linux unlocks all of it though only a part may have moved, and forgets to count that.
+    All of it is unlocked though only a part may have moved; Linux then fails to count the rest.
     """
     vma.flags &= ~VmFlag.LOCK_MASK
     mm.locked_vm = sum(one.pages for one in mm.tree if one.flags & VmFlag.LOCKED)
@@ -186,7 +186,7 @@ def _empty_source(mm: MmState, vma: Vma, target: Vma, old: int, length: int) -> 
 
 
 def _unmap_source(mm: MmState, vma: Vma, old: int, length: int) -> None:
-    """Unmap what has moved. Its pages stay committed, and its reserve kept, for the copy."""
+    """Unmap what has moved; the copy inherits what was committed and reserved for it."""
     pages, accounted = length >> PAGE_SHIFT, vma.flags & VmFlag.ACCOUNT
     if vma.flags & VmFlag.HUGETLB:
         clear_reserve(vma, old, old + length)
@@ -197,7 +197,7 @@ def _unmap_source(mm: MmState, vma: Vma, old: int, length: int) -> None:
 
 
 def _unmap_copy(mm: MmState, target: Vma, new: int, length: int) -> None:
-    """Unmap what nothing could be moved to, before it counts for anything."""
+    """Unmap a new mapping that pages could not be moved to, and that is not yet counted."""
     mm.account(target.flags, length >> PAGE_SHIFT)
     if target.flags & VmFlag.LOCKED:
         mm.locked_vm += length >> PAGE_SHIFT
@@ -205,10 +205,10 @@ def _unmap_copy(mm: MmState, target: Vma, new: int, length: int) -> None:
 
 
 def _copy(mm: MmState, vma: Vma, old: int, new: int, length: int) -> tuple[Vma, Vma]:
-    """Return the mapping of ``old`` and a new one like it at ``new``. [copy_vma]
+    """Return the mapping of ``old`` and one like it at ``new``. [copy_vma]
 
-    Memory without pages takes the page offset of its new address, and so may even merge with
-    the mapping that it is moved from.
+    Memory without pages gets the page offset of its new address, so that it may merge there, even
+    with the mapping that it is moved from.
     """
     pgoff = vma.pgoff_of(old)
     if vma.is_anonymous and vma.anon_vma is None:

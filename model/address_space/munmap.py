@@ -14,7 +14,7 @@ __all__ = ["munmap", "unmap_range"]
 
 
 def munmap(mm: MmState, start: int, length: int) -> None:
-    """Unmap ``length`` bytes from ``start``; see ``Mm.munmap``."""
+    """Unmap ``length`` bytes from ``start``; see ``Mm.munmap``. [do_mas_munmap]"""
     if start & (PAGE_BYTES - 1) or not 0 <= start <= mm.space.task_size - length:
         raise SysError(errno.EINVAL)
     end = start + page_align(length)
@@ -24,10 +24,10 @@ def munmap(mm: MmState, start: int, length: int) -> None:
 
 
 def unmap_range(mm: MmState, start: int, end: int) -> None:
-    """Unmap all between two page-aligned addresses; holes do not matter.
+    """Unmap all between two page-aligned addresses; there may be holes.
 
-    Raise ``SysError``: ENOMEM if a mapping would be cut in two beyond the limit, EINVAL if one
-    cannot be cut there. A cut already made at ``start`` then stays.
+    Raise ``SysError``: ENOMEM if a mapping would be cut in two and there are too many, EINVAL if
+    one cannot be cut there. A cut already made at ``start`` then stays. [do_mas_align_munmap]
     """
     first = mm.tree.intersection(start, end)
     if first is None:

@@ -8,18 +8,18 @@ __all__ = ["NoPageTables", "PageTableOps"]
 
 
 class PageTableOps(Protocol):
-    """Calls of an address space when its mappings change.
+    """What an address space calls when its mappings change.
 
-    Ranges are bytes, page-aligned but for those of ``clear``. ``unmap`` comes when the mappings
-    have left the tree, ``move`` while source and target are both in it, ``cut`` before it is, the
-    others when the mapping has its new flags. None of them may change the mappings.
+    Ranges are bytes, page-aligned but for those of ``clear``. ``unmap`` is called when the mappings
+    have left the tree, ``move`` while source and target are both in it, ``cut`` before a mapping is
+    cut, the others when the mapping has its new flags. No method may change the mappings.
     """
 
     def unmap(self, start: int, end: int) -> None:
         """Forget the pages of a range; no mapping is left there. [unmap_region]"""
 
     def cut(self, address: int) -> None:
-        """Let no entry lie on both sides of an address, where a mapping is to end or to begin.
+        """Split a large page that reaches over an address where a mapping will end or begin.
 
         [vma_adjust_trans_huge]
         """
@@ -45,19 +45,19 @@ class PageTableOps(Protocol):
     def populate(self, vma: Vma, start: int, end: int, write: bool) -> None:
         """Fault in the pages of a range that ``vma`` holds, as by writes or by reads.
 
-        Raise ``SysError(EFAULT)`` at a page that the mapping cannot have, or at once if it does not
-        permit that. [__get_user_pages]
+        Raise ``SysError(EFAULT)`` at a page that cannot be had, or at once if the mapping does not
+        permit such accesses. [__get_user_pages]
         """
 
     def clear(self, start: int, end: int) -> None:
         """Store zeros in a range of bytes of a mapping that may be written. [clear_user]
 
-        Raise ``SysError(EFAULT)`` at a page that it cannot have.
+        Raise ``SysError(EFAULT)`` at a page that cannot be had.
         """
 
 
 class NoPageTables:
-    """Page tables of an address space that nothing runs in."""
+    """No page tables, for an address space of which only the mappings matter."""
 
     def unmap(self, start: int, end: int) -> None:
         """Do nothing."""

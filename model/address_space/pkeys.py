@@ -9,14 +9,21 @@ __all__ = ["ProtectionKeys"]
 
 KEY_COUNT = 16
 ALLOCATED_AT_START = 1
-"""Key 0, that of all memory that was given no other."""
+"""Key 0, which all memory has that was given no other, as a mask."""
 
 
 @dataclass(slots=True)
 class ProtectionKeys:
-    """Which of the 16 keys are in use, as a mask, and which one stands for memory to execute only.
+    """Which of the 16 protection keys a process uses.
 
-    A processor where they are not ``available`` has key 0 alone.
+    Members
+    -------
+    available
+        Whether the processor has protection keys; if not, key 0 is the only one.
+    allocated
+        The keys in use as a mask.
+    execute_only
+        The key of memory that may only be executed; None until there is such memory.
     """
 
     available: bool
@@ -60,5 +67,5 @@ class ProtectionKeys:
         return self.execute_only
 
     def copy(self) -> "ProtectionKeys":
-        """Return what a forked process has."""
+        """Return an independent copy, for a forked process."""
         return ProtectionKeys(self.available, self.allocated, self.execute_only)

@@ -13,11 +13,11 @@ WITHOUT_PAGES = VmFlag.IO | VmFlag.PFNMAP
 
 
 def mm_populate(mm: MmState, start: int, end: int, *, ignore_errors: bool = True) -> None:
-    """Make the pages of all mappings of a range present, as far as that can be.
+    """Make the pages of all mappings of a range present, as far as possible.
 
-    A mapping is given up at the first page that it cannot have. The next one then has its turn,
-    or without ``ignore_errors`` ``SysError`` is raised as by ``populate_vma``. Holes and device
-    memory are passed over. [__mm_populate]
+    At the first page that cannot be had, the rest of its mapping is passed over; or, without
+    ``ignore_errors``, ``SysError`` is raised as by ``populate_vma``. Holes and device memory are
+    passed over. [__mm_populate]
     """
     for vma in mm.tree.overlapping(start, end):
         if vma.flags & WITHOUT_PAGES:
@@ -30,10 +30,10 @@ def mm_populate(mm: MmState, start: int, end: int, *, ignore_errors: bool = True
 
 
 def populate_vma(mm: MmState, vma: Vma, start: int, end: int) -> None:
-    """Make the pages of a range of ``vma`` present, and its own if it may write private ones.
+    """Make the pages of a range of ``vma`` present, as writes would if it is private and writable.
 
-    Memory that is to be locked as it is touched is left alone. Raise ``SysError(EFAULT)`` at a
-    page that is not to be had, or at once if nobody may access the mapping.
+    Memory that is locked only when it is touched is left alone. Raise ``SysError(EFAULT)`` at a
+    page that cannot be had, or at once if the mapping permits no access.
     [populate_vma_page_range]
     """
     if vma.flags & VmFlag.LOCKONFAULT:
@@ -48,8 +48,8 @@ def populate_vma(mm: MmState, vma: Vma, start: int, end: int) -> None:
 def faultin_vma(mm: MmState, vma: Vma, start: int, end: int, *, write: bool) -> None:
     """Make the pages of a range of ``vma`` present as reads or writes by the process would.
 
-    Raise ``SysError``: EINVAL if it may not make these, or the mapping is of device memory;
-    EFAULT at a page that is not to be had. [faultin_vma_page_range, madvise_populate]
+    Raise ``SysError``: EINVAL if the process may not make them, or the mapping is of device memory;
+    EFAULT at a page that cannot be had. [faultin_vma_page_range, madvise_populate]
     """
     if vma.flags & WITHOUT_PAGES or not vma.flags & (VmFlag.WRITE if write else VmFlag.READ):
         raise SysError(errno.EINVAL)

@@ -104,7 +104,7 @@ def rollup_text(mm: MmState, stats: MemSizeStats) -> str:
 
 
 def _line(name: str, size: int) -> str:
-    """Return the line of one figure, the longest name of which takes a column of the number's."""
+    """Return the line of one figure in kB; a name that is too long takes columns of the number."""
     width = max(16, len(name) + 2)
     return f"{name + ':':<{width}}{size >> 10:{24 - width}} kB\n"
 
@@ -117,8 +117,8 @@ def vm_flags_text(flags: int) -> str:
 def thp_eligible(mm: MmState, vma: Vma) -> bool:
     """Return whether a transparent huge page could be there, with THP set to ``always``.
 
-    [hugepage_vma_check] As in Linux 6.1 the address of the last huge page wraps around below the
-    first one, so that a mapping near 0 passes for eligible.
+    As in Linux 6.1, the address of the last huge page that fits wraps around if the mapping ends
+    below the size of one, so that a mapping near 0 passes for eligible. [hugepage_vma_check]
     """
     if vma.flags & (VmFlag.NOHUGEPAGE | VmFlag.SPECIAL | VmFlag.HUGETLB) or not vma.is_anonymous:
         return False

@@ -11,7 +11,10 @@ __all__ = ["expand_downwards", "find_or_expand"]
 
 
 def find_or_expand(mm: MmState, address: int) -> Vma | None:
-    """Return the mapping of an address, after growing a stack down to it; see ``Mm``."""
+    """Return the mapping of an address, growing a stack down to it if need be.
+
+    None is for an address where there is neither; see ``Mm.find_vma_or_expand``.
+    """
     vma = mm.tree.find(address)
     if vma is None or vma.start <= address:
         return vma
@@ -25,8 +28,8 @@ def find_or_expand(mm: MmState, address: int) -> Vma | None:
 def expand_downwards(mm: MmState, vma: Vma, address: int) -> None:
     """Let a stack begin at the page of ``address``, which lies in the hole below it.
 
-    Raise ``SysError``: EFAULT if ``vma`` does not grow, EPERM below ``mmap_min_addr``, ENOMEM
-    less than the guard gap above another mapping, or beyond a limit.
+    Raise ``SysError``: EFAULT if ``vma`` is no stack, EPERM below ``mmap_min_addr``, ENOMEM within
+    the guard gap above another mapping, or beyond a limit. [expand_downwards]
     """
     if not vma.flags & VmFlag.GROWSDOWN:
         raise SysError(errno.EFAULT)

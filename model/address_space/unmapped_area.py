@@ -55,6 +55,9 @@ def _search(mm: MmState, hint: int, length: int, huge: int) -> int:
         vma = mm.tree.find(hint)
         if vma is None or hint + length <= mm.start_gap(vma):
             return hint
+    # Address bits above the page offset that alignment makes 0. A hole with as many bytes to spare
+    # holds an aligned range wherever it begins, so the search need not align each candidate; a
+    # hole that would only just do is passed over, as in Linux.
     mask = huge - PAGE_BYTES if huge else 0
     bottom, found = mm.mmap_base, None
     if mm.topdown:
@@ -67,10 +70,10 @@ def _search(mm: MmState, hint: int, length: int, huge: int) -> int:
 
 
 def _topdown(mm: MmState, low: int, high: int, length: int, mask: int) -> int | None:
-    """Return the highest address whose hole has room for any alignment. [unmapped_area_topdown]
+    """Return the highest address in a hole that has ``mask`` bytes to spare, None if there is none.
 
-    A hole below a stack ends at the stack's guard gap. As in Linux, once such a hole has come
-    into question, nothing inside the gap does, not even below another mapping there.
+    A hole below a stack ends at the stack's guard gap. As in Linux, the search then stays below the
+    gap, even where another mapping lies inside it with a hole below. [unmapped_area_topdown]
     """
     needed = length + mask
     for start, end in mm.tree.gaps_from_top(low, high):
@@ -86,7 +89,10 @@ def _topdown(mm: MmState, low: int, high: int, length: int, mask: int) -> int | 
 
 
 def _bottomup(mm: MmState, low: int, high: int, length: int, mask: int) -> int | None:
-    """Return the lowest address whose hole has room for any alignment. [unmapped_area]"""
+    """Return the lowest address in a hole that has ``mask`` bytes to spare, None if there is none.
+
+    A hole below a stack must have room up to the stack's guard gap. [unmapped_area]
+    """
     needed = length + mask
     for start, end in mm.tree.gaps_from_bottom(low, high):
         if end - start < needed:

@@ -41,7 +41,7 @@ class UserBuild:
     vvar_pages, vdso_pages
         Sizes of the two mappings that the kernel gives to every process, vvar right under vdso.
     vdso_near_stack
-        Whether the kernel asks for a place above the stack for them, not just for any.
+        Whether the kernel asks for a place above the stack for them; else any place will do.
     """
 
     mode: PagingMode
@@ -65,8 +65,8 @@ class UserBuild:
         stack_rlimit
             RLIMIT_STACK in bytes, which the mmap area leaves free under the stack.
         legacy
-            Whether mappings grow up from a third of the address space, as before 2.6.7, or with
-            ADDR_COMPAT_LAYOUT: then ``mmap_base`` is where they start.
+            Whether mappings start at a third of the address space and grow up, as before Linux
+            2.6.7 and with ADDR_COMPAT_LAYOUT: ``mmap_base`` is then where they start.
         """
         random = _Draw(rng)
         mmap_rnd = random.pages(self.mmap_rnd_bits)
@@ -96,10 +96,20 @@ class UserBuild:
 class UserLayout:
     """The addresses of one process.
 
-    ``stack_top`` is where the stack area ends; the program starts with its stack pointer up to
-    ``stack_offset`` under what is pushed there. Mappings without a wish go as high under
-    ``mmap_base`` as they fit, or from it up if not ``topdown``. ``load_bias`` is added to the
-    addresses of a position-independent program; ``brk_gap`` lies between its bss and its heap.
+    Members
+    -------
+    build
+        What the kernel's build decided.
+    stack_top, stack_offset
+        Where the stack area ends, and by how many bytes the stack pointer of a program that starts
+        is moved down.
+    mmap_base, topdown
+        Mappings without a wish go as high under ``mmap_base`` as they fit, or from it up if not
+        ``topdown``.
+    load_bias
+        What is added to the addresses of a position-independent program.
+    brk_gap
+        The bytes between its bss and its heap.
     """
 
     build: UserBuild
@@ -131,9 +141,9 @@ class UserLayout:
     def vdso_hint(self, start_stack: int, rng: np.random.Generator | None = None) -> int:
         """Return the address that the kernel asks for vvar and vdso; 0 for none. [vdso_addr]
 
-        It is above ``start_stack``, the stack pointer of a program that starts, in what one
-        page table maps, at a place drawn from ``rng`` or else the lowest. If that is taken or past
-        the end, as always without ASLR, they go where any mapping would.
+        It is above ``start_stack``, the stack pointer of a program that starts, and within what the
+        same page table maps: a place drawn from ``rng``, or else the lowest. If that is taken or
+        past the end, as always without ASLR, they go where any mapping would.
         """
         if not self.build.vdso_near_stack:
             return 0

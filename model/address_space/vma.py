@@ -76,7 +76,7 @@ class File:
     readable, writable
         The mode that the file was opened in.
     vm_flags
-        What its driver's ``mmap`` adds to the flags of a mapping, ``VmFlag.DEVICE_MEMORY`` say.
+        What its driver's ``mmap`` adds to the flags of a mapping, such as ``VmFlag.DEVICE_MEMORY``.
     has_close
         Whether its driver wants to hear of every mapping that ends: such mappings never merge.
     is_shmem
@@ -106,11 +106,17 @@ class SpecialMapping:
 
 @dataclass(slots=True, eq=False)
 class AnonVma:
-    """What the anonymous pages of related mappings point back to. [struct anon_vma]
+    """What the anonymous pages of related mappings point to. [struct anon_vma]
 
-    ``vmas`` are the mappings that a page may be in, oldest first; ``active_vmas`` counts those
-    whose own ``anon_vma`` this is, ``children`` the anon_vmas forked off it that have mappings (a
-    root is its own parent and child).
+    Members
+    -------
+    parent, children
+        The anon_vma that a fork made it from, and how many with mappings were made from it; a root
+        is its own parent and child.
+    active_vmas
+        How many mappings have it as their own ``anon_vma``.
+    vmas
+        The mappings that a page may be in, oldest first.
     """
 
     parent: "AnonVma | None" = None
@@ -123,15 +129,25 @@ class AnonVma:
 class Vma:
     """The mapping of linear addresses from ``start`` up to ``end``, both page-aligned.
 
-    ``pgoff`` is the page of the file that ``start`` maps; of anonymous memory the page number of
-    the address where it was first touched. ``file`` and ``special`` are both None for private
-    anonymous memory. ``anon_vma`` is None until a private page is there; ``anon_vma_chain`` holds
-    it and those of the processes that this one was forked from.
-
-    ``resv_map`` is of a private mapping of huge pages that has reserved them: which of them, by
-    their number in the file, have used up their reserve. Parts of a mapping that was cut have one
-    together. ``resv_unmapped`` is whether another process took a page away from this one, for
-    lack of huge pages. [HPAGE_RESV_OWNER, HPAGE_RESV_UNMAPPED]
+    Members
+    -------
+    flags
+        Bits of ``VmFlag``.
+    pgoff
+        The page of the file that ``start`` maps; for anonymous memory the page number of the
+        address where it was first touched.
+    file, special
+        What is mapped; both None for private anonymous memory.
+    anon_vma, anon_vma_chain
+        None until there is a private page; and all anon_vmas that pages may point to: that one, and
+        those of the processes that this one was forked from.
+    resv_map
+        Of a private mapping that has reserved huge pages, the numbers in the file of those that
+        have used up their reserve, else None. The parts of a mapping that was cut share one set.
+        [HPAGE_RESV_OWNER]
+    resv_unmapped
+        Whether another process took away a huge page of this mapping, because there were too few.
+        [HPAGE_RESV_UNMAPPED]
     """
 
     start: int
@@ -157,12 +173,12 @@ class Vma:
 
     @property
     def has_close(self) -> bool:
-        """Whether ``vm_ops->close`` is there: such mappings never merge."""
+        """Whether a driver wants to hear of its end; it then never merges. [vm_ops->close]"""
         return self.special is not None or (self.file is not None and self.file.has_close)
 
     @property
     def page_bytes(self) -> int:
-        """The size of the pages that the mapping is split at. [vma_kernel_pagesize]"""
+        """Bytes of the mapping's pages, at whose borders it may be cut. [vma_kernel_pagesize]"""
         huge = self.file.huge_page_bytes if self.file is not None else 0
         return huge or PAGE_BYTES
 
@@ -171,5 +187,5 @@ class Vma:
         return self.pgoff + ((address - self.start) >> PAGE_SHIFT)
 
     def duplicate(self) -> "Vma":
-        """Return a mapping like this one that no anon_vma knows yet. [vm_area_dup]"""
+        """Return a copy of this mapping that is linked to no anon_vma yet. [vm_area_dup]"""
         return replace(self, anon_vma_chain=[])

@@ -46,7 +46,7 @@ class VmaTree:
         return self._at(self._first_above(address))
 
     def find_with_previous(self, address: int) -> tuple[Vma | None, Vma | None]:
-        """Return the one that ``find`` finds and the one before it. [find_vma_prev]"""
+        """Return the mapping that ``find`` returns, and the one before it. [find_vma_prev]"""
         index = self._first_above(address)
         return self._at(index), self._at(index - 1)
 
@@ -76,7 +76,7 @@ class VmaTree:
         return self._at(index - 1), self._at(index + 1)
 
     def gaps_from_top(self, low: int, high: int) -> Iterator[tuple[int, int]]:
-        """Yield the holes between ``low`` and ``high``, cut to these, the highest first."""
+        """Yield the holes between two addresses as (start, end) within these, the highest first."""
         end = high
         for index in range(self._first_above(high - 1), -1, -1):
             vma = self._at(index)
@@ -89,7 +89,7 @@ class VmaTree:
         yield low, end
 
     def gaps_from_bottom(self, low: int, high: int) -> Iterator[tuple[int, int]]:
-        """Yield the holes between ``low`` and ``high``, cut to these, the lowest first."""
+        """Yield the holes between two addresses as (start, end) within these, the lowest first."""
         start = low
         for index in range(self._first_above(low), len(self)):
             vma = self._at(index)
@@ -102,11 +102,11 @@ class VmaTree:
             yield start, high
 
     def insert(self, vma: Vma) -> None:
-        """Add a mapping to a place that is free."""
+        """Add a mapping; it must not overlap another."""
         self._by_start[vma.start] = vma
 
     def remove(self, vma: Vma) -> None:
-        """Take a mapping out."""
+        """Remove a mapping that is in the tree."""
         del self._by_start[vma.start]
 
     def resize(self, vma: Vma, start: int, end: int) -> None:

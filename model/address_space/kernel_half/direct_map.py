@@ -38,9 +38,9 @@ def direct_map_ranges(machine: MemoryMap, *, page_sizes: tuple[int, ...]) -> lis
     1024 Mbytes on x86-64, or 4 Mbytes on i686. A large page lies where all of it is memory; what
     is left has small pages, as has the first Mbyte, memory or not.
 
-    The kernel arrives there in steps from the top down, by splitting each step at the boundaries
-    of large pages and then raising every piece whose large page would be all memory, so that the
-    steps cannot be seen in what results.
+    The kernel does this in steps from the top down: it splits each step at the boundaries of large
+    pages, and then gives the large page to every piece for which all of that would be memory. So
+    the result does not depend on the steps, and is made here without them.
     [init_mem_mapping, split_mem_range, adjust_range_page_size_mask]
     """
     max_low_pfn, _ = machine.lowmem_limit
@@ -62,8 +62,8 @@ def split_large_pages(ranges: Iterable[MappedRange], start: int, end: int,
                       page_sizes: tuple[int, ...]) -> list[MappedRange]:
     """Return ``ranges`` after the bytes ``start`` up to ``end`` got rights of their own.
 
-    A large page that lies in there whole keeps its size; one that lies in it in part is split into
-    pages of the next size, as often as it takes. [__change_page_attr, should_split_large_page]
+    A large page that lies wholly in there keeps its size. One that lies only partly in there is
+    split into pages of the next size, and so on. [__change_page_attr, should_split_large_page]
     """
     pieces = list(ranges)
     for larger, smaller in pairwise(sorted(page_sizes, reverse=True)):

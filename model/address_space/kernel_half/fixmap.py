@@ -1,4 +1,4 @@
-"""The fixmap: addresses fixed when the kernel is built, each kept for one purpose.
+"""The fixmap: addresses that are fixed when the kernel is built, each for one purpose.
 
 [arch/x86/include/asm/fixmap.h, enum fixed_addresses; arch/x86/mm/pgtable.c, __native_set_fixmap]
 """
@@ -38,7 +38,8 @@ class FixedAddresses:
     permanent
         Names and page counts of the slots that stay, in the order of the enumeration.
     temporary
-        Those after the boot-time mappings, which follow the permanent ones.
+        Names and page counts of the slots that follow the boot-time mappings, which follow the
+        permanent slots.
     table_entries
         PTRS_PER_PTE: the boot-time mappings are moved up if they would lie in two page tables.
     """
@@ -105,7 +106,7 @@ def _numbered(first: int, slots: tuple[tuple[str, int], ...]) -> list[Slot]:
 
 
 class Fixmap:
-    """The fixmap in use: slots are pointed at physical pages and cleared again."""
+    """The fixmap in use: its slots are mapped to physical pages, and cleared again."""
 
     def __init__(self, addresses: FixedAddresses, tables: KernelPageTableOps) -> None:
         self.addresses = addresses
@@ -114,8 +115,8 @@ class Fixmap:
     def set_fixmap(self, name: str, paddr: int, flags: int, index: int = 0) -> int:
         """Map the page of ``paddr`` at page ``index`` of a slot; return the slot's address.
 
-        ``flags`` are the entry's bits, without which (P) the slot is cleared. Raise
-        ``FixmapError``.
+        ``flags`` are the entry's bits; without P among them the slot is cleared. Raise
+        ``FixmapError`` for a slot that does not exist. [__native_set_fixmap]
         """
         vaddr = self.addresses.address(name, index)
         if flags & Entry.P:
@@ -126,7 +127,7 @@ class Fixmap:
         return vaddr
 
     def clear_fixmap(self, name: str, index: int = 0) -> None:
-        """Take a slot's mapping away; raise ``FixmapError``."""
+        """Unmap page ``index`` of a slot; raise ``FixmapError`` if it does not exist."""
         self.set_fixmap(name, 0, 0, index)
 
 

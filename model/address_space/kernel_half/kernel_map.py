@@ -74,18 +74,20 @@ class KernelMap:
             self.pkmap.kunmap(pfn)
 
     def kmap_local(self, pfn: int, cpu: int = 0) -> int:
-        """Return an address of a page for this processor, for now; raise ``KmapError``.
+        """Return an address of a page that processor ``cpu`` may use until ``kunmap_local``.
 
-        kmap_atomic takes a slot in the same way. [__kmap_local_page_prot]
+        kmap_atomic takes a slot in the same way. Raise ``KmapError`` if no slot is free.
+        [__kmap_local_page_prot]
         """
         if self._local and self.is_highmem(pfn):
             return self._local[cpu].kmap(pfn)
         return self.direct.page_address(pfn)
 
     def kunmap_local(self, vaddr: int, cpu: int = 0) -> None:
-        """Undo the ``kmap_local`` that returned ``vaddr``, last made first undone.
+        """Undo the ``kmap_local`` that returned ``vaddr``, which must be the last one.
 
-        An address of the direct map needs nothing. Raise ``KmapError``. [kunmap_local_indexed]
+        An address of the direct map needs nothing. Raise ``KmapError`` for any other address.
+        [kunmap_local_indexed]
         """
         if self._local and not self.layout.page_offset <= vaddr < self.layout.high_memory:
             self._local[cpu].kunmap(vaddr)

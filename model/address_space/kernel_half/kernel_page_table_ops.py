@@ -14,7 +14,7 @@ class KernelPageTableOps(Protocol):
         """Map one 4-Kbyte page with the entry bits ``flags``."""
 
     def clear_page(self, vaddr: int) -> None:
-        """Unmap one 4-Kbyte page. A TLB may know it until it is flushed."""
+        """Unmap one 4-Kbyte page. A TLB may still hold its translation until it is flushed."""
 
     def map_range(self, vaddr: int, pfn: int, byte_count: int, page_bytes: int,
                   flags: int) -> None:

@@ -20,9 +20,10 @@ KERNEL_TABLE = Entry.P | Entry.RW | Entry.A | Entry.D
 class KernelPageTables(PageTables):
     """The kernel's own tables; every other root has a copy of its upper entries. [init_mm]
 
-    Two ways keep the copies equal. ``preallocate`` makes the tables that the root points to once
-    and for all, as x86-64 does for the vmalloc area; else a new entry of the root is written to
-    all other roots, as 32-bit kernels do. [preallocate_vmalloc_pages, arch_sync_kernel_mappings]
+    The copies are kept equal in two ways. ``preallocate`` makes the tables that the root points to
+    once and for all, as x86-64 does for the vmalloc area. Otherwise a new entry of the root is
+    written to all other roots, as 32-bit kernels do. [preallocate_vmalloc_pages,
+    arch_sync_kernel_mappings]
 
     Members
     -------
@@ -44,7 +45,7 @@ class KernelPageTables(PageTables):
     def root_entries(self, root: int) -> bytes:
         """Return the kernel half of the root in frame ``root``, with A and D set in all.
 
-        The hardware sets them in each root by itself.
+        The hardware sets these flags in each root separately, so they do not count as a difference.
         """
         start, count = self._place()
         data = self.memory.read_bytes((root << PAGE_SHIFT) + start, count)
@@ -68,7 +69,7 @@ class KernelPageTables(PageTables):
             self.alloc(vaddr, 1)
 
     def alloc(self, vaddr: int, depth: int | None = None) -> int:
-        """Do as ``PageTables.alloc``; raise ``ValueError`` for an address of user space."""
+        """Do as ``PageTables.alloc``, but raise ``ValueError`` for an address of user space."""
         if vaddr < self.kernel_start:
             raise ValueError(f"Address {vaddr:#x} is not the kernel's")
         return super().alloc(vaddr, depth)

@@ -13,7 +13,7 @@ from .layout import AreaKind, Layout
 __all__ = ["KM_MAX_IDX", "KmapError", "KmapLocal", "Pkmap", "PkmapFull"]
 
 KM_MAX_IDX = 16
-"""Slots of kmap_local for each processor; one is never used. [asm-generic/kmap_size.h]"""
+"""How many slots of kmap_local each processor has; one is never used. [asm-generic/kmap_size.h]"""
 
 
 class PkmapFull(Exception):
@@ -28,15 +28,16 @@ class PkmapFull(Exception):
 
 
 class KmapError(ValueError):
-    """A mapping given back that there is not, or not in its turn: a bug of the caller."""
+    """A mapping given back that does not exist or is not the last one: a bug of the caller."""
 
 
 class Pkmap:
     """Lasting mappings of highmem pages, in a window of ``layout.pkmap_slots`` slots.
 
-    A slot's count is 0 when it is free; 1 when nobody uses it but a TLB may still know it; and
-    otherwise one more than its users. Slots are handed out in turn. Only when the turn comes to
-    slot 0 are those with a count of 1 unmapped and flushed, all together.
+    A slot's count is 0 when it is free; 1 when nobody uses it but a TLB may still hold its
+    translation; and otherwise one more than its users. Slots are handed out in turn. Slots with a
+    count of 1 are unmapped all together, when the turn comes to slot 0, so that the TLBs are
+    flushed once for all of them.
 
     Parameters
     ----------
@@ -56,12 +57,12 @@ class Pkmap:
         self._slots: dict[int, int] = {}  # by page frame
 
     def page_address(self, pfn: int) -> int | None:
-        """Return where a page is mapped, used or not, or None. [page_address]"""
+        """Return where a page is mapped, whether in use or not, or None. [page_address]"""
         slot = self._slots.get(pfn)
         return None if slot is None else self._address(slot)
 
     def kmap(self, pfn: int) -> int:
-        """Return an address of page ``pfn``, mapping it if need be; raise ``PkmapFull``.
+        """Return an address of page ``pfn``, mapping it if it is not; raise ``PkmapFull``.
 
         [kmap_high]
         """
@@ -118,11 +119,16 @@ class Pkmap:
 
 
 class KmapLocal:
-    """Mappings of one processor that are given back in the reverse order of being made.
+    """Mappings of one processor, of which the last made is given back first.
 
-    Each is in a slot of the fixmap that only this processor uses. The kernel keeps the depth with
-    the task, which cannot move to another processor meanwhile; here a task is what runs on ``cpu``
-    until its depth is 0 again.
+    Each is in a slot of the fixmap that only this processor uses. The kernel counts the mappings of
+    each task, which cannot move to another processor meanwhile; here whatever runs on ``cpu`` until
+    none is left is one task.
+
+    Raises
+    ------
+    FixmapError
+        If the fixmap has no slots for processor ``cpu``.
     """
 
     def __init__(self, fixed: FixedAddresses, tables: KernelPageTableOps, flags: int,

@@ -21,7 +21,7 @@ TB = 1 << 40
 
 
 class LayoutError(ValueError):
-    """An area that a layout lacks, areas that overlap, or an address that is none."""
+    """An area that a layout lacks, areas that overlap, or a number that is no linear address."""
 
 
 class AreaKind(enum.Enum):
@@ -64,7 +64,7 @@ class Layout:
     Parameters
     ----------
     name
-        Of the kernel.
+        The name of the kernel.
     mode
         The paging mode, which bounds the addresses.
     areas
@@ -138,11 +138,22 @@ class Layout:
 class Build32:
     """The figures of a 32-bit kernel that its layout follows from, in bytes unless said.
 
-    From the top of the address space down lie the fixmap, the processors' entry areas
-    (``cpu_entry_pages``, with the page of the IDT; 0 for a kernel without), with them the remapped
-    LDTs, then pkmap, then vmalloc, each rounded down to what one page-directory entry maps.
-    ``vmalloc_reserve`` is what vmalloc has at least. A kernel that ``reserves_from_top`` counts it
-    from 4 Gbytes down, whatever else lies there; one that does not, from VMALLOC_END.
+    From the top of the address space down lie the fixmap, the processors' entry areas, the remapped
+    LDTs, pkmap and vmalloc, each rounded down to what one page-directory entry maps.
+
+    Parameters
+    ----------
+    name, page_offset, fixed
+        The name, PAGE_OFFSET, and the fixmap.
+    cpu_entry_pages
+        Pages of all entry areas and of the IDT; 0 for a kernel without entry areas and LDT remap.
+    pkmap_slots
+        LAST_PKMAP.
+    vmalloc_reserve
+        What vmalloc has at least.
+    reserves_from_top
+        Whether the kernel counts that from 4 Gbytes down, whatever else lies there, and not from
+        VMALLOC_END.
     """
 
     name: str
@@ -220,10 +231,10 @@ CLASSIC = Build32("classic", reserves_from_top=True)
 
 @dataclass(frozen=True, slots=True)
 class Build64:
-    """The figures of a 64-bit kernel with four levels and without KASLR.
+    """The figures of a 64-bit kernel with four levels that runs without KASLR.
 
-    ``image_bytes`` is KERNEL_IMAGE_SIZE: 1 Gbyte in a kernel that could use KASLR, even when told
-    not to, and 512 Mbytes, as mm.rst has it, in one that could not. Modules begin where it ends.
+    ``image_bytes`` is KERNEL_IMAGE_SIZE, where modules begin: 1 Gbyte in a kernel built with KASLR,
+    even if booted with nokaslr, and 512 Mbytes, the figure of mm.rst, in one built without.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""vmalloc: pages from anywhere in memory, mapped side by side, anew at each use.
+"""vmalloc: pages from anywhere in memory, mapped at adjacent linear addresses.
 
 [mm/vmalloc.c; arch/x86/mm/ioremap.c]
 """
@@ -43,8 +43,8 @@ class VmAreaUse(enum.Enum):
 class VmArea:
     """One area: ``byte_count`` bytes at ``start``, of which the last page is a guard, unmapped.
 
-    ``pfns`` are the pages that belong to it (none but with VMALLOC), ``paddr`` the device memory
-    that it shows (only with IOREMAP), ``caller`` who asked for it. [struct vm_struct]
+    ``pfns`` are the pages that belong to it (only with VMALLOC), ``paddr`` is the address of the
+    device memory that it maps (only with IOREMAP), ``caller`` who asked for it. [struct vm_struct]
     """
 
     start: int
@@ -64,9 +64,9 @@ class Vmalloc:
     """The addresses between VMALLOC_START and VMALLOC_END, and what is mapped there.
 
     An area gets the lowest free addresses that it fits in. When it is freed its pages are unmapped
-    at once, but its addresses are not used again until a purge has flushed them from the TLBs, all
-    in one go: when more than 32 MiB wait (times log2 of the processors, plus one), or when nothing
-    else is free.
+    at once, but its addresses are not used again until a purge. A purge flushes all such addresses
+    from the TLBs in one go, as a flush of all processors is slow. It happens when more than 32 MiB
+    wait for it, times one plus log2 of the processors, or when nothing else is free.
 
     Parameters
     ----------
@@ -112,25 +112,26 @@ class Vmalloc:
 
     def vmalloc(self, pfns: Sequence[int], caller: str = "", *,
                 align: int = PAGE_BYTES) -> VmArea:
-        """Map pages, which then belong to the area; raise ``VmallocError``, ``VmallocSpaceError``.
+        """Map pages, which then belong to the area. [__vmalloc_node_range]
 
-        The pages come from the page allocator, one by one. ``align``, in bytes, is more than a
-        page for kernel stacks. Without memory for a page table it raises what ``tables`` raises,
-        and the pages stay their owner's. [__vmalloc_node_range]
+        ``pfns`` are their frame numbers, which the caller has allocated; ``align``, in bytes, is
+        more than a page for kernel stacks. Raise ``VmallocError`` for no pages or a bad alignment,
+        ``VmallocSpaceError`` if no addresses are free, and what ``tables`` raises if it has no
+        memory for a page table; then the pages stay the caller's.
         """
         return self._map_pages(pfns, VmAreaUse.VMALLOC, caller, tuple(pfns), align)
 
     def vmap(self, pfns: Sequence[int], caller: str = "") -> VmArea:
-        """Map pages that stay their owner's; raise as ``vmalloc`` does. [vmap]"""
+        """Map pages that go on belonging to the caller; raise as ``vmalloc`` does. [vmap]"""
         return self._map_pages(pfns, VmAreaUse.VMAP, caller, (), PAGE_BYTES)
 
     def ioremap(self, paddr: int, byte_count: int, caller: str = "", *,
                 flags: int = Entry.PCD) -> int:
-        """Map device memory; return the address of ``paddr``. Raises as ``vmalloc`` does.
+        """Map device memory; return the linear address of ``paddr``. Raise as ``vmalloc`` does.
 
         ``flags`` are the entry's bits beside those of kernel data: by default those of memory type
         UC-. The area is aligned to its size, rounded up to a power of two, but not more than to the
-        largest page. The kernel could then use large pages; here all are small.
+        largest page, so that the kernel can use large pages; here all are small.
         [__ioremap_caller, __get_vm_area_node]
         """
         offset = paddr % PAGE_BYTES
@@ -149,8 +150,8 @@ class Vmalloc:
     def vfree(self, vaddr: int) -> tuple[int, ...]:
         """Unmap the area that starts at ``vaddr``; return the pages that belonged to it.
 
-        Raise ``VmallocError`` if none starts there. Those pages may be freed at once: that a TLB
-        can still reach them is why nobody may use an area that was freed. iounmap and vunmap are
+        Raise ``VmallocError`` if none starts there. The pages may be freed at once: a TLB may still
+        translate to them, but only addresses that nobody may use any more. iounmap and vunmap do
         the same. [vfree, remove_vm_area, free_vmap_area_noflush]
         """
         area = self._areas.pop(vaddr, None)
@@ -164,7 +165,7 @@ class Vmalloc:
         self.vfree(vaddr & -PAGE_BYTES)
 
     def purge(self) -> None:
-        """Flush all that was freed from the TLBs and let it be used again.
+        """Flush the addresses that were freed from the TLBs, and let them be used again.
 
         One flush covers everything from the lowest to the highest. [__purge_vmap_area_lazy]
         """

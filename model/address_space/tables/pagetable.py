@@ -1,7 +1,7 @@
 """Page tables in physical memory, of one address space.
 
-They are the tables that the hardware walks. It sets accessed and dirty flags in them at any time,
-so software changes an entry that may be present in one locked step. [asm/pgtable.h]
+They are the tables that the hardware walks. It may set accessed and dirty flags in them at any
+time, so software changes a present entry in one locked step, to lose none. [asm/pgtable.h]
 """
 
 from collections.abc import Iterator
@@ -27,18 +27,19 @@ class PageTables:
     ----------
     mode, memory, frames
         The paging mode, the memory that the tables are in, and where their frames come from.
-    kernel
-        The tables of the kernel half, which the root then points to, too; None if these are they.
     kernel_start
         The first address of the kernel half: PAGE_OFFSET on 32-bit machines.
+    kernel
+        The tables of the kernel half, which the root will point to as well; None for tables that
+        are the kernel's own.
 
     Members
     -------
     root
         The frame of the root table, for CR3.
     tables
-        How many tables there are at each level, the root first; on the kernel's own side of the
-        root they are counted by ``KernelPageTables``.
+        How many tables there are at each level, the root first. Those of the kernel half are not
+        among them, except in ``KernelPageTables``.
     """
 
     table_flags = USER_TABLE
@@ -71,7 +72,10 @@ class PageTables:
         return low | (1 << self.mode.vaddr_bits) - (sign << 1) if low & sign else low
 
     def depth_of(self, page_bytes: int) -> int:
-        """Return the depth of the level whose entries map ``page_bytes``; raise ``ValueError``."""
+        """Return the depth of the level that maps pages of ``page_bytes``, the root's being 0.
+
+        Raise ``ValueError`` if there is none.
+        """
         for depth, level in enumerate(self.mode.levels):
             if level.page_bytes == page_bytes and level.leaf is not Leaf.NEVER:
                 return depth
@@ -84,7 +88,10 @@ class PageTables:
         return self.memory.read(paddr, self._size)
 
     def write(self, paddr: int, entry: int) -> None:
-        """Store an entry where none is present: the hardware changes no such. [set_pte]"""
+        """Store an entry in place of one that is not present, which the hardware leaves alone.
+
+        [set_pte]
+        """
         self.memory.write(paddr, self._size, entry)
 
     def exchange(self, paddr: int, entry: int) -> int:
@@ -115,7 +122,7 @@ class PageTables:
             entry & Entry.PS and self.mode.levels[depth].leaf is not Leaf.NEVER)
 
     def find(self, vaddr: int, depth: int | None = None) -> int | None:
-        """Return where the entry of ``vaddr`` at a depth is, by default its PTE.
+        """Return the physical address of the entry of ``vaddr`` at a depth, by default its PTE.
 
         None if there is no table that far down. [pte_offset_map]
         """
@@ -145,10 +152,10 @@ class PageTables:
         raise AssertionError("the last level is always a leaf")
 
     def alloc(self, vaddr: int, depth: int | None = None) -> int:
-        """Return where the entry of ``vaddr`` at a depth is, making tables that are not there.
+        """Return the physical address of the entry of ``vaddr`` at a depth, making missing tables.
 
-        Raise ``TableInTheWay`` for a large page above it, or what ``frames`` raises; tables made
-        until then stay. [pte_alloc_map]
+        Raise ``TableInTheWay`` if a large page is in place of a table, or what ``frames`` raises;
+        tables made until then stay. [pte_alloc_map]
         """
         depth = self._last if depth is None else depth
         table = self.root
@@ -166,15 +173,16 @@ class PageTables:
         return (table << PAGE_SHIFT) + self._index(vaddr, depth) * self._size
 
     def _populate(self, paddr: int, entry: int) -> None:
-        """Point to a new table. [pgd_populate]"""
+        """Store an entry that points to a new table, or maps a new page. [pgd_populate]"""
         self.write(paddr, entry)
 
     def map(self, vaddr: int, pfn: int, flags: int, page_bytes: int = PAGE_BYTES) -> int:
-        """Map the page of ``page_bytes`` at ``vaddr`` to frame ``pfn``; return its entry's place.
+        """Map the page of ``page_bytes`` at ``vaddr`` to frame ``pfn``.
 
-        ``flags`` are those of a leaf, with PAT_LARGE for the PAT bit of a large page; PS is
-        added to those of a large page. Raise ``ValueError`` for frames or addresses that such a
-        page cannot have, ``TableInTheWay``, or what ``frames`` raises.
+        Return the physical address of its entry. ``flags`` are those of a leaf, with PAT_LARGE for
+        the PAT bit of a large page; PS is added to those of a large page. Raise ``ValueError`` for
+        frames or addresses that such a page cannot have, ``TableInTheWay`` if a table or a large
+        page is in its place, or what ``frames`` raises.
         """
         depth = self.depth_of(page_bytes)
         if vaddr & page_bytes - 1 or (pfn << PAGE_SHIFT) & page_bytes - 1:
@@ -197,8 +205,8 @@ class PageTables:
     def entries(self, start: int, end: int) -> Iterator[LeafEntry]:
         """Yield every entry from ``start`` up to ``end`` that is not zero, by ascending address.
 
-        Each is read when its table is come to: change it with ``exchange`` or ``update``.
-        [walk_page_range]
+        All entries of a table are read when the first of them is due, so they may be out of date:
+        change them with ``exchange`` or ``update``. [walk_page_range]
         """
         yield from self._entries(self.root, 0, start, end - 1)
 
@@ -219,10 +227,11 @@ class PageTables:
                 yield LeafEntry(vaddr, level, paddr, entry)
 
     def free_pgtables(self, start: int, end: int, floor: int, ceiling: int) -> int:
-        """Free the tables of an unmapped range, whose entries must be clear; return how many.
+        """Free the tables of an unmapped range, whose entries must be 0; return how many.
 
-        ``floor`` and ``ceiling`` are where the mappings beside it end and begin: a table is freed
-        if all that it covers lies between. A ceiling of 0 is the end of the address space.
+        ``floor`` and ``ceiling`` are where the mapping below the range ends and the one above it
+        begins: a table is freed if all that it covers lies between. A ceiling of 0 is the end of
+        the address space. Raise ``BrokenInvariant`` for a table that is not empty.
         [free_pgd_range, free_pgtables]
         """
         ceiling = ceiling or 1 << self.mode.translated_bits
@@ -262,7 +271,7 @@ class PageTables:
         self.frames.free_table(table)
 
     def free(self) -> None:
-        """Free the root; all other tables must be gone. [pgd_free]"""
+        """Free the root; raise ``BrokenInvariant`` if there are other tables. [pgd_free]"""
         if sum(self.tables) != 1:
             raise BrokenInvariant(f"The root is freed, but there are tables: {self.tables}")
         if self.kernel is not None:
@@ -278,7 +287,7 @@ class PageTables:
     # ---- check
 
     def own_indices(self) -> range:
-        """Return the root's indices that are not those of other tables."""
+        """Return the indices of the root's entries that belong to this object."""
         return range(self._kernel_index)
 
     def check(self) -> None:

@@ -1,4 +1,4 @@
-"""What page tables take and give: frames, the kernel half, and the entries that are found."""
+"""What page tables need, frames and a kernel half, and what they return: entries and errors."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -21,7 +21,7 @@ class TableFrames(Protocol):
 
 
 class KernelHalf(Protocol):
-    """The kernel's tables, of which every root has the upper entries."""
+    """The kernel's tables, whose root's upper entries every other root has a copy of."""
 
     root: int
 
@@ -39,12 +39,12 @@ class KernelHalf(Protocol):
 
 
 class TableInTheWay(Exception):
-    """A page that cannot be mapped, as a page or a table of another size has its place.
+    """A page that cannot be mapped, as a page of another size or a table is in its place.
 
     Parameters
     ----------
     vaddr, level
-        Where, and the name of the entry that is taken.
+        The linear address, and the name of the level whose entry is taken.
     """
 
     def __init__(self, vaddr: int, level: str) -> None:
@@ -55,9 +55,10 @@ class TableInTheWay(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LeafEntry:
-    """An entry that maps a page, or a software entry: ``vaddr`` is the first that it maps.
+    """An entry that maps a page, or a software entry.
 
-    ``paddr`` is where the entry is, ``entry`` what it was when it was read.
+    ``vaddr`` is the first address that it maps, ``level`` the level that it is on, ``paddr`` where
+    the entry lies in memory, and ``entry`` what it was when it was read.
     """
 
     vaddr: int

@@ -27,7 +27,8 @@ class EntryError(ValueError):
 class EntryKind(enum.IntEnum):
     """What an entry is for the kernel.
 
-    From ``HWPOISON`` on the swap type is none of a swap device: it says what happened to the page.
+    From ``HWPOISON`` on they are swap entries whose type is not that of a swap device, but says
+    what happened to the page.
     """
 
     NONE = 0
@@ -43,7 +44,7 @@ class EntryKind(enum.IntEnum):
 
 
 class EntryFlag(enum.IntFlag):
-    """What a swap entry remembers of the page's entry."""
+    """What a swap entry keeps of the entry that mapped the page."""
 
     SOFT_DIRTY = 1
     UFFD_WP = 2
@@ -66,7 +67,7 @@ class SwapPte:
 
 @dataclass(frozen=True, slots=True)
 class EntryArrays:
-    """Entries decoded as one, each array of shape (N,).
+    """N entries decoded together; each array has the shape (N,).
 
     ``kind`` (uint8) holds values of ``EntryKind``. ``type`` (uint8), ``offset`` (uint64) and
     ``flags`` (uint8, ``EntryFlag``) are those of swap entries of any kind, and 0 elsewhere; ``pfn``
@@ -82,7 +83,7 @@ class EntryArrays:
 
 @dataclass(frozen=True, slots=True)
 class SoftwareFormat:
-    """The encoding of one kernel.
+    """How one kernel encodes software entries.
 
     Parameters
     ----------
@@ -122,7 +123,7 @@ class SoftwareFormat:
         return (1 << TYPE_BITS) - len(self.kinds)
 
     def type_of(self, kind: EntryKind) -> int:
-        """Return the swap type of a kind that is no swap device's; raise ``EntryError``."""
+        """Return the swap type that stands for a kind; raise ``EntryError`` if none does."""
         if kind not in self.kinds:
             raise EntryError(f"No swap type means {kind.name}")
         return self.max_swapfiles + self.kinds.index(kind)
@@ -186,10 +187,10 @@ class SoftwareFormat:
         return frame | flags & ~Entry.P | PROTNONE
 
     def pfn(self, entry: int, shift: int = PAGE_SHIFT) -> int:
-        """Return the page frame of an entry that is present for the kernel, or raise.
+        """Return the page frame of an entry that has one.
 
-        That includes PROT_NONE, and swap entries whose offset is a page frame (``PFN_KINDS``).
-        ``EntryError`` otherwise. [pte_pfn, pmd_pfn, swp_offset_pfn]
+        Such are present and PROT_NONE entries, and swap entries whose offset is a page frame
+        (``PFN_KINDS``). Raise ``EntryError`` for any other. [pte_pfn, pmd_pfn, swp_offset_pfn]
         """
         kind = self.kind(entry, shift)
         if kind in PFN_KINDS:
@@ -230,7 +231,10 @@ class SoftwareFormat:
         return pfn
 
     def _flip(self, entry: int) -> int:
-        """Flip the page frame of a PROT_NONE entry if this kernel does. [protnone_mask]"""
+        """Return a PROT_NONE entry with its page frame's bits flipped, if this kernel flips them.
+
+        [protnone_mask]
+        """
         return entry ^ self._frame_mask(PAGE_SHIFT) if self.inverted else entry
 
     def _frame_mask(self, shift: int) -> int:

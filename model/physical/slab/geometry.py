@@ -26,7 +26,6 @@ __all__ = [
     "order_objects",
 ]
 
-
 MAX_ORDER = 11
 """Orders of the buddy allocator: 0 to 10. [include/linux/mmzone.h]"""
 

@@ -25,7 +25,6 @@ __all__ = [
     "kmalloc_type",
 ]
 
-
 KMALLOC_SHIFT_LOW = 3
 KMALLOC_SHIFT_HIGH = PAGE_SHIFT + 1
 
