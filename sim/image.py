@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..model.mmu.walk import Access, Control, walk
 from ..model.physical.memory import PhysicalMemory
-from ..model.x86 import IA32, PAGE_SHIFT, X86_64, PagingMode
+from ..model.x86 import IA32, MODES, PAGE_SHIFT, X86_64, PagingMode
 from .archive import Fields
 from .errors import InputError, writing
 from .image_format import IMAGE
@@ -29,6 +29,8 @@ UNMAPPED = (1 << 64) - 1
 """The physical address of a probe that the page tables do not map."""
 
 SHIPPED = {X86_64.name: "amd64.npz", IA32.name: "i686.npz"}
+
+WIDEST_PADDR = X86_64.max_paddr_bits  # so that no address in the page tables is reserved
 
 NO_FLAGS = 0xFFFF
 NO_RIGHTS = 0xFF
@@ -129,7 +131,7 @@ class View:
         return {
             step.paddr >> PAGE_SHIFT
             for va in self.probes.va.tolist()
-            for step in walk(memory, mode, self.control, Access(va, ac=True), 52).steps
+            for step in walk(memory, mode, self.control, Access(va, ac=True), WIDEST_PADDR).steps
         }
 
 
@@ -140,7 +142,8 @@ class Image:
         """Take the ``fields``, checked as ``IMAGE.read`` does, of the file ``path``."""
         self.path = str(path)
         self._fields = fields
-        self.mode = X86_64 if fields["frame_data"].dtype.itemsize == 8 else IA32
+        entry_bytes = fields["frame_data"].dtype.itemsize
+        self.mode = next(mode for mode in MODES.values() if mode.entry_bytes == entry_bytes)
         self._check_registers()
         self._check_frames()
         self._check_probes()
@@ -239,7 +242,7 @@ class Image:
         roots = zip(self._fields["view_cap"].tolist(), self._fields["view_cr3"].tolist(),
                     strict=True)
         for cap, cr3 in roots:
-            if (cap, (cr3 & ((1 << 52) - 1)) >> PAGE_SHIFT) not in known:
+            if (cap, (cr3 & ((1 << WIDEST_PADDR) - 1)) >> PAGE_SHIFT) not in known:
                 raise self._error(
                     "view_cr3", f"is {cr3:#x}; expected the address of a frame of cap {cap}"
                 )

@@ -18,21 +18,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..model.x86 import IA32, PAGE_BYTES, X86_64
 from .archive import Field, FieldError, Format
 
 __all__ = ["IMAGE"]
 
 
 class _FrameField(Field):
-    """Page-table frames: (N, 512) entries of 8 bytes or (N, 1024) of 4."""
+    """Page-table frames, (N, entries of a table), of unsigned integers as wide as an entry."""
+
+    # 4-level paging first: 512 entries of 8 bytes, then 1024 of 4.
+    SHAPES = tuple((PAGE_BYTES // mode.entry_bytes, mode.entry_bytes) for mode in (X86_64, IA32))
 
     @property
     def described(self) -> str:
-        return "(N, 512) 8-byte or (N, 1024) 4-byte page-table entries"
+        shapes = " or ".join(f"(N, {count}) {size}-byte" for count, size in self.SHAPES)
+        return f"{shapes} page-table entries"
 
     def converted(self, name: str, array: NDArray[Any]) -> NDArray[Any]:
-        shape = (array.dtype.kind, array.dtype.itemsize, *array.shape[1:])
-        if shape not in (("u", 8, 512), ("u", 4, 1024)):
+        if array.dtype.kind != "u" or (*array.shape[1:], array.dtype.itemsize) not in self.SHAPES:
             what = f"{array.dtype} of shape {array.shape}"
             raise FieldError(f"{name} is {what}; expected {self.described}")
         return np.ascontiguousarray(array, array.dtype.newbyteorder("<"))

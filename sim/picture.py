@@ -18,6 +18,7 @@ from ..model.x86 import (
     Level,
     PagingMode,
     Vector,
+    lowest_bit,
 )
 
 __all__ = ["size_name", "walk_picture"]
@@ -27,6 +28,7 @@ DIM, NAME, VALUE, GOOD, BAD = "dim", "cyan", "bold", "bold green", "bold red"
 FLAGS = (("P", Entry.P), ("RW", Entry.RW), ("US", Entry.US), ("PWT", Entry.PWT),
          ("PCD", Entry.PCD), ("A", Entry.A), ("D", Entry.D), ("PS", Entry.PS),
          ("PAT", Entry.PAT), ("G", Entry.G), ("XD", Entry.XD))
+SET_BY_WALKS = (("A", Entry.A), ("D", Entry.D))
 LEAF_FLAGS = ("D", "PAT", "G")
 """Flags that mean nothing in an entry that points at a table."""
 
@@ -86,7 +88,7 @@ def _title(mode: PagingMode, access: Access) -> Text:
 def _maps_page(mode: PagingMode, control: Control, level: Level, entry: int) -> bool:
     if level.leaf is not Leaf.IF_PS:
         return level.leaf is Leaf.ALWAYS
-    return bool(entry & Entry.PS) and bool(mode.entry_bytes == 8 or control.cr4 & Cr4.PSE)
+    return bool(entry & Entry.PS) and bool(control.cr4 & Cr4.PSE or not mode.has_pse)
 
 
 def _index(level: Level, vaddr: int) -> int:
@@ -144,12 +146,12 @@ def _entry(
             yield _line("   │  ", (words, DIM))
         return
     yield line.append_text(_flags(mode, level, entry, leaf))
-    key = (entry & Entry.KEY) >> 59 if leaf and mode.entry_bytes == 8 else 0
+    key = entry & Entry.KEY if leaf and mode.has_protection_keys else 0
     if key:
-        yield _line("   │  ", f"protection key {key}")
+        yield _line("   │  ", f"protection key {key >> lowest_bit(Entry.KEY)}")
     changed = step.updated ^ entry
     if changed:
-        names = " and ".join(name for name, bit in FLAGS[5:7] if changed & bit)
+        names = " and ".join(name for name, bit in SET_BY_WALKS if changed & bit)
         yield _line("   │  ", (f"sets {names}: now {_hex(step.updated, bits)}", GOOD))
 
 
@@ -157,7 +159,7 @@ def _flags(mode: PagingMode, level: Level, entry: int, leaf: bool) -> Text:
     """Return the flags of a present entry, each in its column, a dot for one that is clear."""
     flags = Text()
     for name, bit in FLAGS:
-        if name == "XD" and mode.entry_bytes == 4:
+        if name == "XD" and not mode.has_execute_disable:
             continue
         if name == "PS" and level.leaf is Leaf.ALWAYS:
             bit = 0  # it is the PAT bit of a PTE ...
@@ -189,7 +191,7 @@ def _rights(mode: PagingMode, steps: tuple[Step, ...]) -> str:
     """Return the rights combined over all levels, in words."""
     entries = [step.entry for step in steps]
     write = all(entry & Entry.RW for entry in entries)
-    no_execute = mode.entry_bytes == 8 and any(entry & Entry.XD for entry in entries)
+    no_execute = mode.has_execute_disable and any(entry & Entry.XD for entry in entries)
     return ", ".join(("user" if _user_page(steps) else "supervisor",
                       "writable" if write else "read-only",
                       "no execute" if no_execute else "executable"))

@@ -4,25 +4,26 @@ from collections.abc import Mapping
 
 from ...hdl.config import Config
 from ...hdl.shapes import control_layout
+from ...model.x86 import PAGE_SHIFT, Cr0, Cr3, Cr4, Efer, lowest_bit
 
 __all__ = ["CONTROL_FIELDS", "INVALIDATE_FIELDS", "REQUEST_FIELDS", "RESPONSE_FIELDS",
            "control_values"]
 
 CONTROL_FIELDS = {
-    "root": ("cr3", 12),
-    "pcid": ("cr3", 0),
-    "wp": ("cr0", 16),
-    "pg": ("cr0", 31),
-    "pse": ("cr4", 4),
-    "pge": ("cr4", 7),
-    "pcide": ("cr4", 17),
-    "smep": ("cr4", 20),
-    "smap": ("cr4", 21),
-    "pke": ("cr4", 22),
-    "nxe": ("efer", 11),
+    "root": ("cr3", PAGE_SHIFT),
+    "pcid": ("cr3", lowest_bit(Cr3.PCID)),
+    "wp": ("cr0", lowest_bit(Cr0.WP)),
+    "pg": ("cr0", lowest_bit(Cr0.PG)),
+    "pse": ("cr4", lowest_bit(Cr4.PSE)),
+    "pge": ("cr4", lowest_bit(Cr4.PGE)),
+    "pcide": ("cr4", lowest_bit(Cr4.PCIDE)),
+    "smep": ("cr4", lowest_bit(Cr4.SMEP)),
+    "smap": ("cr4", lowest_bit(Cr4.SMAP)),
+    "pke": ("cr4", lowest_bit(Cr4.PKE)),
+    "nxe": ("efer", lowest_bit(Efer.NXE)),
     "pkru": ("pkru", 0),
 }
-"""Field of the ``control`` port to the command's register and the field's lowest bit there."""
+"""Where each field of the ``control`` port comes from: register, and lowest bit in it."""
 
 REQUEST_FIELDS = ("vaddr", "kind", "user", "implicit", "ac", "stack")
 """Fields of a request that are command fields of the same name; the tag counts commands."""
@@ -30,7 +31,7 @@ REQUEST_FIELDS = ("vaddr", "kind", "user", "implicit", "ac", "stack")
 INVALIDATE_FIELDS = {
     "op": "invalidate", "vaddr": "vaddr", "pcid": "pcid", "old": "old", "new": "new",
 }
-"""Field of the ``invalidate`` port to the command's field."""
+"""Which field of the command each field of the ``invalidate`` port is."""
 
 RESPONSE_FIELDS = {
     "paddr": "paddr",
@@ -41,7 +42,7 @@ RESPONSE_FIELDS = {
     "page": "page",
     "memory_type": "memory_type",
 }
-"""Field of a response to the answer's field."""
+"""Which field of the answer each field of a response is."""
 
 
 def control_values(config: Config, registers: Mapping[str, int]) -> dict[str, int]:

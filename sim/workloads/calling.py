@@ -6,9 +6,9 @@ import numpy as np
 from numpy.random import Generator, default_rng
 from numpy.typing import NDArray
 
+from ...model.x86 import PAGE_BYTES
 from .memory_only import HEAP
 from .workload import (
-    PAGE_BYTES,
     Discard,
     Event,
     Exit,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from ...model.x86 import PAGE_BYTES
 from .workload import (
     DATA_ACCESS,
     Discard,
@@ -25,7 +26,7 @@ from .workload import (
 __all__ = ["Expected"]
 
 SHARED = -1
-WORDS = 512  # in a page
+WORDS = PAGE_BYTES // 8  # of a page
 
 
 class Expected:

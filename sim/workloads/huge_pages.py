@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import default_rng
 
+from ...model.x86 import PAGE_BYTES
 from .calling import SPAN, Draft
 from .memory_only import HEAP
 from .workload import (
     HUGE_BYTES,
-    PAGE_BYTES,
     Discard,
     Exit,
     Fork,

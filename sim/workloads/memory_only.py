@@ -6,7 +6,8 @@ import numpy as np
 from numpy.random import Generator, default_rng
 from numpy.typing import NDArray
 
-from .workload import DATA_ACCESS, PAGE_BYTES, Region, Workload, draw_accesses
+from ...model.x86 import PAGE_BYTES
+from .workload import DATA_ACCESS, Region, Workload, draw_accesses
 
 __all__ = ["HEAP", "ORDERS", "paged", "sharing", "stack", "thrash"]
 

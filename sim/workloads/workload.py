@@ -1,7 +1,7 @@
 """Workloads: loads and stores of data by user processes, and what the processes do between them.
 
-``data_workloads``, ``call_workloads`` and ``huge_workloads`` make them, ``expected`` says what they
-must find.
+``memory_only``, ``calling`` and ``huge_pages`` make them, ``catalog`` has them by name, and
+``expected`` says what they must find.
 """
 
 from collections.abc import Iterable
@@ -12,14 +12,13 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from ...model.x86 import PAGE_SHIFT
+from ...model.x86 import MODES, PAGE_BYTES, PAGE_SHIFT
 
-__all__ = ["DATA_ACCESS", "HUGE_BYTES", "PAGE_BYTES", "Discard", "Event", "Exit", "Fork", "Kmap",
-           "Map", "Move", "Protect", "Refused", "Region", "Unmap", "Window", "Workload",
-           "draw_accesses", "masks"]
+__all__ = ["DATA_ACCESS", "HUGE_BYTES", "Discard", "Event", "Exit", "Fork", "Kmap", "Map",
+           "Move", "Protect", "Refused", "Region", "Unmap", "Window", "Workload", "draw_accesses",
+           "masks"]
 
-PAGE_BYTES = 1 << PAGE_SHIFT
-HUGE_BYTES = 4 << 20
+HUGE_BYTES = max(mode.pages[1].page_bytes for mode in MODES.values())
 """What an area of huge pages is a multiple of in any mode: one page of 4 Mbytes, two of 2."""
 
 DATA_ACCESS = np.dtype(

@@ -12,7 +12,7 @@ from pagewalk.model.kernel.hugetlb_entries import HugeEntries
 from pagewalk.model.kernel.kernel import Kernel
 from pagewalk.model.kernel.swap.file import SwapFile
 from pagewalk.model.kernel.thp import ThpEnabled
-from pagewalk.model.x86 import IA32, MODES, InvalidateOp
+from pagewalk.model.x86 import IA32, MODES, PAGE_BYTES, InvalidateOp
 from pagewalk.sim.cosim.linux import LinuxKernel
 from pagewalk.sim.cosim.machine import AccessFailed, Machine
 from pagewalk.sim.cosim.workload_run import run_on, run_workload, set_huge_pages_aside
@@ -21,7 +21,7 @@ from pagewalk.sim.workloads.calling import churn, forking
 from pagewalk.sim.workloads.expected import Expected
 from pagewalk.sim.workloads.huge_pages import huge
 from pagewalk.sim.workloads.memory_only import paged
-from pagewalk.sim.workloads.workload import HUGE_BYTES, PAGE_BYTES, Exit, Fork, Kmap, Workload
+from pagewalk.sim.workloads.workload import HUGE_BYTES, Exit, Fork, Kmap, Workload
 
 every_mode = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
 MIB = 1 << 20
