@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from ..model.mmu.batch import RowSource
+from ..model.mmu.batch import Controls, RowSource
 from ..model.mmu.walk import Control
 from ..model.x86 import PAGE_SHIFT, AccessKind, InvalidateOp, Vector
-from .engine.base import ANSWER, Engine, accesses, exchange, invalidation, read
+from .engine.answer import ANSWER
+from .engine.base import Engine
+from .engine.command import accesses, exchange, invalidation, read
 from .engine.model import ModelEngine, golden_walk
 from .probe_checks import DATA_PORT, FETCH_PORT
 from .result import Difference, Mismatch, Result
@@ -92,16 +94,14 @@ def _run_chunk(
 def _accesses(vectors: Vectors) -> NDArray[np.void]:
     """Return the access commands (N,) with the registers of each."""
     port = np.where(vectors["kind"] == AccessKind.FETCH, FETCH_PORT, DATA_PORT)
-    access = accesses(Control(cr3=0), vectors["va"], vectors["kind"], user=vectors["cpl"] == 3,
-                      ac=vectors["ac"], port=port)
-    _set_registers(access, vectors)
-    return access
+    return accesses(_registers(vectors), vectors["va"], vectors["kind"], user=vectors["cpl"] == 3,
+                    ac=vectors["ac"], port=port)
 
 
-def _set_registers(commands: NDArray[np.void], vectors: Vectors) -> None:
-    commands["cr3"] = vectors["entry_pa"][:, 0] >> PAGE_SHIFT << PAGE_SHIFT
-    for register in ("cr0", "cr4", "efer", "pkru"):
-        commands[register] = vectors[register]
+def _registers(vectors: Vectors) -> Controls:
+    """Return the registers (N,) that the accesses are made under."""
+    root = vectors["entry_pa"][:, 0] >> PAGE_SHIFT << PAGE_SHIFT
+    return Controls(cr3=root, **{name: vectors[name] for name in ("cr0", "cr4", "efer", "pkru")})
 
 
 def _commands(
@@ -113,8 +113,7 @@ def _commands(
     answer, L reads of the entries and L exchanges that clear them.
     """
     count, entry_pa, reached = len(vectors), vectors["entry_pa"], vectors.reached
-    flush = np.repeat(invalidation(Control(cr3=0), InvalidateOp.INVPCID_ALL), count)
-    _set_registers(flush, vectors)
+    flush = invalidation(_registers(vectors), InvalidateOp.INVPCID_ALL)
     parts = exchange(entry_pa, vectors["before"]), access, flush, read(entry_pa), exchange(
         entry_pa, 0)
     once = np.ones((count, 2), bool)

@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..model.mmu.walk import Control
-from ..model.x86 import PAGE_SHIFT, AccessKind, Cr4, Efer, ErrorCode, PagingMode, Vector
-from .engine.base import accesses
+from ..model.x86 import PAGE_BYTES, AccessKind, Cr4, Efer, ErrorCode, PagingMode, Vector
+from .engine.command import accesses
 from .image import ProbeFlag, ProbeRight, Probes
 from .result import Difference
 
@@ -116,7 +116,7 @@ def _translations(
     yield Difference.where("page_size", translated & (got_size != size), size, got_size)
     # PAT, PCD, PWT. The emulator shows PAT of 4-Kbyte pages only.
     flags = probes.flags[plan.probe]
-    small = size == 1 << PAGE_SHIFT
+    small = size == PAGE_BYTES
     expected = (4 * ((flags & ProbeFlag.P != 0) & small)
                 + 2 * (flags & ProbeFlag.C != 0) + (flags & ProbeFlag.T != 0))
     got = answers["memory_type"] & np.where(small, 7, 3)

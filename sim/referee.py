@@ -19,7 +19,7 @@ from ..model.mmu.tlb_history import EntryValue, Explanation, Outcome, TlbHistory
 from ..model.mmu.walk import Access, Control
 from ..model.physical.memory import PhysicalMemory
 from ..model.x86 import AccessKind, Cr0, Cr3, Cr4, Entry, InvalidateOp, PagingMode, Vector
-from .engine.base import OP_ACCESS, OP_EXCHANGE, OP_INVALIDATE, OP_READ
+from .engine.command import FLAGS, REGISTERS, Op
 
 __all__ = ["Findings", "IllegalAnswer", "Referee"]
 
@@ -73,14 +73,14 @@ class Referee:
         for number, (command, answer) in enumerate(_rows(commands, answers)):
             start, end = self._base + answer["accepted"], self._base + answer["answered"]
             last = max(last, end)
-            if command["op"] == OP_ACCESS:
+            if command["op"] == Op.ACCESS:
                 judge = partial(self._judge_access, start, end, number, command, answer)
                 self._wait(end, number, judge)
                 continue
             self._settle(start)
-            if command["op"] == OP_INVALIDATE:
+            if command["op"] == Op.INVALIDATE:
                 self._invalidate(start, command)
-            elif command["op"] in (OP_EXCHANGE, OP_READ):
+            elif command["op"] in (Op.EXCHANGE, Op.READ):
                 self._peer(start, number, command, answer)
         self._settle(last + 1)
         self._base = last + 1
@@ -141,7 +141,7 @@ class Referee:
         # Accesses under way may have set flags: they have to be judged first.
         latest = max((end for end, _, _ in self._pending), default=time)
         self._wait(latest, number, lambda: self._judge_entry(time, paddr, value, answer["value"]))
-        if command["op"] == OP_EXCHANGE:
+        if command["op"] == Op.EXCHANGE:
             entry = command["new"] & (1 << 8 * self._mode.entry_bytes) - 1
             self._history.write(time, paddr, entry)
 
@@ -160,7 +160,7 @@ class Referee:
     def _invalidate(self, time: int, command: Row) -> None:
         control, op = _control(command), InvalidateOp(command["invalidate"])
         history = self._history
-        pcide = self._mode.entry_bytes == 8 and bool(control.cr4 & Cr4.PCIDE)
+        pcide = self._mode.has_pcids and bool(control.cr4 & Cr4.PCIDE)
         history.drops.operation(time, op, command, pcid=pcid_of(self._mode, control), pcide=pcide)
         if op is InvalidateOp.MOV_CR3:
             history.set_control(time, replace(control, cr3=command["new"] & ~Cr3.NO_FLUSH))
@@ -186,9 +186,9 @@ def _rows(commands: NDArray[np.void], answers: NDArray[np.void]) -> Iterator[tup
 
 
 def _control(command: Any) -> Control:
-    return Control(*(int(command[name]) for name in ("cr3", "cr0", "cr4", "efer", "pkru")))
+    return Control(**{name: int(command[name]) for name in REGISTERS})
 
 
 def _access(command: Row) -> Access:
-    flags = {name: bool(command[name]) for name in ("user", "implicit", "ac", "stack")}
+    flags = {name: bool(command[name]) for name in FLAGS}
     return Access(command["vaddr"], AccessKind(command["kind"]), **flags)

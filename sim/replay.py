@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..model.x86 import Cr0, Entry, InvalidateOp
-from .engine.base import ANSWER, Engine, invalidation
+from .engine.answer import ANSWER
+from .engine.base import Engine
+from .engine.command import invalidation
 from .engine.model import ModelEngine, golden_walk
 from .image import Image, View, thin
 from .probe_checks import Plan, differences
@@ -114,10 +116,11 @@ class _ViewReplay:
         if self.golden is not None:
             expected = self.golden_memory.frames
         else:
-            flags = Entry.A | Entry.D
-            if self.result.mode.entry_bytes == 4:
-                flags |= flags << 32  # two entries in the 8 bytes of a word
-            expected = before.frames & ~np.uint64(flags) | after.frames & np.uint64(flags)
+            # Frames are words of 8 bytes, in which there may be several entries.
+            entry = np.dtype(f"<u{self.result.mode.entry_bytes}")
+            flags = entry.type(Entry.A | Entry.D)
+            kept, set_ = before.frames.view(entry) & ~flags, after.frames.view(entry) & flags
+            expected = (kept | set_).view(np.uint64)
         self.result.add_frames(self.view.name, after, expected)
 
 

@@ -9,7 +9,8 @@ from ...model.kernel.calls.user_port import by_page, page_parts
 from ...model.kernel.kernel import Kernel
 from ...model.mmu.walk import Fault
 from ...model.x86 import AccessKind, ErrorCode, Vector
-from ..engine.base import Run, accesses, data_accesses
+from ..engine.base import Run
+from ..engine.command import accesses, data_accesses
 from .machine import Machine
 
 __all__ = ["HardwarePort"]

@@ -19,7 +19,8 @@ from ...model.kernel.tlb_flush import Invalidation
 from ...model.mmu.control import Control
 from ...model.physical.memory import PhysicalMemory
 from ...model.x86 import Cr3, InvalidateOp, Vector
-from ..engine.base import COMMAND, OP_INVALIDATE, Engine, Run, data_accesses
+from ..engine.base import Engine, Run
+from ..engine.command import data_accesses, invalidation
 
 __all__ = ["AccessFailed", "Counts", "Handled", "Machine", "OperatingSystem"]
 
@@ -255,18 +256,14 @@ class Machine:
         """Have the hardware carry out what the kernel asks for, in order."""
         if not invalidations:
             return
-        commands = np.zeros(len(invalidations), COMMAND)
-        for row, one in enumerate(invalidations):
-            commands[row] = self._command(one)
+        commands = []
+        for one in invalidations:
+            old = one.old & 0xFFFF_FFFF  # CR0 or CR4; of CR3 it is of no use
+            commands.append(invalidation(
+                self._control, one.op, vaddr=one.vaddr, pcid=one.pcid, old=old, new=one.new))
             self._control = _after(self._control, one)
-        self._run(commands)
+        self._run(np.concatenate(commands))
         self.counts.invalidations += len(invalidations)
-
-    def _command(self, one: Invalidation) -> tuple[int, ...]:
-        """Return the command of an invalidation, in the order of the fields of ``COMMAND``."""
-        control, old = self._control, one.old & 0xFFFF_FFFF  # CR0 or CR4; of CR3 it is of no use
-        return (OP_INVALIDATE, 0, 0, 0, 0, 0, 0, one.op, one.vaddr, old, one.new, one.pcid, 0,
-                control.cr0, control.cr3, control.cr4, control.efer, control.pkru)
 
 
 def _after(control: Control, one: Invalidation) -> Control:

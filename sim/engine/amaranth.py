@@ -13,21 +13,9 @@ from ...hdl.mmu import Mmu
 from ...hdl.shapes import MemoryOp
 from ...model.physical.memory import BusError, PhysicalMemory
 from ...model.x86 import AccessKind
-from .base import (
-    ANSWER,
-    COMMAND,
-    OP_ACCESS,
-    OP_DATA,
-    OP_EXCHANGE,
-    OP_INVALIDATE,
-    OP_READ,
-    OP_WAIT,
-    EngineStalled,
-    Run,
-    access_memory,
-    check_sizes,
-    stall_limit,
-)
+from .answer import ANSWER, NOTHING, Answer, access_memory
+from .base import EngineStalled, Run, stall_limit
+from .command import COMMAND, THROUGH_PORT, Op, check_sizes
 from .ports import INVALIDATE_FIELDS, REQUEST_FIELDS, RESPONSE_FIELDS, control_values
 
 __all__ = ["AmaranthEngine"]
@@ -66,7 +54,8 @@ class AmaranthEngine:
                 self._wires, self._simulator = _Wires(Mmu(self.config)), None
                 raise EngineStalled(f"No progress for {stall_limit(self.latency)} cycles, "
                                     f"at command {job.row} of {len(commands)}")
-        return Run(job.answers[:job.end], job.cycle, job.events(), job.stopped)
+        answers = np.array(job.answers[:job.end], ANSWER)
+        return Run(answers, job.cycle, job.events(), job.stopped)
 
     async def _drive(self, ctx: Any) -> None:
         # A process, not a testbench: the inputs of a cycle follow from earlier cycles alone, and a
@@ -166,8 +155,9 @@ class _Job:
         self.stopped = False
         names = COMMAND.names or ()
         self.commands = [dict(zip(names, row, strict=True)) for row in commands.tolist()]
-        self.answers = np.zeros(len(commands), ANSWER)
-        self.due: list[deque[int]] = [deque() for _ in self.config.ports]
+        self.answers = [NOTHING] * len(commands)
+        # By port, the command and the cycle in which it was accepted.
+        self.due: list[deque[tuple[int, int]]] = [deque() for _ in self.config.ports]
         self.responses: deque[tuple[int, dict[str, int]]] = deque()
         self.event_words: Counter[int] = Counter()
         self.end = len(commands)  # where the run ends: after a fault, if that stops it
@@ -199,20 +189,20 @@ class _Job:
             return
         self.started, self.start = self.row, self.cycle
         command = self.commands[self.row]
-        if command["op"] in (OP_ACCESS, OP_DATA):
+        if command["op"] in THROUGH_PORT:
             self._put_control(ctx, command)
             values = {"tag": self.row, **{name: command[name] for name in REQUEST_FIELDS}}
             self.wires.offered[command["port"]].offer(ctx, values)
-        elif command["op"] == OP_INVALIDATE:
+        elif command["op"] == Op.INVALIDATE:
             self._put_control(ctx, command)
             values = {name: command[field] for name, field in INVALIDATE_FIELDS.items()}
             self.wires.offered[-1].offer(ctx, values)
 
     def _must_wait(self, command: dict[str, int]) -> bool:
         """Return whether other ports have to answer before it is the turn of ``command``."""
-        if not self.stop_on_fault and command["op"] != OP_DATA:
+        if not self.stop_on_fault and command["op"] != Op.DATA:
             return False
-        own = command["port"] if command["op"] in (OP_ACCESS, OP_DATA) else None
+        own = command["port"] if command["op"] in THROUGH_PORT else None
         return any(due for port, due in enumerate(self.due) if port != own)
 
     def _put_control(self, ctx: Any, command: dict[str, int]) -> None:
@@ -228,7 +218,7 @@ class _Job:
             self._serve(self.wires.access.unpack(access))
         for due, (valid, answer) in zip(self.due, answers, strict=True):
             if valid:
-                self._collect(due.popleft(), self.wires.answer.unpack(answer))
+                self._collect(*due.popleft(), self.wires.answer.unpack(answer))
         if self.started == self.row and self._is_turn_over(self.commands[self.row], ready):
             self._accept(self.commands[self.row])
             self.row += 1
@@ -237,53 +227,47 @@ class _Job:
     def _is_turn_over(self, command: dict[str, int], ready: tuple[int, ...]) -> bool:
         """Return whether the next command's turn is in the next cycle."""
         op = command["op"]
-        if op in (OP_ACCESS, OP_DATA):
+        if op in THROUGH_PORT:
             return bool(ready[command["port"]])
-        if op == OP_INVALIDATE:
+        if op == Op.INVALIDATE:
             return bool(ready[-1])
-        if op == OP_WAIT:
+        if op == Op.WAIT:
             self.progress = self.cycle
             return self.cycle - self.start + 1 >= command["new"]
         return True
 
     def _accept(self, command: dict[str, int]) -> None:
         """Note that the turn of ``command`` is over, and do it if it is another processor's."""
-        answer, op = self.answers[self.row], command["op"]
-        answer["accepted"] = self.progress = self.cycle
-        if op in (OP_ACCESS, OP_DATA):
-            self.due[command["port"]].append(self.row)
+        self.progress = self.cycle
+        op, answer = command["op"], NOTHING
+        if op in THROUGH_PORT:
+            self.due[command["port"]].append((self.row, self.cycle))
             return
-        answer["answered"] = self.cycle
-        if op in (OP_EXCHANGE, OP_READ):
-            answer["value"], answer["fault"], answer["vector"] = access_memory(
+        if op in (Op.EXCHANGE, Op.READ):
+            answer = access_memory(
                 self.memory, command["vaddr"], self.config.mode.entry_bytes,
-                new=command["new"] if op == OP_EXCHANGE else None)
+                new=command["new"] if op == Op.EXCHANGE else None)
+        self.answers[self.row] = answer._replace(accepted=self.cycle, answered=self.cycle)
 
-    def _collect(self, row: int, response: dict[str, int]) -> None:
-        """Note the answer to command ``row``, unless it comes after the end of the run."""
+    def _collect(self, row: int, accepted: int, response: dict[str, int]) -> None:
+        """Note the answer to command ``row``, unless it comes after the end of the run.
+
+        ``accepted`` is the cycle in which the command was accepted.
+        """
         assert response["tag"] == row & (1 << self.config.tag_bits) - 1
         self.progress = self.cycle
         if row >= self.end:
             return
-        answer = self.answers[row]
-        answer["answered"] = self.cycle
-        for name, field in RESPONSE_FIELDS.items():
-            answer[field] = response[name]
-        if self.commands[row]["op"] == OP_DATA and not answer["fault"]:
-            self._access_data(row)
-        if self.stop_on_fault and answer["fault"]:
+        answer = Answer(**{field: response[name] for name, field in RESPONSE_FIELDS.items()})
+        command = self.commands[row]
+        if command["op"] == Op.DATA and not answer.fault:
+            answer = access_memory(
+                self.memory, answer.paddr, command["size"],
+                new=command["new"] if command["kind"] == AccessKind.WRITE else None,
+                translation=answer, vaddr=command["vaddr"])
+        self.answers[row] = answer._replace(accepted=accepted, answered=self.cycle)
+        if self.stop_on_fault and answer.fault:
             self.end, self.stopped = row + 1, True
-
-    def _access_data(self, row: int) -> None:
-        """Load or store the data of command ``row``, whose translation is in its answer."""
-        answer, command = self.answers[row], self.commands[row]
-        new = command["new"] if command["kind"] == AccessKind.WRITE else None
-        value, fault, vector = access_memory(
-            self.memory, int(answer["paddr"]), command["size"], new=new)
-        if fault:
-            accepted, answered = answer["accepted"], answer["answered"]
-            self.answers[row] = (0, command["vaddr"], accepted, answered, 0, 0, 1, vector, 0, 0)
-        answer["value"] = value
 
     def _serve(self, access: dict[str, int]) -> None:
         """Do a page-table access, and keep the response until it is due."""

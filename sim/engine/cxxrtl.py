@@ -1,6 +1,7 @@
 """The engine that runs the MMU as compiled C++; needs g++, and a minute for each new design."""
 
 import ctypes
+import enum
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.resources import files
@@ -14,28 +15,25 @@ from ...hdl.config import Config
 from ...hdl.flat import FlatMmu, flat_fields
 from ...hdl.shapes import MemoryOp, events_layout
 from ...model.physical.memory import PhysicalMemory
-from ...model.x86 import PAGE_SHIFT, AccessKind, Vector
-from . import base
-from .base import (
-    ANSWER,
-    COMMAND,
-    OP_ACCESS,
-    OP_DATA,
-    EngineStalled,
-    Run,
-    check_sizes,
-    stall_limit,
-)
+from ...model.x86 import PAGE_BYTES, AccessKind, Vector
+from .answer import ANSWER
+from .base import EngineStalled, Run, stall_limit
 from .build import build_library
+from .command import COMMAND, THROUGH_PORT, Op, check_sizes
 from .ports import CONTROL_FIELDS, INVALIDATE_FIELDS, REQUEST_FIELDS, RESPONSE_FIELDS
 
 __all__ = ["CxxrtlEngine"]
 
-OPS = ("OP_ACCESS", "OP_DATA", "OP_INVALIDATE", "OP_EXCHANGE", "OP_READ", "OP_WAIT")
-"""Constants of ``base`` that harness.cc knows by the same names."""
 
-# `Status` in harness.cc.
-DONE, STALLED, UNASKED = range(3)
+class _Status(enum.IntEnum):
+    """How a run ended; harness.cc has the same names."""
+
+    DONE = 0
+    """Every command is done, or the run stopped at a fault."""
+    STALLED = 1
+    """The hardware made no progress for ``stall_limit`` cycles."""
+    UNASKED = 2
+    """The hardware gave an answer to no command that waits for one."""
 
 
 class _Batch(ctypes.Structure):
@@ -94,13 +92,13 @@ class CxxrtlEngine:
             frames.ctypes.data, pfns.ctypes.data, rows.ctypes.data, len(frames),
             self.latency, stall_limit(self.latency), stop_on_fault, 0, events.ctypes.data)
         status = self._library.mmu_run(self._mmu, ctypes.byref(batch))
-        if status != DONE:
+        if status != _Status.DONE:
             self._power_down()
             self._power_up()
-        if status == STALLED:
+        if status == _Status.STALLED:
             raise EngineStalled(f"No progress for {batch.stall_limit} cycles, "
                                 f"at command {batch.row} of {len(commands)}")
-        if status == UNASKED:
+        if status == _Status.UNASKED:
             raise AssertionError(f"Answer in cycle {batch.cycle} is to no command that waits")
         counts = dict(zip(self._events, events.tolist(), strict=True))
         return Run(answers[:batch.count], batch.cycle, counts, bool(batch.stopped))
@@ -108,7 +106,7 @@ class CxxrtlEngine:
     def _check_ports(self, commands: NDArray[np.void]) -> None:
         """Raise ``IndexError`` for a port that is not there; C++ would go astray."""
         ops, ports = commands["op"], commands["port"]
-        wrong = ((ops == OP_ACCESS) | (ops == OP_DATA)) & (ports >= len(self.config.ports))
+        wrong = np.isin(ops, THROUGH_PORT) & (ports >= len(self.config.ports))
         if wrong.any():
             row = int(wrong.argmax())
             raise IndexError(f"Command {row} is for port {commands['port'][row]}, "
@@ -134,13 +132,14 @@ def _glue(config: Config) -> str:
     return "\n".join([
         "using Top = cxxrtl_design::p_mmu;",
         f"using Entry = uint{8 * config.mode.entry_bytes}_t;",
-        f"const uint64_t FRAME_BYTES = {1 << PAGE_SHIFT};",
+        f"const uint64_t FRAME_BYTES = {PAGE_BYTES};",
         f"const uint64_t TAG_MASK = {(1 << config.tag_bits) - 1}u;",
         f"const unsigned INVALIDATE = {len(config.ports)};",
         f"const unsigned COMPARE_EXCHANGE = {compare_exchange.value};",
         f"const unsigned WRITE = {AccessKind.WRITE:d};",
         f"const unsigned MACHINE_CHECK = {Vector.MC:d};",
-        *(f"const unsigned {name} = {getattr(base, name)};" for name in OPS),
+        *(f"const unsigned OP_{op.name} = {op:d};" for op in Op),
+        *(f"const int {status.name} = {status:d};" for status in _Status),
         *_struct("Command", COMMAND),
         *_struct("Answer", ANSWER),
         *_input_functions(config),

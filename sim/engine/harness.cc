@@ -1,8 +1,10 @@
 // Drives a compiled MMU through batches of commands, cycle for cycle as amaranth.py does.
 //
 // mmu.cc is what Yosys makes of the hardware. glue.h, made by cxxrtl.py, knows the ports of the
-// same MMU: it has the types Top, Entry, Command and Answer and the functions that set and read
-// the ports of a stream. Streams are numbered: request ports in their order, then INVALIDATE.
+// same MMU: it has the types Top, Entry, Command and Answer, the functions that set and read the
+// ports of a stream, and the numbers that Python has by the same names: the operations OP_* and
+// what a run returns, DONE, STALLED or UNASKED. Streams are numbered: request ports in their
+// order, then INVALIDATE.
 
 #include <algorithm>
 #include <cstddef>
@@ -26,8 +28,6 @@ uint64_t take(const Port &port) {
 
 #include "glue.h"
 
-enum Status { DONE, STALLED, UNASKED };
-
 // Arguments and results of one run; `_Batch` in cxxrtl.py has the same members.
 struct Batch {
     const Command *commands;
@@ -46,11 +46,13 @@ struct Batch {
     uint64_t row;      // the command whose turn it is, 0 at first
 };
 
+// The hardware. While nothing changes, neither inputs nor registers, it sleeps: cycles in which it
+// only waits for memory cost next to nothing.
 class Mmu {
 public:
     Top top;
 
-    Mmu() : loops_(!top.eval()) { top.commit(); }
+    Mmu() : loops_(!top.eval()) { top.commit(); }  // eval() says whether all wires have settled
 
     // Note that inputs are not as they were in the cycle before.
     void wake() { asleep_ = false; }
@@ -81,11 +83,19 @@ private:
     bool asleep_ = false;
 };
 
+// One run: plays all that surrounds the hardware, as software, other processors and memory.
 class Job {
 public:
     Job(Mmu &mmu, Batch &batch) : mmu_(mmu), top_(mmu.top), batch_(batch) {}
 
-    Status run() {
+    // Play cycles until the run has ended; return DONE, STALLED or UNASKED.
+    //
+    // The order within a cycle is part of the timing that amaranth.py shares. Inputs are set from
+    // what earlier cycles brought; the outputs that follow are looked at before the clock edge.
+    // The MMU's own memory access comes before that of another processor in accept(), and an
+    // answer is collected before the next command is accepted, so that data commands, which wait
+    // for other ports to have answered, are in order.
+    int run() {
         rest();
         while (batch_.row < batch_.count || answers_due_ > 0) {
             drive();
@@ -109,7 +119,8 @@ private:
         bool exchanged, error;
     };
 
-    // Play a cycle in which nothing is offered.
+    // Play a cycle in which nothing is offered, so that the MMU does not take what the run before
+    // offered last for a new request. It is not counted.
     void rest() {
         accept_outputs(top_);
         offer_nothing(top_);
@@ -119,7 +130,8 @@ private:
         mmu_.advance();
     }
 
-    // Set the inputs of the cycle that begins.
+    // Set the inputs of the cycle that begins: a memory response that is due, and, if the turn of
+    // the command `row` begins now, what it offers. The offer stays until it is accepted.
     void drive() {
         respond();
         if (started_)

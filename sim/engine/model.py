@@ -9,21 +9,12 @@ from ...model.mmu.batch import Accesses, Controls, EntrySource, FrameSource, wal
 from ...model.mmu.walk import Access, Control, Walk, walk
 from ...model.physical.memory import PhysicalMemory
 from ...model.x86 import AccessKind, PagingMode
-from .base import (
-    ANSWER,
-    OP_ACCESS,
-    OP_DATA,
-    OP_EXCHANGE,
-    OP_READ,
-    Run,
-    access_memory,
-    check_sizes,
-)
+from .answer import ANSWER, NOTHING, Answer, access_memory
+from .base import Run
+from .command import FLAGS, REGISTERS, THROUGH_PORT, Op, check_sizes
 
 __all__ = ["ModelEngine", "golden_walk"]
 
-REGISTERS = ("cr3", "cr0", "cr4", "efer", "pkru")
-FLAGS = ("user", "implicit", "ac", "stack")
 KINDS = tuple(AccessKind)
 
 
@@ -45,7 +36,7 @@ class ModelEngine:
         check_sizes(commands)
         if stop_on_fault:  # walked together, all would set flags
             return self._one_by_one(memory, commands, stop_on_fault=True)
-        runs = _long_runs(commands["op"] == OP_ACCESS, self.SHORTEST_BATCH)
+        runs = _long_runs(commands["op"] == Op.ACCESS, self.SHORTEST_BATCH)
         if not runs:
             return self._one_by_one(memory, commands)
         answers, source, done = np.zeros(len(commands), ANSWER), FrameSource(memory, self.mode), 0
@@ -58,8 +49,9 @@ class ModelEngine:
 
     def answers(self, source: EntrySource, commands: NDArray[np.void]) -> NDArray[np.void]:
         """Return the answers to access ``commands`` through the page tables in ``source``."""
-        control = Controls(*(commands[name] for name in REGISTERS))
-        access = Accesses(commands["vaddr"], commands["kind"], *(commands[name] for name in FLAGS))
+        control = Controls(**{name: commands[name] for name in REGISTERS})
+        access = Accesses(commands["vaddr"], commands["kind"],
+                          **{name: commands[name] for name in FLAGS})
         walks = walk_batch(source, self.mode, control, access, self.paddr_bits)
         answers = np.zeros(len(commands), ANSWER)
         for name in ("paddr", "vaddr", "error", "fault", "vector", "memory_type"):
@@ -77,43 +69,38 @@ class ModelEngine:
         answers = []
         for (op, vaddr, kind, new, size), flag, values in zip(
                 heads, flags, registers, strict=True):
-            if op in (OP_ACCESS, OP_DATA):
+            if op in THROUGH_PORT:
                 access = Access(vaddr, KINDS[kind], *map(bool, flag))
                 result = walk(memory, self.mode, control_of(*values), access, self.paddr_bits)
-                answer = self._answer(memory, result, new, size if op == OP_DATA else 0)
+                answer = self._answer(memory, result, new, size if op == Op.DATA else 0)
                 answers.append(answer)
-                if stop_on_fault and answer[FAULT]:
+                if stop_on_fault and answer.fault:
                     return Run(np.array(answers, ANSWER), stopped=True)
-            elif op in (OP_EXCHANGE, OP_READ):
-                value, fault, vector = access_memory(
-                    memory, vaddr, self.mode.entry_bytes, new=new if op == OP_EXCHANGE else None)
-                answers.append((0, 0, 0, 0, value, 0, fault, vector, 0, 0))
+            elif op in (Op.EXCHANGE, Op.READ):
+                answers.append(access_memory(
+                    memory, vaddr, self.mode.entry_bytes, new=new if op == Op.EXCHANGE else None))
             else:
                 answers.append(NOTHING)
         return Run(np.array(answers, ANSWER))
 
     def _answer(
         self, memory: PhysicalMemory, result: Walk, new: int, size: int
-    ) -> tuple[int, ...]:
-        """Return the outcome of a walk in the order of the fields of ``ANSWER``.
+    ) -> Answer:
+        """Return the answer that a walk leads to.
 
-        Access ``size`` bytes of data if it is without fault, and store ``new`` if it is a write.
+        If the walk is without fault, access ``size`` bytes of data, 0 for none, and store ``new``
+        there if the access is a write.
         """
-        access, fault, value = result.access, result.fault, 0
+        access, fault = result.access, result.fault
         if fault is not None:
-            return 0, fault.vaddr, 0, 0, 0, fault.error_code, 1, fault.vector, 0, 0
-        if size:
-            is_write = access.kind is AccessKind.WRITE
-            value, failed, vector = access_memory(
-                memory, result.paddr, size, new=new if is_write else None)
-            if failed:
-                return 0, access.vaddr, 0, 0, 0, 0, 1, vector, 0, 0
+            return Answer(vaddr=fault.vaddr, error=fault.error_code, fault=1, vector=fault.vector)
         page = self._pages[result.page] if result.page is not None else 0
-        return result.paddr, 0, 0, 0, value, 0, 0, 0, page, result.memory_type
-
-
-NOTHING = (0,) * len(ANSWER.names or ())
-FAULT = (ANSWER.names or ()).index("fault")
+        translation = Answer(paddr=result.paddr, page=page, memory_type=result.memory_type)
+        if not size:
+            return translation
+        return access_memory(
+            memory, result.paddr, size, new=new if access.kind is AccessKind.WRITE else None,
+            translation=translation, vaddr=access.vaddr)
 
 
 def _long_runs(chosen: NDArray[np.bool_], shortest: int) -> list[tuple[int, int]]:
@@ -127,7 +114,7 @@ def golden_walk(
     memory: PhysicalMemory, mode: PagingMode, command: np.void, paddr_bits: int = 40
 ) -> tuple[Control, Walk]:
     """Return the registers and the walk of one access command, for those who want every level."""
-    control = Control(*command[list(REGISTERS)].item())
+    control = Control(**{name: int(command[name]) for name in REGISTERS})
     access = Access(int(command["vaddr"]), KINDS[command["kind"]],
-                    *map(bool, command[list(FLAGS)].item()))
+                    **{name: bool(command[name]) for name in FLAGS})
     return control, walk(memory, mode, control, access, paddr_bits)

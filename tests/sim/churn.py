@@ -5,6 +5,7 @@ next, so that tables are shared, and reached under other rights. Addresses go th
 of which some pages are hot, so that TLBs and walk caches hit.
 """
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -23,14 +24,7 @@ from pagewalk.model.x86 import (
     InvalidateOp,
     Leaf,
 )
-from pagewalk.sim.engine.base import (
-    COMMAND,
-    OP_ACCESS,
-    OP_EXCHANGE,
-    OP_INVALIDATE,
-    OP_READ,
-    OP_WAIT,
-)
+from pagewalk.sim.engine.command import accesses, exchange, invalidation, read, wait
 
 TABLES = 3  # of each level; those of the root level are address spaces
 HOT_PAGES = 6
@@ -39,7 +33,6 @@ SETTLED = 100  # cycles after which no walk is under way
 
 FLAGS = ((Entry.P, 0.95), (Entry.RW, 0.8), (Entry.US, 0.75), (Entry.PWT, 0.1), (Entry.PCD, 0.1),
          (Entry.A, 0.5), (Entry.D, 0.4))
-COUNTED = tuple(COMMAND.names)
 
 
 class Churn:
@@ -119,14 +112,11 @@ class Churn:
         self.commands, self.single = [], []
         while len(self.commands) < length:
             self._pick(ACTIONS)(self)
-        self._add(OP_WAIT, new=SETTLED)
-        return np.array(self.commands, COMMAND), self.single
+        self.commands.append(wait(SETTLED))
+        return np.concatenate(self.commands), self.single
 
-    def _add(self, op, **fields):
-        for name in ("cr3", "cr0", "cr4", "efer"):
-            fields.setdefault(name, getattr(self.control, name))
-        self.commands.append(tuple(fields.get(name, op if name == "op" else 0)
-                                   for name in COUNTED))
+    def _invalidate(self, op, **operands):
+        self.commands.append(invalidation(self.control, op, **operands))
 
     def access(self, vaddr=None):
         """Access a page, rather a hot one, under random rights."""
@@ -136,14 +126,15 @@ class Churn:
             vaddr = self._pick(self.hot) if self._chance(0.8) else self._vaddr()
         lax = self._chance(0.6)  # a supervisor that may nearly everything
         bits = self._bits(8)
-        self._add(
-            OP_ACCESS, port=bits & 1, vaddr=vaddr,
-            kind=self._pick((AccessKind.READ, AccessKind.READ, AccessKind.WRITE, AccessKind.FETCH)),
-            user=not lax and bits >> 1 & 1, implicit=not lax and self._chance(0.1),
-            ac=lax or bits >> 2 & 1,
-            cr0=self.control.cr0 & ~(Cr0.WP if lax or bits & 8 else 0),
+        kind = self._pick((AccessKind.READ, AccessKind.READ, AccessKind.WRITE, AccessKind.FETCH))
+        implicit = not lax and self._chance(0.1)
+        control = replace(
+            self.control, cr0=self.control.cr0 & ~(Cr0.WP if lax or bits & 8 else 0),
             cr4=self.control.cr4 | Cr4.SMAP * (bits >> 4 & 1) | Cr4.PKE * (bits >> 5 & 1),
             pkru=0 if lax else self._bits(32) & self._bits(32) & self._bits(32))
+        self.commands.append(accesses(
+            control, vaddr, kind, user=not lax and bits >> 1 & 1, implicit=implicit,
+            ac=lax or bits >> 2 & 1, port=bits & 1))
 
     def accesses(self):
         for _ in range(int(self.rng.integers(1, 12))):
@@ -153,12 +144,12 @@ class Churn:
         """Replace an entry while a walk may be under way; read it again later."""
         if self._chance(0.5):
             self.access()
-            self._add(OP_WAIT, new=int(self.rng.integers(1, 14)))
+            self.commands.append(wait(int(self.rng.integers(1, 14))))
         number, paddr = self._pick(self.sites)
         self._exchange(paddr, self._entry(number))
 
     def _exchange(self, paddr, entry):
-        self._add(OP_EXCHANGE, vaddr=paddr, new=entry)
+        self.commands.append(exchange(paddr, entry))
         self.entries[paddr] = entry
 
     def _path(self, vaddr):
@@ -184,7 +175,7 @@ class Churn:
             self._exchange(paddr, (self.entries[paddr] & ~(Entry.A | Entry.D)) ^ flags)
 
     def observe(self):
-        self._add(OP_READ, vaddr=self._pick(self.sites)[1])
+        self.commands.append(read(self._pick(self.sites)[1]))
 
     def switch(self):
         """MOV CR3 to a root, which keeps its PCID, with and without bit 63."""
@@ -193,7 +184,7 @@ class Churn:
         if self._chance(0.1):
             cr3 = cr3 & 0xFFF | self._pick(self.tables[0]) << 12  # another root under that PCID
         keep = Cr3.NO_FLUSH * (self.mode is X86_64 and self._chance(0.7))
-        self._add(OP_INVALIDATE, invalidate=InvalidateOp.MOV_CR3, new=cr3 | keep)
+        self._invalidate(InvalidateOp.MOV_CR3, new=cr3 | keep)
         self._set(cr3=cr3)
         self._expect_single(not keep and not self.with_global)
 
@@ -207,13 +198,13 @@ class Churn:
             return
         self.access(vaddr if vaddr is not None else self._pick(self.hot))
         self.single.append(len(self.commands) - 1)
-        self._add(OP_WAIT, new=SETTLED)
+        self.commands.append(wait(SETTLED))
 
     def invlpg(self):
         """Change an entry, and invalidate an address that may go through it."""
         self.rewrite()
         vaddr = self._pick(self.hot)
-        self._add(OP_INVALIDATE, invalidate=InvalidateOp.INVLPG, vaddr=vaddr)
+        self._invalidate(InvalidateOp.INVLPG, vaddr=vaddr)
         self._expect_single(True, vaddr)
 
     def invpcid(self):
@@ -221,31 +212,31 @@ class Churn:
         vaddr, current = self._pick(self.hot), self.control.cr3 & Cr3.PCID
         pcid = current if self._chance(0.6) or self.mode is IA32 else self._pick((1, 2, 3))
         op = InvalidateOp(self._pick((0, 0, 0, 1, 1, 3)))
-        self._add(OP_INVALIDATE, invalidate=op, vaddr=vaddr, pcid=pcid)
+        self._invalidate(op, vaddr=vaddr, pcid=pcid)
         reached = op is InvalidateOp.INVPCID_ALL_NON_GLOBAL or pcid == current
         self._expect_single(reached and not self.with_global, vaddr)
 
     def flush(self):
-        self._add(OP_INVALIDATE, invalidate=InvalidateOp.INVPCID_ALL)
+        self._invalidate(InvalidateOp.INVPCID_ALL)
         self._expect_single(True)
 
     def toggle_pge(self):
         for _ in range(2):
             new = self.control.cr4 ^ Cr4.PGE
-            self._add(OP_INVALIDATE, invalidate=InvalidateOp.MOV_CR4, old=self.control.cr4, new=new)
+            self._invalidate(InvalidateOp.MOV_CR4, old=self.control.cr4, new=new)
             self._set(cr4=new)
             self._expect_single(True)
 
     def toggle_smep(self):
         new = self.control.cr4 ^ Cr4.SMEP
-        self._add(OP_INVALIDATE, invalidate=InvalidateOp.MOV_CR4, old=self.control.cr4, new=new)
+        self._invalidate(InvalidateOp.MOV_CR4, old=self.control.cr4, new=new)
         self._set(cr4=new)
         self._expect_single(bool(new & Cr4.SMEP) and not self.with_global)
 
     def toggle_paging(self):
         for _ in range(2):
             new = self.control.cr0 ^ Cr0.PG
-            self._add(OP_INVALIDATE, invalidate=InvalidateOp.MOV_CR0, old=self.control.cr0, new=new)
+            self._invalidate(InvalidateOp.MOV_CR0, old=self.control.cr0, new=new)
             self._set(cr0=new)
             self._expect_single(True)
 

@@ -4,9 +4,7 @@ import numpy as np
 
 from pagewalk.hdl.config import Config
 from pagewalk.model.x86 import IA32, X86_64
-from pagewalk.sim.engine.base import (
-    ANSWER,
-)
+from pagewalk.sim.engine.answer import ANSWER
 
 CONFIGS = {
     "x86_64-plru4": Config(mode=X86_64, entries=4),

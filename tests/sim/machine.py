@@ -6,7 +6,7 @@ from pagewalk.hdl.config import Config
 from pagewalk.model.mmu.walk import Control
 from pagewalk.model.x86 import X86_64, AccessKind, Cr0, Cr3, Cr4, Efer, InvalidateOp
 from pagewalk.sim.engine import create
-from pagewalk.sim.engine.base import accesses, invalidation
+from pagewalk.sim.engine.command import accesses, invalidation
 
 from ..hdl.tables import PERMISSIVE, Tables
 

@@ -8,14 +8,7 @@ import numpy as np
 from pagewalk.model.mmu.walk import Access, Control, walk
 from pagewalk.model.physical.memory import PhysicalMemory
 from pagewalk.model.x86 import Cr0, Cr4, Entry, InvalidateOp
-from pagewalk.sim.engine.base import (
-    accesses,
-    data_accesses,
-    exchange,
-    invalidation,
-    read,
-    wait,
-)
+from pagewalk.sim.engine.command import accesses, data_accesses, exchange, invalidation, read, wait
 
 from ..hdl.tables import (
     bits,

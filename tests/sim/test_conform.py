@@ -8,7 +8,9 @@ from pagewalk.model.mmu.walk import walk
 from pagewalk.model.x86 import IA32, MODES, X86_64, AccessKind, Vector
 from pagewalk.sim.conform import conform
 from pagewalk.sim.engine import create
-from pagewalk.sim.engine.base import ANSWER, OP_ACCESS, OP_READ, Run
+from pagewalk.sim.engine.answer import ANSWER
+from pagewalk.sim.engine.base import Run
+from pagewalk.sim.engine.command import Op
 from pagewalk.sim.engine.model import ModelEngine
 from pagewalk.sim.vectors import NO_PADDR, Vectors
 
@@ -102,7 +104,7 @@ def test_an_access_has_the_memory_to_itself(few):
     seen = []
 
     def see(memory, command):
-        if command["op"] == OP_ACCESS:
+        if command["op"] == Op.ACCESS:
             row = len(seen)
             expected = few.take(slice(row // 256 * 256, row // 256 * 256 + 256)).tables(row % 256)
             assert set(memory.index()[0].tolist()) == set(expected.index()[0].tolist())
@@ -135,7 +137,7 @@ def spoiled(vectors, name):
     """Return the mismatches of an engine that flips a bit of one field of every answer."""
 
     def spoil(memory, commands, answers):
-        which = np.isin(commands["op"], [OP_ACCESS, OP_READ])
+        which = np.isin(commands["op"], [Op.ACCESS, Op.READ])
         answers[name][which] ^= 1
 
     return mismatches(vectors, FakeHardware(vectors.mode, spoil))
@@ -161,7 +163,7 @@ def test_every_other_field_of_an_answer_is_not_in_the_vectors(few):
 
 def test_one_wrong_answer_is_one_mismatch(few):
     def spoil(memory, commands, answers):
-        rows = np.flatnonzero(commands["op"] == OP_ACCESS)
+        rows = np.flatnonzero(commands["op"] == Op.ACCESS)
         if len(rows) == 400 - 256:
             answers["error"][rows[7]] ^= 4
 
@@ -176,7 +178,7 @@ def test_a_lost_flag_is_found_at_its_level(few):
     """An engine whose memory forgets what is written by compare-and-exchange, one level each."""
     for number, level in enumerate(few.mode.levels):
         def spoil(memory, commands, answers, number=number):
-            reads = np.flatnonzero(commands["op"] == OP_READ)
+            reads = np.flatnonzero(commands["op"] == Op.READ)
             paddr, value = commands["vaddr"][reads], answers["value"][reads]
             mine = np.isin(paddr, few["entry_pa"][:, number])
             answers["value"][reads] = np.where(mine, value & ~np.uint64(0x60), value)

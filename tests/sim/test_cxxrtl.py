@@ -15,7 +15,8 @@ from pagewalk.model.mmu.walk import Control
 from pagewalk.model.physical.memory import PhysicalMemory
 from pagewalk.model.x86 import IA32, Entry, InvalidateOp
 from pagewalk.sim.engine import build, create, cxxrtl
-from pagewalk.sim.engine.base import EngineStalled, accesses, invalidation
+from pagewalk.sim.engine.base import EngineStalled
+from pagewalk.sim.engine.command import accesses, invalidation
 
 CONFIG = Config(mode=IA32, entries=1, policy="random", ports=("only",), tag_bits=1)
 ROOT, TABLE, PAGE = 0x1000, 0x2000, 0x3000

@@ -8,14 +8,14 @@ from pagewalk.model.mmu.walk import Control
 from pagewalk.model.x86 import IA32, X86_64, AccessKind, Entry, InvalidateOp, Vector
 from pagewalk.sim.engine import ENGINES, create
 from pagewalk.sim.engine.amaranth import AmaranthEngine
-from pagewalk.sim.engine.base import (
-    OP_DATA,
+from pagewalk.sim.engine.base import stall_limit
+from pagewalk.sim.engine.command import (
+    Op,
     accesses,
     data_accesses,
     exchange,
     invalidation,
     read,
-    stall_limit,
     wait,
 )
 from pagewalk.sim.engine.cxxrtl import CxxrtlEngine
@@ -82,7 +82,7 @@ def test_hardware_answers_as_the_model(name, seed):
         assert (memory.frames == golden_memory.frames).all()
         pages.update(golden["page"].tolist())
         vectors.update(golden["vector"].tolist())
-        moved += np.count_nonzero((commands["op"] == OP_DATA) & (golden["value"] != 0))
+        moved += np.count_nonzero((commands["op"] == Op.DATA) & (golden["value"] != 0))
         hits += sum(count for event, count in run.events.items() if "_hit_" in event)
     # All of it was put to the test.
     assert pages == set(range(len(config.mode.pages)))
@@ -120,7 +120,7 @@ def test_a_stop_is_precise(name, seed):
 
 
 def is_machine_check_of_data(command, run):
-    return command["op"] == OP_DATA and run.answers["vector"][-1] == Vector.MC
+    return command["op"] == Op.DATA and run.answers["vector"][-1] == Vector.MC
 
 
 @pytest.mark.parametrize(("name", "latency", "seed"), [

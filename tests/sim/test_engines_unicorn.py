@@ -8,7 +8,8 @@ import pytest
 from pagewalk.hdl.config import Config
 from pagewalk.model.physical.memory import PhysicalMemory
 from pagewalk.model.x86 import IA32, X86_64, InvalidateOp, Vector
-from pagewalk.sim.engine.base import ANSWER, OP_ACCESS, accesses, exchange, invalidation
+from pagewalk.sim.engine.answer import ANSWER
+from pagewalk.sim.engine.command import Op, accesses, exchange, invalidation
 from pagewalk.sim.engine.cxxrtl import CxxrtlEngine
 
 from ..oracle.bins import bins_of, unmet
@@ -44,7 +45,7 @@ def by_hardware(engine, cases):
     assert not memory.frames.any()  # the tables were cleared, and nothing else was written
     ends = np.cumsum([len(batch) for batch in batches])
     parts = zip(cases, batches, np.split(answers, ends[:-1]), strict=True)
-    return [outcome_of(case, part[batch["op"] == OP_ACCESS], part[-len(case.entries):]["value"])
+    return [outcome_of(case, part[batch["op"] == Op.ACCESS], part[-len(case.entries):]["value"])
             for case, batch, part in parts]
 
 

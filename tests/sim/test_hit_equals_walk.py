@@ -7,7 +7,8 @@ from pagewalk.hdl.config import Config
 from pagewalk.model.mmu.walk import Control
 from pagewalk.model.x86 import IA32, X86_64, AccessKind, Cr0, Cr4, Efer, InvalidateOp
 from pagewalk.sim.engine import create
-from pagewalk.sim.engine.base import ANSWER, accesses, invalidation
+from pagewalk.sim.engine.answer import ANSWER
+from pagewalk.sim.engine.command import accesses, invalidation
 
 from .churn import Churn
 

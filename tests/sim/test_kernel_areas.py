@@ -18,7 +18,7 @@ from pagewalk.model.x86 import IA32, MODES, X86_64, AccessKind, ErrorCode, Vecto
 from pagewalk.sim.cosim.linux import LinuxKernel
 from pagewalk.sim.cosim.machine import AccessFailed, Machine
 from pagewalk.sim.engine import create
-from pagewalk.sim.engine.base import accesses, data_accesses
+from pagewalk.sim.engine.command import accesses, data_accesses
 from pagewalk.sim.workloads.workload import DATA_ACCESS
 
 every_mode = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)

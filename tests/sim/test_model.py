@@ -8,7 +8,8 @@ from numpy.random import default_rng
 
 from pagewalk.model.mmu.walk import Control
 from pagewalk.model.x86 import MODES, Entry, InvalidateOp, Vector
-from pagewalk.sim.engine.base import ANSWER, OP_ACCESS, accesses, exchange, invalidation, read, wait
+from pagewalk.sim.engine.answer import ANSWER
+from pagewalk.sim.engine.command import Op, accesses, exchange, invalidation, read, wait
 from pagewalk.sim.engine.model import ModelEngine
 
 from ..hdl.tables import PERMISSIVE, Tables
@@ -34,10 +35,8 @@ def random_commands(rng, mode, memory, cr3, count):
     """
     control = random_controls(rng, mode, cr3, count)
     access = random_accesses(rng, mode, count)
-    commands = accesses(Control(0), access.vaddr, access.kind,
+    commands = accesses(control, access.vaddr, access.kind,
                         **{name: getattr(access, name) for name in FLAGS})
-    for name in ("cr3", "cr0", "cr4", "efer", "pkru"):
-        commands[name] = getattr(control, name)
     words = memory.frames.view(f"<u{mode.entry_bytes}")
     row, index = rng.choice(np.argwhere(words), count).T
     pfns, rows = memory.index()
@@ -74,7 +73,7 @@ def test_accesses_walked_together_are_answered_as_one_by_one(mode, seed):
     commands = random_commands(rng, mode, memory, cr3, 1500)
     engines = [Engine(mode, shortest, paddr_bits) for shortest in (ONE_BY_ONE, 1, 2, 30)]
     answers = assert_same([*engines, ModelEngine(mode, paddr_bits)], memory, commands)
-    vectors = set(answers["vector"][commands["op"] == OP_ACCESS].tolist())
+    vectors = set(answers["vector"][commands["op"] == Op.ACCESS].tolist())
     assert vectors >= {0, Vector.PF}
     assert answers["value"].any()
 

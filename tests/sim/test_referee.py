@@ -6,7 +6,7 @@ import pytest
 from pagewalk.hdl.config import Config
 from pagewalk.model.x86 import IA32, X86_64, Entry, InvalidateOp
 from pagewalk.sim.engine import create
-from pagewalk.sim.engine.base import OP_ACCESS, OP_EXCHANGE, OP_INVALIDATE, OP_READ, OP_WAIT
+from pagewalk.sim.engine.command import Op, wait
 from pagewalk.sim.referee import IllegalAnswer, Referee
 
 from .churn import PORTS, Churn
@@ -75,9 +75,9 @@ def test_the_model_as_an_engine_gets_permitted_answers():
 def without(commands, wanted):
     """Return commands in which an invalidation is lost: the hardware never hears of it."""
     heard = commands.copy()
-    lost = (commands["op"] == OP_INVALIDATE) & (commands["invalidate"] == wanted)
+    lost = (commands["op"] == Op.INVALIDATE) & (commands["invalidate"] == wanted)
     assert lost.any()
-    heard["op"][lost], heard["new"][lost] = OP_WAIT, 1
+    heard[lost] = wait(1)
     return heard
 
 
@@ -110,7 +110,7 @@ def spoiled(mode, seed, spoil):
 def test_a_wrong_field_of_an_answer_is_caught(mode, field, bit):
     def spoil(commands, answers):
         wanted = answers["fault"] == (field in ("error", "vector"))
-        rows = np.flatnonzero((commands["op"] == OP_ACCESS) & wanted)
+        rows = np.flatnonzero((commands["op"] == Op.ACCESS) & wanted)
         row = rows[len(rows) // 2]
         answers[field][row] ^= bit
         if field == "fault":
@@ -124,7 +124,7 @@ def test_a_wrong_field_of_an_answer_is_caught(mode, field, bit):
 @pytest.mark.parametrize(("flags", "present"), [
     (Entry.A, True), (Entry.D, True), (Entry.D, False), (Entry.RW, True)],
     ids=["A lost", "D lost", "D out of nothing", "another bit"])
-@pytest.mark.parametrize("op", [OP_READ, OP_EXCHANGE])
+@pytest.mark.parametrize("op", [Op.READ, Op.EXCHANGE])
 def test_a_wrong_entry_in_memory_is_caught(mode, flags, present, op):
     """At least one entry that was seen tells: not every flag has to be set, or clear, by then."""
     def spoil(commands, answers):
@@ -138,5 +138,5 @@ def test_a_wrong_entry_in_memory_is_caught(mode, flags, present, op):
 
 def test_programs_use_every_port_and_operation():
     commands, _ = Churn(X86_64, 9).program(20_000)
-    assert set(commands["port"][commands["op"] == OP_ACCESS]) == set(range(PORTS))
-    assert set(commands["invalidate"][commands["op"] == OP_INVALIDATE]) == set(InvalidateOp)
+    assert set(commands["port"][commands["op"] == Op.ACCESS]) == set(range(PORTS))
+    assert set(commands["invalidate"][commands["op"] == Op.INVALIDATE]) == set(InvalidateOp)

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from pagewalk.model.mmu.walk import Access, walk
 from pagewalk.model.x86 import IA32, X86_64, AccessKind, Cr0, Cr4, Entry, InvalidateOp
-from pagewalk.sim.engine.base import ANSWER, OP_ACCESS, Run
+from pagewalk.sim.engine.answer import ANSWER
+from pagewalk.sim.engine.base import Run
+from pagewalk.sim.engine.command import Op
 from pagewalk.sim.engine.model import ModelEngine
 from pagewalk.sim.errors import InputError
 from pagewalk.sim.image import UNMAPPED, Image, ProbeFlag, ProbeRight
@@ -90,9 +92,9 @@ def test_a_view_starts_with_an_invalidation_of_everything(small):
     engine = FakeHardware(small.mode)
     replay(small, engine)
     first, *rest = engine.commands
-    assert first["op"].tolist() != [OP_ACCESS]
+    assert first["op"].tolist() != [Op.ACCESS]
     assert first["invalidate"].tolist() == [InvalidateOp.INVPCID_ALL]
-    assert all((commands["op"] == OP_ACCESS).all() for commands in rest)
+    assert all((commands["op"] == Op.ACCESS).all() for commands in rest)
 
 
 def test_progress_grows_to_the_total(shipped):

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from pagewalk.model.physical.memory import PhysicalMemory
 from pagewalk.model.x86 import IA32
-from pagewalk.sim.engine.base import ANSWER, Run
+from pagewalk.sim.engine.answer import ANSWER
+from pagewalk.sim.engine.base import Run
 from pagewalk.sim.result import Difference, Mismatch, Result
 
 

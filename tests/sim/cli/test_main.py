@@ -11,7 +11,8 @@ from pagewalk.hdl.toolchain import ToolFailed, ToolMissing
 from pagewalk.model.x86 import IA32
 from pagewalk.sim.cli import common
 from pagewalk.sim.cli.main import main
-from pagewalk.sim.engine.base import ANSWER, EngineStalled, Run
+from pagewalk.sim.engine.answer import ANSWER
+from pagewalk.sim.engine.base import EngineStalled, Run
 from pagewalk.sim.engine.model import ModelEngine
 from pagewalk.sim.image import UNMAPPED, Image
 

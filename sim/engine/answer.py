@@ -1,0 +1,80 @@
+"""Answers of an engine: the record of one, and how answers are made."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ...model.physical.memory import BusError, PhysicalMemory
+from ...model.x86 import Vector
+
+__all__ = ["ANSWER", "NOTHING", "Answer", "access_memory"]
+
+ANSWER = np.dtype(
+    [
+        ("paddr", "<u8"),  # 0 on a fault
+        ("vaddr", "<u8"),  # CR2 of a page fault; 0 without a fault
+        ("accepted", "<u8"),  # cycle in which the request was accepted; 0 in the model
+        ("answered", "<u8"),  # cycle in which the answer became valid; 0 in the model
+        ("value", "<u8"),  # Op.EXCHANGE, READ and DATA: memory as it was before; else 0
+        ("error", "<u2"),  # error code; 0 without a fault
+        ("fault", "u1"),
+        ("vector", "u1"),  # Vector; 0 without a fault
+        ("page", "u1"),  # index into PagingMode.pages; 0 on a fault
+        ("memory_type", "u1"),  # index into the PAT; 0 on a fault
+    ],
+    align=True,
+)
+"""The record of the answer to one command.
+
+All fields but the two cycles are 0 for an invalidation and a wait. An exchange or a read has
+``value``, or where there is no memory a ``fault`` of ``vector`` #MC; so has ``Op.DATA`` if its
+translation is without fault, beside the translation or the ``vaddr`` of the machine check. But
+for what goes through a port the two cycles are the same: the only or last one in which it was the
+command's turn.
+"""
+
+
+class Answer(NamedTuple):
+    """One answer in Python, with the fields of ``ANSWER`` in their order.
+
+    Engines that make answers one by one make these, for storing into a numpy record field by field
+    costs more than a walk.
+    """
+
+    paddr: int = 0
+    vaddr: int = 0
+    accepted: int = 0
+    answered: int = 0
+    value: int = 0
+    error: int = 0
+    fault: int = 0
+    vector: int = 0
+    page: int = 0
+    memory_type: int = 0
+
+
+NOTHING = Answer()
+"""The answer to a command that has no outcome, such as a wait."""
+
+
+def access_memory(
+    memory: PhysicalMemory,
+    paddr: int,
+    size: int,
+    *,
+    new: int | None,
+    translation: Answer = NOTHING,
+    vaddr: int = 0,
+) -> Answer:
+    """Read ``size`` bytes, then write the low ones of ``new`` if there is one; return the answer.
+
+    It is ``translation``, to which the value before is added; where there is no memory, it is a
+    machine check at ``vaddr``.
+    """
+    try:
+        value = memory.read(paddr, size)
+    except BusError:
+        return Answer(vaddr=vaddr, fault=1, vector=Vector.MC)
+    if new is not None:
+        memory.write(paddr, size, new & (1 << 8 * size) - 1)
+    return translation._replace(value=value)

@@ -1,0 +1,171 @@
+"""Commands to an engine: what there are, the record of one, and how they are made."""
+
+import enum
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ...model.mmu.batch import Controls
+from ...model.mmu.control import Control
+
+__all__ = ["COMMAND", "FLAGS", "REGISTERS", "THROUGH_PORT", "Op", "accesses", "check_sizes",
+           "data_accesses", "exchange", "invalidation", "read", "wait"]
+
+
+class Op(enum.IntEnum):
+    """What a command asks for; ``harness.cc`` knows each as ``OP_`` and its name.
+
+    Commands are taken in order. Exchange, read and wait await no answer: accesses before them may
+    still be under way. An exchange or a read takes effect in the cycle in which its turn comes,
+    after the MMU's own access to page-table memory in that cycle, and the next command's turn is
+    the cycle after.
+    """
+
+    ACCESS = 0
+    """An access through a port, of which the translation is all that matters."""
+    INVALIDATE = 1
+    """An invalidation, accepted when every access before it is answered."""
+    EXCHANGE = 2
+    """Another processor replaces the page-table entry at the physical address ``vaddr`` by ``new``,
+    of which as many bits count as an entry has, and learns what it was; atomically."""
+    READ = 3
+    """Another processor reads the page-table entry at the physical address ``vaddr``."""
+    WAIT = 4
+    """Nothing is offered to the hardware for ``new`` cycles, at least one."""
+    DATA = 5
+    """An access through a port that moves ``size`` bytes of data, 1, 2, 4 or 8, at an address that
+    is a multiple of it. A write stores the low bytes of ``new``; a read or a fetch loads. It is
+    offered when all accesses before it that went through other ports are answered, and carried out
+    in the cycle in which its translation is answered, so that data are accessed in order."""
+
+
+THROUGH_PORT = (Op.ACCESS, Op.DATA)
+"""The commands that go through a port of the MMU and are answered there."""
+
+COMMAND = np.dtype(
+    [
+        ("op", "u1"),  # Op
+        ("port", "u1"),  # index into Config.ports
+        ("kind", "u1"),  # AccessKind
+        ("user", "u1"),
+        ("implicit", "u1"),
+        ("ac", "u1"),
+        ("stack", "u1"),
+        ("invalidate", "u1"),  # InvalidateOp
+        ("vaddr", "<u8"),  # of the access, INVLPG or INVPCID; EXCHANGE and READ: a physical address
+        ("old", "<u4"),  # MOV CR0, MOV CR4: the register before
+        ("new", "<u8"),  # MOV CRn: the value; EXCHANGE: the entry; WAIT: cycles; DATA: the data
+        ("pcid", "<u2"),  # INVPCID
+        ("size", "u1"),  # DATA: bytes
+        ("cr0", "<u4"),
+        ("cr3", "<u8"),
+        ("cr4", "<u4"),
+        ("efer", "<u4"),
+        ("pkru", "<u4"),
+    ],
+    align=True,
+)
+"""The record of one command: its operation, its operands, and the registers it is made under."""
+
+REGISTERS = ("cr3", "cr0", "cr4", "efer", "pkru")
+"""The fields of ``COMMAND`` that are registers, in the order in which ``Control`` has them."""
+
+FLAGS = ("user", "implicit", "ac", "stack")
+"""The fields of ``COMMAND`` that say how an access is made, as ``Access`` has them."""
+
+
+def accesses(
+    control: Control | Controls,
+    vaddr: ArrayLike,
+    kind: ArrayLike = 0,
+    *,
+    user: ArrayLike = 0,
+    implicit: ArrayLike = 0,
+    ac: ArrayLike = 0,
+    stack: ArrayLike = 0,
+    port: ArrayLike = 0,
+) -> NDArray[np.void]:
+    """Return access commands, one per element of the arguments broadcast together.
+
+    ``control`` are the registers of all of them, or of each.
+    """
+    return _commands(Op.ACCESS, control, vaddr=vaddr, kind=kind, user=user, implicit=implicit,
+                     ac=ac, stack=stack, port=port)
+
+
+def data_accesses(
+    control: Control | Controls,
+    vaddr: ArrayLike,
+    kind: ArrayLike = 0,
+    value: ArrayLike = 0,
+    *,
+    size: ArrayLike = 8,
+    user: ArrayLike = 0,
+    ac: ArrayLike = 0,
+    stack: ArrayLike = 0,
+    port: ArrayLike = 0,
+) -> NDArray[np.void]:
+    """Return commands to load data, or to store ``value`` where ``kind`` is a write.
+
+    There is one per element of the arguments broadcast together.
+    """
+    return _commands(Op.DATA, control, vaddr=vaddr, kind=kind, new=value, size=size, user=user,
+                     ac=ac, stack=stack, port=port)
+
+
+def invalidation(
+    control: Control | Controls,
+    op: ArrayLike,
+    *,
+    vaddr: ArrayLike = 0,
+    pcid: ArrayLike = 0,
+    old: ArrayLike = 0,
+    new: ArrayLike = 0,
+) -> NDArray[np.void]:
+    """Return invalidation commands, one per element of the arguments broadcast together.
+
+    ``op`` are operations of ``InvalidateOp``; the other arguments are their operands.
+    """
+    return _commands(Op.INVALIDATE, control, invalidate=op, vaddr=vaddr, pcid=pcid, old=old,
+                     new=new)
+
+
+def exchange(paddr: ArrayLike, entry: ArrayLike) -> NDArray[np.void]:
+    """Return commands to replace the entries at ``paddr`` by ``entry``, broadcast together."""
+    return _commands(Op.EXCHANGE, vaddr=paddr, new=entry)
+
+
+def read(paddr: ArrayLike) -> NDArray[np.void]:
+    """Return commands to read the page-table entries at ``paddr``."""
+    return _commands(Op.READ, vaddr=paddr)
+
+
+def wait(cycles: ArrayLike) -> NDArray[np.void]:
+    """Return commands to wait, one for each element of ``cycles``."""
+    return _commands(Op.WAIT, new=cycles)
+
+
+def _commands(
+    op: Op, control: Control | Controls | None = None, **fields: ArrayLike
+) -> NDArray[np.void]:
+    """Return commands ``op`` (N,), one per element of ``control`` and ``fields`` together."""
+    if control is not None:
+        fields |= {name: getattr(control, name) for name in REGISTERS}
+    # To the field's type at once: numpy makes floats of ints on both sides of 2**63.
+    arrays = {name: np.asarray(value, COMMAND[name]) for name, value in fields.items()}
+    commands = np.zeros(np.broadcast(*arrays.values()).shape, COMMAND)
+    commands["op"] = op
+    for name, array in arrays.items():
+        commands[name] = array
+    return commands.reshape(-1)
+
+
+def check_sizes(commands: NDArray[np.void]) -> None:
+    """Raise ``ValueError`` for the first ``Op.DATA`` of a wrong size or that is not aligned."""
+    size, vaddr = commands["size"], commands["vaddr"]
+    right = (size == 1) | (size == 2) | (size == 4) | (size == 8)
+    wrong = (commands["op"] == Op.DATA) & ~(right & (vaddr & (size - np.uint64(1)) == 0))
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise ValueError(f"Data must be 1, 2, 4 or 8 bytes at a multiple of that, not {size[row]} "
+                         f"at {vaddr[row]:#x} in command {row}")
