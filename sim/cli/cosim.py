@@ -19,9 +19,9 @@ from ...model.kernel.swap.file import MIN_PAGES, SwapFile
 from ...model.kernel.thp import ThpEnabled
 from ...model.physical.memory_map import MemoryMapError
 from ...model.physical.out_of_memory import OutOfMemory
-from ...model.x86 import MODES, PAGE_SHIFT
+from ...model.x86 import MODES, PAGE_BYTES, PAGE_SHIFT
 from ..cosim.machine import AccessFailed
-from ..cosim.workload_run import run_on
+from ..cosim.workload_run import run_on, set_huge_pages_aside
 from ..engine import create
 from ..errors import InputError
 from ..report import make_console, workload_table
@@ -45,7 +45,6 @@ from .common import (
 
 __all__ = ["add"]
 
-OVERCOMMIT = 4  # times as many pages as are free, if nothing else is asked for
 MIB = 1 << 20
 MOST_ACCESSES = 1 << 40  # beyond the memory of any computer, yet few enough for an array
 
@@ -60,11 +59,11 @@ def add(verbs: Verbs) -> None:
     parser.add_argument("--mode", choices=MODES, default=DEFAULTS.mode.name,
                         help="the paging mode (%(default)s)")
     add_engine(parser)
-    parser.add_argument("--memory", metavar="MIB", type=positive, default=4,
-                        help="the machine's memory in Mbytes (%(default)s)")
+    parser.add_argument("--memory", metavar="MIB", type=positive,
+                        help="the machine's memory in Mbytes (4; 64 for huge)")
     parser.add_argument("--pages", metavar="N", type=positive,
-                        help=f"pages that are used, by default {OVERCOMMIT} times as many as are "
-                             "free")
+                        help="pages that are used, by default 4 times as many as are free; for "
+                             "huge a quarter")
     parser.add_argument("--accesses", metavar="N", type=positive, default=100_000,
                         help="loads and stores to make, at least (%(default)s)")
     parser.add_argument("--swap", metavar="FILE", type=Path,
@@ -81,17 +80,20 @@ def add(verbs: Verbs) -> None:
 def _cosim(args: argparse.Namespace) -> int:
     config = replace(hardware_config(args, MODES[args.mode]), ports=("data",))
     with json_file(args.json) as write, _bad_input():
-        kernel = _boot(args.memory, config)
+        memory = args.memory or WORKLOADS[args.workload].memory
+        kernel = _boot(memory, config)
         kernel.state.thp.enabled = ThpEnabled(args.thp)
         workload = _workload(args, kernel)
+        _set_aside(kernel, workload, memory)
         engine = create(args.engine, config, args.latency)
-        with _swap(args.swap, workload.footprint) as swap, progress_bar("running") as move:
+        swappable = workload.footprint - workload.huge_bytes // PAGE_BYTES
+        with _swap(args.swap, swappable) as swap, progress_bar("running") as move:
             result = run_on(kernel, engine, workload, swap, partial(move, workload.name))
         write({"workload": workload.name, "seed": args.seed, "mode": args.mode,
                "engine": args.engine, "thp": args.thp, **result.as_json()})
     console = make_console()
     console.print(f"{workload}\n", soft_wrap=True)
-    console.print(workload_table({f"{args.memory} MiB": result}))
+    console.print(workload_table({f"{memory} MiB": result}))
     return AGREED if result.agreed else MISMATCH
 
 
@@ -112,7 +114,7 @@ def _boot(memory: int, config: Config) -> Kernel:
 
 def _workload(args: argparse.Namespace, kernel: Kernel) -> Workload:
     free = sum(zone.free_pages for zone in kernel.state.allocator.populated)
-    pages = args.pages if args.pages is not None else OVERCOMMIT * free
+    pages = args.pages or int(WORKLOADS[args.workload].overcommit * free)
     most = (kernel.user.task_size >> PAGE_SHIFT) // 8
     if pages > most:
         raise InputError(f"argument --pages: {pages} are too many for the addresses of a process; "
@@ -121,6 +123,19 @@ def _workload(args: argparse.Namespace, kernel: Kernel) -> Workload:
         raise InputError(f"argument --accesses: {args.accesses} are too many; expected at most "
                          f"{MOST_ACCESSES}")
     return make_workload(args.workload, pages=pages, accesses=args.accesses, seed=args.seed)
+
+
+def _set_aside(kernel: Kernel, workload: Workload, memory: int) -> None:
+    """Set aside the huge pages that a workload needs; raise ``InputError`` for too little memory.
+
+    The run does so too, and then finds them there.
+    """
+    try:
+        set_huge_pages_aside(kernel, workload)
+    except SysError:
+        raise InputError(f"argument --memory: {memory} Mbytes have no room for "
+                         f"{workload.huge_bytes // MIB} Mbytes of huge pages; expected more, or "
+                         f"fewer --pages") from None
 
 
 @contextmanager

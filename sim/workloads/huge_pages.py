@@ -56,7 +56,10 @@ class _Huge:
         return Region(self.private.start + first * HUGE_BYTES, count * BLOCK_PAGES, huge=True)
 
     def access(self, process: _Process, burst: int) -> None:
-        """Access the private blocks, then the shared one and small pages half as often."""
+        """Access the private blocks, then the shared one and small pages half as often.
+
+        These are ``2 * burst`` accesses or more, also if no private block is mapped.
+        """
         rng, writable = self.rng, process.writable
         if writable:
             blocks = rng.choice(sorted(writable), size=burst)
@@ -65,7 +68,7 @@ class _Huge:
             read_only = [not writable[block] for block in blocks.tolist()]
             accesses["store"][read_only] = accesses["value"][read_only] = 0
             self._add(process, accesses)
-        half = -(-burst // 2)
+        half = -(-burst // 2) if writable else burst
         self._add(process, draw_accesses(rng, self.shared, rng.choice(PLACES, size=half), SPAN))
         self._add(process, draw_accesses(rng, self.small, rng.integers(SMALL_PAGES, size=half),
                                          SPAN))

@@ -17,7 +17,6 @@ from pagewalk.sim.engine.command import (
     FLAGS,
     REGISTERS,
     THROUGH_PORT,
-    Op,
     accesses,
     data_accesses,
     exchange,

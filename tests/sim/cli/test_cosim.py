@@ -28,7 +28,7 @@ def error_of(capsys):
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("workload", WORKLOADS)
+@pytest.mark.parametrize("workload", [name for name in WORKLOADS if name != "huge"])
 def test_every_workload_runs_on_a_machine_that_is_too_small_for_it(workload, mode, tmp_path):
     figures = tmp_path / "figures.json"
     assert run(workload, "--mode", mode, "--memory", "2", "--accesses", "6000", "--seed", "5",
@@ -39,6 +39,31 @@ def test_every_workload_runs_on_a_machine_that_is_too_small_for_it(workload, mod
     assert written["wrong"] == written["leaked"] == 0
     assert written["accesses"] >= 6000
     assert written["pages_out"] > 0 or workload in ("zipf", "hot", "stack")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_huge_pages_are_set_aside_as_they_are_needed(mode, tmp_path, capsys):
+    figures = tmp_path / "figures.json"
+    assert run("huge", "--mode", mode, "--accesses", "3000", "--seed", "5",
+               "--json", str(figures)) == 0
+    written = json.loads(figures.read_text())
+    assert (written["workload"], written["mode"]) == ("huge", mode)
+    assert written["wrong"] == written["leaked"] == written["pages_out"] == 0
+    assert 3000 <= written["accesses"] < 3100
+    # Blocks of 4 Mbytes, in which small pages would be one by one.
+    assert 0 < written["minor_faults"] < 500
+    assert written["memory_bytes"] <= 64 << 20
+    out = capsys.readouterr().out
+    assert re.match(r"huge: 3\d+ accesses, \d+ events, 3088 pages, 1 processes, seed 5\n", out)
+    assert re.search(r"^memory of the machine +64 MiB$", out, re.M)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("args", [("--memory", "4"), ("--memory", "32", "--pages", "20000")])
+def test_a_machine_without_room_for_huge_pages_is_told_in_one_line(args, mode, capsys):
+    assert run("huge", "--mode", mode, "--accesses", "1000", *args) == 2
+    assert re.search(rf"argument --memory: {args[1]} Mbytes have no room for \d+ Mbytes of huge "
+                     r"pages; expected more, or fewer --pages$", error_of(capsys))
 
 
 @pytest.mark.parametrize("thp", ["never", "madvise", "always"])
