@@ -10,7 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ..model.x86 import PagingMode, Vector
+from ..model.x86 import X86_64, PagingMode, Vector
 from .cosim.workload_result import WorkloadResult
 from .image import Image
 from .picture import size_name, walk_picture
@@ -58,8 +58,8 @@ def result_table(results: Mapping[str, Result]) -> Table:
     table.add_column("")
     for name in results:
         table.add_column(name, justify="right", no_wrap=True)
-    for name in sorted({name for column in columns for name in column}, key=_place):
-        table.add_row(name, *(column.get(name, "") for column in columns))
+    for row in sorted({row for column in columns for row in column}, key=_place):
+        table.add_row(_label(row), *(column.get(row, "") for column in columns))
     return table
 
 
@@ -74,30 +74,50 @@ def workload_table(runs: Mapping[str, WorkloadResult]) -> Table:
     table.add_column("memory of the machine")
     for name in runs:
         table.add_column(name, justify="right", no_wrap=True)
-    for row in columns[0]:
-        table.add_row(row, *(column[row] for column in columns))
+    for key, label in WORKLOAD_LABELS.items():
+        table.add_row(label, *(column[key] for column in columns))
     return table
 
 
+WORKLOAD_LABELS = {
+    "accesses": "loads and stores",
+    "wrong": "wrong values",
+    "leaked": "frames and slots leaked",
+    "minor_faults": "minor faults",
+    "major_faults": "major faults",
+    "pages_out": "pages swapped out",
+    "pages_in": "pages swapped in",
+    "invalidations": "invalidations",
+    "hits": "TLB hits",
+    "walks": "walks",
+    "reads": "page-table reads",
+    "cycles": "cycles of the MMU",
+    "disk_time": "milliseconds of the disk",
+    "access_cycles": "cycles per access",
+}
+"""The rows of a workload's table in their order: by key, what is shown in front of the figure."""
+
+
 def _workload_rows(run: WorkloadResult) -> dict[str, str]:
+    """Return the figures of one run by the keys of ``WORKLOAD_LABELS``."""
     counts, events, disk = run.counts, run.counts.events, run.disk
     hits = sum(count for name, count in events.items() if name.startswith("data_hit_"))
     reads = sum(count for name, count in events.items() if name.startswith("walk_read_"))
     return {
-        "loads and stores": _count(counts.accesses),
-        "wrong values": _count(run.wrong),
-        "frames and slots leaked": _count(run.leaked),
-        "minor faults": _count(counts.minor),
-        "major faults": _count(counts.major),
-        "pages swapped out": _count(disk.pages_out),
-        "pages swapped in": _count(disk.pages_in),
+        "accesses": _count(counts.accesses),
+        "wrong": _count(run.wrong),
+        "leaked": _count(run.leaked),
+        "minor_faults": _count(counts.minor),
+        "major_faults": _count(counts.major),
+        "pages_out": _count(disk.pages_out),
+        "pages_in": _count(disk.pages_in),
         "invalidations": _count(counts.invalidations),
-        "TLB hits": _share(hits, events["data_lookup"]),
+        "hits": _share(hits, events["data_lookup"]),
         "walks": _count(events["walk_start"]),
-        "page-table reads": _count(reads),
-        "cycles of the MMU": _count(counts.cycles),
-        "milliseconds of the disk": f"{disk.time_ns / 1e6:,.1f}",
-        "cycles per access": f"{run.access_cycles:,.1f}",
+        "reads": _count(reads),
+        "cycles": _count(counts.cycles),
+        "disk_time": f"{disk.time_ns / 1e6:,.1f}",
+        "access_cycles": f"{run.access_cycles:,.1f}",
     }
 
 
@@ -145,56 +165,85 @@ def image_table(image: Image) -> Table:
     return table
 
 
-SIZES = ("4K", "2M", "4M", "1G")
-LEVELS = ("PML4E", "PDPTE", "PDE", "PTE")
-ORDER = ("probes", "vectors", "agreements", "mismatches", "  in ", "accesses",
-         "hits", *(f"  {size} pages" for size in SIZES), "misses", "walk-cache hits",
-         "page-table reads", *(f"  {level}" for level in LEVELS), "A/D updates",
-         "cycles", "cycles per translation", "seconds")
+LABELS = {
+    "items": "{}",
+    "agreements": "agreements",
+    "mismatches": "mismatches",
+    "mismatches_in": "  in {}",
+    "accesses": "accesses",
+    "hits": "hits",
+    "hits_of_size": "  {} pages",
+    "misses": "misses",
+    "walk_cache_hits": "walk-cache hits",
+    "reads": "page-table reads",
+    "reads_of_level": "  {}",
+    "updates": "A/D updates",
+    "cycles": "cycles",
+    "cycles_per_translation": "cycles per translation",
+    "seconds": "seconds",
+}
+"""The rows of a result's table in their order: by key, what is shown in front of the figure.
+
+Where it has a gap there is a row for each item, field, page size or level that a result tells of.
+"""
+
+Row = tuple[str, str | int]  # a key of LABELS, and what fills its gap: text, or a size in bytes
+
+LEVELS = [level.name for level in X86_64.levels]
+"""The levels in the order of their rows; those of 32-bit paging are among them."""
 
 
-def _place(name: str) -> tuple[int, str]:
-    """Return where the row ``name`` stands in the table."""
-    known = ORDER.index("  in ") if name.startswith("  in ") else ORDER.index(name)
-    return known, name
+def _place(row: Row) -> tuple[int, str | int]:
+    """Return where a row stands in the table: page sizes ascend, levels go down from the root."""
+    key, detail = row
+    if key == "reads_of_level":
+        detail = LEVELS.index(str(detail))
+    return [*LABELS].index(key), detail
 
 
-def _rows(result: Result) -> dict[str, str]:
-    """Return the rows of one result by name."""
-    rows = {
-        result.items: _count(result.total),
-        "agreements": _count(result.total - result.mismatched_items),
-        "mismatches": _count(result.mismatches),
-        **{f"  in {field}": _count(count) for field, count in result.mismatches_by_field.items()},
-        "accesses": _count(result.accesses),
-        "seconds": f"{result.seconds:.1f}",
+def _label(row: Row) -> str:
+    """Return what is shown in front of the figures of a row."""
+    key, detail = row
+    return LABELS[key].format(size_name(detail) if isinstance(detail, int) else detail)
+
+
+def _rows(result: Result) -> dict[Row, str]:
+    """Return the figures of one result by row."""
+    rows: dict[Row, str] = {
+        ("items", result.items): _count(result.total),
+        ("agreements", ""): _count(result.total - result.mismatched_items),
+        ("mismatches", ""): _count(result.mismatches),
+        **{("mismatches_in", field): _count(count)
+           for field, count in result.mismatches_by_field.items()},
+        ("accesses", ""): _count(result.accesses),
+        ("seconds", ""): f"{result.seconds:.1f}",
     }
     if result.cycles:
         rows |= _hardware_rows(result)
-        rows["cycles"] = _count(result.cycles)
-        rows["cycles per translation"] = f"{result.cycles / max(result.accesses, 1):.2f}"
+        rows["cycles", ""] = _count(result.cycles)
+        rows["cycles_per_translation", ""] = f"{result.cycles / max(result.accesses, 1):.2f}"
     return rows
 
 
-def _hardware_rows(result: Result) -> dict[str, str]:
-    """Return the rows that come from the counted events of the hardware."""
+def _hardware_rows(result: Result) -> dict[Row, str]:
+    """Return the figures that come from the counted events of the hardware, by row."""
     events = result.events
 
     def over_ports(event: str) -> int:
         return sum(count for name, count in events.items() if name.endswith(event))
 
-    hits = {size_name(level.page_bytes): over_ports(f"_hit_{size_name(level.page_bytes).lower()}")
-            for level in result.mode.pages}
+    sizes = [level.page_bytes for level in result.mode.pages]
+    hits = {size: over_ports(f"_hit_{size_name(size).lower()}") for size in sizes}
     reads = {level.name: events[f"walk_read_{level.name.lower()}"] for level in result.mode.levels}
     walk_hits = sum(count for name, count in events.items() if name.startswith("walk_hit_"))
     return {
-        "hits": _share(sum(hits.values()), over_ports("_lookup")),
-        **{f"  {size} pages": _count(count) for size, count in hits.items()},
-        "misses": _count(over_ports("_miss")),
-        "walk-cache hits": _share(walk_hits, events["walk_start"]),
-        "page-table reads": _count(sum(reads.values())),
-        **{f"  {level}": _count(count) for level, count in reads.items()},
-        "A/D updates": _count(events["walk_update"]),
+        ("hits", ""): _share(sum(hits.values()), over_ports("_lookup")),
+        **{("hits_of_size", size): _count(count) for size, count in hits.items()},
+        ("misses", ""): _count(over_ports("_miss")),
+        ("walk_cache_hits", ""): _share(walk_hits, events["walk_start"]),
+        ("reads", ""): _count(sum(reads.values())),
+        **{("reads_of_level", level): _count(count) for level, count in reads.items()},
+        ("updates", ""): _count(events["walk_update"]),
     }
 
 

@@ -44,6 +44,19 @@ def test_a_replay_on_hardware_shows_its_events():
     assert list(table).index("hits") < list(table).index("  4K pages") < list(table).index("misses")
 
 
+def test_rows_of_both_modes_stand_in_one_order():
+    hardware = {"accesses": 5, "cycles": 9, "events": Counter(walk_start=2)}
+    wrong = Counter(paddr=1, error=1)
+    results = {"a": Result(IA32, "vectors", 5, mismatches_by_field=wrong, **hardware),
+               "b": Result(X86_64, "probes", 5, mismatches_by_field=Counter(cr2=1), **hardware)}
+    rows = [line[:22].rstrip() for line in plain(result_table(results)).splitlines()[1:]]
+    assert rows == [
+        "probes", "vectors", "agreements", "mismatches", "  in cr2", "  in error", "  in paddr",
+        "accesses", "hits", "  4K pages", "  2M pages", "  4M pages", "  1G pages", "misses",
+        "walk-cache hits", "page-table reads", "  PML4E", "  PDPTE", "  PDE", "  PTE",
+        "A/D updates", "cycles", "cycles per translation", "seconds"]
+
+
 def test_mismatches_are_counted_by_field():
     by_field = Counter(paddr=3, frames=1)
     result = Result(IA32, "probes", 10, mismatches=4, mismatches_by_field=by_field)
