@@ -103,7 +103,7 @@ def hardware_config(args: argparse.Namespace, mode: PagingMode) -> Config:
 def json_file(path: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]:
     """Open the file of ``--json`` before the work is done; give what writes the figures to it."""
     if path is None:
-        yield lambda figures: None
+        yield lambda _: None
         return
     with writing(path):
         file = path.open("w", encoding="utf-8")

@@ -15,7 +15,7 @@ HEAP = 0x1000_0000
 STACK_TOP = 0x7FFF_0000
 
 
-def sequential(rng: Generator, visits: int, pages: int) -> NDArray[np.int64]:
+def sequential(_rng: Generator, visits: int, pages: int) -> NDArray[np.int64]:
     """Return pages from the first to the last, over and over."""
     return np.arange(visits) % pages
 

@@ -62,7 +62,7 @@ def scans(rng, count, frames=FRAMES):
     return Workload("zipf with scans", pages)
 
 
-def loop(rng, count, frames=FRAMES):
+def loop(_rng, count, frames=FRAMES):
     """A loop over a tenth more pages than fit: the worst of cases for every LRU."""
     return Workload("plain loop", np.arange(count) % (frames + frames // 10))
 
@@ -107,29 +107,29 @@ class AnonymousMemory:
         accessed, self.accessed_bits[pfn] = self.accessed_bits[pfn], 0
         return accessed
 
-    def is_locked(self, pfn):
+    def is_locked(self, _pfn):
         return False
 
     def has_swap(self):
         return True
 
-    def add_to_swap(self, pfn):
+    def add_to_swap(self, _pfn):
         return True
 
     def try_to_free_swap(self, pfn):
         pass
 
-    def keeps_shadow(self, pfn):
+    def keeps_shadow(self, _pfn):
         return True
 
     def try_to_unmap(self, pfn):
         self.pfn[self.page[pfn]] = -1
         return True
 
-    def is_dirty(self, pfn):
+    def is_dirty(self, _pfn):
         return True
 
-    def pageout(self, pfn):
+    def pageout(self, _pfn):
         return Pageout.SUCCESS
 
     def remove_mapping(self, pfn, shadow):

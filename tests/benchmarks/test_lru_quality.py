@@ -86,7 +86,7 @@ def test_all_that_fits_faults_once():
 
 def test_accessed_bits_are_what_makes_the_difference():
     class Blind(AnonymousMemory):
-        def accessed(self, pfn):
+        def accessed(self, _pfn):
             return False
 
     pages = hot_set_loop(default_rng(SEED), 20_000, 200).pages

@@ -136,7 +136,7 @@ def test_limit_and_progress(few):
 def spoiled(vectors, name):
     """Return the mismatches of an engine that flips a bit of one field of every answer."""
 
-    def spoil(memory, commands, answers):
+    def spoil(_memory, commands, answers):
         which = np.isin(commands["op"], [Op.ACCESS, Op.READ])
         answers[name][which] ^= 1
 
@@ -162,7 +162,7 @@ def test_every_other_field_of_an_answer_is_not_in_the_vectors(few):
 
 
 def test_one_wrong_answer_is_one_mismatch(few):
-    def spoil(memory, commands, answers):
+    def spoil(_memory, commands, answers):
         rows = np.flatnonzero(commands["op"] == Op.ACCESS)
         if len(rows) == 400 - 256:
             answers["error"][rows[7]] ^= 4
@@ -177,7 +177,7 @@ def test_one_wrong_answer_is_one_mismatch(few):
 def test_a_lost_flag_is_found_at_its_level(few):
     """An engine whose memory forgets what is written by compare-and-exchange, one level each."""
     for number, level in enumerate(few.mode.levels):
-        def spoil(memory, commands, answers, number=number):
+        def spoil(_memory, commands, answers, number=number):
             reads = np.flatnonzero(commands["op"] == Op.READ)
             paddr, value = commands["vaddr"][reads], answers["value"][reads]
             mine = np.isin(paddr, few["entry_pa"][:, number])
@@ -189,7 +189,7 @@ def test_a_lost_flag_is_found_at_its_level(few):
 
 
 def test_writing_elsewhere_is_found(few):
-    def spoil(memory, commands, answers):
+    def spoil(memory, *_):
         if len(memory):
             memory.frames[0, 511] = 0x20
 
@@ -239,7 +239,7 @@ def test_the_model_finds_the_same_with_entries_of_its_own_as_through_memory(name
     rows = np.arange(5, len(few), 11)
     few.fields[name][rows] ^= few.fields[name].dtype.type(1 << (20 if name == "cr4" else 0))
     own = conform(few, ModelEngine(few.mode))
-    through_memory = conform(few, FakeHardware(few.mode, lambda *run: None))
+    through_memory = conform(few, FakeHardware(few.mode, lambda *_: None))
     assert own.mismatches_by_field == through_memory.mismatches_by_field
     assert own.mismatches == through_memory.mismatches > 0
     assert own.first == through_memory.first

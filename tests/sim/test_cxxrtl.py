@@ -85,7 +85,7 @@ def toolchain(tmp_path, library, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setenv("YOWASP_CACHE_DIR", YOWASP_CACHE)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(build, "run_yosys", lambda script, folder, inputs: None)
+    monkeypatch.setattr(build, "run_yosys", lambda *_: None)
     monkeypatch.setattr(cxxrtl, "_rtlil", RTLIL)
     return Toolchain(tmp_path, library)
 
@@ -151,7 +151,7 @@ def flip_a_bit(content):
     return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1:]
 
 
-@pytest.mark.parametrize("damage", [truncate, flip_a_bit, lambda content: b""],
+@pytest.mark.parametrize("damage", [truncate, flip_a_bit, lambda _: b""],
                          ids=["truncated", "flipped", "empty"])
 def test_a_damaged_library_is_made_anew(toolchain, memory, damage):
     cxxrtl.CxxrtlEngine(CONFIG)
@@ -186,7 +186,8 @@ def test_failing_compiler(toolchain):
     assert not list(toolchain.cache.glob("*.so"))
 
 
-def test_engines_of_one_design_have_tlbs_of_their_own(toolchain, memory):
+@pytest.mark.usefixtures("toolchain")
+def test_engines_of_one_design_have_tlbs_of_their_own(memory):
     one, other = (cxxrtl.CxxrtlEngine(CONFIG) for _ in range(2))
     access = accesses(CONTROL, 0x123)
     assert one.run(memory, access).events["only_miss"] == 1
@@ -194,7 +195,8 @@ def test_engines_of_one_design_have_tlbs_of_their_own(toolchain, memory):
     assert other.run(memory, access).events["only_miss"] == 1
 
 
-def test_flags_are_set_in_place(toolchain, memory):
+@pytest.mark.usefixtures("toolchain")
+def test_flags_are_set_in_place(memory):
     frames = memory.frames
     cxxrtl.CxxrtlEngine(CONFIG).run(memory, accesses(CONTROL, 0x123, 1))
     assert memory.read(TABLE, 4) & (Entry.A | Entry.D) == Entry.A | Entry.D
@@ -202,18 +204,21 @@ def test_flags_are_set_in_place(toolchain, memory):
     assert (frames == memory.frames).all()
 
 
-def test_no_commands_take_no_time(toolchain, memory):
+@pytest.mark.usefixtures("toolchain")
+def test_no_commands_take_no_time(memory):
     run = cxxrtl.CxxrtlEngine(CONFIG).run(memory, accesses(CONTROL, []))
     assert len(run.answers) == run.cycles == sum(run.events.values()) == 0
 
 
-def test_commands_need_not_be_contiguous(toolchain, memory):
+@pytest.mark.usefixtures("toolchain")
+def test_commands_need_not_be_contiguous(memory):
     commands = accesses(CONTROL, [0x123, 0x5000, 0x456, 0x6000])
     run = cxxrtl.CxxrtlEngine(CONFIG).run(memory, commands[::2])
     assert run.answers["paddr"].tolist() == [PAGE + 0x123, PAGE + 0x456]
 
 
-def test_a_port_that_is_not_there(toolchain, memory):
+@pytest.mark.usefixtures("toolchain")
+def test_a_port_that_is_not_there(memory):
     flush = invalidation(CONTROL, InvalidateOp.INVPCID_ALL)
     flush["port"] = 7  # of no meaning
     commands = np.concatenate([flush, accesses(CONTROL, 0x123, port=1)])
@@ -222,11 +227,12 @@ def test_a_port_that_is_not_there(toolchain, memory):
 
 
 @pytest.mark.parametrize("name", ["amaranth", "cxxrtl"])
-def test_stalled_hardware_is_given_up(toolchain, memory, monkeypatch, name):
+@pytest.mark.usefixtures("toolchain")
+def test_stalled_hardware_is_given_up(memory, monkeypatch, name):
     engine = create(name, CONFIG, latency=50)
     module = sys.modules[type(engine).__module__]
     with monkeypatch.context() as patch:
-        patch.setattr(module, "stall_limit", lambda latency: 20)
+        patch.setattr(module, "stall_limit", lambda _: 20)
         with pytest.raises(EngineStalled, match=r"^No progress for 20 cycles, at command 1 of 2$"):
             engine.run(memory, accesses(CONTROL, [0x123, 0x456]))
     assert works(engine, memory)
@@ -234,7 +240,7 @@ def test_stalled_hardware_is_given_up(toolchain, memory, monkeypatch, name):
 
 def test_an_answer_with_a_wrong_tag_is_noticed(memory, monkeypatch):
     glue = cxxrtl._glue(CONFIG).replace("TAG_MASK = 1u", "TAG_MASK = 0u")
-    monkeypatch.setattr(cxxrtl, "_glue", lambda config: glue)
+    monkeypatch.setattr(cxxrtl, "_glue", lambda _: glue)
     monkeypatch.setattr(build, "FLAGS", (*build.FLAGS, "-O0"))
     with pytest.raises(AssertionError, match=r"^Answer in cycle 8 is to no command that waits$"):
         cxxrtl.CxxrtlEngine(CONFIG).run(memory, accesses(CONTROL, [0x123, 0x456]))

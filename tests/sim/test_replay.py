@@ -38,7 +38,7 @@ from .spoiled_images import (
 class FakeHardware:
     """An engine that is not the model's, right unless told to spoil answers or memory."""
 
-    def __init__(self, mode, spoil=lambda answers: None, spoil_memory=lambda memory: None):
+    def __init__(self, mode, spoil=lambda _: None, spoil_memory=lambda _: None):
         self.model = ModelEngine(mode)
         self.spoil, self.spoil_memory = spoil, spoil_memory
         self.commands = []

@@ -116,7 +116,7 @@ def replaced(name, value):
     (replaced("before_zone", lambda zones: [zones[0], zones[1].replace("4096, 4196",
                                                                       "4000, 4196")]),
      "before_zone: zones DMA and Normal overlap; expected zones apart from each other"),
-    (replaced("before_zone", lambda zones: np.arange(2)), "before_zone is int64; expected text"),
+    (replaced("before_zone", lambda _: np.arange(2)), "before_zone is int64; expected text"),
 ])
 def test_what_is_no_file_of_free_lists_is_refused(write, change, message):
     arrays = free_list_arrays(FREE, PCP)

@@ -32,21 +32,21 @@ def test_every_page_and_the_lists_at_the_end_are_the_kernels(boot):
 class NeverTail(Buddy):
     """Every freed block goes to the head."""
 
-    def buddy_merge_likely(self, index, order):
+    def buddy_merge_likely(self, _index, _order):
         return False
 
 
 class AlwaysTail(Buddy):
     """Every freed block goes to the tail."""
 
-    def buddy_merge_likely(self, index, order):
+    def buddy_merge_likely(self, _index, _order):
         return True
 
 
 class NoMerging(Buddy):
     """Blocks stay as they are."""
 
-    def free_one_page(self, pfn, order, migratetype, *, to_tail=False):
+    def free_one_page(self, pfn, order, migratetype, **_):
         self._add(pfn - self._base, order, migratetype)
         self.free_pages += 1 << order
 

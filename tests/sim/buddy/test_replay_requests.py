@@ -28,7 +28,7 @@ def test_requests_alone_lead_to_the_kernels_pages_moves_and_lists(boot):
 class NeverTail(RecordingBuddy):
     """Every freed block goes to the head."""
 
-    def buddy_merge_likely(self, index, order):
+    def buddy_merge_likely(self, _index, _order):
         return False
 
 

@@ -105,7 +105,7 @@ def test_frames_that_are_not_given_back_are_a_mismatch(monkeypatch, capsys):
         exit_process(self, process)
 
     monkeypatch.setattr(Kernel, "exit", leaky)
-    monkeypatch.setattr(Kernel, "check", lambda self: None)
+    monkeypatch.setattr(Kernel, "check", lambda _: None)
     assert run("zipf", "--accesses", "100") == 1
     assert re.search(r"^frames and slots leaked +1$", capsys.readouterr().out, re.M)
 
@@ -138,7 +138,7 @@ def test_a_file_that_mkswap_made_is_used_and_stays(tmp_path):
     (("--seed", "-1"), "argument --seed: expected a whole number from 0, not '-1'"),
 ], ids=lambda value: " ".join(value)[:30] if isinstance(value, tuple) else "")
 def test_what_is_wrong_is_said_in_one_line(args, line, tmp_path, monkeypatch, capsys):
-    def no_room(fd, offset, length):
+    def no_room(*_):
         raise OSError(errno.ENOSPC, "no room")
 
     if "--pages" in args:
@@ -158,7 +158,7 @@ def test_a_swap_file_that_another_uses_is_refused(tmp_path, capsys):
 
 
 def test_a_computer_with_too_little_memory_is_told_in_one_line(monkeypatch, capsys):
-    def too_much(mode, memory_bytes):
+    def too_much(*_):
         raise MemoryError
 
     monkeypatch.setattr(Kernel, "boot", too_much)

@@ -210,7 +210,7 @@ class Broken:
     def __init__(self, error):
         self.error = error
 
-    def run(self, memory, commands):
+    def run(self, *_):
         raise self.error
 
 
@@ -280,7 +280,7 @@ def test_a_locale_without_the_characters_gets_a_picture_all_the_same(wrong):
 
 def test_hardware_that_never_answers_right_is_a_mismatch(pagewalk, ia32, monkeypatch):
     class Zeroes:
-        def run(self, memory, commands):
+        def run(self, _memory, commands):
             return Run(np.zeros(len(commands), ANSWER), cycles=1)
 
     monkeypatch.setattr(common, "create", lambda *_, **__: Zeroes())
