@@ -13,7 +13,7 @@ from pagewalk.model.mmu.control import Control
 from pagewalk.model.physical.memory import PhysicalMemory
 from pagewalk.model.x86 import X86_64, Entry
 from pagewalk.sim.engine import create
-from pagewalk.sim.engine.base import accesses
+from pagewalk.sim.engine.command import accesses
 
 ENTRIES, PAGES, ROUNDS = 4, 5, 20
 USABLE = Entry.P | Entry.RW | Entry.US

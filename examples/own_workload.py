@@ -14,10 +14,10 @@ import numpy as np
 from pagewalk.hdl.config import Config
 from pagewalk.model.kernel.kernel import Kernel
 from pagewalk.model.kernel.swap.file import SwapFile
-from pagewalk.model.x86 import X86_64
+from pagewalk.model.x86 import PAGE_BYTES, X86_64
 from pagewalk.sim.cosim.workload_run import run_on
 from pagewalk.sim.engine import create
-from pagewalk.sim.workloads.workload import DATA_ACCESS, PAGE_BYTES, Region, Workload
+from pagewalk.sim.workloads.workload import DATA_ACCESS, Region, Workload
 
 ROWS, COLUMNS = 150, 2  # a row is a page
 START = 0x10_0000
