@@ -1,4 +1,4 @@
-"""A strict reader of ``.npz`` archives, told by a table which fields there are."""
+"""A strict reader of ``.npz`` archives: a table says which fields a file must have."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -73,10 +73,10 @@ class Field:
 class Format:
     """What an archive holds: ``fields`` by name, of which all of a group are equally long.
 
-    ``noun`` is what people call the archive. The first field of each group says how long the
-    group is, which is not empty unless it is one of ``may_be_empty``. The values of the fields
-    ``indices`` are indices into the group given. Other fields than these may be there and are not
-    read.
+    ``noun`` is what error messages call the archive. The first field of each group says how long
+    the group is; only the groups ``may_be_empty`` may be empty. ``indices`` maps the name of a
+    field to the group that its values are indices into. A file may have more fields than these;
+    they are not read.
     """
 
     noun: str
@@ -85,9 +85,10 @@ class Format:
     may_be_empty: tuple[str, ...] = ()
 
     def read(self, path: str | Path) -> Fields:
-        """Return the fields of the archive at ``path``, checked on their own and with each other.
+        """Return the fields of the archive at ``path``.
 
-        What their values mean is not looked at. Raise ``InputError``.
+        Checked are type, shape and range of each field, lengths within a group, and indices. What
+        the values mean is left to the caller. Raise ``InputError``.
         """
         try:
             return self._checked(self._read(path))

@@ -1,9 +1,9 @@
-"""Access vectors put to an engine: every field of every answer compared.
+"""The comparison of an engine with access vectors: every field of every answer.
 
-Each access has the memory to itself: its page tables are written before it by another processor,
-read back after it, and then cleared, so that a walk that goes astray meets nothing of another
-access's. After each access everything cached is invalidated. The model engine can give each
-access its own entries without all this, and there is nothing else then that a walk could meet.
+Each access has the memory to itself: another processor writes its page tables before it, reads
+them back after it, and then clears them, so that a walk that goes astray meets no entry of another
+access. After each access everything cached is invalidated. With the model engine none of this is
+needed: each access is walked on its own entries, and no other entries exist.
 """
 
 import time
@@ -61,6 +61,7 @@ def conform(
 
 
 def _conform_chunk(vectors: Vectors, engine: Engine, result: Result, paddr_bits: int) -> None:
+    """Make some of the accesses, and add what is wrong with their answers to ``result``."""
     access = _accesses(vectors)
     if isinstance(engine, ModelEngine):
         source = RowSource(vectors.mode, vectors["entry_pa"], vectors["before"])
@@ -124,7 +125,10 @@ def _commands(
 def _differences(
     vectors: Vectors, answers: NDArray[np.void], after: NDArray[np.uint64]
 ) -> Iterator[Difference]:
-    """Yield what is wrong with ``answers`` (N,) and the entries ``after`` the access (N, L)."""
+    """Yield what is wrong with ``answers`` (N,) and the entries ``after`` the access (N, L).
+
+    CR2 is compared where the record has a page fault; no other exception loads it.
+    """
     faults = answers["fault"] != 0
     page_faults = vectors["vector"] == Vector.PF
     got = {

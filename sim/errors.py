@@ -1,4 +1,4 @@
-"""Errors that are the user's to mend, not ours."""
+"""Errors in what the user gave, which the command line reports in one line."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ class InputError(Exception):
 
 @contextmanager
 def writing(path: str | Path) -> Iterator[None]:
-    """Raise ``InputError`` if ``path`` cannot be opened or written in the block."""
+    """Raise ``InputError`` if what the block does with ``path`` fails: to open or to write it."""
     try:
         yield
     except (OSError, ValueError) as error:

@@ -40,10 +40,11 @@ NO_RIGHTS = 0xFF
 class Probes:
     """Linear addresses and what an emulator said of them, as arrays of equal length.
 
-    ``row`` is the position in the image; ``pa`` is ``UNMAPPED`` and ``size`` 0 if the address is
-    not mapped. ``flags`` are the leaf's (``ProbeFlag``), where ``has_flags``; ``rights`` are
-    those of the whole walk (``ProbeRight``), where ``has_rights``; ``source`` tells which
-    emulator command the answer is from.
+    ``row`` is the position in the image, ``va`` the linear address. ``pa`` is the physical address
+    and ``size`` that of the page in bytes; ``UNMAPPED`` and 0 if the address is not mapped.
+    ``flags`` are those of the leaf entry (``ProbeFlag``), recorded where ``has_flags``; ``rights``
+    are combined over the whole walk (``ProbeRight``), recorded where ``has_rights``; ``source``
+    is the number of the emulator command that the answer is from.
     """
 
     row: NDArray[np.int64]
@@ -126,7 +127,7 @@ class View:
         return memory
 
     def reached(self, mode: PagingMode) -> set[int]:
-        """Return the numbers of the page-table frames that the walks of the probes read."""
+        """Return the numbers of the page-table frames that walks of the probed addresses read."""
         memory = self.memory()
         return {
             step.paddr >> PAGE_SHIFT
@@ -272,9 +273,9 @@ def thin(views: Sequence[View], limit: int | None) -> tuple[View, ...]:
     """Return the views with ``limit`` probes in all, or with all of theirs if they have fewer.
 
     Probes are of one sort if view, page size, source and rights are the same. Every sort gets
-    the same share, the whole of it if it is smaller, so that the few 1-Gbyte pages of an image
-    are there beside its many 4-Kbyte pages; within a sort the choice is spread evenly. Views
-    that are left without probes are dropped.
+    the same share; of a sort smaller than its share, all are taken. So the few 1-Gbyte pages of
+    an image are there beside its many 4-Kbyte pages. Within a sort the choice is spread evenly.
+    Views that are left without probes are dropped.
     """
     if limit is None:
         return tuple(views)
@@ -285,6 +286,7 @@ def thin(views: Sequence[View], limit: int | None) -> tuple[View, ...]:
     ])
     _, sort, counts = np.unique(sorts, axis=0, return_inverse=True, return_counts=True)
     members = np.split(np.argsort(sort, kind="stable"), np.cumsum(counts)[:-1])
+    # The smallest sort first: what it leaves of its share is divided among those after it.
     chosen = np.zeros(len(sorts), bool)
     for left, of_sort in enumerate(sorted(members, key=len)):
         share = min(len(of_sort), (limit - int(chosen.sum())) // (len(members) - left))

@@ -96,7 +96,7 @@ def _index(level: Level, vaddr: int) -> int:
 
 
 def _bit_split(mode: PagingMode, control: Control, walk: Walk) -> Iterator[Text]:
-    """Yield the box of bit fields; what the walk did not come to is dim."""
+    """Yield the box of the address's bit fields, dim for levels that the walk did not reach."""
     levels, vaddr, reached = mode.levels, walk.access.vaddr, len(walk.steps)
     if reached and _maps_page(mode, control, walk.steps[-1].level, walk.steps[-1].entry):
         levels = levels[:reached]
@@ -130,7 +130,10 @@ def _arrow(target: str) -> Iterator[Text]:
 def _entry(
     mode: PagingMode, control: Control, access: Access, step: Step, width: int
 ) -> Iterator[Text]:
-    """Yield one level: its entry, decoded, and below it what is to be said in words.
+    """Yield one level: a line with its entry, decoded, and remarks below it.
+
+    The remarks say why a value other than 0 is not present, which protection key the entry has,
+    and which flags the walk set.
 
     ``width`` is that of the column of entry addresses.
     """

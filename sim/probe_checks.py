@@ -1,4 +1,4 @@
-"""What the recorded probes of an image say about accesses: which to make, what must come out.
+"""Which accesses to make to the recorded probes of an image, and what must come of them.
 
 A mapped probe gives the physical address, the page size and, where the leaf's flags were
 recorded, the memory type, for whatever access is allowed. Which accesses are:
@@ -42,9 +42,16 @@ OUTCOME_FIELDS = ("present", "write", "user", "fetch")
 class Plan:
     """Accesses (M,) to the probes (N,), those to one probe following each other.
 
-    ``probe`` (M,) is the position of the probe, ``check`` (M,) one of ``READ`` ... ``FETCH``,
-    ``known`` whether the outcome follows from the probe, and ``faults`` then whether it is a
-    fault.
+    Members
+    -------
+    commands : numpy.ndarray
+        The access commands (M,).
+    probe, check : numpy.ndarray
+        The position of the probe (M,), and which access this is: ``READ`` to ``FETCH``.
+    known, faults : numpy.ndarray
+        Whether the probe tells if the access faults (M,), and if so, whether it does.
+    error : numpy.ndarray
+        The error code (M,) of the fault, if there is one.
     """
 
     commands: NDArray[np.void]
@@ -56,7 +63,12 @@ class Plan:
 
     @classmethod
     def of(cls, probes: Probes, control: Control) -> "Plan":
-        """Return the accesses to ``probes`` under ``control``, in which CR0.WP must be set."""
+        """Return the accesses to ``probes`` under ``control``, in which CR0.WP must be set.
+
+        Each probe (N,) has a column for each of the four accesses; of the (N, 4) only those are
+        made of which the record tells something. An access whose rights were not recorded is made
+        neither as a write nor as a user: nothing could be concluded from its outcome.
+        """
         unmapped, has_rights, has_flags = ~probes.mapped, probes.has_rights, probes.has_flags
         writable = has_rights & (probes.rights & ProbeRight.WRITE != 0)
         user = has_rights & (probes.rights & ProbeRight.USER != 0)
@@ -83,7 +95,11 @@ def differences(
 
 
 def _outcomes(probes: Probes, plan: Plan, answers: NDArray[np.void]) -> Iterator[Difference]:
-    """Whether there was a fault. For an unmapped probe this is all about being present."""
+    """Yield the accesses that faulted though they should not have, or the reverse.
+
+    An access to an unmapped probe that does not fault counts as ``present``, whichever of the four
+    it is: that it translates at all is what is wrong.
+    """
     got = answers["fault"].astype(bool)
     wrong = plan.known & (got != plan.faults)
     subject = np.where(probes.mapped[plan.probe], plan.check, READ)
@@ -92,7 +108,7 @@ def _outcomes(probes: Probes, plan: Plan, answers: NDArray[np.void]) -> Iterator
 
 
 def _faults(mode: PagingMode, plan: Plan, answers: NDArray[np.void]) -> Iterator[Difference]:
-    """Vector, error code and CR2 of the faults that may be."""
+    """Yield the faults with a wrong vector, error code or CR2, among those that may be faults."""
     right = (answers["fault"] != 0) & (plan.faults | ~plan.known)
     vaddr = plan.commands["vaddr"]
     canonical = _canonical(mode, vaddr)
@@ -107,7 +123,7 @@ def _faults(mode: PagingMode, plan: Plan, answers: NDArray[np.void]) -> Iterator
 def _translations(
     mode: PagingMode, probes: Probes, plan: Plan, answers: NDArray[np.void]
 ) -> Iterator[Difference]:
-    """Physical address, page size and memory type of every translation of a mapped probe."""
+    """Yield the translations of mapped probes to a wrong address, page size or memory type."""
     translated = (answers["fault"] == 0) & probes.mapped[plan.probe]
     pa, size = probes.pa[plan.probe], probes.size[plan.probe]
     yield Difference.where("paddr", translated & (answers["paddr"] != pa), pa, answers["paddr"])
@@ -140,6 +156,7 @@ def _error_codes(
 
 
 def _canonical(mode: PagingMode, vaddr: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Return whether each linear address (N,) is canonical. [SDM vol. 1, 3.3.7.1]"""
     if mode.vaddr_bits == mode.translated_bits:
         return np.ones(len(vaddr), bool)
     upper = vaddr >> np.uint64(mode.translated_bits - 1)

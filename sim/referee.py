@@ -1,8 +1,14 @@
 """The referee of runs in which page tables change: is each answer one that is permitted?
 
-The answers of an engine that runs hardware are held against ``model.mmu.tlb_history``, and what
-other processors read in the page tables against the accessed and dirty flags that must, or must
-not, be set there by then.
+The answers of an engine that runs hardware are compared with the set of answers that
+``model.mmu.tlb_history`` permits, and what other processors read in the page tables with the
+accessed and dirty flags that must, or must not, be set there by then.
+
+An access is judged by everything that happens until it is answered: a write to its page tables in
+the meantime permits a second answer. The commands, though, come in the order of acceptance. So the
+referee lets accesses wait, and judges each just before it notes the first write or invalidation
+that came after the answer: then the history up to the answer is complete, and nothing later is in
+it. An entry that was read waits likewise for the accesses under way, which may have set its flags.
 """
 
 from bisect import insort
@@ -34,8 +40,9 @@ class IllegalAnswer(Exception):
 class Findings:
     """What was judged.
 
-    ``permitted`` counts accesses by the number of answers that they might have had; ``stale`` those
-    answered from what was no longer in memory when they began; ``observed`` entries read.
+    ``accesses`` counts the accesses judged, ``permitted`` the same by the number of answers that
+    they might have had, ``stale`` those answered by entries that were no longer in memory when the
+    access began, and ``observed`` the entries that other processors read.
     """
 
     accesses: int = 0
@@ -47,7 +54,23 @@ class Findings:
 class Referee:
     """Judges one run after the other, on page tables that begin as ``memory`` holds them.
 
-    ``control`` are the registers at first. The caches of the hardware must be empty then.
+    The caches of the hardware must be empty at the start of the first run.
+
+    Parameters
+    ----------
+    mode : PagingMode
+        The paging mode.
+    memory : PhysicalMemory
+        The page tables before the first run.
+    control : Control
+        The registers before the first run.
+    paddr_bits : int
+        MAXPHYADDR of the hardware.
+
+    Members
+    -------
+    findings : Findings
+        What was judged so far.
     """
 
     def __init__(
@@ -87,17 +110,18 @@ class Referee:
         return self._permitted
 
     def _wait(self, time: int, number: int, judge: Callable[[], None]) -> None:
-        """Judge later, when all that happens until ``time`` is known."""
+        """Have ``judge`` called later, when everything that happens up to ``time`` is noted."""
         insort(self._pending, (time, number, judge), key=lambda one: one[:2])
 
     def _settle(self, time: int) -> None:
-        """Judge what ended before ``time``."""
+        """Judge the accesses and entries that wait and whose time is before ``time``."""
         while self._pending and self._pending[0][0] < time:
             self._pending.pop(0)[2]()
 
     def _judge_access(
         self, start: int, end: int, number: int, command: Row, answer: Row
     ) -> None:
+        """Judge one access; raise ``IllegalAnswer`` if its answer is none of those permitted."""
         control, access = _control(command), _access(command)
         explanations = [*self._history.explanations(start, end, control, access)]
         permitted = {explanation.outcome for explanation in explanations}
@@ -118,7 +142,12 @@ class Referee:
     def _note_flags(
         self, start: int, end: int, access: Access, chosen: list[Explanation]
     ) -> None:
-        """Note which flags the access may have set, and which it must have."""
+        """Note in the entries which flags the access may have set, and which it must have set.
+
+        It may have set D in the leaf of every explanation ``chosen`` that has its answer. It must
+        have set A, and D for a write, only if there is one such explanation: with several it is
+        unknown which entries were used.
+        """
         translated = chosen[0].outcome.vector is None
         if translated and access.kind is AccessKind.WRITE:
             for one in chosen:
@@ -126,7 +155,7 @@ class Referee:
                     leaf.dirty = start if leaf.dirty is None else min(leaf.dirty, start)
         if len(chosen) > 1:
             return
-        # The only explanation: these entries were used, the leaf only if the access was permitted.
+        # These entries were used; the leaf gets its flags only if the access was permitted.
         values = chosen[0].values
         for value in values if translated else values[:-1]:
             value.used = end if value.used is None else min(value.used, end)
@@ -135,7 +164,7 @@ class Referee:
             leaf.written = end if leaf.written is None else min(leaf.written, end)
 
     def _peer(self, time: int, number: int, command: Row, answer: Row) -> None:
-        """Another processor read an entry, and perhaps replaced it."""
+        """Note that another processor read an entry, and with an exchange replaced it."""
         paddr = command["vaddr"]
         value = self._history.values(paddr)[-1]
         # Accesses under way may have set flags: they have to be judged first.
@@ -146,6 +175,11 @@ class Referee:
             self._history.write(time, paddr, entry)
 
     def _judge_entry(self, time: int, paddr: int, value: EntryValue, got: int) -> None:
+        """Judge an entry that was read as ``got`` at ``time``, when software had left ``value``.
+
+        Raise ``IllegalAnswer`` if a flag is missing that must have been set before, or if a bit
+        differs that no access can have set.
+        """
         self.findings.observed += 1
         may = Entry.A | (Entry.D if value.dirty is not None and value.dirty <= time else 0)
         must = value.entry
@@ -158,6 +192,7 @@ class Referee:
                                 f"of A and D at most {may:#x} more")
 
     def _invalidate(self, time: int, command: Row) -> None:
+        """Note an invalidation, and the register that a MOV writes."""
         control, op = _control(command), InvalidateOp(command["invalidate"])
         history = self._history
         pcide = self._mode.has_pcids and bool(control.cr4 & Cr4.PCIDE)
@@ -170,6 +205,7 @@ class Referee:
             history.forget(time)
 
     def _outcome(self, control: Control, answer: Row) -> Outcome:
+        """Return an answer in the form that the history has permitted answers in."""
         if not control.cr0 & Cr0.PG:
             return Outcome(answer["paddr"])
         if answer["fault"]:

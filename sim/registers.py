@@ -14,8 +14,8 @@ __all__ = ["misfit"]
 def misfit(mode: PagingMode, registers: Mapping[str, NDArray[Any]]) -> tuple[str, int, str] | None:
     """Return the first value of ``cr0``, ``cr4`` or ``efer`` (N,) that does not select ``mode``.
 
-    It is given as the register's name, the position, and which bit should be how; None if all
-    values fit. [SDM 4.1.1]
+    It is told by the name of the register, its position, and in words which bit should be set or
+    clear. Return None if all values fit. [SDM 4.1.1]
     """
     long = mode is X86_64
     rules = (

@@ -2,7 +2,7 @@
 
 An answer is compared twice: with what the emulator recorded in the image, and, if it comes from
 hardware, with the golden model, which runs the same accesses on a copy of the page tables of its
-own. What a recorded probe allows to conclude is in ``probe_checks``.
+own. ``probe_checks`` says what can be concluded from a recorded probe.
 """
 
 import time
@@ -70,7 +70,11 @@ def replay(
 
 
 class _ViewReplay:
-    """The replay of one view: its page tables, once per engine, and where the result goes."""
+    """The replay of one view: its page tables, a copy for each engine, and the result.
+
+    The view begins with everything invalidated. From then on TLBs stay filled: an address is
+    translated by a walk or by what an earlier probe left, and the answer must be the same.
+    """
 
     def __init__(
         self,

@@ -33,7 +33,7 @@ OUTCOMES = ("present", "write", "user", "fetch")
 
 
 class _Console(Console):
-    """A console that leaves it to its caller what to do when nobody reads on."""
+    """A console that raises ``BrokenPipeError`` when the reader of its output is gone."""
 
     def on_broken_pipe(self) -> None:
         """Raise the ``BrokenPipeError`` that is being handled, where rich would exit."""

@@ -46,9 +46,9 @@ class Difference:
 class Mismatch:
     """One thing found wrong: ``field`` of an answer, or an entry in memory.
 
-    ``place`` says where in the input. ``walk`` is the golden walk of the access, under the
-    registers ``control``, on the page tables as the input has them. A mismatch of the field
-    ``frames`` has neither; its values are those of the 8 bytes at ``paddr``.
+    ``place`` names the place in the input, such as a view and a probe. ``walk`` is the golden walk
+    of the access, under the registers ``control``, on the page tables as the input has them. A
+    mismatch of the field ``frames`` has neither; its values are those of the 8 bytes at ``paddr``.
     """
 
     place: str

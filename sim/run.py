@@ -21,7 +21,8 @@ __all__ = ["replay_shipped", "sample_walks"]
 def sample_walks() -> Iterator[Text]:
     """Yield, for each paging mode, the picture of one walk of the shipped image.
 
-    It is a user's write to the highest page that users may write: the program's stack.
+    The walk is that of a user's write to the highest page that users may write, which is in the
+    stack of the program.
     """
     for mode in MODES.values():
         view = Image.shipped(mode).views[0]

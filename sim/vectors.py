@@ -74,7 +74,8 @@ class Vectors:
     def load(cls, path: str | Path) -> "Vectors":
         """Return the access vectors in the file ``path``; raise ``InputError`` for what is wrong.
 
-        What the answer says is not looked at, but that it is an answer.
+        Registers, address and page tables must fit each other. Of the recorded answer only type
+        and range are checked.
         """
         fields = VECTORS.read(path)
         mode = X86_64 if fields["cr4"][0] & Cr4.PAE else IA32
@@ -129,7 +130,7 @@ class Vectors:
 
 
 def _mistakes(mode: PagingMode, fields: Fields) -> Iterator[tuple[str, tuple[int, ...], str]]:
-    """Yield field, position and what was expected, of the first value of each that is wrong."""
+    """Yield the first value that breaks each rule: its field, position, and what was expected."""
     if wrong := misfit(mode, fields):
         name, row, expected = wrong
         yield name, (row,), f"{expected}, the mode of access 0"

@@ -17,7 +17,7 @@ FIRST_MISMATCHES = 10
 
 @dataclass(frozen=True, slots=True)
 class BuddyMismatch:
-    """One thing found wrong: where it is, and the kernel's value and the model's, in words."""
+    """One thing found wrong: its place, and what the kernel had and the model has, in words."""
 
     place: str
     field: str
@@ -37,11 +37,12 @@ class BuddyResult:
     - ``refill``, ``drain``: moves between per-CPU lists and the buddy allocator that are not the
       kernel's,
 
-    and, unless the replay is not ``complete``, what differs at its end: positions in the free
-    lists (``free_list``) and the per-CPU lists (``pcp_list``), and ``pageblock`` types.
+    and, if the replay is ``complete``, what differs at its end: positions in the free lists
+    (``free_list``) and the per-CPU lists (``pcp_list``), and ``pageblock`` types.
 
-    ``total`` counts the events to replay, ``allocations`` and ``frees`` those that were. ``first``
-    holds the first mismatches, not all.
+    ``level`` is what was replayed: ``buddy`` or ``pcp``. ``total`` counts the events to replay,
+    ``allocations`` and ``frees`` those that were replayed. ``first`` holds the first mismatches,
+    not all.
     """
 
     level: str
@@ -64,7 +65,7 @@ class BuddyResult:
         return not self.mismatches
 
     def note(self, place: str, name: str, expected: object, got: object) -> None:
-        """Count a mismatch of the field ``name``; a value that is a number is a page."""
+        """Count a mismatch of the field ``name``; a value that is an int is a page frame number."""
         self.mismatches_by_field[name] += 1
         if len(self.first) < FIRST_MISMATCHES:
             self.first.append(BuddyMismatch(place, name, _text(expected), _text(got)))
@@ -106,7 +107,7 @@ class BuddyResult:
 
 
 def _text(value: object) -> str:
-    """Return a page, no page, or whatever else it is as people write it."""
+    """Return a page frame number, None for no page, or any other value as people write it."""
     if value is None:
         return "none"
     return f"{value:#x}" if isinstance(value, int) else str(value)

@@ -78,12 +78,15 @@ class Snapshot:
 
     Members
     -------
-    zones
-        The zones; lists name a zone by its position here.
-    free, pcp
-        Page frame numbers in list order, by (zone, order, migrate type) and by (zone, list).
-    pageblocks
-        The migrate types of each zone's pageblocks, by zone and first page frame number.
+    zones : list of ZoneRow
+        The zones; the other members name a zone by its position here.
+    free : dict
+        The free lists of the buddy allocator: page frame numbers in list order, by (zone, order,
+        migrate type).
+    pcp : dict
+        The per-CPU lists: page frame numbers in list order, by (zone, list).
+    pageblocks : list of dict
+        By zone, the migrate type of each pageblock, by its first page frame number.
     """
 
     zones: list[ZoneRow]
@@ -94,7 +97,11 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class FreeLists:
-    """The free pages of a machine before and after, and the order of its pageblocks."""
+    """The free pages of a machine before and after the events of a trace.
+
+    ``pageblock_order`` is log2 of the pages of a pageblock. ``sparse`` says that a pageblock has
+    one migrate type, also where zones share it. [CONFIG_SPARSEMEM]
+    """
 
     path: Path
     before: Snapshot
@@ -197,10 +204,10 @@ def _pageblock_order(rows: NDArray[np.int64]) -> int:
 
 
 def _pageblocks(name: str, rows: Rows, zones: list[ZoneRow]) -> list[dict[int, int]]:
-    """Return the types of each zone's pageblocks by their first page.
+    """Return, for each zone, the types of its pageblocks by first page frame number.
 
-    Where there are several rows for a pageblock they are those of the zones in it, in turn. There
-    may be none where there is no memory.
+    If a pageblock has several rows, they belong to the zones that share it, in the order of the
+    zones. A pageblock without memory may have no row.
     """
     order = _pageblock_order(rows[:, 0])
     known: dict[int, list[int]] = {}

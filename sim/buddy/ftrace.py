@@ -1,7 +1,7 @@
 """A strict reader of page allocator events in the text of ftrace, as the kernel prints them.
 
-The file is gzipped. Only what lies between two marks that the traced program wrote counts, those
-which say that the free lists had been read before and are about to be read again.
+The file is gzipped. The traced program wrote two marks into it: one after the free lists had been
+read, one before they were read again. Only the events between the two are read.
 """
 
 import gzip
@@ -23,9 +23,9 @@ TRACE = "the events of a kernel in the text of ftrace, gzipped"
 
 
 class Kind(Enum):
-    """The events of the page allocator, and what each prints. [``include/trace/events/kmem.h``]
+    """The events of the page allocator, and the fields that each prints. [kmem.h of the kernel]
 
-    ``types`` is how many migrate types its pages may be of.
+    ``types`` says which migrate types the event may have: those below it.
     """
 
     ALLOC = "mm_page_alloc", "order migratetype gfp_flags", MIGRATE_PCPTYPES

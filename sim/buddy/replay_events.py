@@ -1,22 +1,22 @@
 """The replay of a kernel's page allocator events: every page compared, and the final free lists.
 
-An event stands for a call of the kernel's, made here on the model in the state of the recorded
-free lists before:
+The model starts with the free lists that were recorded before. Each event stands for a call in the
+kernel, which is made on the model:
 
 ========================= ==================================================================
 mm_page_alloc_zone_locked ``__rmqueue_smallest``: the model chooses the page
 mm_page_alloc_extfrag     ``__rmqueue_fallback``: the model chooses what to steal. Whether the
-                          rest of the pageblock is of use to the thief depends on what its pages
-                          are used for, which is not recorded: that is taken from the event.
-mm_page_pcpu_drain        ``__free_one_page``, as the migrate type of the event, which the page
+                          whole pageblock changes its type depends on what its other pages are
+                          used for, which is not recorded: that is taken from the event.
+mm_page_pcpu_drain        ``__free_one_page`` with the migrate type of the event, which the page
                           was given when it went to the per-CPU list
 mm_page_free              of order 4 and more, but for whole pageblocks: ``__free_pages_ok``.
                           All others only go to a per-CPU list.
 ========================= ==================================================================
 
 No event tells that a pageblock is reserved for high-order atomic requests or given back, or that
-compaction takes free pages: if that happened the model parts from the kernel, and the replay says
-so. Where they part the model is made to follow, so that one mismatch is not the cause of others.
+compaction takes free pages: if that happened, the replay finds mismatches. After a mismatch the
+model is changed to what the kernel did, so that one mismatch is not the cause of others.
 """
 
 import time
@@ -36,7 +36,7 @@ ALLOC, FALLBACK, DRAIN = Kind.ALLOC_ZONE_LOCKED, Kind.ALLOC_EXTFRAG, Kind.PCPU_D
 
 
 def buddy_events(events: Iterable[Event], pageblock_order: int) -> list[Event]:
-    """Return the events that reach the buddy allocator; the others end at per-CPU lists."""
+    """Return the events about the buddy allocator; the others concern only per-CPU lists."""
     return [event for event in events
             if event.kind in (ALLOC, FALLBACK, DRAIN)
             or (event.kind is Kind.FREE and event.order > COSTLY_ORDER
@@ -86,7 +86,7 @@ def _allocate(machine: SnapshotMachine, event: Event, result: BuddyResult) -> No
 
 def _fall_back(machine: SnapshotMachine, event: Event, expected: Fallback,
                result: BuddyResult) -> None:
-    """Steal as the kernel does; if it is something else, only follow the pageblock's type."""
+    """Steal as the kernel does; if the model steals other pages, take over the pageblock's type."""
     zone = machine.zone_of(event.pfn)
     zone.last_fallback = None
     if not zone.has_block(event.order, event.migratetype):
@@ -98,7 +98,7 @@ def _fall_back(machine: SnapshotMachine, event: Event, expected: Fallback,
 
 
 def _free(machine: SnapshotMachine, event: Event, result: BuddyResult) -> None:
-    """Free as the kernel does, unless a page of the block is free already."""
+    """Free a block as the kernel does; it is a mismatch if one of its pages is free already."""
     result.frees += 1
     zone = machine.zone_of(event.pfn)
     if not machine.adopt(event.pfn, event.order):

@@ -1,14 +1,14 @@
-"""The replay of a kernel's requests for pages: per-CPU lists and buddy allocator on their own.
+"""The replay of a kernel's requests for pages, which per-CPU lists and buddy allocator must serve.
 
-Only what was asked for is taken from the trace: ``mm_page_alloc`` and ``mm_page_free``, and in
-which zone. The model must hand out the same page each time, and when and how many pages move
-between the per-CPU lists and the buddy allocator, and which, must be as the events
-``mm_page_alloc_zone_locked`` and ``mm_page_pcpu_drain`` tell. Drains that no free explains are the
-kernel's housekeeping (``refresh_cpu_vm_stats``, ``drain_all_pages``): as many pages are drained.
+From the trace come only the requests, ``mm_page_alloc`` and ``mm_page_free``, and their zone. The
+model must hand out the same page each time. Which pages move between the per-CPU lists and the
+buddy allocator, and when, must be as the events ``mm_page_alloc_zone_locked`` and
+``mm_page_pcpu_drain`` tell. Drains that no free explains are housekeeping of the kernel
+(``refresh_cpu_vm_stats``, ``drain_all_pages``): the model drains as many pages.
 
-Pages that are allocated without an event (``alloc_pages_bulk``), or past a per-CPU list that an
-interrupt finds locked, are beyond a model that sees only these events: at the first mismatch the
-replay stops, for the lists have parted, and all that followed would be mismatches too.
+Some pages are allocated without such an event (``alloc_pages_bulk``), or without the per-CPU list
+because an interrupt finds it locked; the model cannot know of them. So the replay stops at the
+first mismatch: from there on the lists differ, and everything after it would be a mismatch, too.
 """
 
 import time
@@ -52,7 +52,7 @@ class Request:
 
 
 class RecordingBuddy(Buddy):
-    """A buddy allocator that keeps in ``moves`` what the kernel would trace."""
+    """A buddy allocator that adds to ``moves`` what the kernel would trace."""
 
     moves: list[PageMove]
 
@@ -104,8 +104,9 @@ def replay_requests(events: Sequence[Event], lists: FreeLists, limit: int | None
 def _requests(events: Sequence[Event]) -> list[Request]:
     """Return the requests, each with the moves around it: refills before, drains after.
 
-    A page that is freed in a batch has its request where ``mm_page_free_batched`` is: the
-    ``mm_page_free`` before that only prepares it.
+    The kernel traces a refill before the allocation that needs it, and a drain after the free that
+    fills the list. A page that is freed in a batch has two events: the request is made at
+    ``mm_page_free_batched``; the ``mm_page_free`` before only prepares the page.
     """
     requests: list[Request] = []
     refills: list[PageMove] = []
@@ -123,7 +124,7 @@ def _requests(events: Sequence[Event]) -> list[Request]:
 
 
 def _prepared(events: Sequence[Event]) -> set[int]:
-    """Return the places of frees whose page is next told of by ``mm_page_free_batched``."""
+    """Return the positions of frees that only prepare: the next event of the page is batched."""
     following: dict[int, Kind] = {}
     prepared = set()
     for place in range(len(events) - 1, -1, -1):
@@ -135,7 +136,7 @@ def _prepared(events: Sequence[Event]) -> set[int]:
 
 
 class _Replay:
-    """Carries out requests until the model and the kernel part."""
+    """Carries out requests until the first mismatch."""
 
     def __init__(self, machine: SnapshotMachine, pcps: list[PerCpuPages],
                  result: BuddyResult) -> None:
@@ -189,7 +190,7 @@ class _Replay:
         self._drain(request, request.drains[done:])
 
     def _drain(self, request: Request, drains: list[PageMove]) -> None:
-        """Drain as many pages as the kernel does without being asked to, zone by zone."""
+        """Drain as many pages of each zone as the kernel's housekeeping does in ``drains``."""
         for number, pcp in enumerate(self.pcps):
             ours = [move for move in drains
                     if self.machine.zone_of(move.pfn) is self.machine.zones[number]]

@@ -16,16 +16,24 @@ __all__ = ["SnapshotMachine"]
 
 
 class SnapshotMachine:
-    """The zones of recorded free lists, in the state before. Raise ``InputError``.
+    """The zones of recorded free lists, in the state before.
 
-    What is not free is allocated, in single pages: which blocks they are in is not recorded.
+    Pages that are not free are allocated one by one: in which blocks they were allocated is not
+    recorded. Raise ``InputError`` for free lists that no kernel can have.
 
     Parameters
     ----------
-    lists
-        The free lists.
-    buddy
+    lists : FreeLists
+        The recorded free lists.
+    buddy : type of Buddy
         The class of the allocators.
+
+    Members
+    -------
+    mem_map : MemMap
+        The page frames.
+    zones : list of Buddy
+        An allocator for each zone.
     """
 
     def __init__(self, lists: FreeLists, buddy: type[Buddy] = Buddy) -> None:
@@ -40,7 +48,7 @@ class SnapshotMachine:
         self.zones = [buddy(self.mem_map, number, row.start, row.end, name=row.name)
                       for number, row in enumerate(zones)]
         for zone, types in zip(self.zones, lists.before.pageblocks, strict=True):
-            zone.had_highatomic = True  # for all that is known
+            zone.had_highatomic = True  # it may have had, before the events begin
             for pfn, migratetype in types.items():
                 zone.set_pageblock_type(pfn, migratetype)
         try:
@@ -86,10 +94,10 @@ class SnapshotMachine:
         return self.zones[self.mem_map.scalars.zone[pfn - self.mem_map.base]]
 
     def adopt(self, pfn: int, order: int) -> bool:
-        """Make a block of ``order`` at ``pfn`` of pages that are allocated anyhow.
+        """Join allocated pages to a block of ``order`` at ``pfn``, which is to be freed.
 
-        The kernel may have split a block since, or allocated it before the events begin. Return
-        whether all of its pages are allocated.
+        The model may have them in other blocks: the kernel may have split a block after allocating
+        it, or have allocated it before the events begin. Return whether all pages are allocated.
         """
         if self.mem_map.block(pfn) == (PageState.ALLOCATED, order):
             return True

@@ -24,17 +24,17 @@ __all__ = ["AGREED", "DEFAULTS", "MISMATCH", "Progress", "Verb", "Verbs", "add_e
            "json_file", "natural", "positive", "progress_bar", "show_results"]
 
 AGREED, MISMATCH = 0, 1
-"""Exit codes that verbs return; the others follow from exceptions."""
+"""The exit codes that verbs return; ``main`` makes the others of exceptions."""
 
 DEFAULTS = Config()
 
 Verbs = Any  # argparse has no public name for the type
 Verb = Callable[[argparse.Namespace], int]
-Progress = Callable[[int, int], None]  # told how much is done, and of how much
+Progress = Callable[[int, int], None]  # called with how much is done, and how much there is
 
 
 def add_verb(verbs: Verbs, name: str, run: Verb, summary: str) -> argparse.ArgumentParser:
-    """Add the verb ``name``, which ``run`` carries out, with the options that all verbs have."""
+    """Add the verb ``name`` with the options that all verbs have; ``run`` is called for it."""
     parser: argparse.ArgumentParser = verbs.add_parser(name, help=summary, description=summary)
     parser.set_defaults(run=run)
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures to FILE")
@@ -42,14 +42,14 @@ def add_verb(verbs: Verbs, name: str, run: Verb, summary: str) -> argparse.Argum
 
 
 def add_engine(parser: argparse.ArgumentParser) -> None:
-    """Add the choice of what translates."""
+    """Add the option that chooses the engine."""
     parser.add_argument("--engine", choices=ENGINES, default="cxxrtl",
                         help="what translates: no hardware, Amaranth's simulator, or a compiled "
                              "one (%(default)s)")
 
 
 def add_image(parser: argparse.ArgumentParser) -> None:
-    """Add a memory image, and which of its probes are wanted."""
+    """Add the arguments that name a memory image and choose among its probes."""
     parser.add_argument("image", metavar="IMAGE.npz", help="a memory image")
     parser.add_argument("--view", metavar="NAME", action="append",
                         help="only the view NAME; may be given more than once")
@@ -101,7 +101,11 @@ def hardware_config(args: argparse.Namespace, mode: PagingMode) -> Config:
 
 @contextmanager
 def json_file(path: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Open the file of ``--json`` before the work is done; give what writes the figures to it."""
+    """Open the file of ``--json``, and give a function that writes figures to it.
+
+    It is opened before the work is done, so that a file that cannot be written is found at once.
+    Raise ``InputError`` for one.
+    """
     if path is None:
         yield lambda _: None
         return
@@ -122,9 +126,9 @@ def json_file(path: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]:
 
 @contextmanager
 def progress_bar(doing: str = "replaying") -> Iterator[Callable[[str, int, int], None]]:
-    """Show a progress bar, on a terminal only; give what moves it: ``move(what, done, total)``.
+    """Show a progress bar if stderr is a terminal; give a function ``move(what, done, total)``.
 
-    It says what is being done, ``doing`` and ``what``.
+    The bar shows the words ``doing`` and ``what``, and ``done`` of ``total``.
     """
     console = make_console(stderr=True)
     with progress.Progress(
@@ -142,8 +146,8 @@ def compare(
 ) -> int:
     """Let ``work`` compare the answers of the engine that ``args`` asks for; return an exit code.
 
-    ``work`` is given the engine, its MAXPHYADDR, and what to tell of its progress. The result is
-    written to the file of ``--json`` and shown.
+    ``work`` is called with the engine, its MAXPHYADDR, and a function to report progress to. Its
+    result is written to the file of ``--json`` and shown.
     """
     config = hardware_config(args, mode)
     with json_file(args.json) as write:

@@ -1,4 +1,4 @@
-"""Engines: one way to carry out commands, with and without hardware."""
+"""Engines: what carries out accesses and other commands, with and without hardware."""
 
 from ...hdl.config import Config
 from .base import Engine
@@ -11,10 +11,12 @@ ENGINES = ("model", "amaranth", "cxxrtl")
 
 
 def create(name: str, config: Config, latency: int = 1) -> Engine:
-    """Return the engine ``name``; page-table memory of hardware answers in ``latency`` cycles.
+    """Return the engine ``name``, which is one of ``ENGINES``.
 
-    Raise ``ValueError`` for an unknown name or a latency below 1, and ``ToolMissing`` if the
-    engine needs a tool that is not installed.
+    Page-table memory takes ``latency`` cycles to respond to hardware. The model has neither
+    latency nor TLBs, and takes from ``config`` only the paging mode and MAXPHYADDR. Raise
+    ``ValueError`` for an unknown name or a latency below 1, and ``ToolMissing`` if the engine
+    needs a tool that is not installed.
     """
     if latency < 1:
         raise ValueError(f"Memory latency must be at least 1 cycle, not {latency}")

@@ -24,9 +24,16 @@ __all__ = ["AmaranthEngine"]
 class AmaranthEngine:
     """Drives an ``Mmu`` cycle by cycle, at a few thousand cycles per second.
 
-    The drive is the one of ``harness.cc``, cycle for cycle: commands are offered one at a time in
-    order, answers are taken at once, memory takes an access per cycle, does it at once and
-    responds ``latency`` cycles later.
+    It drives as ``harness.cc`` does, cycle for cycle: commands are offered one at a time in order,
+    answers are taken at once, memory takes an access per cycle, does it at once and responds
+    ``latency`` cycles later.
+
+    Parameters
+    ----------
+    config : Config
+        Parameters of the MMU.
+    latency : int
+        Cycles that page-table memory takes, at least 1.
     """
 
     def __init__(self, config: Config, latency: int = 1) -> None:
@@ -74,7 +81,7 @@ class AmaranthEngine:
 
 
 class _Record:
-    """Packing and unpacking of a layout's fields, quick enough for every cycle."""
+    """Packs the fields of a layout into one number, and back; quick enough for every cycle."""
 
     def __init__(self, layout: Any) -> None:
         self.fields = {name: (low, (1 << width) - 1) for name, low, width in flat_fields(layout)}
@@ -115,7 +122,7 @@ class _Wires:
 
 
 class _Offer:
-    """A stream into the MMU. Setting an input costs time: it is done when something changes."""
+    """A stream into the MMU, whose inputs are only set when they change: setting costs time."""
 
     def __init__(self, stream: Any) -> None:
         self.valid, self.ready = stream.valid, stream.ready
@@ -136,7 +143,12 @@ class _Offer:
 
 
 class _Job:
-    """One run: the command on offer, the answers due, the memory responses under way."""
+    """One run: the command on offer, the answers due, the memory responses under way.
+
+    In each cycle of the clock ``drive`` sets the inputs, and ``observe`` takes in the outputs. The
+    order in ``observe`` is that of ``harness.cc``: the MMU's access to memory, the answers, then
+    the acceptance of the command on offer.
+    """
 
     def __init__(
         self,
@@ -225,7 +237,11 @@ class _Job:
         self.cycle += 1
 
     def _is_turn_over(self, command: dict[str, int], ready: tuple[int, ...]) -> bool:
-        """Return whether the next command's turn is in the next cycle."""
+        """Return whether the turn of ``command`` ends with this cycle.
+
+        ``ready`` says of each request port, and last of the invalidation port, whether it takes
+        what is offered.
+        """
         op = command["op"]
         if op in THROUGH_PORT:
             return bool(ready[command["port"]])

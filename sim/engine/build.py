@@ -92,7 +92,10 @@ def _load(path: Path) -> ctypes.CDLL | None:
 
 
 def _lock(path: Path) -> AbstractContextManager[object]:
-    """Let one process at a time make ``path``. This saves work and nothing depends on it."""
+    """Let only one process at a time make ``path``, until the context is left.
+
+    It saves the others the work. Without it, if the lock cannot be had, the library is the same.
+    """
     stack = ExitStack()
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -106,8 +109,8 @@ def _cache_folder() -> Path:
     try:
         base = Path(os.environ.get("XDG_CACHE_HOME", ""))
         return (base if base.is_absolute() else Path.home() / ".cache") / "pagewalk"
-    except RuntimeError:  # nobody's home
-        return Path(os.devnull)  # where nothing can be kept
+    except RuntimeError:  # there is no home directory
+        return Path(os.devnull)  # below which no file can be made, so nothing is kept
 
 
 def _compiler_version() -> str | None:

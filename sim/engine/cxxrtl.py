@@ -61,7 +61,15 @@ class CxxrtlEngine:
     """Drives an MMU that CXXRTL turned into C++, cycle for cycle as ``AmaranthEngine`` does.
 
     A run is one call of the compiled ``harness.cc``, which works on commands, answers and
-    page-table memory where numpy has them. After an exception the hardware is as after a reset.
+    page-table memory in place, in the arrays of numpy. After an exception the hardware is as after
+    a reset. Raise ``ToolMissing`` or ``ToolFailed`` if the hardware cannot be compiled.
+
+    Parameters
+    ----------
+    config : Config
+        Parameters of the MMU.
+    latency : int
+        Cycles that page-table memory takes, at least 1.
     """
 
     def __init__(self, config: Config, latency: int = 1) -> None:
@@ -104,7 +112,7 @@ class CxxrtlEngine:
         return Run(answers[:batch.count], batch.cycle, counts, bool(batch.stopped))
 
     def _check_ports(self, commands: NDArray[np.void]) -> None:
-        """Raise ``IndexError`` for a port that is not there; C++ would go astray."""
+        """Raise ``IndexError`` for a port that does not exist; the C++ does not check it."""
         ops, ports = commands["op"], commands["port"]
         wrong = np.isin(ops, THROUGH_PORT) & (ports >= len(self.config.ports))
         if wrong.any():
@@ -127,7 +135,7 @@ def _event_names(config: Config) -> list[str]:
 
 
 def _glue(config: Config) -> str:
-    """Return the header that ties harness.cc to the ports of the MMU."""
+    """Return ``glue.h``: the types, numbers and ports of the MMU that harness.cc does not know."""
     compare_exchange: Any = MemoryOp.COMPARE_EXCHANGE  # which mypy takes for an int
     return "\n".join([
         "using Top = cxxrtl_design::p_mmu;",
@@ -149,7 +157,10 @@ def _glue(config: Config) -> str:
 
 
 def _struct(name: str, dtype: np.dtype[np.void]) -> Iterator[str]:
-    """Yield a struct like ``dtype``; members end in ``_``, as the name of a field is ``new``."""
+    """Yield a struct with the fields of ``dtype``, and checks that the compiler lays it out alike.
+
+    The names of members end in ``_``: one field is called ``new``, a keyword of C++.
+    """
     fields: Mapping[str, Any] = dtype.fields or {}
     members = [f"uint{8 * kind.itemsize}_t {field}_;" for field, (kind, *_) in fields.items()]
     yield from (f"struct {name} {{", *members, "};")
@@ -159,6 +170,7 @@ def _struct(name: str, dtype: np.dtype[np.void]) -> Iterator[str]:
 
 
 def _input_functions(config: Config) -> Iterator[str]:
+    """Yield the functions that set inputs of the MMU."""
     readies = [*(f"{port}_rsp_ready" for port in config.ports), "memory_req_ready"]
     yield from _function("void accept_outputs(Top &top)", [_put(name, "1") for name in readies])
     valids = [*(f"{port}_req_valid" for port in config.ports), "invalidate_valid"]
@@ -181,6 +193,7 @@ def _input_functions(config: Config) -> Iterator[str]:
 
 
 def _output_functions(config: Config) -> Iterator[str]:
+    """Yield the functions that read outputs of the MMU."""
     readies = [*(f"{port}_req_ready" for port in config.ports), "invalidate_ready"]
     yield from _switch("bool is_ready(const Top &top, unsigned stream)", "stream",
                        [[f"return {_take(name)};"] for name in readies])
@@ -218,7 +231,7 @@ def _function(head: str, body: Iterable[str]) -> Iterator[str]:
 
 
 def _switch(head: str, number: str, cases: list[list[str]]) -> Iterator[str]:
-    """Yield a function that does the one of ``cases`` that its argument ``number`` tells."""
+    """Yield a function that executes one of ``cases``, chosen by its argument called ``number``."""
     lines = [f"switch ({number}) {{"]
     for case, body in enumerate(cases):
         lines += ["default:" if case == len(cases) - 1 else f"case {case}:", *body, "break;"]

@@ -19,10 +19,18 @@ KINDS = tuple(AccessKind)
 
 
 class ModelEngine:
-    """Answers with the golden walk; invalidations and waits have nothing to do."""
+    """Answers each access with the golden walk. It caches nothing, so it ignores invalidations.
+
+    Parameters
+    ----------
+    mode : PagingMode
+        The paging mode.
+    paddr_bits : int
+        MAXPHYADDR.
+    """
 
     SHORTEST_BATCH = 28
-    """So many accesses in a row are walked together; fewer are faster one by one (measured)."""
+    """From this many accesses in a row on, walking them together is faster (measured)."""
 
     def __init__(self, mode: PagingMode, paddr_bits: int = 40) -> None:
         self.mode = mode
@@ -34,7 +42,7 @@ class ModelEngine:
     ) -> Run:
         """Carry out ``commands``; see ``Engine.run``."""
         check_sizes(commands)
-        if stop_on_fault:  # walked together, all would set flags
+        if stop_on_fault:  # walked together, accesses after the fault would set flags, too
             return self._one_by_one(memory, commands, stop_on_fault=True)
         runs = _long_runs(commands["op"] == Op.ACCESS, self.SHORTEST_BATCH)
         if not runs:
@@ -62,6 +70,7 @@ class ModelEngine:
     def _one_by_one(
         self, memory: PhysicalMemory, commands: NDArray[np.void], *, stop_on_fault: bool = False
     ) -> Run:
+        """Carry out commands in turn, each access by a walk of its own."""
         # Plain tuples on the way in and out: storing into numpy row by row costs more than a walk.
         registers, flags = commands[list(REGISTERS)].tolist(), commands[list(FLAGS)].tolist()
         heads = commands[["op", "vaddr", "kind", "new", "size"]].tolist()
@@ -104,7 +113,10 @@ class ModelEngine:
 
 
 def _long_runs(chosen: NDArray[np.bool_], shortest: int) -> list[tuple[int, int]]:
-    """Return first and last, exclusive, of ``shortest`` or more ``chosen`` ones in a row."""
+    """Return the runs of ``shortest`` or more rows that are all ``chosen``: start and end of each.
+
+    The end is exclusive.
+    """
     edges = np.flatnonzero(np.diff(chosen, prepend=False, append=False)).reshape(-1, 2)
     runs = edges[edges[:, 1] - edges[:, 0] >= shortest]
     return [(int(first), int(stop)) for first, stop in runs]
@@ -113,7 +125,7 @@ def _long_runs(chosen: NDArray[np.bool_], shortest: int) -> list[tuple[int, int]
 def golden_walk(
     memory: PhysicalMemory, mode: PagingMode, command: np.void, paddr_bits: int = 40
 ) -> tuple[Control, Walk]:
-    """Return the registers and the walk of one access command, for those who want every level."""
+    """Return the registers and the golden walk, with every level, of one access command."""
     control = Control(**{name: int(command[name]) for name in REGISTERS})
     access = Access(int(command["vaddr"]), KINDS[command["kind"]],
                     **{name: bool(command[name]) for name in FLAGS})

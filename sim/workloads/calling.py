@@ -34,7 +34,19 @@ LONGEST = 8  # pages that one call is about
 
 @dataclass(slots=True)
 class Draft:
-    """A workload as it is made: its accesses and events in order, ``length`` accesses so far."""
+    """A workload in the making: the accesses and events so far, in order.
+
+    Members
+    -------
+    rng : numpy.random.Generator
+        Where its random numbers come from.
+    parts : list of numpy.ndarray
+        The accesses, of dtype ``DATA_ACCESS``.
+    events : list of tuple
+        The events, each with the number of accesses before it.
+    length : int
+        The number of accesses.
+    """
 
     rng: Generator
     parts: list[NDArray[np.void]] = field(default_factory=list)
@@ -42,12 +54,12 @@ class Draft:
     length: int = 0
 
     def add(self, accesses: NDArray[np.void]) -> None:
-        """Go on with accesses (N,)."""
+        """Add accesses (N,) of dtype ``DATA_ACCESS`` at the end."""
         self.parts.append(accesses)
         self.length += len(accesses)
 
     def happens(self, event: Event) -> None:
-        """Let an event come next."""
+        """Add an event at the end: it happens after the accesses so far."""
         self.events.append((self.length, event))
 
     def finish(self, name: str, seed: int, *regions: Region) -> Workload:
@@ -59,9 +71,10 @@ def forking(*, pages: int, rounds: int, processes: int = 5, burst: int = 16,
             seed: int = 0) -> Workload:
     """Return processes that fork, share pages until one of them writes, and end. [copy-on-write]
 
-    The first has ``pages`` private pages and an eighth as many shared ones. In each round one of
-    those that live, at most ``processes``, makes ``burst`` accesses; now and then it forks first,
-    and ends afterwards unless it is the first.
+    The first process has ``pages`` private pages and an eighth as many shared ones. In each of
+    ``rounds`` one of the living processes makes ``burst`` accesses. In one round of five it forks
+    before, unless ``processes`` live already; in one of ten it ends afterwards, unless it is the
+    first.
     """
     draft = Draft(default_rng(seed))
     rng = draft.rng
@@ -88,8 +101,9 @@ def forking(*, pages: int, rounds: int, processes: int = 5, burst: int = 16,
 def churn(*, pages: int, rounds: int, burst: int = 16, seed: int = 0) -> Workload:
     """Return a process that maps, unmaps, protects, moves and discards parts of ``pages`` pages.
 
-    After each call it makes ``burst`` accesses to what is mapped then, and now and then one that
-    must be refused: to where nothing is mapped, or a store to what is read-only.
+    In each of ``rounds`` it makes such a call, then ``burst`` accesses to the pages that are mapped
+    now; and now and then one access that must be refused: to a page that is not mapped, or a store
+    to a page that is read-only.
     """
     draft = Draft(default_rng(seed))
     rng, region = draft.rng, Region(HEAP, pages)
@@ -113,7 +127,11 @@ def churn(*, pages: int, rounds: int, burst: int = 16, seed: int = 0) -> Workloa
 
 
 def _call(rng: Generator, pages: int, writable: dict[int, bool]) -> Event:
-    """Return a call about a part of the first ``pages`` pages, and note what is mapped then."""
+    """Return a random call about some of the ``pages`` pages, and update ``writable`` with it.
+
+    ``writable`` says of each mapped page whether it can be written. A call that is not possible
+    now, as a move without a free page, becomes a call that maps.
+    """
     first = int(rng.integers(pages))
     part = range(first, min(first + int(rng.integers(1, LONGEST + 1)), pages))
     region = Region(HEAP + first * PAGE_BYTES, len(part))
@@ -140,8 +158,8 @@ def _call(rng: Generator, pages: int, writable: dict[int, bool]) -> Event:
 def kmapping(*, pages: int, visits: int, burst: int = 8, seed: int = 0) -> Workload:
     """Return a process whose ``pages`` pages the kernel accesses, too, by addresses of its own.
 
-    In each of ``visits`` the kernel makes ``burst`` accesses to a page, by kmap, kmap_local or
-    vmap, then the process as many to that page or another.
+    In each of ``visits`` the kernel makes ``burst`` accesses to a random page, by kmap, kmap_local
+    or vmap; then the process makes as many, half of the time to that page, else to random ones.
     """
     draft = Draft(default_rng(seed))
     rng, region = draft.rng, Region(HEAP, pages)

@@ -1,4 +1,4 @@
-"""User memory as a plain dictionary: what a workload must find."""
+"""User memory as a plain dictionary, which says what a workload must find."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -30,16 +30,16 @@ WORDS = PAGE_BYTES // 8  # of a page
 
 
 class Expected:
-    """What every access of a workload must find, and its events leave.
+    """The memory of processes, without frames, entries or translation: what accesses must find.
 
-    It knows nothing of frames, entries or translation. Memory never stored to is zero.
+    Memory that was never stored to is zero.
 
     Parameters
     ----------
     regions : tuple of Region
-        What the processes have at first.
+        The areas that every process has at first.
     processes : int
-        How many there are at first.
+        The number of processes at first.
     """
 
     CHUNK = 1 << 16  # of accesses turned into Python numbers at a time
@@ -71,7 +71,7 @@ class Expected:
                 own[number] = word & ~(mask << shift) | value << shift
 
     def _owners(self, accesses: NDArray[np.void]) -> NDArray[np.int64]:
-        """Return whose the memory of each access is: the number of a process, or SHARED."""
+        """Return the owner of the memory of each access: the number of its process, or SHARED."""
         owners = accesses["process"].astype(np.int64)
         for region in self._shared:
             vaddr = accesses["vaddr"]
@@ -79,7 +79,7 @@ class Expected:
         return owners
 
     def happens(self, event: Event) -> None:
-        """Do to the memory of processes what an event does; accesses of a ``Kmap`` are not made."""
+        """Change the memory as an event does. The accesses of a ``Kmap`` are left to the caller."""
         match event:
             case Fork(process):
                 self._words[self._processes] = dict(self._words[process])
@@ -98,12 +98,15 @@ class Expected:
                 pass
 
     def _take_page(self, process: int, first: int) -> dict[int, int]:
-        """Forget the words of a page, by its first; return them."""
+        """Remove the words of a page, of which ``first`` is the first; return them."""
         own = self._words[process]
         return {word: own.pop(word) for word in range(first, first + WORDS) if word in own}
 
     def sweep(self) -> NDArray[np.void]:
-        """Return loads of every word that is kept, by process; shared ones by one that lives."""
+        """Return a load of every word that is known, by the process that owns it.
+
+        Shared words are loaded by the living process with the lowest number.
+        """
         loads = np.zeros(sum(map(len, self._words.values())), DATA_ACCESS)
         living = min((owner for owner in self._words if owner != SHARED), default=0)
         keys = [(owner, word) for owner, own in sorted(self._words.items()) for word in sorted(own)]

@@ -1,4 +1,4 @@
-"""Workloads on huge pages: copy-on-write after fork, and calls about them, beside small pages."""
+"""A workload on huge pages: copy-on-write after fork, and calls about them, beside small pages."""
 
 from dataclasses import dataclass
 
@@ -32,14 +32,17 @@ SMALL_PAGES = 16
 
 @dataclass(slots=True)
 class _Process:
-    """A process, and the blocks that it has mapped: whether each can be written."""
+    """A process: its number, and of each block that it has mapped whether it can be written."""
 
     number: int
     writable: dict[int, bool]
 
 
 class _Huge:
-    """The making of a workload with ``blocks`` private blocks of huge pages."""
+    """A workload in the making, whose processes have up to ``blocks`` private blocks.
+
+    A block is ``HUGE_BYTES`` of huge pages.
+    """
 
     def __init__(self, blocks: int, seed: int) -> None:
         self.draft = Draft(default_rng(seed))
@@ -115,9 +118,10 @@ def huge(*, blocks: int, rounds: int, processes: int = 3, burst: int = 16,
          seed: int = 0) -> Workload:
     """Return processes that share huge pages after forks until one of them writes.
 
-    The first has ``blocks`` private blocks of 4 Mbytes of huge pages, one shared block, and some
-    small pages. In each round one of those that live, at most ``processes``, makes ``2 * burst``
-    accesses, after a call about a block now and then, or a fork; some of those born end.
+    The first process has ``blocks`` private blocks of 4 Mbytes of huge pages, one shared block, and
+    some small pages. In each of ``rounds`` one of the living processes makes ``2 * burst``
+    accesses. Now and then it forks before, unless ``processes`` live already, or makes a call about
+    a block; and now and then it ends afterwards, unless it is the first.
     """
     made = _Huge(blocks, seed)
     made.access(made.living[0], 8 * blocks)

@@ -21,7 +21,7 @@ def sequential(_rng: Generator, visits: int, pages: int) -> NDArray[np.int64]:
 
 
 def uniform(rng: Generator, visits: int, pages: int) -> NDArray[np.int64]:
-    """Return pages that are all as likely, at any time."""
+    """Return pages drawn evenly."""
     return rng.integers(pages, size=visits)
 
 
@@ -34,7 +34,7 @@ def zipf(rng: Generator, visits: int, pages: int) -> NDArray[np.int64]:
 
 
 def hot(rng: Generator, visits: int, pages: int) -> NDArray[np.int64]:
-    """Return pages of which a tenth, anywhere, gets nine visits in ten."""
+    """Return pages of which a random tenth gets nine visits in ten."""
     order = rng.permutation(pages)
     among = np.where(rng.random(visits) < 0.9, max(pages // 10, 1), pages)
     chosen: NDArray[np.int64] = order[rng.integers(among)]
@@ -42,9 +42,9 @@ def hot(rng: Generator, visits: int, pages: int) -> NDArray[np.int64]:
 
 
 def thrashing(rng: Generator, visits: int, pages: int) -> NDArray[np.int64]:
-    """Return pages that are all as likely, and between them, every fourth, one of the first two.
+    """Return pages drawn evenly, but every fourth is one of the first two.
 
-    As a program's stack is, these are used so often that they may stay in the TLB for long.
+    These two are used as often as a program's stack, so that they may stay in the TLB for long.
     """
     chosen = uniform(rng, visits, pages)
     chosen[::4] = rng.integers(min(2, pages), size=len(chosen[::4]))
@@ -56,7 +56,8 @@ Order = Callable[[Generator, int, int], NDArray[np.int64]]
 ORDERS: dict[str, Order] = {
     "sequential": sequential, "random": uniform, "zipf": zipf, "hot": hot, "thrash": thrashing,
 }
-"""In which order pages are visited: from a generator, the numbers of visits and of pages."""
+"""The orders in which pages are visited: functions of a generator, and how many visits and pages.
+"""
 
 
 def paged(
@@ -95,9 +96,9 @@ def thrash(
 def stack(*, pages: int, calls: int, seed: int = 0) -> Workload:
     """Return ``calls`` calls and returns of a program whose stack grows down to ``pages`` pages.
 
-    It goes deeper until the stack is full, then back until it is empty, with smaller steps both
-    ways on the way. A call takes 64 to 1024 bytes of stack and stores the eight lowest words,
-    which the return from it loads again.
+    The stack fills, then empties, over and over: on the way up three steps of four are calls, on
+    the way back three of four are returns. A call takes 64 to 1024 bytes of stack and stores the
+    eight lowest words, which the return from it loads again.
     """
     rng = default_rng(seed)
     region = Region(STACK_TOP - pages * PAGE_BYTES, pages, grows_down=True)

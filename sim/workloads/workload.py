@@ -120,13 +120,13 @@ class Refused:
 
 
 class Window(Enum):
-    """How the kernel comes to an address of its own for a page."""
+    """How the kernel gets an address of its own for a page."""
 
     KMAP = "kmap"
     KMAP_LOCAL = "kmap_local"
-    """These two map pages of highmem; any other has its address in the direct map."""
+    """As ``KMAP`` it maps pages of highmem; other pages have an address in the direct map."""
     VMAP = "vmap"
-    """This maps every page anew."""
+    """It maps every page, also one that has an address in the direct map."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,12 +158,12 @@ class Workload:
 
     @property
     def footprint(self) -> int:
-        """The most pages that its processes can have at a time, none of them shared by fork."""
+        """The most pages that all processes can have at a time, if none is shared after a fork."""
         return self._most_pages(self.regions)
 
     @property
     def huge_bytes(self) -> int:
-        """The bytes of huge pages that it needs, so that each process can have its own."""
+        """The bytes of huge pages to set aside, so that each process can have its own."""
         return self._most_pages(region for region in self.regions if region.huge) * PAGE_BYTES
 
     def _most_pages(self, regions: Iterable[Region]) -> int:
