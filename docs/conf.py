@@ -1,0 +1,61 @@
+"""The documentation as a site: ``make docs`` builds it, without a network, into ``build/docs``."""
+
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "docs" / "extensions"))
+
+project = "pagewalk"
+author = "pagewalk contributors"
+project_copyright = author
+release = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+version = release
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",  # the table of a module's own items; api_pages writes the pages
+    "sphinx.ext.doctest",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "myst_parser",
+    # Ours, from docs/extensions.
+    "api_pages",
+    "command_line",
+    "port_tables",
+    "timing_diagrams",
+]
+
+# The API.
+autosummary_generate = False
+autodoc_member_order = "bysource"
+autodoc_default_options = {"members": True, "undoc-members": True, "show-inheritance": True}
+autodoc_preserve_defaults = True  # `policy="plru"` as it is written, numbers in hexadecimal too
+napoleon_google_docstring = False
+napoleon_custom_sections = [("Members", "params_style")]
+napoleon_use_param = False  # types are words, as in "tuple of str", and no links
+napoleon_use_rtype = False
+napoleon_use_ivar = True  # a list; autodoc describes each attribute by itself
+
+# Every reference must lead somewhere, but for those out of the project: no inventory of another
+# project is fetched, so that the site builds without a network.
+nitpicky = True
+nitpick_ignore_regex = [(r"py:.*", r"(?!pagewalk\.).*")]
+
+suppress_warnings = [
+    "ref.python",  # an annotation `type[...]` is the builtin, whatever else is called `type`
+]
+
+# What other writers of Markdown use: anchors of headings, and tables wider than the page.
+myst_heading_anchors = 3
+
+doctest_global_setup = "import numpy as np"
+
+html_theme = "sphinx_rtd_theme"
+html_theme_options = {"navigation_depth": 4}
+html_static_path = ["_static"]
+html_css_files = ["pagewalk.css"]
+html_show_sphinx = False
+html_copy_source = False
+html_title = f"pagewalk {release}"
