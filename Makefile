@@ -8,13 +8,14 @@ define HELP
 make run     install pagewalk into $(VENV) and run its main job
 make test    run the tests; installs g++ and iverilog first if they are missing
 make lint    check style and types
+make docs    build the documentation in build/docs and run its examples
 make clean   remove all that these have made in this folder, $(VENV) included
 
 ARGS=...     further arguments for run and test:  make test ARGS="-k walker"
 PYTHON=...   the interpreter to build $(VENV) from:  make run PYTHON=python3.12
 endef
 
-.PHONY: help run test lint clean tools
+.PHONY: help run test lint docs clean tools
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -34,12 +35,20 @@ lint: $(VENV)/lint.stamp
 	$(VENV)/bin/ruff check --ignore-noqa
 	$(VENV)/bin/mypy
 
+# Warnings are errors: a reference that leads nowhere, a docstring that is not reStructuredText.
+SPHINX := -m sphinx -W --keep-going -q -j auto -d build/doctrees
+docs: $(VENV)/docs.stamp
+	$(VENV)/bin/python $(SPHINX) -b html docs build/docs
+	$(VENV)/bin/python $(SPHINX) -b doctest docs build/doctest
+	@echo "The documentation is in build/docs/index.html"
+
 clean:
-	rm -rf $(VENV) build *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build docs/reference/api *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/test.stamp: EXTRAS = [test,cocotb]
 $(VENV)/lint.stamp: EXTRAS = [dev]
+$(VENV)/docs.stamp: EXTRAS = [docs]
 $(VENV)/%.stamp: pyproject.toml $(VENV)/venv.stamp
 	@echo "Installing pagewalk$(EXTRAS) into $(VENV) ..."
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --editable '.$(EXTRAS)'

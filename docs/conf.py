@@ -1,8 +1,13 @@
 """The documentation as a site: ``make docs`` builds it, without a network, into ``build/docs``."""
 
+import re
 import sys
 import tomllib
 from pathlib import Path
+
+from sphinx.util import logging
+
+logger = logging.getLogger(__name__)
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "docs" / "extensions"))
@@ -47,8 +52,7 @@ suppress_warnings = [
     "ref.python",  # an annotation `type[...]` is the builtin, whatever else is called `type`
 ]
 
-# What other writers of Markdown use: anchors of headings, and tables wider than the page.
-myst_heading_anchors = 3
+myst_heading_anchors = 3  # links of the Markdown pages lead to headings
 
 doctest_global_setup = "import numpy as np"
 
@@ -59,3 +63,35 @@ html_css_files = ["pagewalk.css"]
 html_show_sphinx = False
 html_copy_source = False
 html_title = f"pagewalk {release}"
+
+
+ROOT_PAGES = {"readme": "README.md", "contributing": "CONTRIBUTING.md", "changelog": "CHANGELOG.md"}
+
+
+def put_root_pages(app, docname, source):
+    """Put a file of the root into its page, and lead links between all of them to pages."""
+    if docname in ROOT_PAGES:
+        path = ROOT / ROOT_PAGES[docname]
+        app.env.note_dependency(str(path))
+        source[0] = path.read_text(encoding="utf-8")
+        source[0] = source[0].replace("](docs/", "](").replace("](examples)", "](howto/examples)")
+    for page, name in ROOT_PAGES.items():
+        source[0] = source[0].replace(f"]({name}", f"]({page}.md")
+        source[0] = source[0].replace(f"](../{name}", f"]({page}.md")
+
+
+def check_hosts(app, error):
+    """Warn of scripts, styles and pictures from another host: readers may have no network."""
+    if error is None and app.builder.format == "html":
+        for path in sorted(Path(app.outdir).rglob("*.html")):
+            for found in OUTSIDE.findall(path.read_text(encoding="utf-8")):
+                logger.warning("%s loads something from another host: %s", path.name, found)
+
+
+OUTSIDE = re.compile(r"<(?:script|link|img|iframe|object)[^>]*=[\"'](?:https?:)?//[^>]*>")
+
+
+def setup(app):
+    """Register with Sphinx."""
+    app.connect("source-read", put_root_pages)
+    app.connect("build-finished", check_hosts)
