@@ -36,15 +36,15 @@ class Mm(MmState):
     space
         What is the same for all processes of the machine.
     mmap_base, topdown
-        The address that mappings are put below, or from which on if not ``topdown``.
+        The address that mappings are put below or, if not ``topdown``, from which on they are put.
     rlimits, privileged
         The limits of the process, and whether it may exceed RLIMIT_MEMLOCK and map below
         ``mmap_min_addr`` (CAP_IPC_LOCK, CAP_SYS_RAWIO).
     page_tables
-        What to tell of every change; nothing is told by default.
+        What is called when mappings change; None for no page tables.
     commit, files
-        The memory promised, and the kernel's own files: one of each for all processes of a
-        machine.
+        The account of promised memory and the kernel's own files, which all processes of a machine
+        share; None for new ones.
     """
 
     def __iter__(self) -> Iterator[Vma]:
@@ -56,7 +56,7 @@ class Mm(MmState):
         return self.tree.find(self.space.word(address))
 
     def find_vma_prev(self, address: int) -> tuple[Vma | None, Vma | None]:
-        """Return the one that ``find_vma`` finds and the one before it."""
+        """Return the mapping that ``find_vma`` returns, and the one before it."""
         return self.tree.find_with_previous(self.space.word(address))
 
     def find_vma_intersection(self, start: int, end: int) -> Vma | None:
@@ -66,7 +66,7 @@ class Mm(MmState):
     def find_vma_or_expand(self, address: int) -> Vma | None:
         """Return the mapping that holds ``address``, growing a stack down to it if need be.
 
-        None is for an address where an access is a segmentation fault. [expand_stack]
+        Return None for an address where an access is a segmentation fault. [expand_stack]
         """
         return find_or_expand(self, self.space.word(address))
 
@@ -102,7 +102,7 @@ class Mm(MmState):
         """Give a range new rights, and the protection key ``pkey`` if it is not None.
 
         Raise ``SysError``: EINVAL for a bad range, right or key; ENOMEM at a hole; EACCES at a
-        mapping that may not have these rights. What lies below is then changed.
+        mapping that may not have these rights. The mappings below are then changed already.
         """
         mprotect(self, self.space.word(start), self.space.word(length), prot, pkey)
 
@@ -137,11 +137,11 @@ class Mm(MmState):
         madvise(self, self.space.word(start), self.space.word(length), advice)
 
     def mlock(self, start: int, length: int, *, on_fault: bool = False) -> None:
-        """Lock the pages of a range, with ``on_fault`` not before they are touched.
+        """Lock the pages of a range; with ``on_fault`` each when it is first touched.
 
         Raise ``SysError``: EPERM if the process may lock none; EINVAL for a range that wraps;
-        ENOMEM at a hole, for too many mappings and beyond RLIMIT_MEMLOCK, and when all is
-        locked, if a page cannot be had.
+        ENOMEM at a hole, for too many mappings and beyond RLIMIT_MEMLOCK; EAGAIN or ENOMEM, after
+        all is locked, if a page cannot be had.
         """
         mlock(self, self.space.word(start), self.space.word(length), on_fault=on_fault)
 

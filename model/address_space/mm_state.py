@@ -21,9 +21,24 @@ __all__ = ["MmState"]
 class MmState:
     """Mappings, the pages they count for, and the places that exec chose; see ``mm.Mm``.
 
-    Addresses are bytes, accounts pages. ``total_vm`` counts all pages, ``exec_vm``, ``stack_vm``
-    and ``data_vm`` those of code, stacks and private writable memory; ``locked_vm`` the locked
-    ones; ``committed`` those promised by ``commit``. ``def_flags`` are flags of mappings to come.
+    Addresses are bytes, accounts pages; parameters are those of ``mm.Mm``.
+
+    Members
+    -------
+    tree
+        The mappings.
+    pkeys
+        The protection keys in use.
+    total_vm
+        All pages of the mappings.
+    exec_vm, stack_vm, data_vm
+        The pages of code, of stacks, and of private writable memory.
+    locked_vm, committed
+        The locked pages, and those that ``commit`` has promised.
+    def_flags, soft_dirty
+        Flags that every new mapping gets.
+    start_code, end_code, start_data, end_data, start_brk, brk_end, start_stack
+        Where exec put the parts of the program; ``brk_end`` is the end of the heap.
     """
 
     def __init__(
@@ -66,12 +81,12 @@ class MmState:
         return max(0, vma.start - gap)
 
     def forget(self, vma: Vma) -> None:
-        """Take a mapping out of the tree and of its anon_vmas; its pages stay counted."""
+        """Take a mapping out of the tree and of its anon_vmas; the accounts do not change."""
         self.tree.remove(vma)
         unlink_anon_vmas(vma)
 
     def account(self, flags: int, pages: int) -> None:
-        """Count pages of a mapping with ``flags``, negative to take them off. [vm_stat_account]"""
+        """Count pages of a mapping of ``flags``; negative to take them off. [vm_stat_account]"""
         self.total_vm += pages
         if flags & (VmFlag.EXEC | VmFlag.WRITE | VmFlag.GROWSDOWN) == VmFlag.EXEC:
             self.exec_vm += pages
@@ -87,7 +102,10 @@ class MmState:
         return not _is_data(flags) or self.data_vm + pages <= self.rlimits.data >> PAGE_SHIFT
 
     def check_lock_limit(self, flags: int, length: int) -> None:
-        """Raise ``SysError(EAGAIN)`` if RLIMIT_MEMLOCK forbids more. [mlock_future_check]"""
+        """Raise ``SysError(EAGAIN)`` if RLIMIT_MEMLOCK forbids a mapping. [mlock_future_check]
+
+        The mapping has ``flags`` and ``length`` bytes; it only counts if it is locked.
+        """
         if flags & VmFlag.LOCKED and not self.privileged:
             locked = self.locked_vm + (length >> PAGE_SHIFT)
             if locked > self.rlimits.memlock >> PAGE_SHIFT:
@@ -104,14 +122,14 @@ class MmState:
         self.committed += pages
 
     def uncharge(self, pages: int) -> None:
-        """Give promised pages back."""
+        """Give promised pages back. [vm_unacct_memory]"""
         self.commit.uncharge(pages)
         self.committed -= pages
 
     def prepare_anon_vma(self, vma: Vma) -> None:
-        """Make ready for the first private page of a mapping, as every write fault does.
+        """Give a mapping an anon_vma before its first private page, as a write fault does.
 
-        From then on the mapping merges only with those that share its anon_vma.
+        From then on the mapping merges only with those that share it. [anon_vma_prepare]
         """
         previous, following = self.tree.neighbours(vma)
         anon_vma_prepare(vma, previous, following)

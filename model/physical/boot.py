@@ -60,8 +60,9 @@ def _memory(machine: MemoryMap, span: ZoneSpan) -> list[Range]:
 def memblock_free_all(machine: MemoryMap, nodes: list[Node], reserved: Iterable[Range]) -> None:
     """Give all pages but the ``reserved`` ones to the allocators. [memblock_free_all]
 
-    Pages of lowmem go in blocks as large as they are aligned, to the tails of the lists; those
-    of highmem page by page, which leaves the highest block at the head. The first MiB stays.
+    Pages of lowmem are freed in blocks as large as their alignment allows, to the tails of the
+    lists; those of highmem page by page, which leaves the highest block at the head of a list. The
+    first MiB stays reserved.
     """
     kept = [FIRST_MEGABYTE, *reserved]
     for node in nodes:
@@ -77,8 +78,9 @@ def memblock_free_all(machine: MemoryMap, nodes: list[Node], reserved: Iterable[
 def _free_highmem(buddy: Buddy, start_pfn: int, end_pfn: int) -> None:
     """Free pages as if one by one, in ascending order. [add_highpages_with_active_regions]
 
-    The blocks that they merge to in the end are as large as their alignment allows, and a block
-    finds the same lists whether its pages come one by one or at once.
+    Blocks as large as their alignment allows are freed instead, which is faster: the pages of such
+    a block would merge to it before the next block begins, and leave the same lists. Raise
+    ``ForeignPage`` if a page is not reserved.
     """
     pages = slice(start_pfn - buddy.mem_map.base, end_pfn - buddy.mem_map.base)
     if (buddy.mem_map.state[pages] != PageState.RESERVED).any():

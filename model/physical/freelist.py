@@ -27,8 +27,18 @@ RESERVED, ALLOCATED = int(PageState.RESERVED), int(PageState.ALLOCATED)
 class AllocContext:
     """What an allocation's flags and its node decide. [``struct alloc_context``]
 
-    ``zones`` are those it may use in the order in which they are tried, the first being preferred;
-    ``alloc_flags`` are those of the first attempt.
+    Members
+    -------
+    gfp
+        The flags of the caller, bits of ``Gfp``.
+    highest_zoneidx
+        The index of the highest zone that the allocation may use.
+    zones
+        The zones that it may use, in the order in which they are tried; the first is preferred.
+    migratetype
+        What the pages are allocated as.
+    alloc_flags
+        What the first attempt may do, bits of ``ALLOC_*``.
     """
 
     gfp: int
@@ -39,14 +49,14 @@ class AllocContext:
 
 
 class FreelistAllocator:
-    """All pages of a machine.
+    """The pages of a machine, taken from its zones and given back, without any waiting.
 
     Parameters
     ----------
     config
         The kernel.
     mem_map, nodes
-        Its pages and its nodes, by ascending number.
+        The machine's pages, and its nodes by ascending number.
     mobility_grouped
         Whether migrate types are kept apart. [page_group_by_mobility_disabled]
     """
@@ -85,9 +95,10 @@ class FreelistAllocator:
         return context
 
     def _nofragment(self, zones: tuple[Zone, ...], gfp: int) -> int:
-        """Return the flags that keep migrate types apart while other zones may have pages.
+        """Return the flags of a first attempt that rather takes another zone than mixes types.
 
-        Only ZONE_NORMAL gives way, and only to a ZONE_DMA32. [alloc_flags_nofragment]
+        ALLOC_NOFRAGMENT is only set if the preferred zone is a ZONE_NORMAL with a ZONE_DMA32 below
+        it to take from. [alloc_flags_nofragment]
         """
         flags = gfp & ALLOC_KSWAPD  # the bit of __GFP_KSWAPD_RECLAIM, too
         if not zones or ZoneType.DMA32 not in self.config.zones:
@@ -102,8 +113,9 @@ class FreelistAllocator:
                                cpu: int) -> int | None:
         """Return a block of ``order`` from the first zone that can spare it, None if none can.
 
-        Rather than mixing migrate types in a pageblock the other zones of the node are tried,
-        but not other nodes. [get_page_from_freelist]
+        With ALLOC_NOFRAGMENT no zone may mix migrate types in a pageblock, and only zones of the
+        preferred node are tried: remote memory would be worse than mixed pageblocks. If they have
+        no block, all zones are tried without that flag. [get_page_from_freelist]
         """
         if not context.zones:
             return None
@@ -145,9 +157,10 @@ class FreelistAllocator:
 
     def _rmqueue_buddy(self, context: AllocContext, zone: Zone, order: int,
                        alloc_flags: int) -> int | None:
-        """Return a block off a zone's free lists; who cannot wait may have one that is reserved.
+        """Return a block from a zone's free lists, None if there is none. [rmqueue_buddy]
 
-        [rmqueue_buddy]
+        An atomic allocation of several pages looks first among the pageblocks reserved for such.
+        Any other caller that cannot wait, or is being killed, may take from these as a last resort.
         """
         buddy, pfn = zone.buddy, None
         if alloc_flags & ALLOC_HIGHATOMIC:
@@ -171,8 +184,8 @@ class FreelistAllocator:
     def free_pages(self, pfn: int, order: int = 0, cpu: int = 0) -> None:
         """Drop a reference to the block of ``order`` that was allocated at ``pfn``.
 
-        The last one frees it, by way of the per-CPU list of ``cpu`` if that keeps ``order``.
-        Raise as ``Buddy.free`` does. [__free_pages]
+        Dropping the last reference frees it, by way of the per-CPU list of ``cpu`` if that keeps
+        blocks of ``order``. Raise as ``Buddy.free`` does. [__free_pages]
         """
         zone = self.zone_of(pfn)
         index = pfn - self.mem_map.base
@@ -190,8 +203,8 @@ class FreelistAllocator:
     def free_reserved_area(self, start_pfn: int, end_pfn: int, cpu: int = 0) -> None:
         """Free pages that boot reserved, such as the initramfs or the kernel's init code.
 
-        They become managed, but no watermark changes. Raise ``ForeignPage`` if one is not
-        reserved. [free_reserved_area]
+        The allocator manages them from then on, but no watermark changes. Raise ``ForeignPage`` if
+        one is not reserved. [free_reserved_area]
         """
         for pfn in range(start_pfn, end_pfn):
             zone, index = self.zone_of(pfn), pfn - self.mem_map.base

@@ -115,7 +115,12 @@ class PageAllocator(FreelistAllocator):
     def _alloc_slowpath(self, context: AllocContext, order: int, cpu: int) -> int:
         """Return a block although the zones are below their low watermarks, or raise.
 
-        The kernel tries for ever with __GFP_NOFAIL; here that only opens the reserves.
+        First kswapd is woken and the zones are tried down to their min watermarks, or below as the
+        flags allow. A caller that may wait then frees pages itself, and tries again as long as that
+        could lead to a block: so long as pages are freed, or enough could be freed, for small
+        orders; only once for large ones, which depend on luck, unless __GFP_RETRY_MAYFAIL insists.
+        A caller that is freeing memory already must not wait for itself, and gets the last pages
+        instead. The kernel tries for ever with __GFP_NOFAIL; here that only opens the reserves.
         [__alloc_pages_slowpath]
         """
         flags = self._alloc_flags(context.gfp, order)
@@ -146,7 +151,10 @@ class PageAllocator(FreelistAllocator):
         return pfn
 
     def _alloc_flags(self, gfp: int, order: int) -> int:
-        """Return what an allocation may do once zones are low. [gfp_to_alloc_flags]"""
+        """Return what an allocation may do once the zones are below their low watermarks.
+
+        [gfp_to_alloc_flags]
+        """
         flags = ALLOC_WMARK_MIN | gfp & (ALLOC_MIN_RESERVE | ALLOC_KSWAPD)  # bits of gfp, too
         if not gfp & Gfp.DIRECT_RECLAIM and not gfp & Gfp.NOMEMALLOC:
             flags |= ALLOC_NON_BLOCK
@@ -155,7 +163,7 @@ class PageAllocator(FreelistAllocator):
         return flags
 
     def _pfmemalloc_flags(self, gfp: int) -> int:
-        """Return the flags of a caller that will free more than it takes, 0 for any other.
+        """Return the flags of a caller that will soon free more than it takes, 0 for any other.
 
         [__gfp_pfmemalloc_flags]
         """
@@ -176,7 +184,7 @@ class PageAllocator(FreelistAllocator):
                         cpu: int) -> tuple[int, int | None]:
         """Free pages that are in use and try again, draining per-CPU lists if that fails.
 
-        Return how many were freed, and the block. [__alloc_pages_direct_reclaim]
+        Return how many pages were freed, and the block or None. [__alloc_pages_direct_reclaim]
         """
         if self.reclaim is None:
             return 0, None
@@ -196,10 +204,12 @@ class PageAllocator(FreelistAllocator):
 
     def _should_reclaim_retry(self, context: AllocContext, order: int, alloc_flags: int,
                               fruitless: int) -> bool:
-        """Return whether there is a chance after ``fruitless`` rounds in a row.
+        """Return whether another round of reclaim may lead to a block.
 
-        That is if a zone would do were all that can be reclaimed free, or else if a pageblock
-        reserved for atomic allocations can be given up. [should_reclaim_retry]
+        ``fruitless`` counts the rounds without progress since the last one with. As long as they
+        are not too many, it may if some zone could serve the allocation with all its reclaimable
+        pages free. Otherwise it may if a pageblock reserved for atomic allocations is given up.
+        [should_reclaim_retry]
         """
         if fruitless <= MAX_RECLAIM_RETRIES:
             for zone in context.zones:

@@ -28,8 +28,16 @@ BOOST_FREE_PAGEBLOCKS = 4
 class NumaCounters:
     """How many allocations a zone served, by where they were meant to go. [numa_stat_item]
 
-    ``hit`` were meant for this zone's node and ``miss`` for another one's; ``foreign`` were meant
-    for this one and went elsewhere. ``local`` ran on a processor of this node, ``other`` did not.
+    Members
+    -------
+    hit, miss
+        Served by this zone, meant for its node or for another node.
+    foreign
+        Meant for this zone's node, but served by another one.
+    interleave
+        Not modelled: always 0.
+    local, other
+        Served by this zone to a processor of its node, or of another node.
     """
 
     hit: int = 0
@@ -41,37 +49,39 @@ class NumaCounters:
 
 
 class Zone:
-    """One zone of one node. [``struct zone``]
+    """One zone of one node. [struct zone]
 
     Parameters
     ----------
     span
-        Its place in memory.
+        The zone's place in memory.
     index
-        Its number among the zones of its node. [zone_idx]
+        The zone's number among those of its node. [zone_idx]
     buddy
-        Its pages; None if there are none.
+        The allocator of its pages; None if there are none.
     zone_count, cpus
         The number of zones of each node, and of processors of the machine.
     is_highmem
-        Whether the kernel's direct map leaves it out. [is_highmem]
+        Whether the zone is outside the kernel's direct map. [is_highmem]
 
     Members
     -------
     watermarks
-        Without the boost. [_watermark]
+        The watermarks in pages, without the boost. [_watermark]
     watermark_boost
-        By how many pages they are raised for a while, after migrate types were mixed.
+        By how many pages the watermarks are raised for a while, after migrate types were mixed.
     watermark_boost_factor
-        The limit of that: ``vm.watermark_boost_factor``.
+        The limit of the boost: ``vm.watermark_boost_factor``.
     boosted
-        Whether kswapd is to be woken for it. [ZONE_BOOSTED_WATERMARK]
+        Whether kswapd is to be woken because of the boost. [ZONE_BOOSTED_WATERMARK]
     lowmem_reserve
-        Pages kept from allocations that may use zones up to the one of the position.
+        By index of a zone, the pages kept from allocations that may use zones up to that one.
     pcp
-        Per-CPU lists, one per processor; none without pages.
-    stat_threshold, numa
-        Counters and how exact the kernel's own are.
+        The per-CPU lists, one for each processor; none without pages.
+    stat_threshold
+        How many pages a processor of the kernel counts for itself before it tells the zone.
+    numa
+        How many allocations the zone served.
     """
 
     def __init__(self, span: ZoneSpan, index: int, buddy: Buddy | None, *, zone_count: int,
@@ -91,7 +101,7 @@ class Zone:
         self.numa = NumaCounters()
         self.pcp: list[PerCpuPages] = []
         if buddy is not None:
-            # Until set_pageset_sizes nothing stays on them. [BOOT_PAGESET_HIGH, -BATCH]
+            # Until set_pageset_sizes no page stays on the lists. [BOOT_PAGESET_HIGH, _BATCH]
             self.pcp = [PerCpuPages(buddy, batch=1, high=0) for _ in range(cpus)]
             buddy.boost_watermark = self.boost_watermark
 
@@ -125,9 +135,10 @@ class Zone:
         return mark + self.watermark_boost
 
     def unusable_free(self, order: int, alloc_flags: int) -> int:
-        """Return how many free pages do not count. [__zone_watermark_unusable_free]
+        """Return how many free pages the allocation cannot rely on.
 
-        The last pages of a block do not, nor those reserved for high-order atomic allocations.
+        Those are all pages but one of the block itself, and for most callers the pageblocks that
+        are reserved for high-order atomic allocations. [__zone_watermark_unusable_free]
         """
         if alloc_flags & ALLOC_RESERVES:
             return (1 << order) - 1
@@ -137,9 +148,9 @@ class Zone:
                      free_pages: int | None = None) -> bool:
         """Return whether the zone can spare a block of ``order`` and stay above ``mark``.
 
-        That takes more free pages than the mark and the reserve against allocations that may use
-        zones up to ``highest_zoneidx``, and a free block that is large enough. ``free_pages`` is
-        how many there would be; None for those that are. [__zone_watermark_ok]
+        There must be more free pages than the mark and the reserve against allocations that may
+        use zones up to ``highest_zoneidx`` together, and a free block that is large enough.
+        ``free_pages`` stands in for the number of free pages, unless None. [__zone_watermark_ok]
         """
         if free_pages is None:
             free_pages = self.buddy.free_pages
@@ -159,10 +170,10 @@ class Zone:
 
     def watermark_fast(self, order: int, mark: int, highest_zoneidx: int, alloc_flags: int,
                        atomic: bool) -> bool:
-        """Return the same as ``watermark_ok``, soon where a single page is wanted of plenty.
+        """Return what ``watermark_ok`` does, with a short cut for single pages.
 
-        An ``atomic`` single page (__GFP_ATOMIC) may go below the boost that ``mark`` contains.
-        [zone_watermark_fast]
+        An allocation of a single page that is ``atomic`` (__GFP_ATOMIC) need not leave the boost
+        that ``mark`` contains. [zone_watermark_fast]
         """
         free_pages = self.buddy.free_pages
         if not order:
@@ -178,7 +189,7 @@ class Zone:
 
     def shortfall(self, order: int, mark: int, highest_zoneidx: int,
                   alloc_flags: int) -> str | None:
-        """Return why ``watermark_ok`` says no, in words, or None if it says yes."""
+        """Return in words why ``watermark_ok`` returns false; None if it returns true."""
         free_pages, unusable = self.buddy.free_pages, self.unusable_free(order, alloc_flags)
         least, kept = reserve(mark, alloc_flags), self.lowmem_reserve[highest_zoneidx]
         if free_pages - unusable <= least + kept:
@@ -191,7 +202,8 @@ class Zone:
     def boost_watermark(self, alloc_flags: int) -> None:
         """Raise the watermarks by a pageblock, as migrate types were mixed in one.
 
-        ``vm.watermark_boost_factor``, in ten-thousandths of the high watermark, is the limit.
+        kswapd then frees more pages, so that the next allocation finds a pageblock of its type. The
+        boost is at most ``vm.watermark_boost_factor`` ten-thousandths of the high watermark.
         [boost_watermark]
         """
         pageblock = self.buddy.mem_map.pageblock_pages
