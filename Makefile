@@ -6,16 +6,17 @@ VENV   := .venv
 
 define HELP
 make run     install pagewalk into $(VENV) and run its main job
-make test    run the tests; installs g++ and iverilog first if they are missing
+make check   what to run after each change, in a minute and a half: lint and the quick tests
+make test    run all tests; installs g++ and iverilog first if they are missing
 make lint    check style and types
 make docs    build the documentation in build/docs and run its examples
 make clean   remove all that these have made in this folder, $(VENV) included
 
-ARGS=...     further arguments for run and test:  make test ARGS="-k walker"
+ARGS=...     further arguments for run, check and test:  make test ARGS="-k walker"
 PYTHON=...   the interpreter to build $(VENV) from:  make run PYTHON=python3.12
 endef
 
-.PHONY: help run test lint docs clean tools
+.PHONY: help run check test lint docs clean tools
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -25,8 +26,12 @@ help:
 run: $(VENV)/run.stamp
 	$(VENV)/bin/pagewalk run $(ARGS)
 
+# One worker per core; pytest run by hand has none, so that one file's tests start at once.
+check: lint tools $(VENV)/test.stamp
+	$(VENV)/bin/pytest -n auto -m "not slow and not cocotb" $(ARGS)
+
 test: tools $(VENV)/test.stamp
-	$(VENV)/bin/pytest $(ARGS)
+	$(VENV)/bin/pytest -n auto $(ARGS)
 
 # mypy does not see an editable installation, but it follows links.
 lint: $(VENV)/lint.stamp
