@@ -86,7 +86,7 @@ class MmState:
         unlink_anon_vmas(vma)
 
     def account(self, flags: int, pages: int) -> None:
-        """Count pages of a mapping of ``flags``; negative to take them off. [vm_stat_account]"""
+        """Add ``pages`` of a mapping with ``flags``; they may be negative. [vm_stat_account]"""
         self.total_vm += pages
         if flags & (VmFlag.EXEC | VmFlag.WRITE | VmFlag.GROWSDOWN) == VmFlag.EXEC:
             self.exec_vm += pages

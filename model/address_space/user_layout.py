@@ -164,9 +164,11 @@ class _Draw:
         self._rng = rng
 
     def below(self, bound: int) -> int:
+        """Return a number from 0 up to ``bound``, which is not among them."""
         return 0 if self._rng is None else int(self._rng.integers(bound))
 
     def pages(self, bits: int) -> int:
+        """Return so many random bits as a number of pages, in bytes."""
         return self.below(1 << bits) << PAGE_SHIFT
 
 

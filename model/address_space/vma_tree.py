@@ -23,7 +23,7 @@ class VmaTree:
         return len(self._by_start)
 
     def __contains__(self, vma: Vma) -> bool:
-        """Whether a mapping stands at the place of its start."""
+        """Return whether this very mapping is in the tree, at the place of its start."""
         return self._by_start.get(vma.start) is vma
 
     def __iter__(self) -> Iterator[Vma]:

@@ -53,7 +53,7 @@ class KernelMap:
         return ranges
 
     def is_highmem(self, pfn: int) -> bool:
-        """Whether a page has no address in the direct map. [PageHighMem]"""
+        """Return whether a page has no address in the direct map. [PageHighMem]"""
         return pfn >= self.direct.max_low_pfn
 
     def page_address(self, pfn: int) -> int | None:
