@@ -12,10 +12,12 @@ PLACES = ("start_code", "end_code", "start_data", "end_data", "start_brk", "brk_
 
 
 def copy_mappings(parent: MmState, child: MmState) -> None:
-    """Give a new address space what a fork copies; see ``Mm.fork``.
+    """Give a new address space, made with ``Mm.child``, what a fork copies. [dup_mmap]
 
-    Raise ``SysError(ENOMEM)`` if the child's pages cannot be promised; the child then has the
-    lower ones of its mappings.
+    Mappings marked MADV_DONTFORK are left out; none is locked. Copying the page tables is the
+    caller's: mappings marked MADV_WIPEONFORK start empty. Raise ``SysError(ENOMEM)`` if the
+    child's pages cannot be promised. The child then has the lower ones of its mappings, and the
+    caller must end it.
     """
     for name in PLACES:
         setattr(child, name, getattr(parent, name))

@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from .brk import brk
-from .errors import SysError
-from .fork import copy_mappings
 from .madvise import madvise
 from .mlock import mlock, munlock
 from .mm_state import MmState
@@ -149,22 +147,14 @@ class Mm(MmState):
         """Unlock the pages of a range; raise ``SysError``: ENOMEM at a hole, EINVAL if it wraps."""
         munlock(self, self.space.word(start), self.space.word(length))
 
-    def fork(self, page_tables: PageTableOps | None = None) -> "Mm":
-        """Return the address space of a child, which copies that of this process.
+    def child(self, page_tables: PageTableOps | None = None) -> "Mm":
+        """Return the address space of a child, with the limits of this one and nothing mapped.
 
-        Mappings marked MADV_DONTFORK are left out; none is locked. Copying the page tables is
-        the caller's: mappings marked MADV_WIPEONFORK start empty. Raise ``SysError(ENOMEM)`` if
-        the child's pages cannot be promised.
+        ``fork.copy_mappings`` gives it the mappings. [mm_init]
         """
-        child = Mm(self.space, self.mmap_base, topdown=self.topdown,
-                   rlimits=replace(self.rlimits), page_tables=page_tables, commit=self.commit,
-                   files=self.files, privileged=self.privileged)
-        try:
-            copy_mappings(self, child)
-        except SysError:
-            child.exit()
-            raise
-        return child
+        return Mm(self.space, self.mmap_base, topdown=self.topdown, rlimits=replace(self.rlimits),
+                  page_tables=page_tables, commit=self.commit, files=self.files,
+                  privileged=self.privileged)
 
     def exit(self) -> None:
         """Unmap everything. [exit_mmap]"""

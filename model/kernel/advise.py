@@ -34,7 +34,7 @@ def cold_or_pageout(state: KernelState, tables: PageTables, context: MmContext, 
             else:
                 state.lruvec.deactivate(pfn)
     if pages:
-        state.reclaim_pages(pages)
+        state.reclaimer.reclaim_pages(pages)
 
 
 def free_lazily(state: KernelState, tables: PageTables, context: MmContext, start: int,

@@ -125,7 +125,7 @@ def handle_page_fault(state: KernelState, process: Process | None, address: int,
     if code is not None:
         pkey = (vma.flags & VmFlag.PKEY) >> VmFlag.PKEY_SHIFT if code is SiCode.SEGV_PKUERR else 0
         return _bad_area(code, address, error_code, user=user, fixup=fixup, pkey=pkey)
-    return _good_area(state, process, vma, address, error_code, fixup=fixup)
+    return _good_area(process, vma, address, error_code, fixup=fixup)
 
 
 def handle_general_protection(vector: Vector, address: int, *, user: bool,
@@ -144,19 +144,18 @@ def handle_general_protection(vector: Vector, address: int, *, user: bool,
     return FaultResult(FaultOutcome.FIXUP)
 
 
-def _good_area(state: KernelState, process: Process, vma: Vma, address: int, error_code: int, *,
+def _good_area(process: Process, vma: Vma, address: int, error_code: int, *,
                fixup: bool) -> FaultResult:
-    """Make the page present and count the fault, if it could be dealt with. [mm_account_fault]"""
+    """Make the page present, or send SIGBUS if the mapping has no such page. [do_user_addr_fault]
+    """
     try:
-        cause, major = handle_mm_fault(state, process, vma, address,
+        cause, major = handle_mm_fault(process.space, vma, address,
                                        write=bool(error_code & ErrorCode.WR))
     except BusFault:
         if not error_code & ErrorCode.US:
             return _no_context(address, error_code, fixup)
         signal = Signal(SignalNumber.SIGBUS, SiCode.BUS_ADRERR, address)
         return FaultResult(FaultOutcome.SIGNAL, signal=signal)
-    process.maj_flt += major
-    process.min_flt += not major
     return FaultResult(FaultOutcome.RETRY, cause, major)
 
 

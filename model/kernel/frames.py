@@ -23,25 +23,27 @@ class Frames:
     ----------
     memory, allocator
         The contents of memory, and who gives out its frames.
+    on_free
+        Called with a frame whose last reference goes, while it is still allocated.
+    out_of_memory
+        Called when no memory is left; returns whether to try once more. [out_of_memory]
 
     Members
     -------
     rmap
         Which entries of user page tables point to which frame.
-    on_free
-        Called with a frame whose last reference goes, while it is still allocated.
-    out_of_memory
-        Called when no memory is left; returns whether to try once more. [out_of_memory]
     """
 
-    def __init__(self, memory: PhysicalMemory, allocator: PageAllocator) -> None:
+    def __init__(self, memory: PhysicalMemory, allocator: PageAllocator, *,
+                 on_free: Callable[[int], None],
+                 out_of_memory: Callable[[OutOfMemory], bool]) -> None:
         self.memory = memory
         self.allocator = allocator
         mem_map = allocator.mem_map
         self.start_pfn, self.end_pfn = mem_map.base, mem_map.base + len(mem_map)
         self.rmap = Rmap(self.start_pfn, self.end_pfn)
-        self.on_free: Callable[[int], None] | None = None
-        self.out_of_memory: Callable[[OutOfMemory], bool] | None = None
+        self.on_free = on_free
+        self.out_of_memory = out_of_memory
         self._refcount = mem_map.scalars.refcount
         self._flags = mem_map.scalars.flags
 
@@ -51,7 +53,7 @@ class Frames:
             try:
                 return self.allocator.alloc_pages(gfp)
             except OutOfMemory as error:
-                if self.out_of_memory is None or not self.out_of_memory(error):
+                if not self.out_of_memory(error):
                     raise
 
     def alloc_zeroed(self, gfp: int = Gfp.HIGHUSER_MOVABLE) -> int:
@@ -100,8 +102,7 @@ class Frames:
         if self._refcount[pfn - self.start_pfn] == 1:
             if self.rmap.mapcount(pfn):
                 raise BrokenInvariant(f"Page {pfn:#x} is freed, but mapped")
-            if self.on_free is not None:
-                self.on_free(pfn)
+            self.on_free(pfn)
         self.allocator.free_pages(pfn)
 
     def set_lru(self, pfn: int, on_list: bool) -> None:

@@ -4,32 +4,30 @@ from ..address_space.hugetlb_mapping import huge_index
 from ..address_space.vma import Vma, VmFlag
 from ..physical.errors import BrokenInvariant
 from ..x86 import Entry
-from .process import Process
-from .state import WRITTEN, KernelState
+from .state import WRITTEN
+from .user_tables import UserTables
 from .vm_fault import BusFault, FaultCause
 
 __all__ = ["hugetlb_fault"]
 
 
-def hugetlb_fault(state: KernelState, process: Process, vma: Vma, address: int, *,
-                  write: bool) -> FaultCause:
+def hugetlb_fault(space: UserTables, vma: Vma, address: int, *, write: bool) -> FaultCause:
     """Make the huge page of ``address`` present; return how.
 
     ``vma`` holds the address and permits the access. Raise ``BusFault`` if the pool has no page,
     ``OutOfMemory`` if there is no memory for a table.
     """
-    return _HugeFault(state, process, vma, address & -vma.page_bytes, write).handle()
+    return _HugeFault(space, vma, address & -vma.page_bytes, write).handle()
 
 
 class _HugeFault:
     """One fault. [struct vm_fault]"""
 
-    def __init__(self, state: KernelState, process: Process, vma: Vma, vaddr: int,
-                 write: bool) -> None:
+    def __init__(self, space: UserTables, vma: Vma, vaddr: int, write: bool) -> None:
         assert vma.file is not None, "only files have huge pages"
-        self.state, self.mm, self.space = state, process.mm, process.space
-        self.tables = self.space.tables
-        self.pool = state.hugetlb[vma.page_bytes]
+        self.state, self.mm, self.space = space.state, space.mm, space
+        self.tables = space.tables
+        self.pool = space.state.hugetlb[vma.page_bytes]
         self.inode = self.pool.files[vma.file]
         self.vma, self.vaddr, self.write = vma, vaddr, write
         self.index = huge_index(vma, vaddr)

@@ -1,27 +1,22 @@
 """The kernel of a machine: boot, processes, page faults, and what happens when memory runs out."""
 
-import errno
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from itertools import count
 
 import numpy as np
 
-from ..address_space.errors import SysError
 from ..address_space.exec_layout import Program, exec_program
 from ..address_space.fork import copy_mappings
 from ..address_space.kernel_files import KernelFiles
 from ..address_space.kernel_half.kernel_map import KernelMap
-from ..address_space.kernel_half.layout import layout_of
 from ..address_space.limits import Commit, Rlimits, UserSpace
 from ..address_space.mm import Mm
+from ..address_space.page_table_ops import PageTableOps
 from ..address_space.vma import File
 from ..mmu.control import Control
-from ..physical.memory import PhysicalMemory
 from ..physical.memory_map import MemoryMap, pc_memory
-from ..physical.out_of_memory import OutOfMemory
-from ..physical.page_alloc import PageAllocator
 from ..physical.reserves import Sysctl
 from ..x86 import Cr4, PagingMode
 from .copy_pages import copy_page_range
@@ -29,14 +24,16 @@ from .fault import FaultOutcome, FaultResult, Signal, SignalNumber, handle_page_
 from .hugetlb_pool import set_nr_hugepages
 from .kernel_space import KernelSpace
 from .machine_check import check_machine
-from .memory_fault import handle_mm_fault
-from .oom import OomKill, OomKilled, select_bad_process
+from .memory_fault import fault_in
+from .oom import OomKill, OomKilled, OomKiller
 from .platform import PLATFORMS
 from .process import INIT_PKRU, Process
+from .process_table import ProcessTable
 from .reclaimer import Reclaimer
 from .state import KernelState
 from .swap.file import SwapFile
 from .swapoff import swapoff
+from .tlb_flush import Invalidation
 from .user_tables import UserTables
 
 __all__ = ["Kernel"]
@@ -45,42 +42,32 @@ __all__ = ["Kernel"]
 class Kernel:
     """A machine of one node and one processor that has booted, with no process yet.
 
-    Make one with ``boot``. One process runs at a time: ``current``. What the TLB is owed stands
-    in ``state.tlb.pending``, which whoever has the TLB must take and carry out before each
-    access.
+    Make one with ``boot``. One process runs at a time: ``current``. Whoever has the TLB enters
+    the kernel within ``invalidations``, and carries out what it gets there before the next access.
 
     Members
     -------
-    state, reclaimer
-        Memory and all that is known of it, and who frees it.
+    state
+        Memory and all that is known of it.
     platform
         What the paging mode decides.
     layout, user
         Where the kernel's areas and a process's parts lie.
     map
         What the kernel maps for itself: the direct map, vmalloc, kmap, fixmap.
-    processes
-        The processes, by pid.
-    oom_kills
-        The processes that were killed for their memory.
+    oom
+        Kills processes for their memory.
     """
 
     def __init__(self, mode: PagingMode, machine: MemoryMap, *, cr4: int,
                  sysctl: Sysctl | None = None, rng: np.random.Generator | None = None) -> None:
         self.mode = mode
         self.rng = rng
-        self.layout = layout_of(machine)
-        self.platform = PLATFORMS[mode.name]
-        self.user = self.platform.user
-        memory = PhysicalMemory(sum(end - start for start, end in machine.memory))
-        for start, end in machine.memory:
-            memory.add(range(start, end))
-        allocator = PageAllocator.boot(machine, sysctl=sysctl)
-        kernel_start = self.layout.area(self.platform.kernel_half).start
-        self.state = KernelState(mode, memory, allocator, kernel_start, self.layout.task_size, cr4)
-        self.reclaimer = allocator.reclaim = Reclaimer(self.state)
-        self.state.reclaim_pages = self.reclaimer.reclaim_pages
-        self.state.frames.out_of_memory = self._out_of_memory
+        self._table = ProcessTable()
+        self.oom = OomKiller(self._table)
+        self.state = KernelState(mode, machine, cr4=cr4, kill=self.oom.kill, sysctl=sysctl)
+        self.platform = self.state.platform
+        self.layout, self.user = self.state.layout, self.platform.user
         self.kernel_space = KernelSpace(self.state.kernel_tables, self.state.tlb)
         self.map = KernelMap(machine, self.kernel_space)
         self.map.map_direct()
@@ -91,12 +78,8 @@ class Kernel:
             word_bytes=mode.vaddr_bits // 8, task_size=self.layout.task_size,
             huge_page_bytes=mode.levels[-2].page_bytes, soft_dirty=False,
             pkeys=bool(cr4 & Cr4.PKE))
-        self.commit = Commit(limit=len(memory))
+        self.commit = Commit(limit=len(self.state.memory))
         self.files = KernelFiles(dict(self.state.hugetlb))
-        self.processes: dict[int, Process] = {}
-        self.current: Process | None = None
-        self.oom_kills: list[OomKill] = []
-        self._actors: list[Process | None] = []
         self._pids = count(1)
         self._init_pkru = INIT_PKRU if cr4 & Cr4.PKE else 0
 
@@ -131,6 +114,35 @@ class Kernel:
         """The registers that govern translation now."""
         return self.state.control(self.current.pkru if self.current is not None else 0)
 
+    @property
+    def reclaimer(self) -> Reclaimer:
+        """What frees memory that is in use."""
+        return self.state.reclaimer
+
+    @property
+    def processes(self) -> dict[int, Process]:
+        """The processes that live, by pid."""
+        return self._table.by_pid
+
+    @property
+    def current(self) -> Process | None:
+        """The process that runs, None if none does."""
+        return self._table.current
+
+    @property
+    def oom_kills(self) -> list[OomKill]:
+        """The processes that were killed for their memory."""
+        return self.oom.kills
+
+    def invalidations(self) -> AbstractContextManager[list[Invalidation]]:
+        """Give the list of what the TLB is owed by all that happens within, oldest first.
+
+        See ``TlbState.collecting``.
+        """
+        return self.state.tlb.collecting()
+
+    # ---- settings
+
     def swapon(self, device: SwapFile, priority: int | None = None) -> int:
         """Use a swap area; return its type. Raise as ``Swap.swapon``."""
         info = self.state.swap.swapon(device, priority)
@@ -138,15 +150,20 @@ class Kernel:
         return info.type
 
     def swapoff(self, area: int | SwapFile) -> None:
-        """Bring back what is in a swap area and use it no more. Raise as ``unuse.swapoff``."""
+        """Bring back what is in a swap area and use it no more. Raise as ``swapoff.swapoff``.
+
+        Nobody is killed for memory that is lacking: the process that asks for swapoff is the first
+        that Linux would kill. [set_current_oom_origin]
+        """
         spaces = [process.space for process in self.processes.values()]
         try:
-            swapoff(self.state, self.commit, spaces, area)
+            with self.oom.disabled():
+                swapoff(self.state, self.commit, spaces, area)
         finally:
             self.reclaimer.run_kswapd()
 
     def set_nr_hugepages(self, count: int, page_bytes: int | None = None) -> int:
-        """Have so many huge pages, as ``hugetlb.set_nr_hugepages`` does. [vm.nr_hugepages]"""
+        """Have so many huge pages, as ``hugetlb_pool.set_nr_hugepages``. [vm.nr_hugepages]"""
         with self.acting(None):
             return set_nr_hugepages(self.state.hugetlb, count, page_bytes)
 
@@ -158,25 +175,20 @@ class Kernel:
 
     # ---- processes
 
-    def _new_process(self, name: str, mmap_base: int, rlimits: Rlimits | None,
-                     parent: Process | None = None) -> Process:
+    def _new_process(self, name: str, make_mm: Callable[[PageTableOps], Mm], pkru: int) -> Process:
         """Return a process with nothing mapped, not yet among the others."""
-        space = UserTables(self.state, next(self._pids))
-        space.mm = Mm(
-            self.space, mmap_base, rlimits=rlimits, page_tables=space, commit=self.commit,
-            files=self.files, topdown=parent is None or parent.mm.topdown,
-            privileged=parent is not None and parent.mm.privileged)
-        pkru = parent.pkru if parent is not None else self._init_pkru
-        process = Process(space.number, name, space.mm, space, pkru)
-        space.fault_in = lambda vaddr, write: self._fault_in(process, vaddr, write)
-        return process
+        number = next(self._pids)
+        return Process(number, name, UserTables(self.state, number, make_mm, fault_in), pkru)
 
     def _new_program(self, name: str, program: Program | None,
                      rlimits: Rlimits | None) -> Process:
         """Return a process that runs a program, or has nothing mapped."""
         rlimits = rlimits if rlimits is not None else Rlimits()
         layout = self.user.layout(self.rng, stack_rlimit=rlimits.stack)
-        process = self._new_process(name, layout.mmap_base, rlimits)
+        make_mm = partial(Mm, self.space, layout.mmap_base, rlimits=rlimits, commit=self.commit,
+                          files=self.files)
+        process = self._new_process(name, lambda tables: make_mm(page_tables=tables),
+                                    self._init_pkru)
         with self._undone(process):
             if program is not None:
                 exec_program(process.mm, program, layout, rng=self.rng)
@@ -188,7 +200,7 @@ class Kernel:
         try:
             yield
         except BaseException:
-            self._free(process)
+            process.free()
             raise
 
     def spawn(self, name: str, program: Program | None = None,
@@ -210,14 +222,12 @@ class Kernel:
         """
         with self.acting(process):
             fresh = self._new_program(process.name, program, process.mm.rlimits)
-            old = Process(process.pid, process.name, process.mm, process.space)
-            process.mm, process.space, process.pkru = fresh.mm, fresh.space, fresh.pkru
-            process.space.fault_in = lambda vaddr, write: self._fault_in(process, vaddr, write)
-            process.min_flt += fresh.min_flt
-            process.maj_flt += fresh.maj_flt
+            old = Process(process.pid, process.name, process.space)
+            fresh.space.take_over_faults(old.space)
+            process.space, process.pkru = fresh.space, fresh.pkru
             if self.current is process:
                 self.state.tlb.switch(process.space.context)
-            self._free(old)
+            old.free()
             self.release_shmem()
 
     def fork(self, parent: Process) -> Process:
@@ -226,8 +236,7 @@ class Kernel:
         Raise ``SysError``: ENOMEM if its pages cannot be promised, ESRCH; ``OomKilled``.
         """
         with self.acting(parent):
-            child = self._new_process(parent.name, parent.mm.mmap_base, replace(parent.mm.rlimits),
-                                      parent)
+            child = self._new_process(parent.name, parent.mm.child, parent.pkru)
             with self._undone(child):
                 copy_mappings(parent.mm, child.mm)
                 copy_page_range(parent.space, child.space)
@@ -236,38 +245,19 @@ class Kernel:
 
     def exit(self, process: Process) -> None:
         """End a process and free all that it had; raise ``SysError(ESRCH)``. [do_exit, exit_mm]"""
-        self._require(process)
-        del self.processes[process.pid]
-        if self.current is process:
-            self.current = None
-        self._free(process)
-        self.release_shmem()
-
-    def _free(self, process: Process) -> None:
-        process.mm.exit()
-        process.space.free()
-
-    def _require(self, process: Process) -> None:
-        """Raise ``SysError(ESRCH)`` for a process that has ended."""
-        if self.processes.get(process.pid) is not process:
-            raise SysError(errno.ESRCH)
+        self._table.exit(process)
 
     def release_shmem(self) -> None:
         """Free shared memory that no process maps any more. [shmem_evict_inode]"""
-        files = self.state.page_cache.shmem_files()
-        if files:
-            used = {vma.file for process in self.processes.values() for vma in process.mm.tree}
-            for file in files:
-                if file not in used:
-                    self.state.page_cache.drop(file)
+        self._table.release_shmem(self.state.page_cache)
 
     def switch(self, process: Process) -> None:
         """Let a process run; raise ``SysError(ESRCH)`` if it has ended. [context_switch]"""
-        self._require(process)
-        self.current = process
+        self._table.require(process)
+        self._table.current = process
         self.state.tlb.switch(process.space.context)
 
-    # ---- faults and reclaim
+    # ---- faults and calls
 
     def handle_page_fault(self, address: int, error_code: int, *, ac: bool = False,
                           fixup: bool = False) -> FaultResult:
@@ -285,14 +275,6 @@ class Kernel:
             signal = Signal(SignalNumber.SIGKILL, 0, address)
             return FaultResult(FaultOutcome.SIGNAL, signal=signal)
 
-    def _fault_in(self, process: Process, vaddr: int, write: bool) -> None:
-        """Make a page present as an access would; such faults count, too. [mm_account_fault]"""
-        vma = process.mm.tree.lookup(vaddr)
-        if vma is not None:
-            _, major = handle_mm_fault(self.state, process, vma, vaddr, write=write)
-            process.maj_flt += major
-            process.min_flt += not major
-
     @contextmanager
     def acting(self, process: Process | None) -> Iterator[None]:
         """Work for a process, or for none, after which kswapd has its turn.
@@ -302,37 +284,20 @@ class Kernel:
         unwound, and ``OomKilled`` goes on to the caller. Raise ``SysError(ESRCH)`` if it has
         ended.
         """
+        actors = self._table.actors
         if process is not None:
-            self._require(process)
-        self._actors.append(process)
+            self._table.require(process)
+        actors.append(process)
         try:
             yield
         except OomKilled:
-            if len(self._actors) == 1 and process is not None:
+            if len(actors) == 1 and process is not None:
                 self.exit(process)
             raise
         finally:
-            self._actors.pop()
-        if not self._actors:
+            actors.pop()
+        if not actors:
             self.reclaimer.run_kswapd()
-
-    def _out_of_memory(self, error: OutOfMemory) -> bool:
-        """Kill the process that has most memory; return False if there is none. [out_of_memory]
-
-        Raise ``OomKilled`` if it is the one that is being worked for; ``SwapIoError``, and kill
-        nobody, if it is a swap device that fails for which there is no memory.
-        """
-        if self.reclaimer.write_error is not None:
-            raise self.reclaimer.write_error from error
-        victim = select_bad_process(self.processes.values())
-        if victim is None:
-            return False
-        kill = OomKill(victim.pid, victim.name, victim.badness)
-        self.oom_kills.append(kill)
-        if victim in self._actors:
-            raise OomKilled(kill)
-        self.exit(victim)
-        return True
 
     # ---- check
 

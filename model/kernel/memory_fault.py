@@ -11,29 +11,46 @@ from ..physical.errors import BrokenInvariant
 from ..x86 import PAGE_BYTES, PAGE_SHIFT, Entry
 from .hugetlb_fault import hugetlb_fault
 from .page_cache import AddressSpace
-from .process import Process
-from .state import SPECIAL, WRITTEN, KernelState
+from .state import SPECIAL, WRITTEN
 from .thp_fault import huge_pmd_fault
+from .user_tables import UserTables
 from .vm_fault import BusFault, FaultCause
 
-__all__ = ["handle_mm_fault"]
+__all__ = ["fault_in", "handle_mm_fault"]
 
 FAULT_AROUND_BYTES = 64 << 10
 
 
-def handle_mm_fault(state: KernelState, process: Process, vma: Vma, address: int, *,
+def handle_mm_fault(space: UserTables, vma: Vma, address: int, *,
                     write: bool) -> tuple[FaultCause, bool]:
     """Make the page of ``address`` present; return how, and whether it was read from disk.
 
-    ``vma`` holds the address and permits the access. Raise ``BusFault``, ``OutOfMemory``,
-    ``SwapIoError``, with all pages as they were. [handle_pte_fault]
+    This is where faults are counted: each that could be dealt with, whether an access of the
+    process or the kernel itself had it. ``vma`` holds the address and permits the access. Raise
+    ``BusFault``, ``OutOfMemory``, ``SwapIoError``, with all pages as they were. [handle_mm_fault,
+    mm_account_fault]
     """
+    cause, major = _handle(space, vma, address, write=write)
+    space.maj_flt += major
+    space.min_flt += not major
+    return cause, major
+
+
+def _handle(space: UserTables, vma: Vma, address: int, *, write: bool) -> tuple[FaultCause, bool]:
+    """Deal with a fault by the kind of page. [__handle_mm_fault, handle_pte_fault]"""
     if vma.flags & VmFlag.HUGETLB:
-        return hugetlb_fault(state, process, vma, address, write=write), False
-    cause = huge_pmd_fault(state, process, vma, address, write=write)
+        return hugetlb_fault(space, vma, address, write=write), False
+    cause = huge_pmd_fault(space, vma, address, write=write)
     if cause is not None:
         return cause, False
-    return _MmFault(state, process, vma, address & -PAGE_BYTES, write).handle()
+    return _MmFault(space, vma, address & -PAGE_BYTES, write).handle()
+
+
+def fault_in(space: UserTables, vaddr: int, write: bool) -> None:
+    """Make a page present as an access would; raise as ``handle_mm_fault``. [faultin_page]"""
+    vma = space.mm.tree.lookup(vaddr)
+    if vma is not None:
+        handle_mm_fault(space, vma, vaddr, write=write)
 
 
 class _MmFault:
@@ -42,14 +59,12 @@ class _MmFault:
     The table comes first, as reclaim may change entries while memory is looked for.
     """
 
-    def __init__(self, state: KernelState, process: Process, vma: Vma, vaddr: int,
-                 write: bool) -> None:
-        self.state = state
-        self.mm, self.space = process.mm, process.space
-        self.tables = self.space.tables
+    def __init__(self, space: UserTables, vma: Vma, vaddr: int, write: bool) -> None:
+        self.state, self.mm, self.space = space.state, space.mm, space
+        self.tables = space.tables
         self.vma, self.vaddr, self.write = vma, vaddr, write
         self.paddr = self.tables.alloc(vaddr)
-        self.prot = state.page_prot(vma)
+        self.prot = self.state.page_prot(vma)
 
     def handle(self) -> tuple[FaultCause, bool]:
         result = self._handle()

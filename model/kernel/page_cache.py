@@ -82,6 +82,10 @@ class PageCache:
         """Return the file and page that a frame holds, None for any other frame. [page->mapping]"""
         return self._owner.get(pfn)
 
+    def is_anon(self, pfn: int) -> bool:
+        """Return whether a user's frame holds a page of no file. [PageAnon]"""
+        return pfn not in self._owner
+
     def is_shmem(self, pfn: int) -> bool:
         """Return whether a frame holds shared memory, which has no other place."""
         owner = self._owner.get(pfn)

@@ -1,9 +1,9 @@
-"""Processes: an address space, its page tables, and what it has cost. [struct task_struct]"""
+"""Processes: an address space with its page tables, and a register. [struct task_struct]"""
 
 from dataclasses import dataclass
 
 from ..address_space.mm import Mm
-from ..physical.errors import BrokenInvariant
+from ..x86 import PAGE_SHIFT
 from .table_check import check_user_tables
 from .user_tables import UserTables
 
@@ -17,27 +17,48 @@ INIT_PKRU = 0x5555_5554
 class Process:
     """A process that may run.
 
-    ``pkru`` is its register of protection keys. ``min_flt`` and ``maj_flt`` count its page faults
-    without and with a read from disk.
+    Members
+    -------
+    pid, name
+        What it is known by.
+    space
+        Its page tables, which have its mappings. ``exec`` replaces them.
+    pkru
+        Its register of protection keys.
     """
 
     pid: int
     name: str
-    mm: Mm
     space: UserTables
     pkru: int = 0
-    min_flt: int = 0
-    maj_flt: int = 0
+
+    @property
+    def mm(self) -> Mm:
+        """The mappings."""
+        return self.space.mm
+
+    @property
+    def min_flt(self) -> int:
+        """How many page faults it has had without a read from disk."""
+        return self.space.min_flt
+
+    @property
+    def maj_flt(self) -> int:
+        """How many page faults it has had with a read from disk."""
+        return self.space.maj_flt
 
     @property
     def badness(self) -> int:
         """How many pages would be free without it, swap included. [oom_badness]"""
-        tables = (self.space.tables.pgtables_bytes >> 12) + len(self.space.thp.deposits)
+        tables = (self.space.tables.pgtables_bytes >> PAGE_SHIFT) + len(self.space.thp.deposits)
         return self.space.rss + self.space.swapped + tables
+
+    def free(self) -> None:
+        """Give back all memory that it has; the process is then of no use any more. [exit_mm]"""
+        self.space.mm.exit()
+        self.space.free()
 
     def check(self) -> None:
         """Raise ``BrokenInvariant`` or ``BrokenMm`` if mappings and page tables contradict."""
         self.mm.check()
         check_user_tables(self.space)
-        if self.space.mm is not self.mm:
-            raise BrokenInvariant(f"Process {self.pid} has the page tables of another")

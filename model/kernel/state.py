@@ -2,58 +2,40 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol
 
 from ..address_space.kernel_half.kernel_pagetable import KernelPageTables
+from ..address_space.kernel_half.layout import layout_of
 from ..address_space.tables.software_entry import EntryFlag, EntryKind, SwapPte
-from ..address_space.vma import File, Vma, VmFlag
+from ..address_space.vma import Vma, VmFlag
 from ..mmu.control import Access, Control
 from ..mmu.walk import Walk, walk
 from ..physical.errors import BrokenInvariant
 from ..physical.memory import PhysicalMemory
+from ..physical.memory_map import MemoryMap
+from ..physical.out_of_memory import OutOfMemory
 from ..physical.page_alloc import PageAllocator
+from ..physical.reserves import Sysctl
 from ..x86 import PAGE_SHIFT, Entry, PagingMode, lowest_bit
 from .anon_swap import AnonSwap
 from .frames import Frames
 from .hugetlb_pool import huge_pools
 from .page_cache import AddressSpace, PageCache
+from .page_ops import MachinePageOps
 from .platform import PLATFORMS
 from .reclaim.lru import LruFlag, Lruvec
 from .reclaim.workingset import workingset_refault
+from .reclaimer import Reclaimer
 from .shmem import Shmem
+from .space import Space
 from .swap.cache import SwapEntry
 from .thp import TransparentHuge
 from .tlb_flush import TlbState
 
-__all__ = ["SPECIAL", "WRITTEN", "KernelState", "Space"]
+__all__ = ["SPECIAL", "WRITTEN", "KernelState"]
 
 SPECIAL = 1 << 9  # _PAGE_SPECIAL: a frame that nobody counts
 WRITTEN = Entry.RW | Entry.D | Entry.A
 """What an entry has beside its mapping's rights once a write has been let through. [pte_mkdirty]"""
-
-
-class Space(Protocol):
-    """The user page tables of one address space, as others see them."""
-
-    def test_clear_young(self, vaddr: int) -> bool:
-        """Clear the accessed bit of an address; return whether it was set."""
-        ...
-
-    def is_locked(self, vaddr: int) -> bool:
-        """Return whether the mapping of an address is locked in memory."""
-        ...
-
-    def clean_page(self, vaddr: int) -> bool:
-        """Make the entry of a page clean and read-only; return whether it was dirty."""
-        ...
-
-    def unmap_page(self, vaddr: int, pfn: int) -> bool:
-        """Take a page away, and say whether it could be; anonymous, it leaves its swap entry."""
-        ...
-
-    def unmap_huge(self, file: File, index: int, pfn: int) -> None:
-        """Take a huge page of a file away from mappings that have no reserve of their own."""
-        ...
 
 
 class KernelState:
@@ -61,49 +43,76 @@ class KernelState:
 
     Parameters
     ----------
-    mode, memory, allocator
-        The paging mode, the contents of memory, and its page allocator.
-    kernel_start, task_size
-        The first address of the kernel half, and where user addresses end. [TASK_SIZE_MAX]
+    mode, machine
+        The paging mode and the memory map.
     cr4
         CR4 as the kernel sets it.
+    kill
+        Kills a process for its memory; returns whether one was.
+    sysctl
+        Tunables that differ from what a kernel boots with.
 
     Members
     -------
+    platform, layout
+        What the mode decides, and where the areas of the kernel lie.
+    memory, allocator
+        The contents of memory, and its page allocator.
     frames, kernel_tables, tlb, swap, lruvec, page_cache, shmem
         The parts, by what they are called in Linux.
+    page_ops, reclaimer
+        What reclaim can do to a page, and the ways into reclaim.
     hugetlb, thp
         The huge pages that are set aside, by their size in bytes, and the transparent ones.
     zero_pfn
         The frame that a read of untouched memory finds. [ZERO_PAGE]
     spaces
         The address spaces, by the number that the reverse map knows them by.
-    reclaim_pages
-        Frees what can go of some pages; returns how many. [reclaim_pages]
     """
 
-    reclaim_pages: Callable[[list[int]], int]
-
-    def __init__(self, mode: PagingMode, memory: PhysicalMemory, allocator: PageAllocator,
-                 kernel_start: int, task_size: int, cr4: int) -> None:
+    def __init__(self, mode: PagingMode, machine: MemoryMap, *, cr4: int,
+                 kill: Callable[[], bool], sysctl: Sysctl | None = None) -> None:
         self.mode = mode
         self.platform = PLATFORMS[mode.name]
-        self.task_size = task_size
-        self.memory = memory
-        self.allocator = allocator
-        self.frames = Frames(memory, allocator)
-        self.frames.on_free = self._forget
+        self.layout = layout_of(machine)
+        self.memory = _memory_of(machine)
         self.format = self.platform.entries
-        self.kernel_tables = KernelPageTables(mode, memory, self.frames, kernel_start)
-        self.tlb = TlbState(self.kernel_tables.root, cr4)
+        self.spaces: dict[int, Space] = {}
+        self._kill = kill
+        # Allocator and reclaim need each other, in Linux by name. Nothing is allocated, and so
+        # nothing reclaimed, before all parts are there that reclaim looks at.
+        self.reclaimer = Reclaimer(self)
+        self.allocator = PageAllocator.boot(machine, sysctl=sysctl, reclaim=self.reclaimer)
+        self.frames = Frames(self.memory, self.allocator, on_free=self._forget,
+                             out_of_memory=self._out_of_memory)
         self.swap = AnonSwap(self.frames, min(1 << self.format.offset_bits, (1 << 32) - 1))
         self.lruvec = Lruvec(self.frames.start_pfn, self.frames.end_pfn)
         self.page_cache = PageCache(self.frames, self.swap)
         self.shmem = Shmem(self.page_cache, self.swap, self.add_to_lru, self.read_swap)
+        self.page_ops = MachinePageOps(self.frames, self.lruvec, self.page_cache, self.shmem,
+                                       self.swap, self.spaces)
         self.hugetlb = huge_pools(mode, self.platform, self.frames)
         self.thp = TransparentHuge(mode, self.frames)
+        self.kernel_tables = KernelPageTables(
+            mode, self.memory, self.frames, self.layout.area(self.platform.kernel_half).start)
+        self.tlb = TlbState(self.kernel_tables.root, cr4)
         self.zero_pfn = self.frames.alloc_table()
-        self.spaces: dict[int, Space] = {}
+
+    @property
+    def task_size(self) -> int:
+        """Where user addresses end. [TASK_SIZE_MAX]"""
+        return self.layout.task_size
+
+    def _out_of_memory(self, error: OutOfMemory) -> bool:
+        """Make room where reclaim cannot; return whether to try once more. [out_of_memory]
+
+        A process is killed for that. Raise ``SwapIoError``, and kill nobody, if it is a swap
+        device that fails for which there is no memory; ``OomKilled`` if the process is one that
+        is being worked for.
+        """
+        if self.page_ops.write_error is not None:
+            raise self.page_ops.write_error from error
+        return self._kill()
 
     def _forget(self, pfn: int) -> None:
         """Take a frame that is freed off the LRU lists. [__page_cache_release]"""
@@ -137,7 +146,7 @@ class KernelState:
 
     def is_anon(self, pfn: int) -> bool:
         """Return whether a user's page belongs to no file. [PageAnon]"""
-        return self.page_cache.owner(pfn) is None
+        return self.page_cache.is_anon(pfn)
 
     def is_exclusive(self, pfn: int) -> bool:
         """Return whether an anonymous page is of one mapping and nobody else, swap included.
@@ -153,8 +162,7 @@ class KernelState:
 
     def is_locked(self, pfn: int) -> bool:
         """Return whether a mapping that is locked in memory has a page."""
-        return any(self.spaces[number].is_locked(vaddr)
-                   for number, vaddr in self.frames.rmap.places(pfn))
+        return self.page_ops.is_locked(pfn)
 
     def put_anon(self, pfn: int) -> None:
         """Drop a mapping's reference to a page, and its slot if nobody else wants it.
@@ -244,3 +252,11 @@ class KernelState:
         """Return the slot that a swap entry names. [pte_to_swp_entry]"""
         found = self.format.decode_swap(entry)
         return SwapEntry(found.type, found.offset)
+
+
+def _memory_of(machine: MemoryMap) -> PhysicalMemory:
+    """Return memory where a machine has some, full of zeros."""
+    memory = PhysicalMemory(sum(end - start for start, end in machine.memory))
+    for start, end in machine.memory:
+        memory.add(range(start, end))
+    return memory

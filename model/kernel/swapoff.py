@@ -27,9 +27,6 @@ def swapoff(state: KernelState, commit: Commit, spaces: Sequence[UserTables],
             area: int | SwapFile) -> None:
     """Bring back all pages of a swap area and use it no more; its device stays open.
 
-    Nobody is killed for memory that it lacks: who asks for swapoff is the first that Linux would
-    take. [set_current_oom_origin]
-
     Parameters
     ----------
     state, commit, spaces
@@ -51,14 +48,11 @@ def swapoff(state: KernelState, commit: Commit, spaces: Sequence[UserTables],
     commit.charge(info.pages)
     commit.uncharge(info.pages)
     commit.limit -= info.pages
-    killer, state.frames.out_of_memory = state.frames.out_of_memory, None
     try:
         state.swap.swapoff(info.type, lambda type: _unuse_all(state, spaces, type))
     except BaseException:
         commit.limit += info.pages
         raise
-    finally:
-        state.frames.out_of_memory = killer
 
 
 def _find(state: KernelState, area: int | SwapFile) -> SwapInfo:

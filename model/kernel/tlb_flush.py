@@ -1,10 +1,12 @@
 """What software owes the TLB: which invalidations follow from changes of page tables.
 
-The kernel does not flush here: it says what must be invalidated, in order, and whoever has the
-MMU carries it out before the next access. One processor. [arch/x86/mm/tlb.c]
+The kernel does not flush here: it says what must be invalidated, in order. Whoever has the MMU
+enters the kernel within ``TlbState.collecting``, and carries out the list that it gets before the
+next access. One processor. [arch/x86/mm/tlb.c]
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -56,8 +58,6 @@ class TlbState:
 
     Members
     -------
-    pending
-        The invalidations owed, oldest first.
     flushes
         How many were ever owed, by kind.
     """
@@ -67,20 +67,35 @@ class TlbState:
         self.has_pcid = bool(cr4 & Cr4.PCIDE)
         self.loaded = self.kernel = MmContext(root)
         self.cr3 = root << PAGE_SHIFT
-        self.pending: list[Invalidation] = []
+        self._collectors: list[list[Invalidation]] = []
+        self._left: list[Invalidation] = []  # what nobody has collected
         self.flushes: dict[InvalidateOp, int] = {}
         # Of each ASID whose contexts the TLB may hold: which, and up to which change. [ctxs]
         self._contexts = [(0, 0)] * (TLB_NR_DYN_ASIDS if self.has_pcid else 1)
         self._asid = self._next_asid = 0
         self._contexts[0] = self.kernel.ctx_id, self.kernel.tlb_gen
 
-    def take(self) -> list[Invalidation]:
-        """Return the invalidations owed, which are then no longer."""
-        pending, self.pending = self.pending, []
-        return pending
+    @contextmanager
+    def collecting(self) -> Iterator[list[Invalidation]]:
+        """Give the list of what becomes owed within, oldest first.
+
+        It is the caller's alone: to carry out before the next access, and to empty if that is
+        before the end. What the caller leaves in it when something is raised, and what became
+        owed while nobody collected, is not lost: the next one to collect gets it first.
+        """
+        owed, self._left = self._left, []
+        self._collectors.append(owed)
+        try:
+            yield owed
+        except BaseException:
+            self._left = [*owed, *self._left]
+            raise
+        finally:
+            self._collectors = [one for one in self._collectors if one is not owed]
 
     def _owe(self, op: InvalidateOp, *, vaddr: int = 0, old: int = 0, new: int = 0) -> None:
-        self.pending.append(Invalidation(op, vaddr, old, new))
+        owed = self._collectors[-1] if self._collectors else self._left
+        owed.append(Invalidation(op, vaddr, old, new))
         self.flushes[op] = self.flushes.get(op, 0) + 1
 
     def switch(self, context: MmContext) -> None:

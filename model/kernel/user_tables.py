@@ -4,9 +4,12 @@
 """
 
 import errno
+from collections.abc import Callable
+from functools import partial
 
 from ..address_space.errors import SysError
 from ..address_space.mm import Mm
+from ..address_space.page_table_ops import PageTableOps
 from ..address_space.tables.pagetable import PageTables
 from ..address_space.tables.parts import LeafEntry
 from ..address_space.tables.software_entry import EntryKind
@@ -36,11 +39,15 @@ class UserTables:
         What all processes share.
     number
         The number that the reverse map knows the address space by.
+    make_mm
+        Makes the mappings, which are told what they tell of every change: these tables.
+    fault_in
+        Makes a page present as an access would: tables, address, and whether it is to be written.
 
     Members
     -------
     mm
-        The mappings; set before the first page is there.
+        The mappings.
     tables, context
         The tables, and what the TLB knows them by.
     rss, swapped
@@ -48,16 +55,18 @@ class UserTables:
         [get_mm_rss, MM_SWAPENTS]
     huge, thp
         Its huge pages: those set aside, which ``rss`` does not count, and transparent ones.
+    min_flt, maj_flt
+        How many faults were dealt with without and with a read from disk. [mm_account_fault]
     fault_in
-        Makes a page present: address, and whether it is to be written. [faultin_page]
+        As given, for these tables.
     """
 
-    mm: Mm
-    fault_in: FaultIn
-
-    def __init__(self, state: KernelState, number: int) -> None:
+    def __init__(self, state: KernelState, number: int, make_mm: Callable[[PageTableOps], Mm],
+                 fault_in: Callable[["UserTables", int, bool], None]) -> None:
         self.state = state
         self.number = number
+        self.mm = make_mm(self)
+        self.fault_in: FaultIn = partial(fault_in, self)
         kernel = state.kernel_tables
         self.tables = PageTables(state.mode, state.memory, state.frames, kernel.kernel_start,
                                  kernel)
@@ -65,6 +74,7 @@ class UserTables:
         self.huge = HugeEntries(self.tables, state.hugetlb, state.format)
         self.thp = ThpEntries(self)
         self.rss = self.swapped = 0
+        self.min_flt = self.maj_flt = 0
         state.spaces[number] = self
 
     def gather(self) -> MmuGather:
@@ -245,7 +255,12 @@ class UserTables:
         """Store zeros in a range of bytes; raise as ``clear_user``."""
         clear_user(self.tables, self.fault_in, start, end)
 
-    # ---- exit
+    # ---- exec and exit
+
+    def take_over_faults(self, old: "UserTables") -> None:
+        """Go on counting faults where the address space that this one replaces has ended."""
+        self.min_flt += old.min_flt
+        self.maj_flt += old.maj_flt
 
     def free(self) -> None:
         """Free the root table; all mappings must be gone. [mmdrop]"""

@@ -55,20 +55,21 @@ class PageAllocator(FreelistAllocator):
     machine, reserves
         The machine, and the tunables with what follows from them.
     reclaim
-        What frees pages that are in use; None if nothing does.
+        As given to ``boot``.
     memalloc
         Whether the caller is freeing memory itself, and so may use all there is. [PF_MEMALLOC]
     oom_victim
         Whether the caller is being killed for its memory. [tsk_is_oom_victim]
     """
 
-    def __init__(self, machine: MemoryMap, reserved: Iterable[Range], sysctl: Sysctl) -> None:
+    def __init__(self, machine: MemoryMap, reserved: Iterable[Range], sysctl: Sysctl,
+                 reclaim: Reclaim | None) -> None:
         reserved = list(reserved)
         mem_map, nodes = build_nodes(machine)
         grouped = vm_total_pages(machine, reserved) >= MIGRATE_TYPES * mem_map.pageblock_pages
         super().__init__(machine.config, mem_map, nodes, mobility_grouped=grouped)
         self.machine = machine
-        self.reclaim: Reclaim | None = None
+        self.reclaim = reclaim
         self.memalloc = self.oom_victim = False
         memblock_free_all(machine, nodes, reserved)
         if not any(zone.managed_pages for node in nodes for zone in node.zones
@@ -83,7 +84,7 @@ class PageAllocator(FreelistAllocator):
 
     @classmethod
     def boot(cls, machine: MemoryMap, *, reserved: Iterable[Range] = (),
-             sysctl: Sysctl | None = None) -> "PageAllocator":
+             sysctl: Sysctl | None = None, reclaim: Reclaim | None = None) -> "PageAllocator":
         """Return the allocator of a machine that has just booted.
 
         Parameters
@@ -95,10 +96,13 @@ class PageAllocator(FreelistAllocator):
             tables, ``mem_map`` and more.
         sysctl
             Tunables that differ from what a kernel boots with.
+        reclaim
+            What frees pages that are in use, when there are too few free ones; None if nothing
+            does.
 
         Raise ``MemoryMapError`` if no memory is left that the kernel can use itself.
         """
-        return cls(machine, reserved, sysctl or Sysctl())
+        return cls(machine, reserved, sysctl or Sysctl(), reclaim)
 
     def alloc_pages(self, gfp: int, order: int = 0, nid: int | None = None, cpu: int = 0) -> int:
         """Return the first page frame of a block of ``order``, its reference count 1.

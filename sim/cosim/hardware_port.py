@@ -1,5 +1,7 @@
 """The kernel's accesses to user memory through the MMU hardware: every load and store is one."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import accumulate, pairwise
 
 import numpy as np
@@ -7,6 +9,7 @@ from numpy.typing import NDArray
 
 from ...model.kernel.calls.user_port import by_page, page_parts
 from ...model.kernel.kernel import Kernel
+from ...model.kernel.tlb_flush import Invalidation
 from ...model.mmu.walk import Fault
 from ...model.x86 import AccessKind, ErrorCode, Vector
 from ..engine.base import Run
@@ -20,7 +23,8 @@ class HardwarePort:
     """Accesses at CPL 0 that a machine makes; see ``model.kernel.calls.user_port.UserPort``.
 
     A move that is not aligned is made of several aligned accesses, as an engine has no others; of
-    one that lies in two pages, both are translated before anything is moved.
+    one that lies in two pages, both are translated before anything is moved. Accesses are made
+    within ``entered``.
 
     Parameters
     ----------
@@ -31,6 +35,23 @@ class HardwarePort:
     def __init__(self, machine: Machine, kernel: Kernel) -> None:
         self._machine = machine
         self._kernel = kernel
+        self._owed: list[Invalidation] = []  # of the call that the kernel works on
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Have the machine carry out what the kernel owes the TLB while it works on a call.
+
+        The hardware must be up to date before each access of a copy, and when the call ends.
+        """
+        with self._kernel.invalidations() as self._owed:
+            try:
+                yield
+            finally:
+                self._carry_out()
+
+    def _carry_out(self) -> None:
+        owed, self._owed[:] = self._owed[:], []
+        self._machine.invalidate(owed)
 
     def load(self, address: int, width: int, count: int, *, ac: bool) -> tuple[bytes, Fault | None]:
         """Load; see ``UserPort.load``."""
@@ -59,7 +80,7 @@ class HardwarePort:
         Return what those that were made found in memory, and the fault.
         """
         machine = self._machine
-        machine.invalidate(self._kernel.state.tlb.take())
+        self._carry_out()
         kind = AccessKind.READ if data is None else AccessKind.WRITE
         sizes = _aligned(address, width) * count
         bounds = np.cumsum([0, *sizes], dtype=np.uint64)

@@ -33,8 +33,8 @@ class KernelEntry:
                  routines: Usercopy | None = None) -> None:
         self._machine = machine
         self._linux = linux
-        port = HardwarePort(machine, linux.kernel)
-        self._calls = SystemCalls(linux.kernel, UserAccess(linux.kernel, port, routines))
+        self._port = HardwarePort(machine, linux.kernel)
+        self._calls = SystemCalls(linux.kernel, UserAccess(linux.kernel, self._port, routines))
 
     @contextmanager
     def system_call(self, process: int) -> Iterator[SystemCalls]:
@@ -49,10 +49,10 @@ class KernelEntry:
             raise SysError(errno.ESRCH)
         machine.switch(process)
         try:
-            yield self._calls
+            with self._port.entered():
+                yield self._calls
         finally:
             known = {one.pid for one in linux.processes}
             linux.processes += [child for pid, child in linux.kernel.processes.items()
                                 if pid not in known]
-            machine.invalidate(linux.kernel.state.tlb.take())
             machine.return_to_user()

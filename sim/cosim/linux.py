@@ -4,8 +4,9 @@ It is ``model.kernel`` in the form that ``cosim`` asks for.
 """
 
 import errno
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 
 from ...model.address_space.errors import SysError
 from ...model.address_space.uapi import Madvise, MapFlag, MremapFlag, Prot
@@ -31,7 +32,26 @@ from ..workloads.workload import (
 )
 from .machine import Handled
 
-__all__ = ["LinuxKernel"]
+__all__ = ["KernelMapping", "LinuxKernel"]
+
+
+@dataclass(frozen=True, slots=True)
+class KernelMapping:
+    """A process's page at an address of the kernel's own.
+
+    Members
+    -------
+    address
+        Where the kernel has it.
+    invalidations
+        What is to be carried out before the kernel's first access there.
+    undo
+        Takes the mapping back; see ``LinuxKernel.kunmap``.
+    """
+
+    address: int
+    invalidations: Sequence[Invalidation]
+    undo: ExitStack
 
 
 class LinuxKernel:
@@ -76,9 +96,10 @@ class LinuxKernel:
 
     def page_fault(self, vaddr: int, error_code: int) -> Handled:
         """Handle a page fault of the running process."""
-        result = self.kernel.handle_page_fault(vaddr, error_code)
+        with self.kernel.invalidations() as owed:
+            result = self.kernel.handle_page_fault(vaddr, error_code)
         signal = None if result.signal is None else int(result.signal.number)
-        return Handled(result.major, signal, self.kernel.state.tlb.take())
+        return Handled(result.major, signal, owed)
 
     def general_protection(self, vector: Vector, vaddr: int) -> Handled:
         """Handle #GP or #SS of the running process."""
@@ -88,8 +109,9 @@ class LinuxKernel:
 
     def switch(self, process: int) -> Sequence[Invalidation]:
         """Let another process run; raise ``ProcessLookupError`` if it has ended."""
-        self.kernel.switch(self._living(process))
-        return self.kernel.state.tlb.take()
+        with self.kernel.invalidations() as owed:
+            self.kernel.switch(self._living(process))
+        return owed
 
     def happens(self, event: Event) -> Sequence[Invalidation]:
         """Carry out the call of an event; return what is to be invalidated then.
@@ -97,28 +119,28 @@ class LinuxKernel:
         The accesses of ``Refused`` and ``Kmap`` are left to the caller. Raise ``SysError`` as the
         call, ``ProcessLookupError`` if its process has ended, ``OomKilled``, ``OutOfMemory``.
         """
-        match event:
-            case Fork(process):
-                self.processes.append(self.kernel.fork(self._living(process)))
-            case Exit(process):
-                self.kernel.exit(self._living(process))
-            case Refused() | Kmap():
-                pass
-            case _:
-                caller = self._living(event.process)
-                with self.kernel.acting(caller):
-                    _call(caller, event)
-        return self.kernel.state.tlb.take()
+        with self.kernel.invalidations() as owed:
+            match event:
+                case Fork(process):
+                    self.processes.append(self.kernel.fork(self._living(process)))
+                case Exit(process):
+                    self.kernel.exit(self._living(process))
+                case Refused() | Kmap():
+                    pass
+                case _:
+                    caller = self._living(event.process)
+                    with self.kernel.acting(caller):
+                        _call(caller, event)
+        return owed
 
-    @contextmanager
-    def kmap(self, process: int, vaddr: int, window: Window) -> Iterator[int]:
-        """Give the kernel's own address of a process's page, which reclaim leaves alone meanwhile.
+    def kmap(self, process: int, vaddr: int, window: Window) -> KernelMapping:
+        """Map a process's page for the kernel itself; reclaim leaves it alone until ``kunmap``.
 
         Raise ``ProcessLookupError`` if the process has ended, ``SysError(EFAULT)`` if it has no
         such page, ``OomKilled``, ``PkmapFull``. [get_user_pages, kmap, kmap_local_page, vmap]
         """
         owner, kernel = self._living(process), self.kernel
-        with ExitStack() as undo:
+        with kernel.invalidations() as owed, ExitStack() as undo:
             with kernel.acting(owner):
                 vma = owner.mm.tree.lookup(vaddr)
                 if vma is None:
@@ -130,7 +152,13 @@ class LinuxKernel:
                 kernel.state.frames.get(pfn)
                 undo.callback(kernel.state.frames.put, pfn)
                 address = self._map(pfn, window, undo)
-            yield address
+            return KernelMapping(address, owed, undo.pop_all())
+
+    def kunmap(self, mapping: KernelMapping) -> Sequence[Invalidation]:
+        """Take back what ``kmap`` has mapped; return what is to be invalidated then."""
+        with self.kernel.invalidations() as owed:
+            mapping.undo.close()
+        return owed
 
     def _map(self, pfn: int, window: Window, undo: ExitStack) -> int:
         """Return an address of a frame, which is the kernel's until ``undo``."""
@@ -155,10 +183,11 @@ class LinuxKernel:
 
     def exit(self) -> Sequence[Invalidation]:
         """End all processes that live; return what is to be invalidated then."""
-        for process in list(self.kernel.processes.values()):
-            self.kernel.exit(process)
+        with self.kernel.invalidations() as owed:
+            for process in list(self.kernel.processes.values()):
+                self.kernel.exit(process)
         self.processes.clear()
-        return self.kernel.state.tlb.take()
+        return owed
 
 
 def _call(process: Process, event: Map | Unmap | Protect | Discard | Move) -> None:

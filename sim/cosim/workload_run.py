@@ -115,9 +115,11 @@ def _kernel_differences(
     """Make the accesses of the kernel to a process's page; return how many values differ."""
     accesses = event.accesses
     page = int(accesses["vaddr"][0]) & -PAGE_BYTES
-    with linux.kmap(int(accesses["process"][0]), page, event.window) as address:
-        machine.invalidate(linux.kernel.state.tlb.take())
-        vaddr = accesses["vaddr"] - np.uint64(page) + np.uint64(address)
+    mapping = linux.kmap(int(accesses["process"][0]), page, event.window)
+    try:
+        machine.invalidate(mapping.invalidations)
+        vaddr = accesses["vaddr"] - np.uint64(page) + np.uint64(mapping.address)
         values = machine.run_kernel(accesses, vaddr)
-    machine.invalidate(linux.kernel.state.tlb.take())
+    finally:
+        machine.invalidate(linux.kunmap(mapping))
     return int(np.count_nonzero(values != expected.values(accesses)))

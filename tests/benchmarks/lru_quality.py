@@ -14,7 +14,7 @@ from heapq import heappop, heappush
 
 import numpy as np
 
-from pagewalk.model.kernel.reclaim.kswapd import try_to_free_pages
+from pagewalk.model.kernel.reclaim.direct_reclaim import try_to_free_pages
 from pagewalk.model.kernel.reclaim.lru import LruFlag, Lruvec
 from pagewalk.model.kernel.reclaim.scan import ScanControl
 from pagewalk.model.kernel.reclaim.shrink import Pageout

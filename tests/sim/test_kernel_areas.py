@@ -37,7 +37,9 @@ class Running:
 
     def answer(self, commands):
         """Return the answer to one command, after what the kernel wants invalidated."""
-        self.machine.invalidate(self.kernel.state.tlb.take())
+        with self.kernel.invalidations() as owed:
+            pass
+        self.machine.invalidate(owed)
         answer, = self.engine.run(self.kernel.state.memory, commands).answers
         return answer
 

@@ -1,60 +1,40 @@
-"""How long reclaim goes on: until enough pages are free, looking at more and more of the lists.
+"""kswapd: frees pages of a node in the background, so that allocations need not wait.
 
-Each round looks at a share of each list, at first a 4096th, twice as much each time. Both ways
-in are here: the one who needs memory reclaims some itself, or kswapd reclaims until the zones are
-above their high watermarks. [mm/vmscan.c]
+Who wakes it: the page allocator, when a zone is below its low watermark or was boosted; it only
+leaves a note in the node (``Node.wakeup_kswapd``). Who runs it: ``Kernel.acting``, at the end of
+whatever the kernel was asked to do, by way of ``Reclaimer.run_kswapd``, which looks for such notes.
+There is one processor: a kernel thread has its turn when the process leaves the kernel.
+[balance_pgdat in mm/vmscan.c]
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from .lru import LruList, Lruvec
-from .scan import (
-    DEF_PRIORITY,
-    SWAP_CLUSTER_MAX,
-    ScanControl,
-    inactive_is_low,
-    prepare_scan_count,
-)
-from .shrink import PageOps, shrink_active_list, shrink_lruvec
+from .scan import DEF_PRIORITY, SWAP_CLUSTER_MAX, ScanControl, inactive_is_low
+from .shrink import PageOps, shrink_active_list, shrink_node
 
-__all__ = ["balance_pgdat", "shrink_node", "try_to_free_pages"]
-
-
-def shrink_node(lruvec: Lruvec, sc: ScanControl, ops: PageOps) -> int:
-    """Look at a share of the lists of one node; return how many pages are free. [shrink_node]"""
-    prepare_scan_count(lruvec, sc)
-    return shrink_lruvec(lruvec, sc, ops)
-
-
-def try_to_free_pages(lruvecs: Sequence[Lruvec], sc: ScanControl, ops: PageOps) -> int:
-    """Free ``sc.nr_to_reclaim`` pages of some nodes for one who needs memory; return how many are.
-
-    If none could be freed while active pages were spared, they are no longer.
-    [try_to_free_pages, do_try_to_free_pages]
-    """
-    initial = sc.priority
-    while True:
-        for priority in range(initial, -1, -1):
-            sc.priority = priority
-            for lruvec in lruvecs:
-                shrink_node(lruvec, sc, ops)
-            if sc.nr_reclaimed >= sc.nr_to_reclaim:
-                break
-        for lruvec in lruvecs:
-            _snapshot_refaults(lruvec)
-        if sc.nr_reclaimed or not sc.skipped_deactivate:
-            return sc.nr_reclaimed
-        sc.force_deactivate, sc.skipped_deactivate = True, False
+__all__ = ["balance_pgdat"]
 
 
 def balance_pgdat(lruvec: Lruvec, sc: ScanControl, ops: PageOps,
                   balanced: Callable[[], bool]) -> int:
-    """Free pages of a node until it is ``balanced``; return how many.
+    """Free pages of a node until it is ``balanced``; return how many became free.
 
-    ``balanced`` says whether some zone is above its high watermark; ``sc.nr_to_reclaim``, the sum
-    of the high watermarks, is what each round is to look at before the next looks at more. If
-    nothing could be freed this was a failure, of which kswapd takes 16 before it gives up.
-    [balance_pgdat, kswapd_shrink_node]
+    A round that looks at fewer pages than wanted, or frees none, is followed by one that looks at
+    twice the share of each list; otherwise the share is enough, and stays. The last share is half
+    of each list: kswapd never looks at all of them, as direct reclaim does. Anonymous pages are
+    made inactive in each round even if it takes only file pages: reclaim must know which of them
+    are in use when their turn comes. [balance_pgdat, kswapd_shrink_node, kswapd_age_node]
+
+    Parameters
+    ----------
+    lruvec, ops
+        The lists of the node, and what can be done to a page.
+    sc
+        ``nr_to_reclaim``, the sum of the high watermarks, is how many pages each round is to
+        look at.
+    balanced
+        Says whether some zone is above its high watermark.
     """
     sc.priority = DEF_PRIORITY
     while sc.priority >= 1 and not balanced():
@@ -64,10 +44,5 @@ def balance_pgdat(lruvec: Lruvec, sc: ScanControl, ops: PageOps,
         freed = shrink_node(lruvec, sc, ops)
         if sc.nr_scanned < sc.nr_to_reclaim or not freed:
             sc.priority -= 1
-    _snapshot_refaults(lruvec)
+    lruvec.snapshot_refaults()
     return sc.nr_reclaimed
-
-
-def _snapshot_refaults(lruvec: Lruvec) -> None:
-    """Remember how many pages came back to be active at once. [snapshot_refaults]"""
-    lruvec.refaults = [lruvec.vmstat[f"workingset_activate_{kind}"] for kind in ("anon", "file")]

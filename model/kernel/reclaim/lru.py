@@ -106,6 +106,13 @@ class Lruvec:
         """Return the number of pages on a list. [lruvec_page_state]"""
         return self._count[lru]
 
+    def snapshot_refaults(self) -> None:
+        """Remember how many pages came back to be active at once, as reclaim ends.
+
+        [snapshot_refaults]
+        """
+        self.refaults = [self.vmstat[f"workingset_activate_{kind}"] for kind in ("anon", "file")]
+
     def pages(self, lru: LruList) -> Iterator[int]:
         """Yield the pages of a list, from the head to the tail."""
         at = self._next[self._size + lru]

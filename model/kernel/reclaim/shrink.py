@@ -21,11 +21,12 @@ from .scan import (
     ScanControl,
     get_scan_count,
     inactive_is_low,
+    prepare_scan_count,
 )
 from .workingset import workingset_eviction
 
 __all__ = ["PageOps", "PageReferences", "Pageout", "page_check_references", "reclaim_pages",
-           "shrink_active_list", "shrink_lruvec"]
+           "shrink_active_list", "shrink_lruvec", "shrink_node"]
 
 # Plain numbers, which are much faster:
 ACTIVE, UNEVICTABLE, WORKINGSET = (
@@ -116,11 +117,23 @@ def page_check_references(lruvec: Lruvec, pfn: int, accessed: int) -> PageRefere
     return PageReferences.RECLAIM
 
 
-def shrink_lruvec(lruvec: Lruvec, sc: ScanControl, ops: PageOps) -> int:
-    """Look at the share of each list that ``sc.priority`` asks for; return how many pages are free.
+def shrink_node(lruvec: Lruvec, sc: ScanControl, ops: PageOps) -> int:
+    """Look at a share of the lists of one node; return how many pages became free. [shrink_node]
 
-    Once enough are free, the kind that had the smaller part left is left alone, and the other
-    only looked at in proportion. [shrink_lruvec]
+    It is one round of either way into reclaim: ``direct_reclaim`` and ``kswapd``.
+    """
+    prepare_scan_count(lruvec, sc)
+    return shrink_lruvec(lruvec, sc, ops)
+
+
+def shrink_lruvec(lruvec: Lruvec, sc: ScanControl, ops: PageOps) -> int:
+    """Look at as much of each list as ``get_scan_count`` says; return how many pages became free.
+
+    The lists are looked at in turn, a batch of each. Once enough pages are free the shares may be
+    far from done, and stopping there would take more of whichever kind came first. So the kind
+    that has less left is stopped, and the other one goes on to the same fraction of its share. A
+    first direct reclaim does its shares whole: it is cheap, and it keeps the kinds balanced.
+    [shrink_lruvec]
     """
     targets = get_scan_count(lruvec, sc, ops.has_swap())
     left = list(targets)
@@ -145,7 +158,10 @@ def shrink_lruvec(lruvec: Lruvec, sc: ScanControl, ops: PageOps) -> int:
 
 
 def _adjust(left: list[int], targets: list[int]) -> None:
-    """Stop with the kind that has less left, and give the other the same fraction."""
+    """Stop the kind that has less left to look at, and leave the other one the same fraction.
+
+    ``left`` is how many pages of each list are still to be looked at of ``targets``.
+    """
     anon, file = sum(left[:FILE_BIT]), sum(left[FILE_BIT:])
     stop, go_on = (LruList.INACTIVE_ANON, FILE_BIT) if file > anon else (FILE_BIT,
                                                                          LruList.INACTIVE_ANON)

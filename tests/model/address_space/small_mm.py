@@ -1,5 +1,7 @@
 """A small address space for tests of single rules, and page tables that only take notes."""
 
+from pagewalk.model.address_space.errors import SysError
+from pagewalk.model.address_space.fork import copy_mappings
 from pagewalk.model.address_space.limits import UserSpace
 from pagewalk.model.address_space.mm import Mm
 from pagewalk.model.address_space.uapi import MapFlag, Prot
@@ -40,6 +42,18 @@ class Recorder:
 def small_mm(space=SPACE, **options) -> Mm:
     options.setdefault("page_tables", Recorder())
     return Mm(space, MMAP_BASE, **options)
+
+
+def forked(mm: Mm, page_tables=None) -> Mm:
+    """Return a child that has the mappings of ``mm``, as the kernel makes it; nothing if it fails.
+    """
+    child = mm.child(page_tables)
+    try:
+        copy_mappings(mm, child)
+    except SysError:
+        child.exit()
+        raise
+    return child
 
 
 def at(page: int) -> int:

@@ -16,7 +16,7 @@ from pagewalk.model.address_space.kernel_files import HugetlbPool, KernelFiles
 from pagewalk.model.address_space.uapi import MapFlag, MremapFlag
 from pagewalk.model.address_space.vma import File
 
-from .small_mm import ANON, PAGE, RW, small_mm
+from .small_mm import ANON, PAGE, RW, forked, small_mm
 
 HUGE = 2 << 20
 SHARED = MapFlag.SHARED | MapFlag.ANONYMOUS | MapFlag.HUGETLB
@@ -78,7 +78,7 @@ def test_what_moves_takes_its_reserve_and_no_more(world):
 
 def test_only_who_mapped_has_a_reserve(world):
     start = world.mm.mmap(0, 2 * HUGE, RW, PRIVATE)
-    child = world.mm.fork()
+    child = forked(world.mm)
     vma = child.tree.lookup(start)
     assert vma.resv_map is None
     assert touch(world, vma, 0) == "free"
@@ -97,7 +97,7 @@ def test_noreserve_reserves_nothing(world):
 
 def test_a_shared_file_ends_with_its_last_mapping(world):
     start = world.mm.mmap(0, 4 * HUGE, RW, SHARED)
-    child = world.mm.fork()
+    child = forked(world.mm)
     assert world.counts() == (6, 4)
     assert touch(world, child.tree.lookup(start), 0) == "reserved"
     world.mm.exit()

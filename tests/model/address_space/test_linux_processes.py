@@ -11,6 +11,7 @@ from pagewalk.model.address_space.smaps_text import smaps_text
 
 from . import linux_programs
 from .linux_run import BOOTS, Machine, read, stats_of
+from .small_mm import forked
 
 PAGE = 0x1000
 
@@ -25,7 +26,7 @@ def boot(request):
     snapshots = {"s1": (maps_text(static.mm), statm(static.mm)),
                  "s1.smaps": smaps(static, static.mm, "s1")}
     linux_programs.mmzoo_before_fork(static)
-    child = static.mm.fork()
+    child = forked(static.mm)
     snapshots["s1-child.smaps"] = smaps(static, child, "s1-child")
     dynamic = machine.exec("/zoo_dyn", "d1")
     linux_programs.start_dynamic(dynamic, "/zoo_dyn")

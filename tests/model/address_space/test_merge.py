@@ -9,7 +9,7 @@ from pagewalk.model.address_space.errors import SysError
 from pagewalk.model.address_space.uapi import Madvise, MapFlag, Prot
 from pagewalk.model.address_space.vma import File, SpecialMapping, Vma, VmFlag
 
-from .small_mm import ANON, FIXED, PAGE, RW, SPACE, at, ranges, small_mm, touch
+from .small_mm import ANON, FIXED, PAGE, RW, SPACE, at, forked, ranges, small_mm, touch
 
 
 def mapped(*parts, **options):
@@ -121,7 +121,7 @@ def test_neighbours_that_mprotect_could_make_one_get_one_owner():
 def test_memory_from_a_fork_does_not_grow_into_a_new_mapping():
     mm = mapped((0, 2, RW))
     touch(mm, 0)
-    child = mm.fork()
+    child = forked(mm)
     for one, after in ((mm, [(0, 3)]), (child, [(0, 2), (2, 3)])):
         one.mmap(at(2), PAGE, RW, FIXED)
         assert ranges(one) == after

@@ -15,7 +15,7 @@ from pagewalk.model.address_space.uapi import Madvise, MapFlag, MremapFlag, Prot
 from pagewalk.model.address_space.vma import File, VmFlag
 
 from .naive_mm import NaiveMm, Page, could_merge, page_range
-from .small_mm import Recorder
+from .small_mm import Recorder, forked
 
 PAGE = 0x1000
 BASE, PAGES = 0x100000, 48
@@ -236,7 +236,7 @@ class TouchedCalls(Calls):
     @rule(into_child=st.booleans())
     def fork(self, into_child):
         """Go on in the parent or in the child; the other one ends."""
-        child = self.mm.fork(self.tables)
+        child = forked(self.mm, self.tables)
         child.check()
         if not into_child:
             child.exit()

@@ -9,7 +9,7 @@ from pagewalk.model.address_space.limits import Commit, Overcommit, Rlimits
 from pagewalk.model.address_space.uapi import MapFlag, Prot
 from pagewalk.model.address_space.vma import File, VmFlag
 
-from .small_mm import ANON, FIXED, PAGE, RW, SPACE, at, ranges, small_mm
+from .small_mm import ANON, FIXED, PAGE, RW, SPACE, at, forked, ranges, small_mm
 
 SHARED, PRIVATE = MapFlag.SHARED, MapFlag.PRIVATE
 FILE = File("/f")
@@ -154,7 +154,7 @@ def test_huge_pages_are_reserved_and_given_back():
         mm.munmap(start + PAGE, HUGE)
     mm.munmap(start, HUGE)
     assert pool.free == 2
-    child = mm.fork()
+    child = forked(mm)
     child.exit()
     assert pool.free == 2
     mm.check()

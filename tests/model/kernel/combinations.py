@@ -92,7 +92,7 @@ class Combinations:
 
     def finish(self):
         """Compare what all pages hold, end all processes, and see that nothing is left."""
-        self.failing, self.kernel.reclaimer.write_error = 0.0, None
+        self.failing, self.kernel.state.page_ops.write_error = 0.0, None
         for pid, blocks in self.living().items():
             self.kernel.switch(self.kernel.processes[pid])
             for at in list(blocks):

@@ -5,7 +5,7 @@ from uuid import UUID
 import numpy as np
 
 from pagewalk.model.address_space.tables.software_entry import EntryKind
-from pagewalk.model.kernel.reclaim.kswapd import try_to_free_pages
+from pagewalk.model.kernel.reclaim.direct_reclaim import try_to_free_pages
 from pagewalk.model.kernel.reclaim.scan import ScanControl
 from pagewalk.model.kernel.swap.errors import SwapDeviceBusy, SwapIoError
 from pagewalk.model.kernel.swap.file import SwapFile
@@ -121,7 +121,7 @@ class Sharers:
         taken = 0
         for _ in range(4):
             sc = ScanControl(nr_to_reclaim=1000, force_deactivate=True)
-            taken += try_to_free_pages([self.state.lruvec], sc, self.kernel.reclaimer)
+            taken += try_to_free_pages([self.state.lruvec], sc, self.state.page_ops)
         return taken
 
     def swapoff_and_on(self, device):

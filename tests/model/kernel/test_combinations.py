@@ -36,7 +36,7 @@ def test_swap_that_fails_loses_nothing(mode, seed, devices):
     world = Combinations(mode, seed, devices, failing=0.05)
     world.run(400)
     world.finish()
-    assert world.errors + world.kernel.reclaimer.write_errors > 0
+    assert world.errors + world.kernel.state.page_ops.write_errors > 0
 
 
 @pytest.mark.slow

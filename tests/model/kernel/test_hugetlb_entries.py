@@ -9,6 +9,7 @@ from pagewalk.model.kernel.vm_fault import FaultCause
 from pagewalk.model.physical.errors import BrokenInvariant
 from pagewalk.model.x86 import MODES, Entry, ErrorCode, InvalidateOp
 
+from . import machines
 from .huge_churn import HugeChurn
 from .huge_machines import PAGE, PRIVATE_HUGE, SHARED_HUGE, Huge
 from .machines import ANON, RW, counted
@@ -19,8 +20,8 @@ TO = MremapFlag.MAYMOVE | MremapFlag.FIXED
 
 def owed(huge):
     """What the TLB is owed, which is then carried out."""
-    pending = list(huge.kernel.state.tlb.pending)
-    huge.cpu.pcid = huge.cpu.tlb.carry_out(huge.kernel, huge.cpu.pcid)
+    pending = machines.owed(huge.kernel)
+    huge.cpu.pcid = huge.cpu.tlb.carry_out(pending, huge.cpu.pcid)
     return [(one.op, one.vaddr) for one in pending]
 
 

@@ -12,7 +12,7 @@ from pagewalk.model.kernel.oom import OomKilled
 from pagewalk.model.physical.memory_map import MemoryMapError
 from pagewalk.model.x86 import IA32, X86_64, Cr3
 
-from .machines import ANON, MIB, MODES, PAGE, RW, Cpu, counted, machine
+from .machines import ANON, MIB, MODES, PAGE, RW, Cpu, counted, machine, owed
 
 both = pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
 PROGRAM = Program(File("program"), [ProgramHeader(0, 0, PAGE, PAGE, Prot.READ | Prot.EXEC)],
@@ -77,12 +77,12 @@ def test_pcids_keep_what_is_cached_across_switches():
     kernel, _, process = machine(X86_64)
     child = kernel.fork(process)
     for one, keeps in ((child, False), (process, True), (child, True)):
-        kernel.state.tlb.take()
+        owed(kernel)
         kernel.switch(one)
-        assert bool(kernel.state.tlb.take()[0].new & Cr3.NO_FLUSH) is keeps
+        assert bool(owed(kernel)[0].new & Cr3.NO_FLUSH) is keeps
     grandchild = kernel.fork(process)  # write-protects pages of one that does not run
     kernel.switch(process)
-    assert not kernel.state.tlb.take()[0].new & Cr3.NO_FLUSH
+    assert not owed(kernel)[0].new & Cr3.NO_FLUSH
     kernel.exit(grandchild)
 
 

@@ -6,7 +6,7 @@ from pagewalk.model.mmu.control import Access
 from pagewalk.model.mmu.walk import walk
 from pagewalk.model.x86 import AccessKind, Entry, InvalidateOp
 
-from .machines import MODES, PAGE, machine
+from .machines import MODES, PAGE, machine, owed
 
 both = pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
 FLAGS = Entry.P | Entry.RW | Entry.A | Entry.D | Entry.G
@@ -23,9 +23,9 @@ def test_a_page_of_vmalloc_is_seen_by_processes_that_were_there_before(mode):
         access = Access(vaddr + 7, AccessKind.WRITE)
         assert walk(kernel.state.memory, mode, kernel.control, access).paddr == pfn * PAGE + 7
     kernel.kernel_space.clear_page(vaddr)
-    kernel.state.tlb.take()
+    owed(kernel)
     kernel.kernel_space.flush_range(vaddr, vaddr + PAGE)
-    assert [(one.op, one.vaddr) for one in kernel.state.tlb.take()] == [
+    assert [(one.op, one.vaddr) for one in owed(kernel)] == [
         (InvalidateOp.INVLPG, vaddr)]
     assert walk(kernel.state.memory, mode, kernel.control, access).fault is not None
     kernel.state.frames.put(pfn)

@@ -6,7 +6,7 @@ import pytest
 
 from pagewalk.model.address_space.uapi import MapFlag, Prot
 from pagewalk.model.address_space.vma import File
-from pagewalk.model.kernel.reclaim.kswapd import try_to_free_pages
+from pagewalk.model.kernel.reclaim.direct_reclaim import try_to_free_pages
 from pagewalk.model.kernel.reclaim.scan import ScanControl
 from pagewalk.model.kernel.swap.file import SwapFile
 from pagewalk.model.kernel.vm_fault import FaultCause
@@ -119,7 +119,7 @@ def test_a_page_that_comes_back_to_a_locked_mapping_gives_up_its_slot(mode, lock
         cpu.store(start, b"x")
         sc = ScanControl(nr_to_reclaim=1, force_deactivate=True)
         while not process.space.swapped:
-            try_to_free_pages([kernel.state.lruvec], sc, kernel.reclaimer)
+            try_to_free_pages([kernel.state.lruvec], sc, kernel.state.page_ops)
         if locked:
             process.mm.mlock(start, PAGE, on_fault=True)
         assert cpu.load(start) == b"x"

@@ -132,8 +132,8 @@ def test_a_device_that_fails_does_not_stop_reclaim_to_another(mode, failing):
     for number in range(900):
         cpu.store(start + number * PAGE, number.to_bytes(2, "little"))
     assert good.counters.pages_out > 100
-    assert kernel.reclaimer.write_errors >= 199  # each slot of it once
-    assert kernel.reclaimer.write_error is None  # so that who needs more than there is, is killed
+    assert kernel.state.page_ops.write_errors >= 199  # each slot of it once
+    assert kernel.state.page_ops.write_error is None  # so someone is killed
     for number in range(900):
         assert cpu.load(start + number * PAGE, 2) == number.to_bytes(2, "little")
     kernel.check()
@@ -155,7 +155,7 @@ def test_a_device_that_fails_is_an_error_when_nothing_else_helps(mode, failing):
     with pytest.raises(SwapIoError, match=r"cannot write slot \d+ .*Input/output error"):
         store()
     assert kernel.oom_kills == []
-    assert kernel.reclaimer.write_errors
+    assert kernel.state.page_ops.write_errors
     kernel.check()
     bad.failing = False
     for number in stored:
@@ -175,6 +175,6 @@ def test_what_kswapd_cannot_write_does_not_concern_the_call_before(mode, failing
             bad.failing = False
             cpu.store(start + number * PAGE, b"x")
             bad.failing = True  # for kswapd, which has its turn now
-    assert kernel.reclaimer.write_errors
+    assert kernel.state.page_ops.write_errors
     assert process.space.rss + process.space.swapped == 300
     kernel.check()

@@ -7,7 +7,8 @@ dirty bits, or swap entries. What it wrote is kept in a list beside it and compa
 import pytest
 from numpy.random import default_rng
 
-from pagewalk.model.kernel.reclaim.kswapd import balance_pgdat, try_to_free_pages
+from pagewalk.model.kernel.reclaim.direct_reclaim import try_to_free_pages
+from pagewalk.model.kernel.reclaim.kswapd import balance_pgdat
 from pagewalk.model.kernel.reclaim.lru import LruFlag, Lruvec
 from pagewalk.model.kernel.reclaim.scan import ScanControl
 from pagewalk.model.kernel.reclaim.shrink import Pageout

@@ -8,8 +8,8 @@ import pytest
 from pagewalk.model.address_space.uapi import Madvise, MapFlag, Prot
 from pagewalk.model.address_space.vma import File
 from pagewalk.model.kernel.fault import SignalNumber
+from pagewalk.model.kernel.page_ops import MachinePageOps
 from pagewalk.model.kernel.reclaim.lru import LruList
-from pagewalk.model.kernel.reclaimer import Reclaimer
 from pagewalk.model.kernel.swap.errors import SwapFileShrunk
 from pagewalk.model.kernel.swap.file import SwapFile
 from pagewalk.model.x86 import Entry
@@ -102,7 +102,7 @@ def hot_faults(mode, device) -> int:
 @both
 def test_a_second_chance_is_better_than_none(mode, swap, tmp_path, monkeypatch):
     with_bits = hot_faults(mode, swap)
-    monkeypatch.setattr(Reclaimer, "accessed", lambda self, pfn: 0)
+    monkeypatch.setattr(MachinePageOps, "accessed", lambda _self, _pfn: 0)
     with SwapFile.create(tmp_path / "other", 4000, uuid=UUID(int=7)) as device:
         without = hot_faults(mode, device)
     assert with_bits == 0 < without

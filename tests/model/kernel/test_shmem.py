@@ -107,7 +107,7 @@ def test_full_swap_keeps_pages_in_memory(mode, tmp_path):
         assert world.state.swap.nr_swap_pages == 0
         index, pfn = next(iter(world.shmem_space.pages.items()))
         world.state.page_cache.set_dirty(pfn)
-        assert world.kernel.reclaimer.pageout(pfn) is Pageout.ACTIVATE
+        assert world.kernel.state.page_ops.pageout(pfn) is Pageout.ACTIVATE
         assert world.shmem_space.pages[index] == pfn
         assert world.state.page_cache.is_dirty(pfn)
         world.finish()
@@ -137,7 +137,7 @@ def test_pages_that_cannot_be_written_stay_in_the_swap_cache(mode, swap):
     space, state = world.shmem_space, world.state
     swap.unwritable = lambda slot: True
     assert world.reclaim_all() == 0
-    assert world.kernel.reclaimer.write_errors >= len(space.slots) == 100
+    assert world.kernel.state.page_ops.write_errors >= len(space.slots) == 100
     assert all(state.swap.cache.is_dirty(state.swap.cache.page(slot))
                for slot in space.slots.values())
     world.kernel.check()

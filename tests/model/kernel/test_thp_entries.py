@@ -15,7 +15,7 @@ from pagewalk.model.physical.errors import BrokenInvariant
 from pagewalk.model.x86 import MODES, X86_64, Entry, InvalidateOp
 
 from .huge_churn import ThpChurn
-from .machines import ANON, MIB, PAGE, RW, counted, machine
+from .machines import ANON, MIB, PAGE, RW, counted, machine, owed
 
 AREA = 0x4000_0000
 TO = MremapFlag.MAYMOVE | MremapFlag.FIXED
@@ -55,8 +55,8 @@ class Thp:
 
     def owed(self):
         """What the TLB is owed, which is then carried out."""
-        pending = list(self.kernel.state.tlb.pending)
-        self.cpu.pcid = self.cpu.tlb.carry_out(self.kernel, self.cpu.pcid)
+        pending = owed(self.kernel)
+        self.cpu.pcid = self.cpu.tlb.carry_out(pending, self.cpu.pcid)
         return [one.op if one.op is not InvalidateOp.INVLPG else one.vaddr for one in pending]
 
     def end(self):

@@ -10,11 +10,17 @@ PAGE = 4096
 WITH_PCID = Cr4.PAE | Cr4.PGE | Cr4.PCIDE
 
 
+def take(tlb: TlbState) -> list[Invalidation]:
+    """What became owed while nobody collected."""
+    with tlb.collecting() as owed:
+        return owed
+
+
 def switched(tlb: TlbState, context: MmContext) -> int | None:
     """Switch; return the CR3 written, None if it was not."""
-    tlb.take()
+    take(tlb)
     tlb.switch(context)
-    owed = tlb.take()
+    owed = take(tlb)
     tlb.check()
     return owed[0].new if owed else None
 
@@ -46,7 +52,7 @@ def test_an_address_space_that_changed_while_away_is_flushed_when_it_runs():
     cr3 = switched(tlb, one)
     switched(tlb, other)
     tlb.flush_range(one, 0, PAGE)
-    assert tlb.take() == []
+    assert take(tlb) == []
     assert switched(tlb, one) == cr3
     switched(tlb, other)
     assert switched(tlb, one) == cr3 | Cr3.NO_FLUSH
@@ -57,17 +63,17 @@ def test_up_to_33_pages_go_one_by_one():
     one = MmContext(2)
     switched(tlb, one)
     tlb.flush_range(one, 0x5000, 0x5000 + 33 * PAGE)
-    owed = tlb.take()
+    owed = take(tlb)
     assert [each.vaddr for each in owed] == [0x5000 + at * PAGE for at in range(33)]
     assert {each.op for each in owed} == {InvalidateOp.INVLPG}
     tlb.flush_range(one, 0x5000, 0x5000 + 34 * PAGE)
-    assert tlb.take() == [Invalidation(InvalidateOp.MOV_CR3, old=tlb.cr3, new=tlb.cr3)]
+    assert take(tlb) == [Invalidation(InvalidateOp.MOV_CR3, old=tlb.cr3, new=tlb.cr3)]
 
 
 def test_many_kernel_pages_go_with_all_global_ones():
     tlb = TlbState(1, WITH_PCID)
     tlb.flush_kernel_range(0, 100 * PAGE)
-    off, on = tlb.take()
+    off, on = take(tlb)
     assert (off.op, off.old ^ off.new, on.new) == (InvalidateOp.MOV_CR4, Cr4.PGE, WITH_PCID)
 
 
@@ -76,38 +82,68 @@ def test_tables_that_are_freed_need_one_invlpg_of_anything(entries):
     tlb = TlbState(1, 0)
     one = MmContext(2)
     switched(tlb, one)
-    with MmuGather(tlb, one, lambda pfn: None) as gather:
+    with MmuGather(tlb, one, lambda _pfn: None) as gather:
         for vaddr in entries:
             gather.flush_entry(vaddr, 0x20_0000)
         gather.flush_tables(0x1000)
-    assert [each.vaddr for each in tlb.take()] == (entries or [0x1000])
+    assert [each.vaddr for each in take(tlb)] == (entries or [0x1000])
 
 
 def test_large_pages_are_flushed_by_their_size_unless_small_ones_are_between():
     tlb = TlbState(1, 0)
     one = MmContext(2)
     switched(tlb, one)
-    gather = MmuGather(tlb, one, lambda pfn: None)
+    gather = MmuGather(tlb, one, lambda _pfn: None)
     gather.flush_entry(0x40_0000, 0x20_0000)
     gather.flush_entry(0x40_0000 + 32 * 0x20_0000, 0x20_0000)
     gather.finish()
-    assert len(tlb.take()) == 33
+    assert len(take(tlb)) == 33
     gather.flush_entry(0x40_0000, 0x20_0000)
     gather.flush_entry(0x3F_F000)
     gather.finish()
-    assert [each.op for each in tlb.take()] == [InvalidateOp.MOV_CR3]
+    assert [each.op for each in take(tlb)] == [InvalidateOp.MOV_CR3]
 
 
 def test_frames_go_after_the_tlb_is_told():
     tlb, freed = TlbState(1, 0), []
     one = MmContext(2)
     switched(tlb, one)
-    with MmuGather(tlb, one, lambda pfn: freed.append((pfn, len(tlb.pending)))) as gather:
+    with (tlb.collecting() as owed,
+          MmuGather(tlb, one, lambda pfn: freed.append((pfn, len(owed)))) as gather):
         gather.flush_entry(0x8000)
         gather.remove_page(7)
-        assert not tlb.pending
+        assert not owed
         assert not freed
     assert freed == [(7, 1)]
+
+
+def test_what_is_owed_is_only_the_collectors_who_is_there():
+    tlb = TlbState(1, 0)
+    tlb.flush_kernel_range(0, PAGE)
+    with tlb.collecting() as outer:
+        tlb.flush_kernel_range(PAGE, 2 * PAGE)
+        with tlb.collecting() as inner:
+            tlb.flush_kernel_range(2 * PAGE, 3 * PAGE)
+        tlb.flush_kernel_range(3 * PAGE, 4 * PAGE)
+    assert [one.vaddr // PAGE for one in outer] == [0, 1, 3]  # the first was nobody's
+    assert [one.vaddr // PAGE for one in inner] == [2]
+    assert take(tlb) == []
+
+
+def test_what_is_owed_is_not_lost_by_an_error():
+    tlb = TlbState(1, 0)
+
+    def broken() -> None:
+        with tlb.collecting() as owed:
+            tlb.flush_kernel_range(0, PAGE)
+            owed.clear()  # carried out
+            tlb.flush_kernel_range(PAGE, 2 * PAGE)
+            raise RuntimeError("a defect")
+
+    with pytest.raises(RuntimeError):
+        broken()
+    tlb.flush_kernel_range(2 * PAGE, 3 * PAGE)
+    assert [one.vaddr // PAGE for one in take(tlb)] == [1, 2]
 
 
 def test_check_finds_a_wrong_cr3():

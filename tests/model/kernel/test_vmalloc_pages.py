@@ -11,7 +11,7 @@ from pagewalk.model.mmu.walk import PageFault, translate
 from pagewalk.model.physical.out_of_memory import OutOfMemory
 from pagewalk.model.x86 import IA32, AccessKind
 
-from .machines import ANON, MIB, MODES, PAGE, RW, counted, machine
+from .machines import ANON, MIB, MODES, PAGE, RW, counted, machine, owed
 
 both = pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
 
@@ -46,13 +46,13 @@ def test_addresses_are_not_used_again_until_they_are_flushed(mode):
     kernel, *_ = machine(mode)
     before = counted(kernel)[0]
     first = vmalloc(kernel, PAGE)
-    kernel.state.tlb.take()
+    owed(kernel)
     vfree(kernel, first)
-    assert kernel.state.tlb.take() == []
+    assert owed(kernel) == []
     assert vmalloc(kernel, PAGE) != first
     vfree(kernel, first + 2 * PAGE)
     kernel.map.vmalloc.purge()
-    assert kernel.state.tlb.take() != []
+    assert owed(kernel) != []
     assert vmalloc(kernel, PAGE) == first
     vfree(kernel, first)
     kernel.check()

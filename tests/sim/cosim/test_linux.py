@@ -99,8 +99,9 @@ def test_shared_memory_survives_swapoff_in_the_middle(mode, seed, swap, tmp_path
     assert kernel.state.shmem.swapped > 100
     with SwapFile.create(tmp_path / "other", len(swap), uuid=UUID(int=2)) as other:
         kernel.swapon(other)
-        kernel.swapoff(swap)
-        running.machine.invalidate(kernel.state.tlb.take())
+        with kernel.invalidations() as owed:
+            kernel.swapoff(swap)
+        running.machine.invalidate(owed)
         kernel.check()
         read = swap.counters.pages_in
         assert running.differences(made.accesses[half:]) == 0

@@ -197,9 +197,11 @@ def test_a_page_that_kmap_gave_is_given_back_whatever_happens(window, swap):
     make, megabytes = WORKLOADS["kmap"]
     running = Running("model", IA32, megabytes, make(seed=1), swap)
     access = running.workload.accesses[:1]
-    with (pytest.raises(AccessFailed, match=r"^The kernel's own #PF at"),
-          running.linux.kmap(0, HEAP, window) as address):
-        running.machine.run_kernel(access, np.array([address ^ 1 << 31], np.uint64))
+    mapping = running.linux.kmap(0, HEAP, window)
+    running.machine.invalidate(mapping.invalidations)
+    with pytest.raises(AccessFailed, match=r"^The kernel's own #PF at"):
+        running.machine.run_kernel(access, np.array([mapping.address ^ 1 << 31], np.uint64))
+    running.machine.invalidate(running.linux.kunmap(mapping))
     running.machine.invalidate(running.linux.exit())
     running.kernel.check()
     assert running.counted() == running.free

@@ -48,13 +48,13 @@ def written(kbytes):
 
 def page_out(kernel, process, vaddr, *, keep=False):
     """Swap a page out as reclaim does; with ``keep`` it stays in the swap cache, clean."""
-    reclaimer = kernel.reclaimer
+    ops = kernel.state.page_ops
     pfn = process.space.tables.pfn(process.space.tables.lookup(vaddr).entry)
-    assert reclaimer.add_to_swap(pfn)
-    assert reclaimer.try_to_unmap(pfn)
-    reclaimer.pageout(pfn)
+    assert ops.add_to_swap(pfn)
+    assert ops.try_to_unmap(pfn)
+    ops.pageout(pfn)
     if not keep:
-        reclaimer.remove_mapping(pfn, 0)
+        ops.remove_mapping(pfn, 0)
     kernel.check()
 
 

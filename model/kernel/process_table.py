@@ -1,0 +1,52 @@
+"""The processes of a machine: which there are, which runs, and which the kernel works for."""
+
+import errno
+
+from ..address_space.errors import SysError
+from .page_cache import PageCache
+from .process import Process
+
+__all__ = ["ProcessTable"]
+
+
+class ProcessTable:
+    """The processes of a machine, at first none.
+
+    Members
+    -------
+    by_pid
+        Those that live, by pid.
+    current
+        The one that runs; None before the first, and when the one that ran has ended.
+    actors
+        Those that the kernel works for at the moment, the innermost last; None in place of one
+        if it works for no process. ``Kernel.acting`` keeps the list.
+    """
+
+    def __init__(self) -> None:
+        self.by_pid: dict[int, Process] = {}
+        self.current: Process | None = None
+        self.actors: list[Process | None] = []
+
+    def require(self, process: Process) -> None:
+        """Raise ``SysError(ESRCH)`` for a process that has ended."""
+        if self.by_pid.get(process.pid) is not process:
+            raise SysError(errno.ESRCH)
+
+    def exit(self, process: Process) -> None:
+        """End a process and free all that it had; raise ``SysError(ESRCH)``. [do_exit, exit_mm]"""
+        self.require(process)
+        del self.by_pid[process.pid]
+        if self.current is process:
+            self.current = None
+        process.free()
+        self.release_shmem(process.space.state.page_cache)
+
+    def release_shmem(self, page_cache: PageCache) -> None:
+        """Free shared memory that no process maps any more. [shmem_evict_inode]"""
+        files = page_cache.shmem_files()
+        if files:
+            used = {vma.file for one in self.by_pid.values() for vma in one.mm.tree}
+            for file in files:
+                if file not in used:
+                    page_cache.drop(file)
