@@ -20,20 +20,19 @@ version = release
 
 extensions = [
     "sphinx.ext.autodoc",
-    "sphinx.ext.autosummary",  # the table of a module's own items; api_pages writes the pages
     "sphinx.ext.doctest",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "myst_parser",
     # Ours, from docs/extensions.
     "api_pages",
+    "api_text",
     "command_line",
     "port_tables",
     "timing_diagrams",
 ]
 
 # The API.
-autosummary_generate = False
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "undoc-members": True, "show-inheritance": True}
 autodoc_preserve_defaults = True  # `policy="plru"` as it is written, numbers in hexadecimal too
@@ -55,6 +54,8 @@ suppress_warnings = [
 myst_heading_anchors = 3  # links of the Markdown pages lead to headings
 
 doctest_global_setup = "import numpy as np"
+
+highlight_language = "none"  # code blocks say what they are
 
 html_theme = "sphinx_rtd_theme"
 html_theme_options = {"navigation_depth": 4}

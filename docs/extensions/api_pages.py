@@ -6,11 +6,9 @@ that are gone are removed.
 """
 
 import ast
-import inspect
 import sys
 from pathlib import Path
 
-from amaranth.hdl import Elaboratable
 from sphinx.addnodes import pending_xref
 from sphinx.util.nodes import make_refnode
 
@@ -113,29 +111,8 @@ def resolve(app, env, node: pending_xref, contnode):
     return make_refnode(app.builder, node["refdoc"], entry.docname, entry.node_id, contnode, full)
 
 
-def skip(app, what, name, item, skipped, options):
-    """Leave out what says nothing: ``elaborate``, and fields that only repeat the signature.
-
-    For a field of a dataclass autodoc has a marker in place of a value; that of a named tuple has
-    a docstring made up by Python.
-    """
-    empty = (name == "elaborate" or repr(item) in ("SLOTS_ATTR", "INSTANCE_ATTR")
-             or (inspect.getdoc(item) or "").startswith("Alias for field"))
-    return True if empty else None
-
-
-def signature(app, what, name, item, options, arguments, returned):
-    """Give a component the signature of its constructor; Amaranth's ``__new__`` hides it."""
-    if what == "class" and issubclass(item, Elaboratable):
-        parameters = list(inspect.signature(item.__init__).parameters.values())[1:]
-        arguments = str(inspect.Signature(parameters))
-    return arguments, returned
-
-
 def setup(app):
     """Register with Sphinx."""
     app.connect("builder-inited", write_pages)
     app.connect("missing-reference", resolve)
-    app.connect("autodoc-skip-member", skip)
-    app.connect("autodoc-process-signature", signature)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

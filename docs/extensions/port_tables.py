@@ -37,15 +37,24 @@ CODES = {
 
 @cache
 def flat_ports():
-    """Return ``{flat name: (direction, {mode: width})}`` of an MMU with one port, ``data``."""
-    ports = {}
+    """Return ``{flat name: (direction, {mode: width})}`` of an MMU with one port, ``data``.
+
+    What only one mode has comes after what it follows in that mode.
+    """
+    ports, names = {}, []
     for mode in MODES.values():
         flat = FlatMmu(Config(mode=mode, ports=("data",)))
         Fragment.get(flat, None)  # Amaranth warns of what is made and not put to use
         for direction, signals in (("in", flat.inputs), ("out", flat.outputs)):
+            place = 0
             for name, signal in signals.items():
+                if name not in ports:
+                    names.insert(place, name)
+                place = names.index(name) + 1
                 ports.setdefault(name, (direction, {}))[1][mode.name] = len(signal)
-    return ports
+    # A request before its response, and first of all the handshake.
+    names.sort(key=lambda name: ("_rsp_" in name, not name.endswith(("_valid", "_ready"))))
+    return {name: ports[name] for name in names}
 
 
 def table(header, rows, widths, name):

@@ -1,0 +1,76 @@
+"""What autodoc says of the API, made shorter: signatures, values, bases, and members."""
+
+import enum
+import inspect
+import re
+
+from amaranth.hdl import Elaboratable
+from sphinx import addnodes
+
+PLAIN = ("attribute", "data", "property")
+LONGEST_VALUE = 100
+FACTORY = re.compile(r"= <[^>]*>")
+ARRAY = re.compile(
+    r"numpy\.ndarray\[tuple\[~?typing\.Any, \.\.\.\], ~?numpy\.dtype\[([^\[\]]*)\]\]")
+
+
+def skip(app, what, name, item, skipped, options):
+    """Leave out what says nothing: ``elaborate``, and fields that only repeat the signature.
+
+    For a field of a dataclass autodoc has a marker in place of a value; that of a named tuple has
+    a docstring made up by Python.
+    """
+    empty = (name == "elaborate" or repr(item) in ("SLOTS_ATTR", "INSTANCE_ATTR")
+             or (inspect.getdoc(item) or "").startswith("Alias for field"))
+    return True if empty else None
+
+
+def signature(app, what, name, item, options, arguments, returned):
+    """Give a class the signature that its user sees, and arrays their short name."""
+    if what == "class" and issubclass(item, Elaboratable):  # Amaranth's __new__ hides it
+        parameters = list(inspect.signature(item.__init__).parameters.values())[1:]
+        arguments = str(inspect.Signature(parameters))
+    elif what == "class" and (issubclass(item, enum.Enum) or getattr(item, "_is_protocol", False)):
+        arguments = ""  # nobody calls it
+    # A default such as <factory> is no Python, and would keep Sphinx from reading the rest.
+    return tuple(text and ARRAY.sub(r"numpy.typing.NDArray[\1]", FACTORY.sub("= ...", text))
+                 for text in (arguments, returned))
+
+
+class PlainDocstrings:
+    """Keeps Napoleon from the docstrings of data, where it takes ``words: more`` for a type."""
+
+    def __init__(self):
+        self.lines = []
+
+    def hide(self, app, what, name, item, options, lines):
+        """Take the docstring away before Napoleon comes."""
+        if what in PLAIN:
+            self.lines = lines[:]
+            lines.clear()
+
+    def show(self, app, what, name, item, options, lines):
+        """Put it back."""
+        if what in PLAIN:
+            lines[:] = self.lines
+
+
+def shorten(app, domain, kind, content):
+    """Leave out values that are too long to read, and the base ``object``."""
+    for head in content.parent.findall(addnodes.desc_signature):
+        for note in [*head.findall(addnodes.desc_annotation)]:
+            if note.astext().startswith(" = ") and len(note.astext()) > LONGEST_VALUE:
+                note.parent.remove(note)
+    if content.children and content.children[0].astext() == "Bases: object":
+        content.remove(content.children[0])
+
+
+def setup(app):
+    """Register with Sphinx; Napoleon has the priority 500."""
+    plain = PlainDocstrings()
+    app.connect("autodoc-skip-member", skip)
+    app.connect("autodoc-process-signature", signature)
+    app.connect("autodoc-process-docstring", plain.hide, priority=400)
+    app.connect("autodoc-process-docstring", plain.show, priority=600)
+    app.connect("object-description-transform", shorten)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
