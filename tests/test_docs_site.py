@@ -1,8 +1,9 @@
-"""What the pages of the documentation say in commands and diagrams is true.
+"""What the pages of the documentation say in code, commands and diagrams is true.
 
-Their other code is run by ``make docs``, which needs Sphinx; these tests do not.
+``make docs`` runs their code too, in Sphinx; these tests do without it.
 """
 
+import doctest
 import re
 import shlex
 import sys
@@ -31,6 +32,25 @@ def _load(name):
 
 
 scenes = _load("timing_scenes")
+BLOCK = re.compile(
+    r"^\.\. (testcode|testoutput|testcleanup)::\n\n((?:   .*\n|\n)+)", re.MULTILINE)
+CODE = [name for name, text in PAGES.items() if BLOCK.search(text) or ">>> " in text]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CODE)
+def test_the_code_of_a_page_prints_what_stands_below_it(name, capsys):
+    flags = doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL  # those of Sphinx
+    session = doctest.DocTestParser().get_doctest(PAGES[name], {}, name, name, 0)
+    assert not doctest.DocTestRunner(optionflags=flags).run(session).failed
+    names = {}
+    for kind, text in BLOCK.findall(PAGES[name]):
+        if kind == "testoutput":
+            assert doctest.OutputChecker().check_output(
+                dedent(text).strip() + "\n", capsys.readouterr().out, flags)
+        else:
+            exec(dedent(text), names)
+    assert not capsys.readouterr().out
 
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("pagewalk ")])

@@ -5,10 +5,14 @@ import inspect
 import re
 
 from amaranth.hdl import Elaboratable
+from docutils import nodes
+from numpy.typing import ArrayLike
 from sphinx import addnodes
+from sphinx.util.typing import stringify_annotation
 
 PLAIN = ("attribute", "data", "property")
-LONGEST_VALUE = 100
+LONGEST_VALUE, LARGE = 100, 1024
+ARRAY_LIKE = [stringify_annotation(ArrayLike, mode) for mode in ("smart", "fully-qualified")]
 FACTORY = re.compile(r"= <[^>]*>")
 ARRAY = re.compile(
     r"numpy\.ndarray\[tuple\[~?typing\.Any, \.\.\.\], ~?numpy\.dtype\[([^\[\]]*)\]\]")
@@ -32,9 +36,17 @@ def signature(app, what, name, item, options, arguments, returned):
         arguments = str(inspect.Signature(parameters))
     elif what == "class" and (issubclass(item, enum.Enum) or getattr(item, "_is_protocol", False)):
         arguments = ""  # nobody calls it
-    # A default such as <factory> is no Python, and would keep Sphinx from reading the rest.
-    return tuple(text and ARRAY.sub(r"numpy.typing.NDArray[\1]", FACTORY.sub("= ...", text))
-                 for text in (arguments, returned))
+    return tuple(text and short(text) for text in (arguments, returned))
+
+
+def short(text):
+    """Return a signature with numpy's aliases in place of what they stand for.
+
+    A default such as ``<factory>`` is no Python, and would keep Sphinx from reading the rest.
+    """
+    for spelled in ARRAY_LIKE:
+        text = text.replace(spelled, "numpy.typing.ArrayLike")
+    return ARRAY.sub(r"numpy.typing.NDArray[\1]", FACTORY.sub("= ...", text))
 
 
 class PlainDocstrings:
@@ -56,11 +68,16 @@ class PlainDocstrings:
 
 
 def shorten(app, domain, kind, content):
-    """Leave out values that are too long to read, and the base ``object``."""
+    """Leave out values that are too long to read, and the base ``object``; large ones in hex."""
     for head in content.parent.findall(addnodes.desc_signature):
         for note in [*head.findall(addnodes.desc_annotation)]:
-            if note.astext().startswith(" = ") and len(note.astext()) > LONGEST_VALUE:
-                note.parent.remove(note)
+            text = note.astext().removeprefix(" = ")
+            if text == note.astext():
+                continue
+            if len(text) > LONGEST_VALUE:
+                head.remove(note)
+            elif text.isdecimal() and int(text) >= LARGE:
+                note.children[-1] = nodes.Text(f"{int(text):#x}")
     if content.children and content.children[0].astext() == "Bases: object":
         content.remove(content.children[0])
 

@@ -21,7 +21,7 @@ from pagewalk.model.x86 import MODES
 PORTS = {
     "control": shapes.control_layout,
     "data_req": shapes.request_layout,
-    "data_rsp": shapes.port_signature,
+    "data_rsp": shapes.response_layout,
     "invalidate": shapes.invalidate_layout,
     "memory": shapes.memory_signature,
     "events_data": shapes.port_events_layout,
@@ -52,9 +52,12 @@ def flat_ports():
                     names.insert(place, name)
                 place = names.index(name) + 1
                 ports.setdefault(name, (direction, {}))[1][mode.name] = len(signal)
-    # A request before its response, and first of all the handshake.
-    names.sort(key=lambda name: ("_rsp_" in name, not name.endswith(("_valid", "_ready"))))
-    return {name: ports[name] for name in names}
+    return {name: ports[name] for name in sorted(names, key=order)}
+
+
+def order(name):
+    """Return what sorts a request before its response, and in both the handshake to the top."""
+    return "_rsp_" in name, not name.endswith("_valid"), not name.endswith("_ready")
 
 
 def table(header, rows, widths, name):
@@ -81,6 +84,10 @@ def port_lines(group):
     lines = meaning(PORTS[group])
     lines += table(("signal", "direction", *(f"bits, {mode}" for mode in MODES)), rows,
                    "40 20 20 20", "ports")
+    if group == "control":
+        ignored = [f"{mode.name} ignores " + ", ".join(
+            f"``{name}``" for name in shapes.ignored_registers(mode)) for mode in MODES.values()]
+        lines += [f"{'; '.join(ignored)}.", ""]
     for codes in CODES.get(group, ()):
         field = "kind" if codes is shapes.AccessKind else "op"
         values = ", ".join(f"{item.value} ``{item.name}``" for item in codes)
