@@ -77,7 +77,7 @@ def shorten(app, domain, kind, content):
             if len(text) > LONGEST_VALUE:
                 head.remove(note)
             elif text.isdecimal() and int(text) >= LARGE:
-                note.children[-1] = nodes.Text(f"{int(text):#x}")
+                note[-1] = nodes.Text(f"{int(text):#x}")
     if content.children and content.children[0].astext() == "Bases: object":
         content.remove(content.children[0])
 
