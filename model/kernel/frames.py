@@ -1,4 +1,4 @@
-"""Page frames as the kernel uses them: contents, references, and who maps them. [struct page]"""
+"""Page frames as the kernel uses them: contents, references and mappings. [struct page]"""
 
 from collections.abc import Callable
 
@@ -22,7 +22,7 @@ class Frames:
     Parameters
     ----------
     memory, allocator
-        The contents of memory, and who gives out its frames.
+        The contents of memory, and the allocator that gives out its frames.
     on_free
         Called with a frame whose last reference goes, while it is still allocated.
     out_of_memory

@@ -1,8 +1,8 @@
 """The entries of user page tables that map huge pages. [mm/hugetlb.c]
 
 A huge page has one entry, of an upper level and with PS. What happens to a mapping's pages happens
-to it as to an entry of a small page, but there are no swap entries, and no reverse map: who else
-maps a page is found by way of its file.
+to it as to an entry of a small page, but there are no swap entries, and no reverse map: the other
+mappings of a page are found by way of its file.
 """
 
 from collections import Counter

@@ -106,7 +106,7 @@ class _HugeFault:
         self._map(new, writable=True)
 
     def _unmap_ref_private(self, pfn: int) -> None:
-        """Take the page away from all who have it by a fork."""
+        """Take the page away from all processes that have it by a fork."""
         assert self.vma.file is not None
         for space in self.state.spaces.values():
             space.unmap_huge(self.vma.file, self.index, pfn)

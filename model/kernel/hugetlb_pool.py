@@ -132,12 +132,15 @@ class HugePages(HugetlbPool):
         return pfn
 
     def add_to_file(self, inode: HugeFile, index: int, pfn: int) -> None:
-        """Make a new page that of a file, for all who share it. [hugetlb_add_to_page_cache]"""
+        """Make a new page that of a file, which all its mappings share.
+
+        [hugetlb_add_to_page_cache]
+        """
         inode.pages[index] = pfn
         self._in_file.add(pfn)
 
     def is_anon(self, pfn: int) -> bool:
-        """Return whether a page belongs to no file, but to who maps it. [PageAnon]"""
+        """Return whether a page is one of a private mapping, and of no file. [PageAnon]"""
         return pfn not in self._in_file
 
     def get(self, pfn: int) -> None:

@@ -165,7 +165,13 @@ class _MmFault:
         return bool(self.tables.read(self.paddr))
 
     def _write_protected(self, pfn: int) -> FaultCause:
-        """A write to a page that may be read: it becomes writable, or a copy. [do_wp_page]"""
+        """A write to a page that may be read: it becomes writable, or a copy. [do_wp_page]
+
+        A page of a shared mapping is written itself; it was read-only so that the kernel learns
+        that it changes. A private page is copied unless this mapping is its only user. References
+        decide that, not mappings: the swap cache, a swap entry of a child or the kernel at work
+        may still need the page as it was.
+        """
         state = self.state
         if self.vma.flags & VmFlag.SHARED:
             state.page_cache.set_dirty(pfn)
@@ -203,7 +209,10 @@ class _MmFault:
         return new
 
     def _swap_in(self, entry: int) -> tuple[FaultCause, bool]:
-        """A page that went out, or is still in the swap cache. [do_swap_page]"""
+        """A page that went out, or is still in the swap cache. [do_swap_page]
+
+        The page keeps its slot, so that it need not be written again if it leaves memory clean.
+        """
         state, swap, slot = self.state, self.state.swap, self.state.slot(entry)
         pfn, major = state.read_swap(slot)
         swap.swap_free(slot)

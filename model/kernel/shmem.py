@@ -87,13 +87,13 @@ class Shmem:
         self._cache.swap_out(pfn, slot)
         return self._swap.swap_writepage(pfn, self._frames.read(pfn))
 
-    def unuse(self, type: int) -> None:
+    def unuse(self, swap_type: int) -> None:
         """Bring back all pages that are in one swap area. [shmem_unuse]
 
         Raise as ``page``, with pages that are back already kept.
         """
         for space in self._cache.shmem_spaces():
-            for index in [index for index, slot in space.slots.items() if slot.type == type]:
+            for index in [index for index, slot in space.slots.items() if slot.type == swap_type]:
                 pfn, _ = self._swapin(space, index)
                 self._frames.put(pfn)
 

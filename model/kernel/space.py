@@ -1,4 +1,4 @@
-"""An address space as those see it who know its pages, but not its process."""
+"""An address space, as reclaim and caches see it: they know its pages, but not its process."""
 
 from typing import Protocol
 

@@ -49,7 +49,7 @@ def swapoff(state: KernelState, commit: Commit, spaces: Sequence[UserTables],
     commit.uncharge(info.pages)
     commit.limit -= info.pages
     try:
-        state.swap.swapoff(info.type, lambda type: _unuse_all(state, spaces, type))
+        state.swap.swapoff(info.type, lambda number: _unuse_all(state, spaces, number))
     except BaseException:
         commit.limit += info.pages
         raise
@@ -62,17 +62,17 @@ def _find(state: KernelState, area: int | SwapFile) -> SwapInfo:
     raise SysError(errno.EINVAL)
 
 
-def _unuse_all(state: KernelState, spaces: Sequence[UserTables], type: int) -> None:
+def _unuse_all(state: KernelState, spaces: Sequence[UserTables], swap_type: int) -> None:
     """Bring back what files of shared memory have in an area, then what page tables have.
 
     It is one round of ``Swap.swapoff``. [try_to_unuse]
     """
-    state.shmem.unuse(type)
+    state.shmem.unuse(swap_type)
     for space in spaces:
-        unuse_mm(space, type)
+        unuse_mm(space, swap_type)
 
 
-def unuse_mm(space: UserTables, type: int) -> None:
+def unuse_mm(space: UserTables, swap_type: int) -> None:
     """Put pages in place of all swap entries of one type in the tables of a process.
 
     They have not been accessed, and are not writable: a write finds out whose they are. Raise
@@ -81,7 +81,8 @@ def unuse_mm(space: UserTables, type: int) -> None:
     state = space.state
     places = [(leaf.vaddr, leaf.paddr)
               for leaf in space.tables.entries(0, space.mm.space.task_size)
-              if space.kind(leaf.entry) is EntryKind.SWAP and state.slot(leaf.entry).type == type]
+              if space.kind(leaf.entry) is EntryKind.SWAP
+              and state.slot(leaf.entry).type == swap_type]
     for vaddr, paddr in places:
         _unuse_pte(space, vaddr, paddr)
 

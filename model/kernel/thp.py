@@ -18,7 +18,7 @@ NEVER_HUGE = VmFlag.NOHUGEPAGE | VmFlag.SPECIAL | VmFlag.HUGETLB
 
 
 class ThpEnabled(Enum):
-    """Who gets huge pages. [/sys/kernel/mm/transparent_hugepage/enabled]"""
+    """Which mappings get huge pages. [/sys/kernel/mm/transparent_hugepage/enabled]"""
 
     ALWAYS = "always"
     MADVISE = "madvise"
@@ -31,7 +31,7 @@ class TransparentHuge:
     Members
     -------
     enabled
-        Who gets them.
+        Which mappings get them.
     page_bytes, page_count
         The size of one, and how many small pages that is. [HPAGE_PMD_SIZE, HPAGE_PMD_NR]
     zero_pfn

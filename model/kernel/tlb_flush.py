@@ -130,7 +130,10 @@ class TlbState:
                     stride: int = PAGE_BYTES) -> None:
         """Invalidate addresses of an address space, every ``stride`` bytes. [flush_tlb_mm_range]
 
-        One that does not run is flushed when it next does.
+        Each change of the address space is a generation. One that does not run is only counted:
+        its PCID has an older generation then, and ``switch`` flushes it whole. The one that runs
+        is flushed at once and stays up to date; were it more than this one change behind, single
+        pages would not be enough.
         """
         context.tlb_gen += 1
         if context is not self.loaded:
@@ -172,6 +175,8 @@ class TlbState:
 class MmuGather:
     """What goes from one address space at once: the TLB is told first, then frames are freed.
 
+    The order is what the class is for. A frame that was freed while the TLB still maps it could
+    be another process's by the next access; and telling the TLB once for many pages is cheap.
     Use it in a ``with`` statement. [struct mmu_gather, tlb_finish_mmu]
 
     Parameters

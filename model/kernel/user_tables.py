@@ -145,7 +145,7 @@ class UserTables:
         """Split a transparent huge page that a mapping is not to hold whole any more."""
         self.thp.cut(address)
 
-    def discard(self, vma: Vma, start: int, end: int) -> None:
+    def discard(self, _vma: Vma, start: int, end: int) -> None:
         """Forget the pages of a range whose mapping stays."""
         self.thp.cut(start, end)
         with self.gather() as gather:
@@ -180,7 +180,7 @@ class UserTables:
             return bool(entry & Entry.D)
         return self.state.is_anon(pfn) and self.state.is_exclusive(pfn)
 
-    def move(self, source: Vma, old: int, target: Vma, new: int, length: int) -> None:
+    def move(self, _source: Vma, old: int, _target: Vma, new: int, length: int) -> None:
         """Take the pages of a range to another. [move_page_tables]
 
         The tables there come first, so that without memory for them nothing is moved.
@@ -215,7 +215,7 @@ class UserTables:
             self.state.frames.rmap.remove(pfn, self.number, leaf.vaddr)
             self.state.frames.rmap.add(pfn, self.number, vaddr)
 
-    def advise(self, vma: Vma, start: int, end: int, advice: int) -> None:
+    def advise(self, _vma: Vma, start: int, end: int, advice: int) -> None:
         """Take an advice. WILLNEED, which only hints, is not acted on.
 
         Raise ``SysError(EOPNOTSUPP)`` for MADV_REMOVE, as file systems do that cannot.
@@ -230,7 +230,7 @@ class UserTables:
         if advice == Madvise.FREE:
             self.swapped -= free_lazily(self.state, self.tables, self.context, start, end)
 
-    def mlock(self, vma: Vma, start: int, end: int) -> None:
+    def mlock(self, _vma: Vma, start: int, end: int) -> None:
         """Keep the pages of a range from reclaim if any mapping that has them is locked."""
         for leaf in self.tables.entries(start, end):
             if self.kind(leaf.entry) < EntryKind.SWAP:

@@ -51,6 +51,10 @@ class NumaCounters:
 class Zone:
     """One zone of one node. [struct zone]
 
+    Its watermarks and reserves depend on all zones of the machine, so ``Reserves`` sets them when
+    these are there, and again whenever a tunable changes. Until then they are 0, and keep nothing
+    back. [setup_per_zone_wmarks, setup_per_zone_lowmem_reserve]
+
     Parameters
     ----------
     span
@@ -103,6 +107,7 @@ class Zone:
         if buddy is not None:
             # Until set_pageset_sizes no page stays on the lists. [BOOT_PAGESET_HIGH, _BATCH]
             self.pcp = [PerCpuPages(buddy, batch=1, high=0) for _ in range(cpus)]
+            # A buddy allocator of no zone has no watermarks; this one belongs to a zone from here on.
             buddy.boost_watermark = self.boost_watermark
 
     @property

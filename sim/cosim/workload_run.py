@@ -27,7 +27,7 @@ Progress = Callable[[int, int], None]  # told how many accesses are done, and of
 
 def run_on(
     kernel: Kernel, engine: Engine, workload: Workload, swap: SwapFile,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = lambda _done, _total: None,
 ) -> WorkloadResult:
     """Run a workload on a machine with one swap area, and end its processes.
 
@@ -71,7 +71,7 @@ def _free(kernel: Kernel) -> int:
 
 def run_workload(
     machine: Machine, linux: LinuxKernel, workload: Workload, expected: Expected,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = lambda _done, _total: None,
 ) -> int:
     """Carry out a workload; return how many values differ, and accesses that were not refused.
 

@@ -82,7 +82,7 @@ class Plain:
     def call(self, process, name, *arguments):
         return getattr(self, name)(self.spaces[process], *arguments)
 
-    def mmap(self, space, address, length, prot, flags, fd=-1, offset=0):
+    def mmap(self, space, address, length, prot, _flags, fd=-1, offset=0):
         for at in range(0, length, PAGE):
             data = memoryview(bytearray(PAGE)) if fd < 0 else self.content[offset + at :][:PAGE]
             space[(address + at) // PAGE] = Page(data, bool(prot & Prot.WRITE), fd >= 0)
@@ -98,14 +98,14 @@ class Plain:
             space[(address + at) // PAGE].writable = bool(prot & Prot.WRITE)
         return 0
 
-    def madvise(self, space, address, length, advice):
+    def madvise(self, space, address, length, _advice):
         for at in range(0, length, PAGE):
             page = space[(address + at) // PAGE]
             if not page.shared:
                 page.data = memoryview(bytearray(PAGE))
         return 0
 
-    def msync(self, space, address, length, flags):
+    def msync(self, *_arguments):
         return 0
 
     def fork(self, space):
@@ -133,7 +133,7 @@ class Plain:
         self.position[0] += max(done, 0)
         return done
 
-    def pread(self, space, fd, buffer, count, position):
+    def pread(self, space, _fd, buffer, count, position):
         wanted, done = min(count, len(self.content) - position), 0
         while done < wanted:
             at = position + done
@@ -148,7 +148,7 @@ class Plain:
                 break
         return done or (-EFAULT if wanted else 0)
 
-    def pwrite(self, space, fd, buffer, count, position):
+    def pwrite(self, space, _fd, buffer, count, position):
         wanted, done = min(count, len(self.content) - position), 0
         if not wanted:
             return -ENOSPC if count else 0

@@ -63,7 +63,7 @@ class TinyKernel:
         keep = Cr3.NO_FLUSH if self.with_pcid else 0
         return (Invalidation(InvalidateOp.MOV_CR3, new=self.control.cr3 | keep),)
 
-    def general_protection(self, vector, vaddr):
+    def general_protection(self, _vector, _vaddr):
         return Handled(signal=SIGSEGV)
 
     def page_fault(self, vaddr, error_code):
@@ -133,5 +133,5 @@ class TinyKernel:
 class Forgetful(TinyKernel):
     """Forgets to invalidate what it evicts."""
 
-    def _invalidations(self, process, vaddr):
+    def _invalidations(self, _process, _vaddr):
         return ()

@@ -31,7 +31,7 @@ class ScanControl:
     may_swap
         Whether anonymous pages and shared memory may be taken.
     kswapd
-        Whether this is kswapd, not somebody who waits for memory.
+        Whether this is kswapd, and not an allocation that waits for memory.
     eligible
         Says whether a page is of a zone that is of use; by default every page is. [reclaim_idx]
     force_deactivate
@@ -97,8 +97,11 @@ def prepare_scan_count(lruvec: Lruvec, sc: ScanControl) -> None:
 def get_scan_count(lruvec: Lruvec, sc: ScanControl, has_swap: bool) -> list[int]:
     """Return how many pages of each evictable list to look at. [get_scan_count]
 
-    Anonymous pages and files share in inverse proportion to what reclaim of either has cost
-    lately, weighted with ``swappiness``.
+    Reclaim takes from the kind of page that is cheaper to lose. Cost is what has been written and
+    what had to be read again lately: the kind that cost less is looked at more, weighted with
+    ``swappiness``. Three cases need no balance: without swap only files can go; with plenty of
+    inactive files, which are cheapest of all, only they do; and at priority 0, the last round
+    before a process is killed, everything is looked at.
     """
     sizes = [lruvec.size(lru) >> sc.priority for lru in EVICTABLE]
     if not sc.may_swap or not has_swap:
@@ -108,7 +111,8 @@ def get_scan_count(lruvec: Lruvec, sc: ScanControl, has_swap: bool) -> list[int]
     elif sc.cache_trim_mode:
         shares = (0, 1)
     else:
-        # Each kind's cost is taken as at least a third of all, so that neither is forgotten.
+        # Each kind is taken to cost at least a third of all: a kind whose cost were taken as 0
+        # would be looked at alone, and never be found to cost something by now.
         total = sum(lruvec.cost)
         anon_cost, file_cost = total + lruvec.cost[0], total + lruvec.cost[1]
         total = anon_cost + file_cost

@@ -57,7 +57,7 @@ class Pageout(Enum):
 
 
 class PageOps(Protocol):
-    """What reclaim asks of those who know what a page is for.
+    """What reclaim asks about a page, and has done to it, without knowing what the page is for.
 
     What one of these raises goes to the caller of reclaim, and all pages stay on their lists.
     """

@@ -55,15 +55,18 @@ class SwapCache:
         """Return the number of pages. [total_swapcache_pages]"""
         return self.add_total - self.del_total
 
-    def attach(self, type: int, pages: int) -> None:
-        """Make room for the swap area ``type``. [init_swap_address_space]"""
-        self._slots[type] = array("q", [NOTHING]) * pages
+    def attach(self, swap_type: int, pages: int) -> None:
+        """Make room for the swap area ``swap_type``. [init_swap_address_space]"""
+        self._slots[swap_type] = array("q", [NOTHING]) * pages
 
-    def detach(self, type: int) -> None:
-        """Forget the swap area ``type``, which must have no page here. [exit_swap_address_space]"""
-        if any(pfn >= 0 for pfn in self._slots[type]):
-            raise BrokenInvariant(f"The swap cache still has pages of swap type {type}")
-        del self._slots[type]
+    def detach(self, swap_type: int) -> None:
+        """Forget the swap area ``swap_type``, which must have no page here.
+
+        [exit_swap_address_space]
+        """
+        if any(pfn >= 0 for pfn in self._slots[swap_type]):
+            raise BrokenInvariant(f"The swap cache still has pages of swap type {swap_type}")
+        del self._slots[swap_type]
 
     def page(self, entry: SwapEntry) -> int | None:
         """Return the pfn of the page that has ``entry``'s slot, or None. [find_get_page]
@@ -144,7 +147,7 @@ class SwapCache:
         """Raise ``BrokenInvariant`` unless pages and slots point at each other."""
         pages = {entry: pfn for pfn in range(self._base, self._base + len(self._entry))
                  if (entry := self.entry(pfn)) is not None}
-        slots = {SwapEntry(type, offset): pfn for type, slots in self._slots.items()
+        slots = {SwapEntry(swap_type, offset): pfn for swap_type, slots in self._slots.items()
                  for offset, pfn in enumerate(slots) if pfn >= 0}
         if pages != slots:
             raise BrokenInvariant(f"Swap cache: pages are in slots {pages}, slots have {slots}")

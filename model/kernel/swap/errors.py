@@ -83,7 +83,7 @@ class BadSwapEntry(SwapError):
     [_swap_info_get, which prints a line and goes on]
     """
 
-    def __init__(self, type: int, offset: int, why: str) -> None:
-        super().__init__(f"Swap entry of type {type}, offset {offset:#x}: {why}")
-        self.type = type
+    def __init__(self, swap_type: int, offset: int, why: str) -> None:
+        super().__init__(f"Swap entry of type {swap_type}, offset {offset:#x}: {why}")
+        self.type = swap_type
         self.offset = offset

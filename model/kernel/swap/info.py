@@ -1,4 +1,4 @@
-"""The slots of one swap area: who uses them, and which is given out next.
+"""The slots of one swap area: what refers to each, and which is given out next.
 
 As in Linux 6.1 for rotating disks: slots are given out one after the other in runs of 256, each
 run beginning at the first 256 free slots in a row, so that pages swapped out together lie
@@ -34,7 +34,7 @@ class SwapInfo:
 
     Parameters
     ----------
-    type
+    swap_type
         Its number among the swap areas: the type of its swap entries.
     device
         Where the pages go.
@@ -58,8 +58,8 @@ class SwapInfo:
         No slot outside these is free; past the end and 0 when none is.
     """
 
-    def __init__(self, type: int, device: SwapFile, maximum_pages: int) -> None:
-        self.type = type
+    def __init__(self, swap_type: int, device: SwapFile, maximum_pages: int) -> None:
+        self.type = swap_type
         self.device = device
         self.prio = 0
         self.write_ok = False

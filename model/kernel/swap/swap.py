@@ -57,31 +57,31 @@ class Swap:
             raise ValueError(f"Swap priority must be between 0 and 32767, not {priority}")
         if any(info is not None and info.device is device for info in self.info):
             raise SwapDeviceBusy(device.path, "the swap area is in use already")
-        type = next((at for at, info in enumerate(self.info) if info is None), len(self.info))
-        if type >= MAX_SWAPFILES:
+        swap_type = next((at for at, info in enumerate(self.info) if info is None), len(self.info))
+        if swap_type >= MAX_SWAPFILES:
             raise TooManySwapDevices(device.path, MAX_SWAPFILES)
-        info = SwapInfo(type, device, self.maximum_pages)
-        self.info[type:type + 1] = [info]
-        self.cache.attach(type, info.max)
+        info = SwapInfo(swap_type, device, self.maximum_pages)
+        self.info[swap_type:swap_type + 1] = [info]
+        self.cache.attach(swap_type, info.max)
         self._enable(info, -1 if priority is None else priority)
         return info
 
-    def swapoff(self, type: int, unuse: Callable[[int], None]) -> None:
+    def swapoff(self, swap_type: int, unuse: Callable[[int], None]) -> None:
         """Empty a swap area and use it no more; its device stays open. [swapoff(2)]
 
-        ``unuse(type)`` must put pages in place of all entries of that type. Raise
+        ``unuse(swap_type)`` must put pages in place of all entries of that type. Raise
         ``SwapDeviceBusy`` as ``_try_to_unuse``, or what ``unuse`` raises; then the area stays in
         use. Raise ``BadSwapEntry`` if there is no such area.
         """
-        info = self._info(SwapEntry(type, 0))
+        info = self._info(SwapEntry(swap_type, 0))
         self._disable(info)
         try:
             self._try_to_unuse(info, unuse)
         except BaseException:
             self._enable(info, info.prio)
             raise
-        self.cache.detach(type)
-        self.info[type] = None
+        self.cache.detach(swap_type)
+        self.info[swap_type] = None
 
     def _try_to_unuse(self, info: SwapInfo, unuse: Callable[[int], None]) -> None:
         """Empty a swap area, going round as long as that helps. [try_to_unuse]
@@ -150,9 +150,11 @@ class Swap:
     def get_swap_page(self) -> SwapEntry | None:
         """Give out a free slot for the swap cache; return None if swap is full.
 
-        The area is one of the highest priority that is not full, those of one priority taking
-        turns. Once swap is half full, slots that only the swap cache holds are given out again,
-        and their pages leave it. [folio_alloc_swap, get_swap_pages]
+        The area is the first of the highest priority that is not full. It then goes behind the
+        others of its priority, so that they take turns and their disks share the work. A page
+        that came back keeps its slot in case it leaves clean; once swap is half full that is a
+        luxury, and slots that only the swap cache holds are given out again. [folio_alloc_swap,
+        get_swap_pages]
         """
         if self.nr_swap_pages <= 0:
             return None

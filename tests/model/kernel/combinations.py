@@ -59,7 +59,7 @@ class Combinations:
         self.devices, self.off, self.failing = devices, [], failing
         for device in devices:
             self.kernel.swapon(device)
-            device.unreadable = device.unwritable = lambda slot: self.rng.random() < self.failing
+            device.unreadable = device.unwritable = lambda _slot: self.rng.random() < self.failing
         self.free = self.frames
         self.size = self.kernel.state.thp.page_bytes // 4
         self.step_bytes = self.size // KNOWN // PAGE * PAGE
@@ -207,10 +207,10 @@ class Combinations:
             block = self.blocks[pid][at]
             block.pages = block.pages if block.shared else [0] * KNOWN
 
-    def advise(self, pid):
+    def advise(self, _pid):
         self.call("madvise", *self.part(), HARMLESS[self.draw(len(HARMLESS))])
 
-    def lock(self, pid):
+    def lock(self, _pid):
         self.call(("mlock", "munlock", "munlock")[self.draw(3)], *self.part())
 
     def fork(self, pid):
@@ -237,7 +237,7 @@ class Combinations:
         else:
             self.in_file[of_file] = block.pages[page]
 
-    def others(self, pid):
+    def others(self, _pid):
         """Do what is about no process, or about all."""
         match self.draw(4):
             case 0:

@@ -54,7 +54,7 @@ class Churn:
     def copies(self) -> int:
         return [one.cause for one in self.cpu.results].count(FaultCause.COPY_ON_WRITE)
 
-    def has_room(self, count: int) -> bool:
+    def has_room(self, _count: int) -> bool:
         """Whether so many pages may be mapped."""
         return True
 

@@ -20,7 +20,7 @@ class FlakySwap(SwapFile):
     """
 
     @staticmethod
-    def never(slot):
+    def never(_slot):
         return False
 
     unreadable = unwritable = never
@@ -129,13 +129,13 @@ class Sharers:
 
         Reclaim may prevent it.
         """
-        type = self.type_of(device)
+        swap_type = self.type_of(device)
         try:
             self.kernel.swapoff(device)
         except SwapDeviceBusy:
-            assert self.slots_named(type)
+            assert self.slots_named(swap_type)
             return
-        assert self.slots_named(type) == 0
+        assert self.slots_named(swap_type) == 0
         self.kernel.check()
         self.kernel.swapon(device)
         self.swapoffs += 1
@@ -144,14 +144,14 @@ class Sharers:
         return next(info.type for info in self.state.swap.info
                     if info is not None and info.device is device)
 
-    def slots_named(self, type):
+    def slots_named(self, swap_type):
         """How many swap entries of a type there are, in page tables and in files."""
         files = [slot for space in self.state.page_cache.shmem_spaces()
                  for slot in space.slots.values()]
         tables = [self.state.slot(leaf.entry) for process in self.processes
                   for leaf in process.space.tables.entries(0, process.mm.space.task_size)
                   if process.space.kind(leaf.entry) is EntryKind.SWAP]
-        return sum(slot.type == type for slot in files + tables)
+        return sum(slot.type == swap_type for slot in files + tables)
 
     def step(self):
         """Do something at random: mostly accesses, in runs."""

@@ -42,7 +42,7 @@ def test_swap_that_fails_loses_nothing(mode, seed, devices):
 @pytest.mark.slow
 @both
 def test_flushes_left_out_are_noticed(mode, devices, monkeypatch):
-    monkeypatch.setattr(MmuGather, "flush_entry", lambda *arguments: None)
+    monkeypatch.setattr(MmuGather, "flush_entry", lambda *_arguments: None)
     world = Combinations(mode, 0, devices)
     with pytest.raises(AssertionError):
         world.run(2000)

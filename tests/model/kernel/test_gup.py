@@ -156,17 +156,17 @@ def test_zeros_end_where_a_page_is_not_to_be_had(mode):
     assert cpu.load(start + PAGE - 5, 5) == b"\x11\0\0\0\0"
     with pytest.raises(SysError, match="EFAULT"):
         get_user_pages(space.tables, space.fault_in, start, start + 2 * PAGE, write=False,
-                       touch=lambda pfn: None)
+                       touch=lambda _pfn: None)
     kernel.check()
 
 
 CALLS = {
-    "mmap": lambda mm, at: mm.mmap(0, 3 * PAGE, RW, ANON | MapFlag.POPULATE),
+    "mmap": lambda mm, _at: mm.mmap(0, 3 * PAGE, RW, ANON | MapFlag.POPULATE),
     "mlock": lambda mm, at: mm.mlock(at, 6 * PAGE),
     "mprotect": lambda mm, at: (mm.mlock(at, 3 * PAGE, on_fault=True),
                                 mm.mlock(at, 3 * PAGE), mm.mprotect(at, 3 * PAGE, RW)),
     "mremap": lambda mm, at: mm.mremap(at, 6 * PAGE, 600 * PAGE, MremapFlag.MAYMOVE),
-    "brk": lambda mm, at: mm.brk(mm.start_brk + 4 * PAGE),
+    "brk": lambda mm, _at: mm.brk(mm.start_brk + 4 * PAGE),
     "madvise": lambda mm, at: mm.madvise(at + 3 * PAGE, 3 * PAGE, Madvise.POPULATE_WRITE),
 }
 

@@ -22,7 +22,7 @@ def causes(huge):
     return [one.cause for one in results]
 
 
-def entry(huge, process, vaddr):
+def entry(process, vaddr):
     leaf = process.space.tables.lookup(vaddr)
     return None if leaf is None else leaf.entry
 
@@ -58,7 +58,7 @@ def test_what_was_read_becomes_writable_without_a_copy(mode):
     huge = Huge(mode, 1)
     start = huge.map(1)
     huge.cpu.load(start)
-    assert not entry(huge, huge.process, start) & Entry.RW
+    assert not entry(huge.process, start) & Entry.RW
     huge.cpu.store(start, b"x")
     assert causes(huge) == [FaultCause.DEMAND_ZERO, FaultCause.REUSE]
     assert huge.counts == (1, 0, 0)
@@ -69,16 +69,16 @@ def test_a_shared_page_is_writable_for_all(mode):
     huge = Huge(mode, 1)
     start = huge.map(1, SHARED_HUGE)
     huge.cpu.load(start)
-    assert entry(huge, huge.process, start) & Entry.RW
+    assert entry(huge.process, start) & Entry.RW
     child = huge.fork()
-    assert entry(huge, child, start) is None  # left to a fault
+    assert entry(child, start) is None  # left to a fault
     huge.run(child).store(start, b"x")
     assert causes(huge) == [FaultCause.DEMAND_ZERO, FaultCause.FILE]
     assert huge.run(huge.process).load(start) == b"x"
     huge.process.mm.mprotect(start, huge.size, Prot.READ)
-    assert not entry(huge, huge.process, start) & Entry.RW
+    assert not entry(huge.process, start) & Entry.RW
     huge.process.mm.mprotect(start, huge.size, Prot.READ | Prot.WRITE)
-    assert entry(huge, huge.process, start) & Entry.RW
+    assert entry(huge.process, start) & Entry.RW
 
 
 @both
@@ -109,11 +109,11 @@ def test_the_first_to_write_after_a_fork_gets_the_copy(mode):
     start = huge.map(1)
     huge.cpu.store(start, b"parent")
     child = huge.fork()
-    pfn = huge.process.space.tables.pfn(entry(huge, huge.process, start))
-    assert not entry(huge, huge.process, start) & Entry.RW
+    pfn = huge.process.space.tables.pfn(entry(huge.process, start))
+    assert not entry(huge.process, start) & Entry.RW
     huge.cpu.store(start + 3 * PAGE, b"own")
     assert causes(huge)[-1] is FaultCause.COPY_ON_WRITE
-    assert huge.process.space.tables.pfn(entry(huge, huge.process, start)) != pfn
+    assert huge.process.space.tables.pfn(entry(huge.process, start)) != pfn
     assert huge.counts == (2, 0, 0)
     cpu = huge.run(child)
     assert cpu.load(start, 6) == b"parent"
@@ -151,7 +151,7 @@ def test_the_owner_takes_its_page_from_the_child(mode):
     huge.run(huge.process).store(start, b"MINE")
     assert causes(huge)[-1] is FaultCause.REUSE
     assert huge.counts == (2, 0, 0)
-    assert entry(huge, child, start) is None
+    assert entry(child, start) is None
     cpu = huge.run(child)
     assert cpu.load(start + huge.size, 3) == b"too"  # that page it still has
     with pytest.raises(Killed, match="SIGBUS"):
@@ -175,7 +175,7 @@ def test_whoever_lost_a_page_gets_none_in_that_mapping_again(mode):
     huge.process.mm.munmap(other, huge.size)  # there is a free page again
     assert huge.counts == (3, 2, 1)
     for process in (child, grandchild):
-        assert entry(huge, process, start) is None
+        assert entry(process, start) is None
         with pytest.raises(Killed, match="SIGBUS"):
             huge.run(process).load(start + huge.size)
     huge.kernel.exit(huge.process)

@@ -101,6 +101,6 @@ def test_check_finds_a_page_that_two_files_claim(state):
         state.page_cache.check()
 
 
-def test_counted_is_what_is_free(state):
+def test_counted_is_what_is_free():
     kernel = machine(X86_64, megabytes=4)[0]
     assert counted(kernel)[0] + kernel.state.frames.allocated() == 256 * 3

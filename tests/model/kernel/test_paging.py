@@ -116,10 +116,10 @@ class Process:
         written = self.swap.swap_writepage(pfn, self.frames[pfn])
         return Pageout.SUCCESS if written else Pageout.CLEAN
 
-    def is_locked(self, pfn):
+    def is_locked(self, _pfn):
         return False
 
-    def keeps_shadow(self, pfn):
+    def keeps_shadow(self, _pfn):
         return True
 
     def remove_mapping(self, pfn, shadow):

@@ -168,7 +168,7 @@ def test_a_fork_that_leaves_pages_writable_is_caught(mode, tmp_path, monkeypatch
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
 def test_flushes_left_out_are_caught(mode, tmp_path, monkeypatch):
-    monkeypatch.setattr(TlbState, "flush_range", lambda *args: None)
+    monkeypatch.setattr(TlbState, "flush_range", lambda *_args: None)
     with pytest.raises(AssertionError):
         run_until_wrong(mode, tmp_path)
 

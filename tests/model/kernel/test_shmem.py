@@ -135,7 +135,7 @@ def test_pages_that_cannot_be_written_stay_in_the_swap_cache(mode, swap):
     world = Sharers(mode, swap, shared=100)
     world.store_all(world.first)
     space, state = world.shmem_space, world.state
-    swap.unwritable = lambda slot: True
+    swap.unwritable = lambda _slot: True
     assert world.reclaim_all() == 0
     assert world.kernel.state.page_ops.write_errors >= len(space.slots) == 100
     assert all(state.swap.cache.is_dirty(state.swap.cache.page(slot))
@@ -155,7 +155,7 @@ def test_pages_that_cannot_be_written_stay_in_the_swap_cache(mode, swap):
 def test_a_page_in_the_swap_cache_goes_with_its_file(mode, swap):
     world = Sharers(mode, swap, shared=100)
     world.store_all(world.first)
-    swap.unwritable = lambda slot: True
+    swap.unwritable = lambda _slot: True
     world.reclaim_all()
     assert len(world.state.swap.cached()) == 100
     world.exit(world.first)

@@ -274,7 +274,7 @@ def test_reclaim_may_put_back_all_that_comes_out(mode, swap, other):
 def count_rounds(world, monkeypatch):
     """Return a list that grows by one with each round of swapoff."""
     rounds, unuse = [], world.state.shmem.unuse
-    monkeypatch.setattr(world.state.shmem, "unuse", lambda type: rounds.append(unuse(type)))
+    monkeypatch.setattr(world.state.shmem, "unuse", lambda number: rounds.append(unuse(number)))
     return rounds
 
 

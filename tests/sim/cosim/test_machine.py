@@ -173,7 +173,7 @@ def test_an_address_that_is_not_canonical_is_no_page_fault(machine):
 
 def test_a_fault_that_stays_is_given_up(machine, monkeypatch):
     running, kernel = machine
-    monkeypatch.setattr(kernel, "page_fault", lambda *arguments: Handled())
+    monkeypatch.setattr(kernel, "page_fault", lambda *_arguments: Handled())
     with pytest.raises(AccessFailed, match=(
             r"^8 page faults were handled in vain at the load from 0x10000000 of process 0$")):
         running.run(access(0x1000_0000))

@@ -13,10 +13,11 @@ from pagewalk.sim.workloads.expected import Expected
 @pytest.fixture
 def quick(monkeypatch):
     monkeypatch.setattr(swapping, "create",
-                        lambda name, config, latency: create("model", config, latency))
+                        lambda _name, config, latency: create("model", config, latency))
 
 
-def test_the_small_machine_swaps_and_the_large_one_does_not(quick):
+@pytest.mark.usefixtures("quick")
+def test_the_small_machine_swaps_and_the_large_one_does_not():
     steps = []
     small, large = run_swapping(Config(), 1, lambda *step: steps.append(step)).values()
     assert (small.wrong, large.wrong) == (0, 0)
@@ -27,7 +28,8 @@ def test_the_small_machine_swaps_and_the_large_one_does_not(quick):
     assert [done for _, done, _ in steps] == [0, 1]
 
 
-def test_a_wrong_value_is_counted(quick, monkeypatch):
+@pytest.mark.usefixtures("quick")
+def test_a_wrong_value_is_counted(monkeypatch):
     values = Expected.values
 
     def spoiled(self, accesses):
@@ -36,10 +38,11 @@ def test_a_wrong_value_is_counted(quick, monkeypatch):
         return found
 
     monkeypatch.setattr(Expected, "values", spoiled)
-    assert [run.wrong for run in run_swapping(Config(), 1, lambda *step: None).values()] == [1, 1]
+    assert [run.wrong for run in run_swapping(Config(), 1, lambda *_step: None).values()] == [1, 1]
 
 
-def test_the_figures_are_written_by_name(quick):
-    figures = next(iter(run_swapping(Config(), 1, lambda *step: None).values())).as_json()
+@pytest.mark.usefixtures("quick")
+def test_the_figures_are_written_by_name():
+    figures = next(iter(run_swapping(Config(), 1, lambda *_step: None).values())).as_json()
     assert figures["accesses"] == len(swapping_workload().accesses)
     assert {"minor_faults", "major_faults", "pages_in", "pages_out"} <= set(figures)

@@ -135,7 +135,7 @@ def test_invalidation_left_out_of_calls_is_noticed(make, mode, swap):
 def test_a_window_of_kmap_that_is_not_flushed_is_noticed(swap, monkeypatch):
     make, megabytes = WORKLOADS["kmap"]
     running = Running("cxxrtl", IA32, megabytes, make(seed=4), swap)
-    monkeypatch.setattr(KernelSpace, "flush_range", lambda self, start, end: None)
+    monkeypatch.setattr(KernelSpace, "flush_range", lambda _self, _start, _end: None)
     assert running.run() > 0
 
 
@@ -158,7 +158,7 @@ def test_addresses_of_vmap_are_used_again_once_they_are_flushed(mode, swap):
 @every_mode
 def test_vmap_without_its_flush_is_noticed(mode, swap, monkeypatch):
     running = vmapping(mode, swap)
-    monkeypatch.setattr(KernelSpace, "flush_range", lambda self, start, end: None)
+    monkeypatch.setattr(KernelSpace, "flush_range", lambda _self, _start, _end: None)
     assert running.run() > 0
 
 

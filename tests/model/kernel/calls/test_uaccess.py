@@ -125,7 +125,7 @@ class Stuck(WalkedMemory):
         super().__init__(kernel)
         self.fault, self.good = fault, good
 
-    def load(self, address, width, count, *, ac):
+    def load(self, _address, width, count, **_ac):
         good, self.good = min(self.good, count), 0
         return bytes(good * width), self.fault
 

@@ -87,11 +87,11 @@ class World:
         depth = self.huge_depth if depth is None else depth
         self.tables.write(self.tables.alloc(vaddr, depth), entry)
 
-    def software(self, kind, offset, type=0):
+    def software(self, kind, offset, swap_type=0):
         """An entry that is not present, whose type is that of a kind or of a swap area."""
         if kind is not EntryKind.SWAP:
-            type = self.format.type_of(kind)
-        return self.format.encode_swap(SwapPte(type, offset))
+            swap_type = self.format.type_of(kind)
+        return self.format.encode_swap(SwapPte(swap_type, offset))
 
     def stats(self, facts=None, flags=RW, *, pages=16, file=None, pgoff=0, numa=True):
         vma = Vma(START, START + pages * PAGE, flags, pgoff, file)
@@ -198,7 +198,7 @@ def test_special_pages_and_page_frames_of_drivers_count_nothing(world):
 
 def test_what_is_out_counts_by_how_many_entries_hold_the_slot(world):
     for number, offset in enumerate((5, 6, 7)):
-        world.set(number, world.software(EntryKind.SWAP, offset, type=1))
+        world.set(number, world.software(EntryKind.SWAP, offset, swap_type=1))
     stats = world.stats(Facts(swapcounts={(1, 5): 3, (1, 6): 2}))
     expect(stats, swap=3 * PAGE, swap_pss=((PAGE << 12) // 3 + (PAGE << 11) + (PAGE << 12)) >> 12)
 

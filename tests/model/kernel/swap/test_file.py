@@ -31,7 +31,8 @@ def swap_file(tmp_path):
         yield swap_file
 
 
-def test_created_file_is_byte_for_byte_what_mkswap_makes(tmp_path, swap_file):
+@pytest.mark.usefixtures("swap_file")
+def test_created_file_is_byte_for_byte_what_mkswap_makes(tmp_path):
     made = mkswap(tmp_path / "made", 20, "-U", UUID_A, "-L", "mine")
     assert (tmp_path / "swap").read_bytes() == made.read_bytes()
     assert (tmp_path / "swap").stat().st_mode & 0o777 == 0o600
@@ -74,7 +75,8 @@ def test_pages_stay_after_closing(tmp_path, swap_file):
         assert again.read(7, 0) == page(7)
 
 
-def test_file_in_use_is_busy(tmp_path, swap_file):
+@pytest.mark.usefixtures("swap_file")
+def test_file_in_use_is_busy(tmp_path):
     with pytest.raises(SwapDeviceBusy, match=r"swap: the swap file is in use$"):
         SwapFile(tmp_path / "swap")
 
@@ -170,7 +172,7 @@ def test_full_file_system_is_an_error(swap_file, monkeypatch):
         swap_file.write(5, page(5), 0)
 
 
-def test_time_is_seeks_and_transfers(tmp_path, swap_file):
+def test_time_is_seeks_and_transfers(swap_file):
     swap_file.latency = DiskLatency(seek_ns=1000, transfer_ns=10)
     for slot in (3, 4, 5, 9):
         swap_file.write(slot, page(slot), 0)

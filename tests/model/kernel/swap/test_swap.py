@@ -26,7 +26,7 @@ def swap():
     swap.check()
 
 
-def nothing(type):
+def nothing(_type):
     pass
 
 
@@ -106,11 +106,11 @@ def test_priority_has_fifteen_bits(swap, priority):
 
 def test_an_area_in_use_is_not_taken_again(swap):
     disk = NoDisk(12, name="disk")
-    type = swap.swapon(disk).type
+    swap_type = swap.swapon(disk).type
     with pytest.raises(SwapDeviceBusy, match=r"^disk: the swap area is in use already$"):
         swap.swapon(disk, 5)
     assert swap.total_swap_pages == 11
-    swap.swapoff(type, nothing)
+    swap.swapoff(swap_type, nothing)
     assert swap.swapon(disk).pages == 11
 
 
@@ -125,7 +125,7 @@ def test_swapoff_asks_for_the_pages_and_drops_what_only_the_cache_holds(swap):
     assert swap.cache.page(in_cache) is None  # dropped all the same
     assert swap.swapcount(in_table) == 1
     assert swap.proc_swaps().endswith("36\t\t4\t\t-2\n")
-    swap.swapoff(0, lambda type: swap.swap_free(in_table))
+    swap.swapoff(0, lambda _type: swap.swap_free(in_table))
     assert (swap.nr_swap_pages, swap.total_swap_pages, swap.proc_swaps()) == (0, 0, HEADER)
     with pytest.raises(BadSwapEntry, match=r"there is no such swap area$"):
         swap.swapoff(0, nothing)
@@ -137,10 +137,10 @@ def test_swapoff_goes_round_until_no_slot_is_in_use(swap):
     for entry in entries:
         swap.swap_duplicate(entry)
         swap.put_swap_page(entry)
-    swap.swapoff(0, lambda type: swap.swap_free(entries.pop()))
+    swap.swapoff(0, lambda _type: swap.swap_free(entries.pop()))
     assert entries == []
     swap.swapon(NoDisk(10))
-    swap.swapoff(0, lambda type: pytest.fail("asked for nothing"))
+    swap.swapoff(0, lambda _type: pytest.fail("asked for nothing"))
 
 
 def test_swapoff_that_fails_leaves_the_area_in_use(swap):
@@ -148,7 +148,7 @@ def test_swapoff_that_fails_leaves_the_area_in_use(swap):
     entry = swap.add_to_swap(5)
     swap.swap_duplicate(entry)
 
-    def fail(type):
+    def fail(_type):
         raise MemoryError
 
     with pytest.raises(MemoryError):
@@ -201,7 +201,7 @@ def test_clean_page_is_not_written_again(tmp_path, swap):
         assert (device.counters.pages_out, device.counters.pages_in) == (2, 2)
 
 
-def test_slot_that_is_free_forgets_its_page(tmp_path, swap):
+def test_slot_that_is_free_forgets_its_page(swap):
     swap.swapon(NoDisk(3))
     entry = swap.add_to_swap(7)
     swap.swap_duplicate(entry)

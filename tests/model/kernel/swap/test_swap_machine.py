@@ -83,19 +83,19 @@ class SwapMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.devices)
     @rule(number=st.integers(0))
     def swapoff(self, number):
-        type = sorted(self.devices)[number % len(self.devices)]
-        out = {held for held in self.table if isinstance(held, SwapEntry) and held.type == type
+        swap_type = sorted(self.devices)[number % len(self.devices)]
+        out = {held for held in self.table if isinstance(held, SwapEntry) and held.type == swap_type
                and self.swap.cache.page(held) is None}
         if len(out) + len(self.memory) > len(FRAMES):
             return
-        self.swap.swapoff(type, self.unuse)
+        self.swap.swapoff(swap_type, self.unuse)
         for pfn in [pfn for pfn in self.memory if pfn not in self.table]:
             self.release(pfn)
-        self.devices.pop(type).close()
+        self.devices.pop(swap_type).close()
 
-    def unuse(self, type):
+    def unuse(self, swap_type):
         for at, held in enumerate(self.table):
-            if isinstance(held, SwapEntry) and held.type == type:
+            if isinstance(held, SwapEntry) and held.type == swap_type:
                 self.fault(at)
 
     @rule()
