@@ -107,7 +107,7 @@ class Zone:
         if buddy is not None:
             # Until set_pageset_sizes no page stays on the lists. [BOOT_PAGESET_HIGH, _BATCH]
             self.pcp = [PerCpuPages(buddy, batch=1, high=0) for _ in range(cpus)]
-            # A buddy allocator of no zone has no watermarks; this one belongs to a zone from here on.
+            # A buddy allocator works without a zone, too, and raises no watermarks then.
             buddy.boost_watermark = self.boost_watermark
 
     @property
