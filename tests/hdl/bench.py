@@ -163,7 +163,7 @@ class PageTableMemory:
     """
 
     def __init__(self, port, memory, entry_bytes, *, latency=lambda: 1, ready=lambda: True,
-                 before=lambda access: None):
+                 before=lambda _access: None):
         self.port = port
         self.memory = memory
         self.entry_bytes = entry_bytes

@@ -137,10 +137,10 @@ class ChangingPages:
             self.tables.write(new + offset, self.tables.read(old + offset))
         self.tables.write(self._path[-2], new | PERMISSIVE)
 
-    def flushed(self, number, others, globals):
-        """Note that page ``number``, or all ``others`` too, are flushed, ``globals`` included."""
+    def flushed(self, number, others, with_global):
+        """Note that page ``number``, or all ``others`` too, are flushed; global ones may stay."""
         for page, version in enumerate(self.versions):
-            if (others or page == number) and (globals or not page & 1):
+            if (others or page == number) and (with_global or not page & 1):
                 self.oldest[page] = version
 
     def check(self, number, response):

@@ -54,7 +54,7 @@ class PortBench:
             ctx.set(dut.drop.valid, 0)
             ctx.set(dut.fault_taken, 0)
 
-    def answers(self, requests, *, pause=lambda: 0, noise=lambda count: 0):
+    def answers(self, requests, *, pause=lambda: 0, noise=lambda _bits: 0):
         """Return the response to each pair of ``Access`` and ``Control``; tags count them.
 
         ``pause()`` is asked for cycles in which nothing is offered, or taken; ``noise(bits)`` for

@@ -36,13 +36,13 @@ class OnePath:
     def __init__(self, entries):
         self.entries = list(entries)
 
-    def read(self, paddr, size):
+    def read(self, paddr, _size):
         self.address = paddr
         if not self.entries:
             raise BusError(paddr)
         return self.entries.pop(0)
 
-    def compare_exchange(self, paddr, size, expected, desired):
+    def compare_exchange(self, _paddr, _size, expected, _desired):
         return expected
 
 
@@ -53,7 +53,7 @@ def ref_decode(config, case):
     above = [PERMISSIVE] * config.mode.levels.index(level)
     memory = OnePath([*above, entry])
     walked = walk(memory, config.mode, control, Access(0), config.paddr_bits)
-    decoded = plain_bits(config, entry)
+    decoded = plain_bits(entry)
     if walked.fault and walked.fault.vector is Vector.MC:
         return decoded | {"reserved": 0, "leaf": 0, "table": memory.address >> 12}
     if walked.fault:
@@ -63,7 +63,7 @@ def ref_decode(config, case):
         "page": config.mode.pages.index(walked.page), "memory_type": walked.memory_type}
 
 
-def plain_bits(config, entry):
+def plain_bits(entry):
     return {
         "present": entry & 1,
         "rights": {"writable": entry >> 1 & 1, "user": entry >> 2 & 1,

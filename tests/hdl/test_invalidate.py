@@ -20,10 +20,10 @@ ENTRIES = frozenset(product((VPN, VPN + 1), (0, CURRENT, OTHER, 0xFFF), (False, 
 NOTHING = frozenset()
 
 
-def entries(*, vpn=None, pcid=None, globals=False):
-    """Return the entries of a page and a PCID, or of all; ``globals`` adds those of any PCID."""
+def entries(*, vpn=None, pcid=None, with_global=False):
+    """Return the entries of a page and a PCID, or of all, global ones only ``with_global``."""
     return {entry for entry in ENTRIES if vpn in (None, entry[0])
-            and (globals if entry[2] else pcid in (None, entry[1]))}
+            and (with_global if entry[2] else pcid in (None, entry[1]))}
 
 
 def dropped(drop):
@@ -31,7 +31,7 @@ def dropped(drop):
     if not drop["valid"]:
         return NOTHING
     return entries(vpn=drop["vpn"] if drop["by_address"] else None,
-                   pcid=drop["pcid"] if drop["by_pcid"] else None, globals=drop["globals"])
+                   pcid=drop["pcid"] if drop["by_pcid"] else None, with_global=drop["globals"])
 
 
 def rtl_dropped(operations, *, pcide=True, mode=X86_64):
@@ -55,7 +55,7 @@ def one(op, *, pcide=True, mode=X86_64, **operands):
 @pytest.mark.parametrize("pcide", [False, True])
 def test_invlpg_drops_the_page_of_the_current_pcid_and_global_ones(mode, pcide):
     found = one(InvalidateOp.INVLPG, vaddr=VADDR, pcid=OTHER, pcide=pcide, mode=mode)
-    assert found == entries(vpn=VPN, pcid=CURRENT if pcide else 0, globals=True)
+    assert found == entries(vpn=VPN, pcid=CURRENT if pcide else 0, with_global=True)
 
 
 @pytest.mark.parametrize(("mode", "vaddr", "vpn"), [
@@ -128,7 +128,7 @@ def ref_mov_cr4(old, new):
     if changed & (Cr4.PGE | Cr4.PSE) or cleared & Cr4.PCIDE:
         return ENTRIES
     if changed & Cr4.PAE or set_ & Cr4.SMEP:
-        return entries(pcid=CURRENT, globals=True)
+        return entries(pcid=CURRENT, with_global=True)
     return NOTHING
 
 
@@ -203,7 +203,7 @@ def test_a_page_fault_drops_the_page_of_its_own_pcid_and_global_ones(mode, pcid,
         "operation.payload": operation, "operation.valid": valid, "page_faults.0": fault(pcid=pcid),
     } for operation in operations for valid in (0, 1)]
     for result in evaluate(Invalidator(Config(mode=mode)), stimuli, ("drop",)):
-        assert dropped(result["drop"]) == entries(vpn=VPN, pcid=pcid, globals=True)
+        assert dropped(result["drop"]) == entries(vpn=VPN, pcid=pcid, with_global=True)
 
 
 @pytest.mark.parametrize("offered", [0, 1])

@@ -212,12 +212,12 @@ def test_no_answer_after_an_invalidation_is_older_than_it(seed):
             for _ in range(int(rng.integers(20))):
                 await ctx.tick()
             number = int(rng.integers(6))
-            operands, others, globals = FLUSHES[str(rng.choice(list(FLUSHES)))]
+            operands, others, with_global = FLUSHES[str(rng.choice(list(FLUSHES)))]
             if rng.random() < 0.3:
                 pages.move_table()
             pages.change(number)
             await put(ctx, bench.mmu.invalidate, operands | {"vaddr": pages.vaddr(number)})
-            pages.flushed(number, others, globals)
+            pages.flushed(number, others, with_global)
 
     bench.run(*requester(0), *requester(1), software)
     accepted = bench.handshakes.cycles("invalidate_valid", "invalidate_ready")

@@ -31,7 +31,7 @@ def controls(mode, pkru):
             yield Control(0, Cr0.PG | cr0, fixed | smep | smap | pke, nxe, pkru)
 
 
-def rights_of(mode, control):
+def rights_of(control):
     """Yield each combination of rights that a page can have under ``control``."""
     disables = (0, 1) if control.efer & Efer.NXE else (0,)
     for writable, user, disable in product((0, 1), (0, 1), disables):
@@ -94,14 +94,14 @@ def test_long_mode_verdicts_equal_the_golden_walks(disable):
         pkru = (0xFFFF_FFFF // 3 * (3 - disable)) & ~(3 << 2 * key) | disable << 2 * key
         control = Control(0, control.cr0, control.cr4, control.efer, pkru)
         cases += [(control, rights | {"key": key}, USABLE, access)
-                  for rights in rights_of(X86_64, control) for access in ACCESSES]
+                  for rights in rights_of(control) for access in ACCESSES]
     assert_all_agree(config, cases)
 
 
 def test_32_bit_verdicts_equal_the_golden_walks():
     cases = [(control, rights | {"key": 0}, USABLE, access)
              for control in controls(IA32, pkru=0xFFFF_FFFF)
-             for rights in rights_of(IA32, control) for access in ACCESSES]
+             for rights in rights_of(control) for access in ACCESSES]
     assert_all_agree(Config(mode=IA32), cases)
 
 
@@ -111,7 +111,7 @@ def test_what_cannot_be_used_faults_whatever_its_rights(mode, state):
     """And the error code says so: protection keys and rights leave no trace in it."""
     cases = []
     for control in controls(mode, pkru=0xFFFF_FFFF):
-        rights = list(rights_of(mode, control))
+        rights = list(rights_of(control))
         cases += [(control, one | {"key": 0}, state, access)
                   for one in (rights[0], rights[-1]) for access in ACCESSES]
     assert_all_agree(Config(mode=mode), cases)

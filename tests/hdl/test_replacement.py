@@ -43,7 +43,7 @@ class RefLru:
     def __init__(self, entries):
         self.order = list(range(entries))
 
-    def touch(self, slot, filled):
+    def touch(self, slot, _filled):
         self.order.remove(slot)
         self.order.append(slot)
 
@@ -73,7 +73,7 @@ class RefRandom:
         self.entries = entries
         self.bits = [int(bit) for bit in f"{0xACE1:016b}"]
 
-    def touch(self, slot, filled):
+    def touch(self, _slot, filled):
         if filled:
             feedback = sum(self.bits[tap - 1] for tap in (16, 14, 13, 11)) & 1
             self.bits = [feedback, *self.bits[:-1]]

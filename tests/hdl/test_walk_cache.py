@@ -77,11 +77,11 @@ def page_numbers(mode):
 
 
 def run(dut, config, seed, body):
-    """Run ``body(rtl, rng)``."""
+    """Run ``body(rtl)``; ``seed`` is that of ``rtl.rng``."""
     rng = default_rng(seed)
 
     async def testbench(ctx):
-        await body(Rtl(ctx, dut, config, rng), rng)
+        await body(Rtl(ctx, dut, config, rng))
 
     simulate(dut, testbench)
 
@@ -95,7 +95,8 @@ def test_a_level_holds_after_random_operations_what_the_reference_holds(
     reference = RefLevelCache(level.shift - 12, entries)
     keys = [*product(page_numbers(mode), PCIDS)]
 
-    async def body(rtl, rng):
+    async def body(rtl):
+        rng = rtl.rng
         for _ in range(150):
             vpn, pcid = keys[int(rng.integers(len(keys)))]
             pick = rng.random()
@@ -119,7 +120,7 @@ def test_an_entry_is_found_at_every_address_it_maps_and_no_further(mode, level):
     config, low = Config(mode=mode), level.shift - 12
     first = 5 << low
 
-    async def body(rtl, rng):
+    async def body(rtl):
         await rtl.fill(first + (1 << low) // 2, 1, OPEN)
         for vpn, expected in ((first, OPEN), (first + (1 << low) - 1, OPEN), (first - 1, None),
                               (first + (1 << low), None)):
@@ -134,7 +135,7 @@ def test_the_entry_that_was_entered_first_is_replaced_first(entries):
     config, level = Config(), X86_64.levels[2]
     vpns = [number << level.shift - 12 for number in range(2 * entries)]
 
-    async def body(rtl, rng):
+    async def body(rtl):
         for number, vpn in enumerate(vpns):
             await rtl.fill(vpn, 1, OPEN)
             await rtl.fill(vpns[max(0, number - entries + 1)], 1, OPEN)  # entered: stays in place
@@ -160,7 +161,8 @@ def test_the_lowest_level_that_may_be_used_is_found_after_random_operations(mode
             assert not level or rtl.ctx.get(rtl.dut.level) == level
             levels_found.add((level, nxe))
 
-    async def body(rtl, rng):
+    async def body(rtl):
+        rng = rtl.rng
         for _ in range(120):
             vpn, pcid, _ = keys[int(rng.integers(len(keys)))]
             if rng.random() < 0.85:
@@ -182,7 +184,7 @@ def test_the_lowest_level_that_may_be_used_is_found_after_random_operations(mode
 def test_of_several_levels_the_lowest_is_used(mode):
     config = Config(mode=mode)
 
-    async def body(rtl, rng):
+    async def body(rtl):
         for level in range(len(mode.levels) - 1):
             await rtl.fill(0, 1, OPEN | {"frame": level}, level)
             assert (rtl.find(0, 1)["frame"], rtl.ctx.get(rtl.dut.level)) == (level, level + 1)
@@ -193,7 +195,7 @@ def test_of_several_levels_the_lowest_is_used(mode):
 def test_without_nxe_the_lowest_entry_without_xd_is_used():
     config = Config()
 
-    async def body(rtl, rng):
+    async def body(rtl):
         for level, execute_disable in enumerate((0, 0, 1)):
             await rtl.fill(0, 1, OPEN | {"frame": level, "execute_disable": execute_disable}, level)
         for nxe, level in ((1, 3), (0, 2), (1, 3)):
@@ -207,7 +209,7 @@ def test_without_nxe_the_lowest_entry_without_xd_is_used():
 def test_a_walk_cache_of_no_entries_finds_nothing(mode):
     config = Config(mode=mode, walk_cache=0)
 
-    async def body(rtl, rng):
+    async def body(rtl):
         rtl.ctx.set(rtl.dut.nxe, 1)
         await rtl.fill(0, 0, OPEN, 0)
         assert rtl.find(0, 0) is None

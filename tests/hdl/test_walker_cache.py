@@ -282,7 +282,7 @@ def test_a_changed_entry_may_be_used_as_it_was_until_it_is_dropped(mode, number)
     elsewhere = tables.map(VADDR, 0x8000)[number]
     changed = tables.read(elsewhere) & ~Entry.RW
 
-    def change(access):
+    def change(_access):
         if len(bench.memory.log) == len(path):
             tables.write(path[number], changed)
 

@@ -235,12 +235,12 @@ class UnicornOracle:
         uc.context_update(self._at_exception)
         uc.emu_stop()
 
-    def _on_data(self, uc, kind, paddr, size, value, _) -> None:
+    def _on_data(self, uc, kind, paddr, size, _value, _) -> None:
         self._paddr = paddr
         if kind == UC_MEM_WRITE:  # about to write to a table
             self._overwritten = paddr, bytes(uc.mem_read(paddr, size))
 
-    def _on_invalid(self, uc, kind, paddr, size, value, _) -> bool:
+    def _on_invalid(self, _uc, _kind, paddr, _size, _value, _) -> bool:
         """Take note of an access where there is no memory, as with most pages."""
         self._paddr = paddr
         return False  # ends the run with an error

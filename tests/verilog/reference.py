@@ -272,9 +272,9 @@ class Reference:
         if self._walker.compare(cycle):
             self._arbiter.taken()
             self.ports[chosen].held.walking = True
-        self._cover_waiting(cycle, asking)
+        self._cover_waiting(asking)
 
-    def _cover_waiting(self, cycle: Cycle, asking: Sequence[str]) -> None:
+    def _cover_waiting(self, asking: Sequence[str]) -> None:
         """Count what ports do while the walker is busy."""
         walk = self._walker.walk
         if walk is None:

@@ -38,7 +38,7 @@ class Rehearsal(PhysicalMemory):
         self.accesses.append(PageTableAccess(READ, paddr))
         return self._written.get(paddr, self._memory.read(paddr, size))
 
-    def compare_exchange(self, paddr: int, size: int, expected: int, desired: int) -> int:
+    def compare_exchange(self, paddr: int, _size: int, expected: int, desired: int) -> int:
         self.accesses.append(PageTableAccess(COMPARE_EXCHANGE, paddr, expected, desired))
         self._written[paddr] = desired
         return expected
