@@ -1,4 +1,4 @@
-"""Several request ports to one walker, in turn."""
+"""The arbiter that lets the request ports use the one walker in turn."""
 
 from amaranth import Module, Signal
 from amaranth.lib import wiring
@@ -10,9 +10,12 @@ __all__ = ["WalkArbiter"]
 
 
 class WalkArbiter(wiring.Component):
-    """Round-robin arbiter of walk requests; responses go back to the port they name.
+    """Hands the walk requests of several ports to one walker, round robin.
 
-    Adds no cycle. A request once offered stays the one offered until it is accepted.
+    The port after the one that was chosen last comes first. The arbiter is combinational from the
+    ports to the walker and back, so it adds no cycle. A request that it has offered to the walker
+    stays the one it offers until the walker accepts it. A response goes to the port that its
+    ``port`` field names.
 
     Parameters
     ----------
@@ -22,9 +25,9 @@ class WalkArbiter(wiring.Component):
     Members
     -------
     ports : In(walk_signature), one for each of ``config.ports``
-        The ports that miss.
+        The request ports, which ask for a walk when their TLB misses.
     walk : Out(walk_signature)
-        What answers misses.
+        The walker.
     """
 
     def __init__(self, config):
@@ -36,7 +39,7 @@ class WalkArbiter(wiring.Component):
         m = Module()
         chosen = Signal(range(self._count))
         last = Signal(range(self._count))  # the port chosen last
-        waiting = Signal()  # it is still offered
+        waiting = Signal()  # its request was offered and not accepted
         m.d.comb += chosen.eq(last)
         with m.If(~waiting):
             with m.Switch(last):
@@ -63,7 +66,7 @@ class WalkArbiter(wiring.Component):
         return m
 
     def _choose(self, m, chosen, previous):
-        """Choose the first port after ``previous`` that asks, if any does."""
+        """Make ``chosen`` the first port after ``previous`` that asks, if any does."""
         order = [(previous + step) % self._count for step in range(1, self._count + 1)]
         for number in reversed(order):
             with m.If(self.ports[number].req.valid):

@@ -1,4 +1,4 @@
-"""Fields of a value by the masks of ``model.x86``, so that no bit position stands twice."""
+"""Fields of hardware values, selected by the masks of ``model.x86``."""
 
 from ..model.x86 import lowest_bit
 
@@ -7,6 +7,8 @@ __all__ = ["field"]
 
 def field(value, mask):
     """Return the bits of ``value`` that ``mask`` covers, as wide as the mask has ones.
+
+    The masks are those of ``model.x86``, so that a bit position stands in one place only.
 
     Parameters
     ----------

@@ -11,7 +11,7 @@ __all__ = ["Config"]
 
 @dataclass(frozen=True)
 class Config:
-    """Parameters of an MMU.
+    """The parameters of an MMU, which all its components share.
 
     Parameters
     ----------
@@ -27,7 +27,8 @@ class Config:
     policy : str
         Replacement policy of the TLBs, a key of ``hdl.replacement.POLICIES``.
     paddr_bits : int
-        MAXPHYADDR, 32 to 52; what the mode cannot address is cut off (40 bits in 32-bit paging).
+        MAXPHYADDR, 32 to 52. A mode that cannot address so much uses what it can: 32-bit paging
+        has 40 bits at most. [SDM 4.1.4]
     tag_bits : int
         Width of the tag that a response carries over from its request.
 
@@ -88,7 +89,7 @@ class Config:
 
     @property
     def root_bits(self) -> int:
-        """Width of a frame number that holds a paging structure (32-bit paging: below 4 GiB)."""
+        """Width of the frame number of a paging structure, below 4 GiB if entries have 32 bits."""
         return min(self.physical_bits, 8 * self.mode.entry_bytes) - PAGE_SHIFT
 
     @property
@@ -98,10 +99,11 @@ class Config:
 
 
 RANGES = {"entries": (1, 4096), "walk_cache": (0, 256), "paddr_bits": (32, 52), "tag_bits": (1, 64)}
+"""The lowest and the highest value of each parameter that is a number."""
 
 TAKEN_NAMES = frozenset({
     "control", "invalidate", "memory", "events", "walk", "flush", "clk", "rst",  # ports, events
     "arbiter", "walker", "invalidator",  # submodules
     "config", "elaborate", "signature", "metadata",  # attributes of the component
 })
-"""What has a name in the MMU beside its request ports."""
+"""Names that the MMU has for its own, so that no request port may have them."""

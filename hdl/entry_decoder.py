@@ -1,4 +1,4 @@
-"""Decoding of a paging-structure entry. [SDM tables 4-4 to 4-6 and 4-14 to 4-19]"""
+"""The decoder of paging-structure entries. [SDM tables 4-4 to 4-6 and 4-14 to 4-19]"""
 
 from amaranth import Cat, Const, Module
 from amaranth.lib import wiring
@@ -12,7 +12,7 @@ __all__ = ["EntryDecoder"]
 
 
 class EntryDecoder(wiring.Component):
-    """What an entry of a given level says. Combinational.
+    """Tells what a paging-structure entry of a given level means. Combinational.
 
     Parameters
     ----------
@@ -28,21 +28,21 @@ class EntryDecoder(wiring.Component):
     pse, nxe : In(1)
         CR4.PSE (32-bit paging only) and IA32_EFER.NXE.
     present, reserved : Out(1)
-        P is set; a bit is set that is reserved in this entry. The rest counts only if present and
-        not reserved.
+        Whether P is set, and whether a bit is set that is reserved in this entry. All other
+        outputs mean something only for an entry that is present and not reserved.
     leaf : Out(1)
-        The entry maps a page.
+        Whether the entry maps a page; otherwise it points to a table.
     table : Out
-        Frame number of the next table, if not a leaf.
+        Frame number of the table that the entry points to, if it does.
     frame, page : Out
-        Frame number of the page, with the bits below a large page's size zero, and its size as an
-        index into ``config.mode.pages``, if a leaf.
+        Frame number of the page that the entry maps, if it does, with the bits below a large
+        page's size zero, and the page's size as an index into ``config.mode.pages``.
     rights : Out(rights_layout)
         Rights of this entry alone; the key only means something in a leaf.
     accessed, dirty, global_page : Out(1)
-        A, D and G.
+        The flags A, D and G.
     memory_type : Out(MEMORY_TYPE_BITS)
-        PWT, PCD and PAT, lowest first.
+        Index into the PAT: the bits PWT, PCD and PAT, lowest first. [SDM 4.9.2]
     """
 
     def __init__(self, config):
@@ -89,7 +89,7 @@ class EntryDecoder(wiring.Component):
         return m
 
     def _decode(self, m, level):
-        """Add what depends on the level: leaf or not, frame, memory type, reserved bits."""
+        """Drive the outputs that depend on the level, for an entry of ``level``."""
         entry, mode = self.entry, self._config.mode
         large = level.shift > PAGE_SHIFT
         page_size = field(entry, Entry.PS) & (self.pse if mode.has_pse else 1)

@@ -1,4 +1,4 @@
-"""The MMU with flat ports: one plain signal for each field, with a name that stays."""
+"""The MMU with flat ports: one plain signal for each field, under a name that does not change."""
 
 from amaranth import Module, Shape, Signal
 from amaranth.hdl import Elaboratable
@@ -25,18 +25,19 @@ def flat_fields(layout):
 class FlatMmu(Elaboratable):
     """An ``Mmu`` whose ports are plain signals, for Verilog and for the compiled engine.
 
-    The name of a signal is the path of the field in the ``Mmu``, joined by ``_``, with ``payload``
-    left out: ``data_req_valid``, ``data_req_vaddr``, ``events_data_hit_4k``.
+    The name of a signal is the path of its field in the ``Mmu``, joined by ``_``, with ``payload``
+    left out: ``data_req_valid``, ``data_req_vaddr``, ``events_data_hit_4k``. The timing is that of
+    the ``Mmu``.
 
     Parameters
     ----------
     config : :class:`Config`
         Parameters of the MMU.
 
-    Attributes
-    ----------
+    Members
+    -------
     inputs, outputs : dict of str to :class:`Signal`
-        Ports in a fixed order, clock and reset left out.
+        The ports by name, in a fixed order, without clock and reset.
     """
 
     def __init__(self, config):

@@ -1,4 +1,4 @@
-"""INVLPG, INVPCID, MOV CR3, MOV CR4 and MOV CR0: what to drop where. [SDM 4.10.4.1]"""
+"""What INVLPG, INVPCID and moves to CR0, CR3 and CR4 drop from the caches. [SDM 4.10.4.1]"""
 
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
@@ -19,14 +19,15 @@ __all__ = ["Invalidator"]
 
 
 class Invalidator(wiring.Component):
-    """Carries out one invalidation at a time, once nothing is under way.
+    """Turns invalidating operations and page faults into drops, one at a time.
 
-    As long as an operation is offered, the ports accept no requests; it is accepted, and its
-    entries are dropped, in the first cycle in which no request waits for its answer. So every
-    answer given after an operation is accepted comes from a walk that began after it.
+    As long as an operation is offered, the ports accept no requests. The operation is accepted, and
+    its entries are dropped, in the first cycle in which no request waits for its answer. So every
+    answer that is given after an operation was accepted comes from a walk that began after it.
 
-    A page fault invalidates what its address and PCID could use, in the TLBs of all ports, as
-    INVLPG would; it stops the ports in the same way and comes before any operation.
+    A page fault drops the entries that its address and PCID could use, from the TLBs of all ports,
+    as INVLPG would. It stops the ports in the same way and comes before any operation: a fault that
+    was answered tells software that nothing stale is left for its address.
 
     Parameters
     ----------
@@ -36,21 +37,21 @@ class Invalidator(wiring.Component):
     Members
     -------
     operation : In(stream)
-        The operation.
+        The operation that software asks for, of ``invalidate_layout``.
     control : In(control_layout)
         Control state before the operation; ``pcid`` is 0 unless ``pcide`` is set.
     page_faults : In(page_fault_layout), one for each port
-        Page faults that were answered.
+        The page fault that the port has answered and that nothing was dropped for yet.
     faults_taken : Out, one bit for each port
-        The page fault is dealt with in this cycle.
+        Whether the drop for the port's page fault is made in this cycle.
     idle : In(1)
-        No request waits for its answer.
+        Whether no port holds a request that waits for its answer.
     pause : Out(1)
-        The ports must accept no requests.
+        Whether the ports must accept no requests.
     drop : Out(drop_layout)
         What the TLBs and the walk cache drop in this cycle.
     flush : Out(1)
-        They do so because of an operation.
+        Whether the drop of this cycle is because of an operation, not of a page fault.
     """
 
     def __init__(self, config):
@@ -83,7 +84,7 @@ class Invalidator(wiring.Component):
         return m
 
     def _page_fault(self, m):
-        """Drop what the first of the page faults at hand could use. [SDM 4.10.4.1]"""
+        """Drop what the first of the pending page faults could use. [SDM 4.10.4.1]"""
         m.d.comb += [
             self.drop.by_address.eq(1), self.drop.by_pcid.eq(1), self.drop.globals.eq(1)]
         for number, fault in reversed([*enumerate(self.page_faults)]):
@@ -95,7 +96,12 @@ class Invalidator(wiring.Component):
                 ]
 
     def _operation(self, m, needed):
-        """Say what the operation drops, and whether it drops anything."""
+        """Drive ``drop`` with what the operation reaches, ``needed`` with whether it drops it.
+
+        An operation names an address, a PCID, both or neither; what it does not name, it reaches
+        whatever it is. ``globals`` is a third question, as global entries belong to no PCID: only
+        INVLPG and the operations that reach everything drop them.
+        """
         operation, drop = self.operation.payload, self.drop
         canonical = is_canonical(self._config.mode, operation.vaddr)
         m.d.comb += drop.vpn.eq(operation.vaddr[PAGE_SHIFT:])
@@ -123,7 +129,7 @@ class Invalidator(wiring.Component):
                 m.d.comb += [needed.eq(was_on & ~is_on), drop.globals.eq(1)]
 
     def _mov_cr4(self, m, needed):
-        """Drop everything, the current PCID's and global entries, or nothing."""
+        """Drop everything, or the entries of the current PCID and global ones, or nothing."""
         operation, drop = self.operation.payload, self.drop
         changed = operation.old ^ operation.new
         cleared, set_ = operation.old & ~operation.new, ~operation.old & operation.new

@@ -1,4 +1,4 @@
-"""The whole memory-management unit: wiring only."""
+"""The whole memory-management unit, which wires its components together."""
 
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
@@ -22,21 +22,25 @@ __all__ = ["Mmu"]
 
 
 class Mmu(wiring.Component):
-    """An x86 memory-management unit for one paging mode.
+    """Translates linear addresses for several request ports, in one x86 paging mode.
 
-    Timing, in clock cycles: each port accepts a request per cycle and answers a hit in the next
-    cycle. A miss of an idle walker is answered 2 + (sum of the memory latencies) cycles after it
-    was accepted, where a memory latency counts from the cycle in which the MMU offers a page-table
-    access to the cycle of its response, one for each level that the walk cache does not hold and
-    each A/D update; memory must respond in a later cycle than it was asked. A port answers in order
-    and accepts nothing while it waits for a walk; other ports go on. An offered invalidation stops
-    all ports from accepting requests, and is accepted as soon as all answers are taken: a requester
-    must take the answers it is due before it can see an invalidation accepted. A page fault that is
-    answered stops them in the same way, and takes one cycle, in which it invalidates what its
-    address could use: the next one if all answers are taken. A port accepts nothing in the cycle in
-    which it answers a fault.
+    All timing is in clock cycles. A port accepts a request in each cycle and answers a hit in the
+    next cycle, in the order of the requests. While it waits for a walk it accepts nothing; other
+    ports go on. In the cycle in which it answers a fault it accepts nothing either.
 
-    A request's control state is what ``control`` holds in the cycle in which it is accepted.
+    A miss that finds the walker idle is answered 2 + (sum of the memory latencies) cycles after its
+    request was accepted. There is one memory latency for each level that the walk cache does not
+    hold and one for each A/D update; it counts from the cycle in which the MMU offers the
+    page-table access to the cycle of the response. Memory must respond in a later cycle than it was
+    asked.
+
+    An invalidation that is offered keeps all ports from accepting requests, and is accepted as soon
+    as all answers are taken: a requester must take the answers it is due before it can see an
+    invalidation accepted. A page fault that was answered stops the ports in the same way for one
+    cycle, in which the MMU drops what its address could use: the cycle after the answer if all
+    other answers are taken by then.
+
+    A request is judged by what ``control`` holds in the cycle in which the request is accepted.
 
     Parameters
     ----------
@@ -46,15 +50,15 @@ class Mmu(wiring.Component):
     Members
     -------
     control : In(control_layout)
-        Registers that govern translation.
+        The registers that govern translation.
     ``<port>`` : In(port_signature), one for each of ``config.ports``
-        Requests and responses.
+        Requests to translate, and their responses.
     invalidate : In(stream)
         Invalidating operations; ``control`` holds the registers before the operation.
     memory : Out(memory_signature)
         Accesses to page-table memory.
     events : Out(events_layout)
-        What happens in this cycle, one bit per event.
+        What happens in this cycle, one bit for each event.
 
     Raises
     ------
@@ -112,7 +116,10 @@ class Mmu(wiring.Component):
         return m
 
     def _effective_control(self, m):
-        """Return ``control`` with what the paging mode or CR4 switches off as zeros."""
+        """Return ``control`` with zeros for what the paging mode or CR4.PCIDE switches off.
+
+        The components then need not ask again: without CR4.PCIDE all entries have PCID 0.
+        """
         control = Signal.like(self.control)
         m.d.comb += [
             control.eq(self.control),

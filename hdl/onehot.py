@@ -1,4 +1,4 @@
-"""One-hot vectors."""
+"""The encoder of one-hot vectors."""
 
 from amaranth import Cat
 
@@ -6,7 +6,7 @@ __all__ = ["encode"]
 
 
 def encode(one_hot):
-    """Return the position of the set bit of ``one_hot``, which has at most one; 0 without any."""
+    """Return the position of the one bit that is set in ``one_hot``, or 0 if none is."""
     width = (len(one_hot) - 1).bit_length()
     return Cat(
         Cat(one_hot[slot] for slot in range(len(one_hot)) if slot >> bit & 1).any()

@@ -1,4 +1,4 @@
-"""Rights, access and control state to a verdict: the one place where permission is decided.
+"""The one place where the hardware decides whether an access is permitted.
 
 [SDM 4.6 Access Rights, 4.6.2 Protection Keys, 4.7 Page-Fault Exceptions]
 """
@@ -19,7 +19,7 @@ __all__ = ["Permission"]
 
 
 class Permission(wiring.Component):
-    """Whether an access may proceed, and the page-fault error code if not. Combinational.
+    """Decides whether an access may proceed, or with which error code it faults. Combinational.
 
     Parameters
     ----------
@@ -31,16 +31,16 @@ class Permission(wiring.Component):
     access : In(request_layout)
         The access; its address does not matter.
     control : In(control_layout)
-        Control state in force for this access.
+        Control state in force for the access.
     rights : In(rights_layout)
         Rights of the page, combined over the levels of the walk.
     present, reserved : In(1)
-        Whether the walk met only present entries, and whether the last one had a reserved bit
-        set. Rights count only when present and not reserved.
+        Whether the walk met only entries that are present, and whether the last one had a reserved
+        bit set. ``rights`` counts only if ``present`` and not ``reserved``.
     fault : Out(1)
-        The access causes a page fault.
+        Whether the access causes a page fault.
     error_code : Out(ERROR_CODE_BITS)
-        Error code of that fault; meaningful with ``fault``.
+        Error code of that page fault; it means nothing without ``fault``.
     """
 
     def __init__(self, config):

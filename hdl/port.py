@@ -1,4 +1,4 @@
-"""One request port: look up, check permission, answer; on a miss, ask for a walk."""
+"""The request port: a TLB that answers requests, and asks for a walk when it misses."""
 
 from amaranth import Module, Mux, Signal
 from amaranth.lib import data, wiring
@@ -23,41 +23,46 @@ __all__ = ["RequestPort"]
 
 
 class RequestPort(wiring.Component):
-    """A TLB of its own behind a request stream, answering in order.
+    """Answers the requests of one requester in order, from a TLB of its own or by a walk.
 
-    A request accepted in cycle *t* is answered in cycle *t* + 1 if it hits, or needs no
-    translation (paging off, non-canonical address); a request may be accepted in every cycle but
-    that in which a fault is answered. A miss offers ``walk.req`` in cycle *t* + 1, is answered in
-    the cycle in which ``walk.rsp`` is offered, and takes requests again in the cycle after the
-    answer is accepted.
+    A request that is accepted in cycle *t* is answered in cycle *t* + 1 if it hits the TLB, or
+    needs no translation because paging is off or its address is not canonical. A request may be
+    accepted in every cycle but that in which a fault is answered. A request that misses offers
+    ``walk.req`` in cycle *t* + 1 and is answered in the cycle in which ``walk.rsp`` is offered; the
+    port accepts requests again in the cycle after that answer is taken.
 
-    A write that meets an entry without the dirty flag is a miss: the walk sets the flag. So is an
-    entry with XD while IA32_EFER.NXE is clear, as XD is reserved then. After the answer to an
-    access that caused a page fault no request is accepted up to the cycle of ``fault_taken``.
+    A write that finds an entry without the dirty flag is a miss, so that the walk sets the flag. So
+    is an access that finds an entry with XD while IA32_EFER.NXE is clear, as XD is reserved then.
+    After the answer to an access that caused a page fault no request is accepted up to the cycle of
+    ``fault_taken``.
+
+    The port itself holds the request and runs the handshakes; a ``Responder`` makes the answer,
+    within the cycle.
 
     Parameters
     ----------
     config : :class:`Config`
         Parameters of the MMU.
     number : int
-        Number of the port, which its walk requests carry.
+        Number of the port, an index into ``config.ports``, which its walk requests carry.
 
     Members
     -------
     requests : In(port_signature)
-        The requester's side.
+        The requester: requests come in, responses go out.
     control : In(control_layout)
         Control state, sampled with each request. ``pcid`` is 0 unless ``pcide`` is set.
     walk : Out(walk_signature)
-        Where misses go.
+        What walks the page tables for a request that misses.
     drop : In(drop_layout)
         TLB entries to drop, given only while ``idle``.
     page_fault : Out(page_fault_layout), fault_taken : In(1)
-        A page fault that was answered, until the cycle of ``fault_taken``.
+        The page fault that was answered last, from the cycle after the answer to the cycle in which
+        ``fault_taken`` says that its entries are dropped.
     pause : In(1)
-        Accept no requests.
+        Whether the port must accept no requests.
     idle : Out(1)
-        No request waits for its answer.
+        Whether the port holds no request that waits for its answer.
     events : Out(port_events_layout)
         What happens in this cycle.
     """
@@ -138,8 +143,8 @@ class RequestPort(wiring.Component):
     def _connect_tlb_key(self, m, tlb, held, walking):
         """Give the TLB its key: a page to drop, one to fill, or else the request offered.
 
-        They never coincide: nothing is dropped unless the port is idle, and none is offered a
-        request that it accepts while it walks.
+        One key is enough, as the three never coincide: entries are dropped only while the port is
+        idle, and while it walks it accepts no request that could be looked up.
         """
         low, high = PAGE_SHIFT, self._config.mode.translated_bits
         filled = self.walk.rsp.payload.translation
@@ -161,7 +166,7 @@ class RequestPort(wiring.Component):
             ]
 
     def _hold_page_fault(self, m, held, faulted):
-        """Tell of a page fault until it is dealt with; other faults invalidate nothing."""
+        """Hold ``page_fault`` from a page fault until it is taken; other faults drop nothing."""
         fault = self.page_fault
         with m.If(faulted & (self.requests.rsp.payload.vector == Vector.PF)):
             m.d.sync += fault.valid.eq(1)
@@ -173,7 +178,7 @@ class RequestPort(wiring.Component):
         ]
 
     def _report(self, m, page, looked_up, hit, faulted):
-        """Report the events of this cycle; a hit is one on a page of size ``page``."""
+        """Report the events of this cycle; a hit is on a page of the size ``page``."""
         req, events = self.requests.req, self.events
         m.d.comb += [
             events.lookup.eq(looked_up),

@@ -1,4 +1,4 @@
-"""Replacement policies: which entry of a fully associative TLB to give up next."""
+"""Replacement policies, which choose the entry that a fully associative TLB gives up next."""
 
 from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
@@ -8,21 +8,21 @@ __all__ = ["POLICIES", "Fifo", "Lru", "Policy", "RandomPolicy", "TreePlru"]
 
 
 class Policy(wiring.Component):
-    """What every replacement policy looks like from outside.
+    """The ports that every replacement policy has; each one chooses ``victim`` in its own way.
 
-    ``victim`` is the entry to replace next, as of all touches up to the previous cycle.
+    ``victim`` takes account of all touches up to the previous cycle.
 
     Parameters
     ----------
     entries : int
-        Number of entries, as ``check`` allows.
+        Number of entries, of those that ``check`` allows.
 
     Members
     -------
     touch : In(1), slot : In(range(entries))
-        Entry ``slot`` is used in this cycle, by a hit or a fill.
+        Whether an entry is used in this cycle, by a hit or a fill, and which one.
     filled : In(1)
-        The touch is a fill.
+        Whether the touch is a fill.
     victim : Out(range(entries))
         The entry to replace next.
 
@@ -55,7 +55,12 @@ class Policy(wiring.Component):
 
 
 class TreePlru(Policy):
-    """Tree pseudo-LRU: one bit a node of a binary tree, pointing to the half used longer ago.
+    """Replaces an entry that was not used lately, by tree pseudo-LRU.
+
+    The entries are the leaves of a binary tree. Each node has one bit, which points to the half
+    below it that was used longer ago; the victim is where the bits lead from the root. A touch
+    turns the bits on the way to its entry away from it. So ``entries - 1`` flip-flops are enough,
+    but what is left of the order is only which half was used last, at each node.
 
     ``entries`` must be a power of two. Node 1 is the root, nodes 2n and 2n+1 are below node n.
     """
@@ -72,7 +77,7 @@ class TreePlru(Policy):
         depth = (self.entries - 1).bit_length()
         victim_bits = []
         for _ in range(depth):
-            # Bits so far, behind a leading one, are the number of the node to ask next.
+            # The bits found so far, behind a leading one, are the number of the node to ask next.
             victim_bits.insert(0, tree.bit_select(Cat(*victim_bits, Const(1, 1)), 1))
         m.d.comb += self.victim.eq(Cat(*victim_bits))
         with m.If(self.touch):
@@ -85,9 +90,11 @@ class TreePlru(Policy):
 
 
 class Lru(Policy):
-    """True LRU, as a matrix of which entry was used after which; any number of entries.
+    """Replaces the entry that was not used for the longest time (LRU).
 
-    Costs ``entries * (entries - 1) / 2`` flip-flops.
+    A matrix holds, for each pair of entries, which of the two was used later: that is the whole
+    order, and a touch changes one row and one column of it at once. It takes
+    ``entries * (entries - 1) / 2`` flip-flops, for any number of entries.
     """
 
     def elaborate(self, platform):
@@ -108,7 +115,10 @@ class Lru(Policy):
 
 
 class Fifo(Policy):
-    """First in, first out: fills go round; hits change nothing. Any number of entries."""
+    """Replaces the entry that was filled first (FIFO): fills go round, hits change nothing.
+
+    It works with any number of entries.
+    """
 
     def elaborate(self, platform):
         m = Module()
@@ -119,9 +129,10 @@ class Fifo(Policy):
 
 
 class RandomPolicy(Policy):
-    """Pseudo-random: a 16-bit maximal-length LFSR that steps on each fill, scaled to the entries.
+    """Replaces a pseudo-random entry, by a 16-bit maximal-length LFSR that steps on each fill.
 
-    Any number of entries up to 4096; the sequence is the same after each reset.
+    The state of the LFSR is scaled to the number of entries, which may be any up to 4096. The
+    sequence is the same after each reset.
     """
 
     def elaborate(self, platform):

@@ -1,4 +1,4 @@
-"""Shapes that cross a port: enumerations and payload layouts, after the field names of the SDM.
+"""Shapes that cross a port: enumerations, and layouts with the field names of the SDM.
 
 Layouts depend on the MMU's ``Config`` and come from functions; enumerations and fixed records are
 classes.
@@ -42,7 +42,7 @@ __all__ = [
 
 
 class AccessKind(enum.Enum, shape=2):
-    """What an access does; codes of ``model.x86.AccessKind``."""
+    """What an access does, by the codes of ``model.x86.AccessKind``."""
 
     READ = x86.AccessKind.READ.value
     WRITE = x86.AccessKind.WRITE.value
@@ -50,7 +50,7 @@ class AccessKind(enum.Enum, shape=2):
 
 
 class InvalidateOp(enum.Enum, shape=3):
-    """Invalidating operations; codes of ``model.x86.InvalidateOp``."""
+    """Invalidating operations, by the codes of ``model.x86.InvalidateOp``."""
 
     INVPCID_ADDRESS = x86.InvalidateOp.INVPCID_ADDRESS.value
     INVPCID_CONTEXT = x86.InvalidateOp.INVPCID_CONTEXT.value
@@ -63,7 +63,7 @@ class InvalidateOp(enum.Enum, shape=3):
 
 
 class MemoryOp(enum.Enum, shape=1):
-    """Operations on page-table memory."""
+    """Operations on page-table memory, which ``memory_signature`` describes."""
 
     READ = 0
     COMPARE_EXCHANGE = 1
@@ -76,7 +76,7 @@ def page_name(level):
 
 
 MEMORY_TAG_BITS = 4
-"""Width of the tag of a page-table access, enough to tell several walkers apart."""
+"""Width of the tag of a page-table access, enough to tell 16 walkers apart."""
 
 PCID_BITS = x86.Cr3.PCID.bit_count()
 """Width of a process-context identifier. [SDM 4.10.1]"""
@@ -95,11 +95,12 @@ ERROR_CODE_BITS = max(x86.ErrorCode).bit_length()
 
 
 def control_layout(config):
-    """Return the registers that govern translation, sampled with each request.
+    """Return the registers that govern translation, as they are sampled with each request.
 
     ``root`` is the frame number in CR3 and ``pcid`` its bits 11:0; the rest are single bits of
-    CR0, CR4 and IA32_EFER, and PKRU. CR4.PAE and EFER.LME select the paging mode, which is
-    fixed when the hardware is made. ``ignored_registers`` has what the mode does not look at.
+    CR0, CR4 and IA32_EFER, and PKRU. There are no CR4.PAE and EFER.LME: they select the paging
+    mode, which is fixed when the hardware is made. ``ignored_registers`` names what the mode does
+    not look at.
     """
     bits = ("pg", "wp", "pse", "pge", "pcide", "smep", "smap", "pke", "nxe")
     return data.StructLayout({
@@ -111,7 +112,7 @@ def control_layout(config):
 
 
 def ignored_registers(mode):
-    """Return which fields of ``control`` mean nothing in ``mode``, in the order of the fields."""
+    """Return the names of the fields of ``control`` that ``mode`` ignores, in their order."""
     meaningless = {
         "pcid": not mode.has_pcids,
         "pse": not mode.has_pse,
@@ -124,7 +125,12 @@ def ignored_registers(mode):
 
 
 def request_layout(config):
-    """Return an access to translate: fields of ``model.mmu.walk.Access``, and a tag."""
+    """Return an access to translate, and the tag that its response carries.
+
+    ``kind`` says what the access does, at the linear address ``vaddr``. ``user`` is set at CPL 3,
+    ``implicit`` for an access of the processor itself to a system structure, which is a supervisor
+    access at any CPL; ``ac`` is EFLAGS.AC, and ``stack`` is set for an access relative to SS.
+    """
     return data.StructLayout({
         "vaddr": config.mode.vaddr_bits,
         "kind": AccessKind,
@@ -139,9 +145,10 @@ def request_layout(config):
 def response_layout(config):
     """Return the answer to a request, which is a physical address or a fault.
 
-    ``page`` indexes ``config.mode.pages`` (smallest page first) and ``memory_type``
-    the PAT; both and ``paddr`` are 0 on a fault. On a fault ``vector`` is the exception,
-    ``error_code`` its low bits (0 unless a page fault) and ``vaddr`` the linear address, for CR2.
+    ``paddr`` is the physical address; ``page`` is an index into ``config.mode.pages``, smallest
+    page first, and ``memory_type`` one into the PAT. All three are 0 on a fault.
+    With ``fault``, ``vector`` is the exception, ``error_code`` the low bits of its code, 0 unless
+    it is a page fault, and ``vaddr`` the linear address, for CR2; without, all three are 0.
     """
     return data.StructLayout({
         "tag": config.tag_bits,
@@ -156,7 +163,7 @@ def response_layout(config):
 
 
 def port_signature(config):
-    """Return a request port as the requester sees it."""
+    """Return a request port as the requester sees it: requests out, responses in."""
     return Signature({
         "req": Out(stream.Signature(request_layout(config))),
         "rsp": In(stream.Signature(response_layout(config))),
@@ -167,8 +174,9 @@ def invalidate_layout(config):
     """Return an invalidating operation.
 
     ``vaddr`` is the operand of INVLPG and INVPCID, ``pcid`` that of INVPCID; ``new`` is the value
-    that a MOV to CR0, CR3 or CR4 writes and ``old`` what CR0 or CR4 held before. With MOV CR3,
-    ``new`` includes bit 63, which asks to keep the cached translations of the new PCID.
+    that a MOV to CR0, CR3 or CR4 writes and ``old`` what CR0 or CR4 held before, whose upper
+    halves are reserved. With MOV CR3, ``new`` includes bit 63, which asks to keep the cached
+    translations of the new PCID.
     """
     return data.StructLayout({
         "op": InvalidateOp,
@@ -185,8 +193,8 @@ def memory_signature(config):
     ``address`` is the byte address of an entry. A read returns the entry in ``data``. A
     compare-and-exchange, atomic against all other writers, stores ``desired`` if the entry equals
     ``expected``; ``data`` is the entry as it was before, and ``exchanged`` says whether it was
-    replaced. ``error`` means that nothing answers there. A response comes in a later cycle than its
-    request, carrying its tag.
+    replaced. ``error`` means that there is no memory at ``address``. A response comes in a later
+    cycle than its request and carries the same ``tag``.
     """
     entry_bits = 8 * config.mode.entry_bytes
     return Signature({
@@ -212,7 +220,7 @@ def memory_response_layout(config):
 
 
 def rights_layout():
-    """Return what a translation permits, combined over all levels; ``key`` is the leaf's."""
+    """Return what a page permits: rights combined over all levels, and the leaf's key."""
     return data.StructLayout({"writable": 1, "user": 1, "execute_disable": 1, "key": KEY_BITS})
 
 
@@ -220,7 +228,8 @@ def translation_layout(config):
     """Return a translation as the TLBs hold it.
 
     ``frame`` is the page frame number with the bits below a large page's size zero, ``page`` the
-    size as an index into ``config.mode.pages``; ``global_page`` includes CR4.PGE.
+    page's size as an index into ``config.mode.pages``. ``global_page`` is set if the leaf has G set
+    and CR4.PGE was set when it was walked.
     """
     return data.StructLayout({
         "frame": config.pfn_bits,
@@ -233,7 +242,7 @@ def translation_layout(config):
 
 
 def walk_signature(config):
-    """Return the port between a TLB that missed and what finds the translation."""
+    """Return the port from a TLB that missed to the walker that finds the translation."""
     return Signature({
         "req": Out(stream.Signature(walk_request_layout(config))),
         "rsp": In(stream.Signature(walk_response_layout(config))),
@@ -265,11 +274,12 @@ def walk_response_layout(config):
 
 
 def drop_layout(config):
-    """Return which TLB entries to drop: those that meet every condition.
+    """Return which entries to drop, if ``valid``: those of the TLBs that meet every condition.
 
-    With ``by_address`` the page holds ``vpn``; with ``by_pcid`` the entry has ``pcid``. Global
-    entries go if ``globals`` is set, whatever their PCID, and stay otherwise. The walk cache drops
-    all entries of the PCID, or of every PCID, whatever the address. [SDM 4.10.4.1]
+    With ``by_address``, an entry goes only if its page holds ``vpn``; with ``by_pcid``, only if it
+    has ``pcid``. A global entry goes only if ``globals`` is set, but then whatever its PCID. The
+    walk cache drops all entries of the PCID, or with no ``by_pcid`` of every PCID, whatever the
+    address: any of them may have been used on the way to it. [SDM 4.10.4.1]
     """
     return data.StructLayout({
         "valid": 1,
@@ -282,26 +292,28 @@ def drop_layout(config):
 
 
 def page_fault_layout(config):
-    """Return a page fault that a port has answered: its page number and PCID."""
+    """Return a page fault that a port has answered, if ``valid``: its page number and PCID."""
     return data.StructLayout({"valid": 1, "vpn": config.vpn_bits, "pcid": PCID_BITS})
 
 
 def port_events_layout(config):
-    """Return the events of a request port; hits of all page sizes and misses add to lookups.
+    """Return the events of a request port, one bit for each.
 
-    ``lookup`` is a request that needs a translation, ``miss`` one that starts a walk; ``stall`` is
-    a cycle in which an offered request is not accepted, ``fault`` an accepted faulting response.
+    ``lookup`` is a request that needs a translation: a ``miss`` if it starts a walk, or else a hit
+    on a page of one size. ``stall`` is a cycle in which a request is offered and not accepted,
+    ``fault`` the cycle in which a response with a fault is taken.
     """
     hits = {f"hit_{page_name(page)}": 1 for page in config.mode.pages}
     return data.StructLayout({"lookup": 1, **hits, "miss": 1, "stall": 1, "fault": 1})
 
 
 def walk_events_layout(config):
-    """Return the events of the walker: ``read_<level>`` per entry read from memory.
+    """Return the events of the walker, one bit for each.
 
-    ``hit_<level>`` is a walk that starts below the entry of that level, which the walk cache holds;
-    ``update`` is a compare-and-exchange for A or D, ``restart`` one that lost against another
-    writer; ``fault`` counts walks that ended in any fault, bus errors included.
+    ``start`` and ``end`` are of a walk. ``hit_<level>`` is a walk that begins below the entry of
+    that level, because the walk cache holds what it points to; ``read_<level>`` is an entry read
+    from memory. ``update`` is a compare-and-exchange for A or D, ``restart`` one that was lost to
+    another writer. ``fault`` is a walk that ended in any fault, bus errors included.
     """
     hits = {f"hit_{level.name.lower()}": 1 for level in config.mode.levels[:-1]}
     reads = {f"read_{level.name.lower()}": 1 for level in config.mode.levels}
@@ -310,9 +322,10 @@ def walk_events_layout(config):
 
 
 def events_layout(config):
-    """Return one bit per event and cycle, of every port and the walker.
+    """Return the events of every port, of the walker and of the whole, one bit for each.
 
-    ``flush`` is an invalidating operation that drops something.
+    A bit is set in each cycle in which its event happens. ``flush`` is an invalidating operation
+    that drops something.
     """
     ports = {port: port_events_layout(config) for port in config.ports}
     return data.StructLayout({**ports, "walk": walk_events_layout(config), "flush": 1})

@@ -1,4 +1,4 @@
-"""The first-level TLB: fully associative, for every page size of the mode."""
+"""The TLB of a request port: fully associative, for every page size of the mode."""
 
 from itertools import pairwise
 
@@ -15,11 +15,12 @@ __all__ = ["Tlb"]
 
 
 class Tlb(wiring.Component):
-    """Tags in flip-flops, compared all at once; translations in a distributed RAM.
+    """Holds translations, and finds the one of a page number and PCID.
 
+    The tags are flip-flops, all compared at once; the translations are in a distributed RAM.
     ``hit``, ``present`` and ``slot`` follow ``key`` combinationally, ``translation`` follows
-    ``read_slot``. ``fill``, ``drop`` and ``touch`` take effect at the end of the cycle.
-    At most one entry matches any key: a fill drops all entries that overlap the new page.
+    ``read_slot``. ``fill``, ``drop`` and ``touch`` take effect at the end of the cycle. At most one
+    entry matches any key, as a fill drops all entries that overlap the new page.
 
     Parameters
     ----------
@@ -31,22 +32,20 @@ class Tlb(wiring.Component):
     key : In
         Page number and PCID to compare; ``page`` is the size of a page to fill, else 0.
     write : In(1)
-        Only an entry with the dirty flag set can hit.
+        Whether the access writes, so that only an entry with the dirty flag set can hit.
     hit : Out(1)
-        An entry translates ``key``, and is dirty if ``write``.
+        Whether an entry translates ``key``, and is dirty if ``write``.
     present : Out(1)
-        An entry translates ``key``, dirty or not.
+        Whether an entry translates ``key``, dirty or not.
     slot : Out
-        That entry.
+        Number of the entry that is ``present``.
     read_slot : In, translation : Out(translation_layout)
-        An entry to read, and what it holds.
+        Number of an entry to read, and the translation that it holds.
     touch : In(1)
-        Tell the replacement policy that ``read_slot`` is used.
-    fill : In(1), fill_translation : In(translation_layout)
-        Enter the translation of ``key``, in ``read_slot`` if ``reuse``, else in the first invalid
-        entry, else in the policy's victim.
-    reuse : In(1)
-        See ``fill``.
+        Tell the replacement policy that the entry ``read_slot`` is used.
+    fill : In(1), fill_translation : In(translation_layout), reuse : In(1)
+        Enter the translation of ``key``: into the entry ``read_slot`` if ``reuse``, or else into
+        the first invalid entry, or else into the policy's victim.
     drop : In(drop_layout)
         Entries to drop; ``key`` must hold its address and PCID.
     """
@@ -117,7 +116,7 @@ class Tlb(wiring.Component):
         return m
 
     def _tag_layout(self):
-        """Return what has to be compared: the rest of an entry stands in the RAM."""
+        """Return the part of an entry that is compared; the rest of it is in the RAM."""
         return data.StructLayout({
             "valid": 1,
             "vpn": self._config.vpn_bits,
@@ -128,10 +127,11 @@ class Tlb(wiring.Component):
         })
 
     def _same_address(self, tag):
-        """Return whether the page of ``tag`` and the key's overlap.
+        """Return whether the page of ``tag`` and the page of the key overlap.
 
-        Page numbers are compared in parts, cut at the page sizes; the parts below the larger of
-        both pages do not count.
+        Pages are aligned to their size, so two overlap if the larger holds the smaller. Page
+        numbers are compared in parts, cut at the page sizes; the parts below the size of the larger
+        page do not count.
         """
         shifts = [level.shift - PAGE_SHIFT for level in self._config.mode.pages]
         shifts.append(self._config.vpn_bits)
@@ -142,7 +142,7 @@ class Tlb(wiring.Component):
         ).all()
 
     def _update(self, m, tag, same_address, same_pcid, *, fill):
-        """Fill or drop one entry."""
+        """Fill the entry of ``tag`` if ``fill``, or drop it if it must go."""
         filled, drop = self.fill_translation, self.drop
         dropped = (
             drop.valid

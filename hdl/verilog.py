@@ -1,4 +1,4 @@
-"""Verilog of the MMU, with flat ports whose names stay."""
+"""Verilog of the MMU, with flat ports whose names do not change."""
 
 import re
 import textwrap
@@ -28,8 +28,19 @@ class Port(NamedTuple):
 def to_verilog(config, name="pagewalk_mmu"):
     """Return the MMU as the text of a Verilog module, the same for the same parameters.
 
-    Raise ``ValueError`` if ``name`` cannot name a module; raise ``ToolMissing`` or ``ToolFailed``
-    if Yosys is missing or fails.
+    Parameters
+    ----------
+    config : :class:`Config`
+        Parameters of the MMU.
+    name : str
+        Name of the Verilog module.
+
+    Raises
+    ------
+    :exc:`ValueError`
+        If ``name`` cannot name a module.
+    :exc:`ToolMissing`, :exc:`ToolFailed`
+        If Yosys is missing or fails.
     """
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
         raise ValueError(f"Module name must be a Verilog identifier, not {name!r}")
@@ -44,7 +55,7 @@ def to_verilog(config, name="pagewalk_mmu"):
 
 
 def port_list(verilog):
-    """Return the ports of a module that ``to_verilog`` wrote, in their order."""
+    """Return each ``Port`` of a module that ``to_verilog`` wrote, in the order of its text."""
     ports = verilog[:verilog.index("\n);\n")]
     return [Port(port["name"], port["direction"], int(port["msb"] or 0) + 1)
             for port in PORT.finditer(ports)]

@@ -1,6 +1,6 @@
-"""Paging-structure caches: entries that point to tables, so that a walk may start lower down.
+"""The walk cache, which holds tables that walks came to, so that a later walk may begin there.
 
-[SDM 4.10.3 Paging-Structure Caches]
+The SDM calls such caches paging-structure caches. [SDM 4.10.3]
 """
 
 from amaranth import Cat, Module, Mux, Signal
@@ -16,30 +16,31 @@ __all__ = ["LevelCache", "WalkCache"]
 
 
 class LevelCache(wiring.Component):
-    """The cache of one level: fully associative, its places filled in turn, valid or not.
+    """Holds the tables that entries of one level point to; fully associative.
 
     ``hit`` and ``found`` follow ``key`` combinationally; ``fill`` and ``drop`` take effect at the
-    end of the cycle. At most one entry matches any key: a fill replaces the one that does.
+    end of the cycle. At most one entry matches any key, as a fill replaces the one that does. Any
+    other fill takes the places in turn, whether what they hold is valid or not.
 
     Parameters
     ----------
     config : :class:`Config`
         Parameters of the MMU.
     shift : int
-        Lowest linear-address bit that tells entries of this level apart.
+        Lowest linear-address bit that tells two entries of this level apart.
     entries : int
-        Number of entries.
+        Number of tables that the cache can hold.
 
     Members
     -------
     key : In(key_layout)
-        What to look up or fill.
+        The address and PCID to look up or to fill; for a drop by PCID, that PCID.
     hit : Out(1), found : Out(table_layout)
-        Whether there is such an entry, and what it holds.
+        Whether a table is held for ``key``, and which one.
     fill : In(1), filled : In(table_layout)
-        Enter this for ``key``.
+        Enter the table ``filled`` for ``key``.
     drop : In(drop_layout)
-        Drop all entries, or those of the PCID in ``key``.
+        Drop all tables, or those of the PCID in ``key``.
     """
 
     def __init__(self, config, shift, entries):
@@ -91,10 +92,14 @@ class LevelCache(wiring.Component):
 
 
 class WalkCache(wiring.Component):
-    """A ``LevelCache`` for each level but the last; the lowest that hits decides.
+    """Finds the lowest table on the way to a linear address that an earlier walk came to.
 
-    Combinational from ``key`` to ``found``. Entries belong to a linear address and a PCID, never
-    to a table's address, so that two ways to one table keep rights of their own.
+    It has a ``LevelCache`` for each level but the last. The lowest that hits decides, because the
+    most reads are saved from there. Combinational from ``key`` to ``found``.
+
+    A table is found by the linear address and the PCID of the walk that came to it, not by the
+    entry that points to it: the rights that are held with it are those of all entries above it, and
+    another way to the same table may have other rights.
 
     Parameters
     ----------
@@ -104,17 +109,19 @@ class WalkCache(wiring.Component):
     Members
     -------
     key : In(key_layout)
-        The address and PCID to look up, or to fill.
+        The address and PCID to look up or to fill.
     nxe : In(1)
-        IA32_EFER.NXE. Without it no entry is used that holds XD: that bit is reserved then.
+        IA32_EFER.NXE. While it is clear XD is a reserved bit, so that no table is used which an
+        entry with XD leads to.
     hit : Out(1), level : Out, found : Out(table_layout)
-        Whether a walk of ``key`` may start below the root, at which level, an index into
-        ``config.mode.levels``, and with what.
+        Whether a walk of ``key`` may begin below the root; if so, at which level, an index into
+        ``config.mode.levels``, and in which table.
     fill : In(1), fill_level : In, filled : In(table_layout)
-        Enter what an entry of ``fill_level`` leads to. Its accessed flag must be set by then, and
-        its meaning must not depend on CR4.PSE.
+        Enter the table that an entry of ``fill_level`` points to. The entry's accessed flag must be
+        set by then, because a walk that begins at the table does not set it, and its meaning must
+        not depend on CR4.PSE.
     drop : In(drop_layout)
-        Entries to drop, while no walk is under way.
+        Which tables to drop, given only while no walk is under way.
     """
 
     def __init__(self, config):
