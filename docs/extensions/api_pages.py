@@ -98,17 +98,30 @@ def write_pages(app):
 def resolve(app, env, node: pending_xref, contnode):
     """Lead a name to what it is in the module whose docstring or signature it stands in.
 
-    What a module keeps to itself, as ``__all__`` says, has no page; its name is no link.
+    A name that the module does not know leads to the one class that is called so. What a module
+    keeps to itself, as ``__all__`` says, has no page; its name is no link.
     """
+    if node.get("refdomain") != "py":
+        return None
     module, _, name = node["reftarget"].rpartition(".")
     found = getattr(sys.modules.get(module or node.get("py:module")), name, None)
-    if node.get("refdomain") != "py" or not hasattr(found, "__qualname__"):
-        return None
-    full = f"{found.__module__}.{found.__qualname__}"
+    if hasattr(found, "__qualname__"):
+        full = f"{found.__module__}.{found.__qualname__}"
+    else:
+        full = None if module else class_names(env).get(name)
     entry = env.domains.python_domain.objects.get(full)
     if entry is None:
-        return contnode
+        return contnode if found is not None else None
     return make_refnode(app.builder, node["refdoc"], entry.docname, entry.node_id, contnode, full)
+
+
+def class_names(env):
+    """Return the full name of each class that is described once, by its own name."""
+    names = {}
+    for full, entry in env.domains.python_domain.objects.items():
+        if entry.objtype in ("class", "exception"):
+            names.setdefault(full.rpartition(".")[2], []).append(full)
+    return {name: fulls[0] for name, fulls in names.items() if len(fulls) == 1}
 
 
 def setup(app):

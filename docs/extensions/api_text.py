@@ -8,11 +8,15 @@ from amaranth.hdl import Elaboratable
 from docutils import nodes
 from numpy.typing import ArrayLike
 from sphinx import addnodes
+from sphinx.util import logging
 from sphinx.util.typing import stringify_annotation
+
+logger = logging.getLogger(__name__)
 
 PLAIN = ("attribute", "data", "property")
 LONGEST_VALUE, LARGE = 100, 1024
 ARRAY_LIKE = [stringify_annotation(ArrayLike, mode) for mode in ("smart", "fully-qualified")]
+MISREAD = re.compile(r"\*\*(Raises?|Returns?) ")
 FACTORY = re.compile(r"= <[^>]*>")
 ARRAY = re.compile(
     r"numpy\.ndarray\[tuple\[~?typing\.Any, \.\.\.\], ~?numpy\.dtype\[([^\[\]]*)\]\]")
@@ -62,9 +66,12 @@ class PlainDocstrings:
             lines.clear()
 
     def show(self, app, what, name, item, options, lines):
-        """Put it back."""
+        """Put it back; warn of text behind the sections of another, which Napoleon misreads."""
         if what in PLAIN:
             lines[:] = self.lines
+        for line in lines:
+            if MISREAD.search(line):
+                logger.warning("%s: a paragraph is taken for a parameter: %s", name, line)
 
 
 def shorten(app, domain, kind, content):

@@ -69,6 +69,11 @@ def exec_program(
 ) -> None:
     """Fill an empty address space as exec does: stack, program, loader, vdso, heap.
 
+    Raise ``SysError`` as ``execve`` does: E2BIG for too many arguments, ENOMEM without room or
+    for a segment out of bounds, EINVAL for a program without segments or with one that has more
+    in the file than in memory, EFAULT for a loader that cannot be padded with zeros, EEXIST for
+    segments where something else is.
+
     Parameters
     ----------
     mm, program
@@ -79,11 +84,6 @@ def exec_program(
         The length of the strings of arguments, environment and file name on the stack.
     rng
         Draws the place of the vdso above the stack; without it, that is the lowest one.
-
-    Raise ``SysError`` as ``execve`` does: E2BIG for too many arguments, ENOMEM without room or
-    for a segment out of bounds, EINVAL for a program without segments or with one that has more
-    in the file than in memory, EFAULT for a loader that cannot be padded with zeros, EEXIST for
-    segments where something else is.
     """
     _map_stack(mm, page_align(layout.align_stack(layout.stack_top)), arg_bytes)
     if not program.headers:

@@ -92,6 +92,9 @@ def handle_page_fault(state: KernelState, process: Process | None, address: int,
                       pkeys: bool = False) -> FaultResult:
     """Deal with a page fault at ``address``.
 
+    Raise ``Oops``; ``OutOfMemory`` and ``SwapIoError`` with all pages as they were; ``ValueError``
+    for an address at which no page fault can be, as it is too wide or not canonical.
+
     Parameters
     ----------
     process
@@ -100,9 +103,6 @@ def handle_page_fault(state: KernelState, process: Process | None, address: int,
         EFLAGS.AC, and whether the instruction is in the exception table, for kernel mode.
     smap, pkeys
         Whether CR4.SMAP and CR4.PKE are set.
-
-    Raise ``Oops``; ``OutOfMemory`` and ``SwapIoError`` with all pages as they were; ``ValueError``
-    for an address at which no page fault can be, as it is too wide or not canonical.
     """
     if not 0 <= address < 1 << state.mode.vaddr_bits or not is_canonical(state.mode, address):
         raise ValueError(f"A page fault must be at a canonical address, not {address:#x}")

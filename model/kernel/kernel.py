@@ -91,6 +91,8 @@ class Kernel:
 
         Two-level paging does not reach what is above 4 Gbytes.
 
+        Raise ``MemoryMapError`` for too little memory.
+
         Parameters
         ----------
         smap, pcid, pke
@@ -99,8 +101,6 @@ class Kernel:
             Tunables that differ from what a kernel boots with.
         rng
             Randomises the address space of each program; None for none. [randomize_va_space]
-
-        Raise ``MemoryMapError`` for too little memory.
         """
         platform = PLATFORMS[mode.name]
         wanted = ((Cr4.SMAP, smap), (Cr4.PCIDE, pcid and mode.has_pcids),

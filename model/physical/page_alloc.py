@@ -87,6 +87,8 @@ class PageAllocator(FreelistAllocator):
              sysctl: Sysctl | None = None, reclaim: Reclaim | None = None) -> "PageAllocator":
         """Return the allocator of a machine that has just booted.
 
+        Raise ``MemoryMapError`` if no memory is left that the kernel can use itself.
+
         Parameters
         ----------
         machine
@@ -99,8 +101,6 @@ class PageAllocator(FreelistAllocator):
         reclaim
             What frees pages that are in use, when there are too few free ones; None if nothing
             does.
-
-        Raise ``MemoryMapError`` if no memory is left that the kernel can use itself.
         """
         return cls(machine, reserved, sysctl or Sysctl(), reclaim)
 
