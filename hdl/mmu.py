@@ -51,7 +51,7 @@ class Mmu(wiring.Component):
     -------
     control : In(control_layout)
         The registers that govern translation.
-    ``<port>`` : In(port_signature), one for each of ``config.ports``
+    <port> : In(port_signature), one for each of ``config.ports``
         Requests to translate, and their responses.
     invalidate : In(stream)
         Invalidating operations; ``control`` holds the registers before the operation.
