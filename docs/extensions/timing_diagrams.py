@@ -1,5 +1,6 @@
 """Timing diagrams: recordings of scenes as WaveJSON, drawn as SVG when the site is built."""
 
+import inspect
 import json
 from pathlib import Path
 
@@ -109,6 +110,16 @@ def caption(recording):
     return f"Recorded: {'; '.join(parts)}."
 
 
+class TimingContract(SphinxDirective):
+    """What the docstring of the MMU promises, up to its parameters, as a quotation."""
+
+    def run(self):
+        """Return the nodes in place of the directive."""
+        self.env.note_dependency(mmu.__file__)
+        promise, *_ = inspect.getdoc(mmu.Mmu).split("\nParameters\n")
+        return [nodes.block_quote("", *self.parse_text_to_nodes(promise))]
+
+
 class Diagram(nodes.General, nodes.Element):
     """A diagram in the tree of a page: ``name`` and ``svg``."""
 
@@ -148,5 +159,6 @@ def skip(self, node):
 def setup(app):
     """Register with Sphinx."""
     app.add_node(Diagram, html=(visit, None), text=(skip, None))
+    app.add_directive("timing-contract", TimingContract)
     app.add_directive("timing-diagram", TimingDiagram)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
