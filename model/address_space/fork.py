@@ -1,4 +1,7 @@
-"""The address space of a forked process. [dup_mmap]"""
+"""The mappings of a forked process. [dup_mmap]
+
+Its pages, which become copy-on-write, are ``kernel.fork_pages``.
+"""
 
 from .anon_vma import anon_vma_fork
 from .hugetlb_mapping import open_huge

@@ -1,6 +1,7 @@
 """The state of one address space and its accounts. [struct mm_struct]
 
 The system calls that change it stand in files of their own names; ``mm.Mm`` brings them together.
+Pages that are present (RSS) are counted where page-table entries change: ``kernel.user_tables``.
 """
 
 import errno

@@ -1,1 +1,1 @@
-"""What the kernel does with memory: reclaim and swap."""
+"""The kernel: processes and their page tables, faults, fork, huge pages, reclaim, swap, OOM."""

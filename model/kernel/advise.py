@@ -3,7 +3,7 @@
 [mm/madvise.c]
 """
 
-from ..address_space.tables.pagetable import PageTables
+from ..address_space.tables.page_tables import PageTables
 from ..address_space.tables.software_entry import EntryKind
 from ..x86 import Entry
 from .state import KernelState

@@ -7,10 +7,10 @@ import errno
 from collections.abc import Callable
 
 from ..address_space.errors import SysError
-from ..address_space.tables.pagetable import PageTables
+from ..address_space.tables.page_tables import PageTables
 from ..address_space.tables.parts import LeafEntry
 from ..x86 import PAGE_BYTES, PAGE_SHIFT, Entry
-from .vm_fault import BusFault
+from .fault_cause import BusFault
 
 __all__ = ["FaultIn", "clear_user", "get_user_pages"]
 

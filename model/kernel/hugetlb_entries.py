@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from ..address_space.hugetlb_mapping import huge_index
-from ..address_space.tables.pagetable import PageTables
+from ..address_space.tables.page_tables import PageTables
 from ..address_space.tables.parts import LeafEntry
 from ..address_space.tables.software_entry import SoftwareFormat
 from ..address_space.vma import Vma, VmFlag

@@ -4,9 +4,9 @@ from ..address_space.hugetlb_mapping import huge_index
 from ..address_space.vma import Vma, VmFlag
 from ..physical.errors import BrokenInvariant
 from ..x86 import Entry
+from .fault_cause import BusFault, FaultCause
 from .state import WRITTEN
 from .user_tables import UserTables
-from .vm_fault import BusFault, FaultCause
 
 __all__ = ["hugetlb_fault"]
 

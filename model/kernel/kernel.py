@@ -19,13 +19,13 @@ from ..mmu.control import Control
 from ..physical.memory_map import MemoryMap, pc_memory
 from ..physical.reserves import Sysctl
 from ..x86 import Cr4, PagingMode
-from .copy_pages import copy_page_range
-from .fault import FaultOutcome, FaultResult, Signal, SignalNumber, handle_page_fault
+from .fork_pages import copy_page_range
 from .hugetlb_pool import set_nr_hugepages
 from .kernel_space import KernelSpace
 from .machine_check import check_machine
-from .memory_fault import fault_in
+from .make_present import fault_in
 from .oom import OomKill, OomKilled, OomKiller
+from .page_fault import FaultOutcome, FaultResult, Signal, SignalNumber, handle_page_fault
 from .platform import PLATFORMS
 from .process import INIT_PKRU, Process
 from .process_table import ProcessTable

@@ -1,6 +1,6 @@
 """The kernel's half of the page tables, as its dynamic areas use it."""
 
-from ..address_space.kernel_half.kernel_pagetable import KernelPageTables
+from ..address_space.kernel_half.kernel_page_tables import KernelPageTables
 from ..x86 import PAGE_SHIFT
 from .tlb_flush import TlbState
 
@@ -8,7 +8,7 @@ __all__ = ["KernelSpace"]
 
 
 class KernelSpace:
-    """Maps kernel addresses: the ``KernelPageTableOps`` of ``address_space.kernel_page_table_ops``.
+    """Maps kernel addresses: the ``KernelPageTableOps`` of the kernel's half.
 
     Parameters
     ----------

@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from ..address_space.vma import File
 from ..physical.errors import BrokenInvariant
 from ..x86 import PAGE_BYTES, PAGE_SHIFT
-from .anon_swap import AnonSwap
 from .frames import Frames
 from .swap.cache import SwapEntry
+from .swap_references import AnonSwap
 
-__all__ = ["AddressSpace", "PageCache"]
+__all__ = ["CachedFile", "PageCache"]
 
 
 @dataclass(slots=True, eq=False)
-class AddressSpace:
+class CachedFile:
     """The pages of one file. [struct address_space]
 
     ``content`` is the file itself, None for shared memory. ``pages`` are the frames by page of
@@ -55,8 +55,8 @@ class PageCache:
         self.frames = frames
         self._swap = swap
         self.pages_in = self.pages_out = 0
-        self._spaces: dict[File, AddressSpace] = {}
-        self._owner: dict[int, tuple[AddressSpace, int]] = {}
+        self._spaces: dict[File, CachedFile] = {}
+        self._owner: dict[int, tuple[CachedFile, int]] = {}
         self._dirty: set[int] = set()
 
     def __len__(self) -> int:
@@ -67,18 +67,18 @@ class PageCache:
         """Say what a file holds; raise ``ValueError`` if that was said."""
         if file in self._spaces:
             raise ValueError(f"File {file.name} is registered already")
-        self._spaces[file] = AddressSpace(content)
+        self._spaces[file] = CachedFile(content)
 
-    def space(self, file: File) -> AddressSpace:
+    def space(self, file: File) -> CachedFile:
         """Return the pages of a file; raise ``KeyError`` for one that was not registered.
 
         Shared memory comes into being when it is first asked for.
         """
         if file not in self._spaces and file.is_shmem:
-            self._spaces[file] = AddressSpace(None)
+            self._spaces[file] = CachedFile(None)
         return self._spaces[file]
 
-    def owner(self, pfn: int) -> tuple[AddressSpace, int] | None:
+    def owner(self, pfn: int) -> tuple[CachedFile, int] | None:
         """Return the file and page that a frame holds, None for any other frame. [page->mapping]"""
         return self._owner.get(pfn)
 
@@ -91,7 +91,7 @@ class PageCache:
         owner = self._owner.get(pfn)
         return owner is not None and owner[0].content is None
 
-    def read(self, space: AddressSpace, index: int, pfn: int) -> int | None:
+    def read(self, space: CachedFile, index: int, pfn: int) -> int | None:
         """Fill a new frame with a page of a file; return the shadow that was in its place.
 
         [filemap_read_folio, filemap_add_folio]
@@ -108,7 +108,7 @@ class PageCache:
         self.remove(pfn)
         space.slots[index] = slot
 
-    def swap_back(self, space: AddressSpace, index: int, pfn: int) -> None:
+    def swap_back(self, space: CachedFile, index: int, pfn: int) -> None:
         """Put a page in place of its slot, dirty; take a reference. [shmem_add_to_page_cache]"""
         del space.slots[index]
         space.pages[index] = pfn
@@ -162,7 +162,7 @@ class PageCache:
         """Return the files of shared memory that have come into being."""
         return [file for file, space in self._spaces.items() if space.content is None]
 
-    def shmem_spaces(self) -> list[AddressSpace]:
+    def shmem_spaces(self) -> list[CachedFile]:
         """Return the pages of all files of shared memory."""
         return [space for space in self._spaces.values() if space.content is None]
 

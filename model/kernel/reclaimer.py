@@ -1,6 +1,6 @@
 """The ways into reclaim of a machine: an allocation that finds no page, an advice, and kswapd.
 
-What a way in does to the lists stands in ``reclaim``; what can be done to a page in ``page_ops``.
+What a way in does to the lists stands in ``reclaim``, what is done to a page in ``page_reclaim``.
 [mm/vmscan.c]
 """
 
@@ -11,7 +11,7 @@ from ..physical.node import Node
 from ..physical.page_alloc import PageAllocator
 from ..physical.watermark import ALLOC_WMARK_HIGH
 from ..physical.zone import Zone
-from .page_ops import MachinePageOps
+from .page_reclaim import MachinePageOps
 from .reclaim.direct_reclaim import try_to_free_pages
 from .reclaim.kswapd import balance_pgdat
 from .reclaim.lru import LruList, Lruvec

@@ -3,19 +3,48 @@
 Linux 6.1 finds them by way of the mappings that may hold the page; here they are noted one by
 one, as Linux 2.5 did with chains of entries: the answer is the same. The first mapping of a page
 is a number in a column, as most pages have no other. [mm/rmap.c]
+
+What is done at each of these places, such as to look for accessed bits and to clear them, stands in
+``page_reclaim`` (``accessed``, ``try_to_unmap``) and, for one place, in ``user_tables``.
 """
 
 from array import array
 from collections.abc import Iterator
+from typing import Protocol
 
+from ..address_space.vma import File
 from ..physical.errors import BrokenInvariant
 from ..x86 import PAGE_SHIFT
 
-__all__ = ["Rmap"]
+__all__ = ["Rmap", "Space"]
 
 NOWHERE = -1
 VPN_BITS = 36
 VPN_MASK = (1 << VPN_BITS) - 1
+
+
+class Space(Protocol):
+    """The page tables that a place leads to, as reclaim and caches see them: without a process."""
+
+    def test_clear_young(self, vaddr: int) -> bool:
+        """Clear the accessed bit of an address; return whether it was set."""
+        ...
+
+    def is_locked(self, vaddr: int) -> bool:
+        """Return whether the mapping of an address is locked in memory."""
+        ...
+
+    def clean_page(self, vaddr: int) -> bool:
+        """Make the entry of a page clean and read-only; return whether it was dirty."""
+        ...
+
+    def unmap_page(self, vaddr: int, pfn: int) -> bool:
+        """Take a page away, and say whether it could be; anonymous, it leaves its swap entry."""
+        ...
+
+    def unmap_huge(self, file: File, index: int, pfn: int) -> None:
+        """Take a huge page of a file away from mappings that have no reserve of their own."""
+        ...
 
 
 class Rmap:

@@ -12,9 +12,9 @@ frees the slot. [shmem_set_folio_swapin_error]
 from collections.abc import Callable
 
 from ..physical.errors import BrokenInvariant
-from .anon_swap import AnonSwap
-from .page_cache import AddressSpace, PageCache
+from .page_cache import CachedFile, PageCache
 from .swap.cache import SwapEntry
+from .swap_references import AnonSwap
 
 __all__ = ["Shmem"]
 
@@ -46,7 +46,7 @@ class Shmem:
         """How many pages of all files are in slots. [shmem_inode_info.swapped]"""
         return sum(len(space.slots) for space in self._cache.shmem_spaces())
 
-    def page(self, space: AddressSpace, index: int) -> tuple[int, bool]:
+    def page(self, space: CachedFile, index: int) -> tuple[int, bool]:
         """Return the frame of a page, referenced once more, and whether it was read from swap.
 
         Raise ``OutOfMemory``, ``SwapIoError``, with all as it was. [shmem_get_folio_gfp]
@@ -63,7 +63,7 @@ class Shmem:
         self._add_to_lru(pfn)
         return pfn, False
 
-    def _swapin(self, space: AddressSpace, index: int) -> tuple[int, bool]:
+    def _swapin(self, space: CachedFile, index: int) -> tuple[int, bool]:
         """Move a page from its slot, by way of the swap cache, to the page cache.
 
         Its slot is free then. [shmem_swapin_folio]

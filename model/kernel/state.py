@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from ..address_space.kernel_half.kernel_pagetable import KernelPageTables
+from ..address_space.kernel_half.kernel_page_tables import KernelPageTables
 from ..address_space.kernel_half.layout import layout_of
 from ..address_space.tables.software_entry import EntryFlag, EntryKind, SwapPte
 from ..address_space.vma import Vma, VmFlag
@@ -16,18 +16,18 @@ from ..physical.out_of_memory import OutOfMemory
 from ..physical.page_alloc import PageAllocator
 from ..physical.reserves import Sysctl
 from ..x86 import PAGE_SHIFT, Entry, PagingMode, lowest_bit
-from .anon_swap import AnonSwap
 from .frames import Frames
 from .hugetlb_pool import huge_pools
-from .page_cache import AddressSpace, PageCache
-from .page_ops import MachinePageOps
+from .page_cache import CachedFile, PageCache
+from .page_reclaim import MachinePageOps
 from .platform import PLATFORMS
 from .reclaim.lru import LruFlag, Lruvec
 from .reclaim.workingset import workingset_refault
 from .reclaimer import Reclaimer
+from .rmap import Space
 from .shmem import Shmem
-from .space import Space
 from .swap.cache import SwapEntry
+from .swap_references import AnonSwap
 from .thp import TransparentHuge
 from .tlb_flush import TlbState
 
@@ -173,7 +173,7 @@ class KernelState:
             self.swap.free_unmapped(pfn)
         self.frames.put(pfn)
 
-    def file_page(self, space: AddressSpace, index: int) -> tuple[int, bool]:
+    def file_page(self, space: CachedFile, index: int) -> tuple[int, bool]:
         """Return the frame of a page of a file, referenced once more, and whether it was read.
 
         [filemap_fault, shmem_fault]

@@ -17,7 +17,7 @@ from ..physical.errors import BrokenInvariant
 from ..x86 import Entry
 from .state import KernelState
 from .swap.file import SwapFile
-from .swap.info import SwapInfo
+from .swap.slots import SwapInfo
 from .user_tables import UserTables
 
 __all__ = ["swapoff", "unuse_mm"]

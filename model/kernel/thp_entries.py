@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ..address_space.tables.pagetable import PageTables
+from ..address_space.tables.page_tables import PageTables
 from ..address_space.tables.parts import LeafEntry
 from ..address_space.vma import Vma, VmFlag
 from ..physical.errors import BrokenInvariant

@@ -2,10 +2,10 @@
 
 from ..address_space.vma import Vma, VmFlag
 from ..x86 import PAGE_SHIFT, Entry
+from .fault_cause import FaultCause
 from .state import WRITTEN, KernelState
 from .thp import ThpEnabled
 from .user_tables import UserTables
-from .vm_fault import FaultCause
 
 __all__ = ["huge_pmd_fault"]
 

@@ -1,5 +1,6 @@
 """The user half of a process's page tables: what changes of its mappings do to its pages.
 
+Entries that map a page, and those that hold a swap entry, are counted here: RSS and VmSwap.
 [mm/memory.c, mm/mprotect.c, mm/mremap.c, mm/rmap.c]
 """
 
@@ -10,7 +11,7 @@ from functools import partial
 from ..address_space.errors import SysError
 from ..address_space.mm import Mm
 from ..address_space.page_table_ops import PageTableOps
-from ..address_space.tables.pagetable import PageTables
+from ..address_space.tables.page_tables import PageTables
 from ..address_space.tables.parts import LeafEntry
 from ..address_space.tables.software_entry import EntryKind
 from ..address_space.uapi import Madvise

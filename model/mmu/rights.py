@@ -5,10 +5,10 @@
 
 from dataclasses import dataclass
 
-from ..x86 import AccessKind, Cr0, Cr4, Efer, Entry, ErrorCode, PagingMode, lowest_bit
+from ..x86 import AccessKind, Cr0, Cr4, Entry, PagingMode, lowest_bit
 from .control import Access, Control
 
-__all__ = ["Rights", "error_code"]
+__all__ = ["Rights"]
 
 KEY_SHIFT = lowest_bit(Entry.KEY)
 
@@ -59,24 +59,3 @@ class Rights:
         binding = (access.user and not access.implicit) or control.cr0 & Cr0.WP
         is_write = access.kind is AccessKind.WRITE
         return bool(access_disable or (write_disable and is_write and binding))
-
-
-def error_code(
-    control: Control, access: Access, *, present: bool, reserved: bool = False, key: bool = False
-) -> int:
-    """Return the error code of a page fault. [SDM 4.7]"""
-    code = ErrorCode(0)
-    if present:
-        code |= ErrorCode.P
-    if access.kind is AccessKind.WRITE:
-        code |= ErrorCode.WR
-    if access.user and not access.implicit:
-        code |= ErrorCode.US
-    if reserved:
-        code |= ErrorCode.RSVD
-    no_execute = control.cr4 & Cr4.PAE and control.efer & Efer.NXE
-    if access.kind is AccessKind.FETCH and (control.cr4 & Cr4.SMEP or no_execute):
-        code |= ErrorCode.ID
-    if key:
-        code |= ErrorCode.PK
-    return int(code)

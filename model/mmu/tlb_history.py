@@ -16,8 +16,9 @@ from ..x86 import AccessKind, Cr0, Cr3, Cr4, Efer, Entry, Level, PagingMode, Vec
 from .control import Access, Control
 from .drops import Drops
 from .entry_format import EntryFormat
+from .error_code import error_code
 from .intervals import FOREVER, Interval, extend, intersect, within
-from .rights import Rights, error_code
+from .rights import Rights
 from .walk import is_canonical
 
 __all__ = ["EntryValue", "Explanation", "Outcome", "TlbHistory", "pcid_of"]

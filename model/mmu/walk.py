@@ -11,7 +11,8 @@ from ..physical.memory import BusError, PhysicalMemory
 from ..x86 import AccessKind, Cr0, Entry, Level, PagingMode, Vector
 from .control import Access, Control
 from .entry_format import EntryFormat
-from .rights import Rights, error_code
+from .error_code import error_code
+from .rights import Rights
 
 __all__ = ["Access", "Control", "Fault", "PageFault", "Step", "Walk", "is_canonical", "translate",
            "walk"]

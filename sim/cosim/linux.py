@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from ...model.address_space.errors import SysError
 from ...model.address_space.uapi import Madvise, MapFlag, MremapFlag, Prot
-from ...model.kernel.fault import handle_general_protection
 from ...model.kernel.kernel import Kernel
+from ...model.kernel.page_fault import handle_general_protection
 from ...model.kernel.process import Process
 from ...model.kernel.tlb_flush import Invalidation
 from ...model.mmu.control import Control

@@ -7,9 +7,9 @@ import pytest
 
 from pagewalk.hdl.config import Config
 from pagewalk.model.address_space.kernel_half.fixmap import Fixmap
-from pagewalk.model.address_space.kernel_half.kernel_page_table_ops import page_kernel
 from pagewalk.model.address_space.kernel_half.kmap import KmapLocal, Pkmap
 from pagewalk.model.address_space.kernel_half.layout import AreaKind
+from pagewalk.model.address_space.kernel_half.mapping_ops import page_kernel
 from pagewalk.model.address_space.kernel_half.vmalloc import Vmalloc
 from pagewalk.model.kernel.kernel import Kernel
 from pagewalk.model.mmu.control import Access

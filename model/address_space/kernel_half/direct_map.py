@@ -10,8 +10,8 @@ from itertools import pairwise
 from ...physical.memory_map import MemoryMap
 from ...physical.ranges import Range, subtract, union
 from ...x86 import PAGE_BYTES, PAGE_SHIFT
-from .kernel_page_table_ops import KernelPageTableOps, page_kernel
 from .layout import Layout
+from .mapping_ops import KernelPageTableOps, page_kernel
 
 __all__ = ["DirectMap", "HighmemError", "MappedRange", "direct_map_ranges", "split_large_pages"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from ...x86 import PAGE_BYTES, PAGE_SHIFT, Entry
-from .kernel_page_table_ops import KernelPageTableOps
+from .mapping_ops import KernelPageTableOps
 
 __all__ = ["FIXMAP_AMD64", "FIXMAP_I686", "FixedAddresses", "Fixmap", "FixmapError", "Slot"]
 

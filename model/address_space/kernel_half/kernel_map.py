@@ -3,9 +3,9 @@
 from ...physical.memory_map import MemoryMap
 from .direct_map import DirectMap, MappedRange, direct_map_ranges
 from .fixmap import Fixmap
-from .kernel_page_table_ops import KernelPageTableOps, page_kernel
 from .kmap import KmapLocal, Pkmap
 from .layout import Layout, layout_of
+from .mapping_ops import KernelPageTableOps, page_kernel
 from .vmalloc import Vmalloc
 
 __all__ = ["KernelMap"]

@@ -7,8 +7,8 @@ from array import array
 
 from ...x86 import PAGE_BYTES, PAGE_SHIFT
 from .fixmap import FixedAddresses
-from .kernel_page_table_ops import KernelPageTableOps, page_kernel
 from .layout import AreaKind, Layout
+from .mapping_ops import KernelPageTableOps, page_kernel
 
 __all__ = ["KM_MAX_IDX", "KmapError", "KmapLocal", "Pkmap", "PkmapFull"]
 

@@ -11,8 +11,8 @@ from itertools import groupby
 
 from ...physical.ranges import Range, subtract, union
 from ...x86 import PAGE_BYTES, PAGE_SHIFT, Entry
-from .kernel_page_table_ops import KernelPageTableOps, page_kernel
 from .layout import Layout
+from .mapping_ops import KernelPageTableOps, page_kernel
 
 __all__ = ["VmArea", "VmAreaUse", "Vmalloc", "VmallocError", "VmallocSpaceError"]
 

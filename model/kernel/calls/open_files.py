@@ -7,7 +7,7 @@ from ...address_space.errors import SysError
 from ...address_space.vma import File
 from ...x86 import PAGE_BYTES
 from ..kernel import Kernel
-from ..page_cache import AddressSpace
+from ..page_cache import CachedFile
 from .uaccess import UserAccess
 
 __all__ = ["OpenFile", "OpenFiles"]
@@ -104,7 +104,7 @@ class OpenFiles:
             raise SysError(errno.EINVAL)
         return min(count, MAX_RW_COUNT)
 
-    def _room(self, file: File, position: int, count: int) -> tuple[AddressSpace, int]:
+    def _room(self, file: File, position: int, count: int) -> tuple[CachedFile, int]:
         """Return the pages of a file, and how many bytes it has from ``position`` on."""
         try:
             space = self._kernel.state.page_cache.space(file)

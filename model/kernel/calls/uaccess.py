@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from ...mmu.walk import Fault
 from ...physical.errors import BrokenInvariant
 from ...x86 import Cr4, Vector
-from ..fault import FaultOutcome, handle_general_protection
 from ..kernel import Kernel
 from ..oom import OomKilled
+from ..page_fault import FaultOutcome, handle_general_protection
 from ..usercopy import Fixup, Moves, Usercopy
 from .user_port import UserPort, WalkedMemory
 

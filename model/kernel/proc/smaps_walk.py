@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 from typing import Protocol
 
 from ...address_space.smaps_text import MemSizeStats
-from ...address_space.tables.pagetable import PageTables
+from ...address_space.tables.page_tables import PageTables
 from ...address_space.tables.software_entry import PFN_KINDS, PROTNONE, EntryKind, SoftwareFormat
 from ...address_space.vma import File, Vma, VmFlag
 from ...x86 import PAGE_BYTES, PAGE_SHIFT, Entry

@@ -10,7 +10,7 @@ from ...physical.errors import BrokenInvariant
 from .cache import SwapCache, SwapEntry
 from .errors import BadSwapEntry, SwapDeviceBusy, TooManySwapDevices
 from .file import SwapFile
-from .info import SwapInfo
+from .slots import SwapInfo
 
 __all__ = ["MAX_SWAPFILES", "Swap", "SwapEntry"]
 

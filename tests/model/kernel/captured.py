@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from pagewalk.model.address_space.smaps_text import MNEMONICS, STATS, MemSizeStats
-from pagewalk.model.address_space.tables.pagetable import PageTables
+from pagewalk.model.address_space.tables.page_tables import PageTables
 from pagewalk.model.address_space.tables.software_entry import (
     AMD64_ENTRIES,
     I686_ENTRIES,

@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from pagewalk.model.kernel.swap.info import SwapInfo
+from pagewalk.model.kernel.swap.slots import SwapInfo
 
 
 class NoDisk:

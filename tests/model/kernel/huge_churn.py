@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from numpy.random import default_rng
 
 from pagewalk.model.address_space.uapi import Madvise, MapFlag, MremapFlag, Prot
+from pagewalk.model.kernel.fault_cause import FaultCause
 from pagewalk.model.kernel.kernel import Kernel
 from pagewalk.model.kernel.process import Process
 from pagewalk.model.kernel.thp import ThpEnabled
-from pagewalk.model.kernel.vm_fault import FaultCause
 from pagewalk.model.x86 import IA32
 
 from .huge_machines import PAGE, PRIVATE_HUGE, SHARED_HUGE, Huge

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 from pagewalk.model.address_space.uapi import MapFlag, Prot
-from pagewalk.model.kernel.fault import FaultOutcome, Signal
 from pagewalk.model.kernel.kernel import Kernel
+from pagewalk.model.kernel.page_fault import FaultOutcome, Signal
 from pagewalk.model.kernel.process import Process
 from pagewalk.model.kernel.tlb_flush import Invalidation
 from pagewalk.model.mmu.control import Access

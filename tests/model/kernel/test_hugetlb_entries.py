@@ -3,9 +3,9 @@
 import pytest
 
 from pagewalk.model.address_space.uapi import Madvise, MapFlag, MremapFlag, Prot
+from pagewalk.model.kernel.fault_cause import FaultCause
 from pagewalk.model.kernel.hugetlb_entries import HugeEntries
 from pagewalk.model.kernel.table_check import check_user_tables
-from pagewalk.model.kernel.vm_fault import FaultCause
 from pagewalk.model.physical.errors import BrokenInvariant
 from pagewalk.model.x86 import MODES, Entry, ErrorCode, InvalidateOp
 

@@ -5,8 +5,8 @@ import pytest
 from pagewalk.model.address_space.uapi import Madvise, MapFlag, Prot
 from pagewalk.model.address_space.vma import File
 from pagewalk.model.kernel.calls.uaccess import UserAccess
-from pagewalk.model.kernel.fault import FaultOutcome, SignalNumber
-from pagewalk.model.kernel.vm_fault import FaultCause
+from pagewalk.model.kernel.fault_cause import FaultCause
+from pagewalk.model.kernel.page_fault import FaultOutcome, SignalNumber
 from pagewalk.model.x86 import MODES, Entry
 
 from .huge_machines import PAGE, PRIVATE_HUGE, SHARED_HUGE, Huge

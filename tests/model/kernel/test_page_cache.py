@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 
 from pagewalk.model.address_space.vma import File
-from pagewalk.model.kernel.page_cache import AddressSpace
+from pagewalk.model.kernel.page_cache import CachedFile
 from pagewalk.model.kernel.swap.file import SwapFile
 from pagewalk.model.physical.errors import BrokenInvariant
 from pagewalk.model.x86 import X86_64
@@ -86,7 +86,7 @@ def test_only_registered_files_and_shared_memory_have_pages(state):
     shared = File("shared", is_shmem=True)
     assert state.page_cache.space(shared).content is None
     assert state.page_cache.shmem_files() == [shared]
-    assert AddressSpace(None).page(5) == bytes(PAGE)
+    assert CachedFile(None).page(5) == bytes(PAGE)
     with pytest.raises(ValueError, match="is registered already"):
         state.page_cache.register(shared, bytearray())
 

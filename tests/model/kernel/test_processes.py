@@ -5,7 +5,7 @@ from uuid import UUID
 import numpy as np
 import pytest
 
-from pagewalk.model.address_space.tables.pagetable import PageTables
+from pagewalk.model.address_space.tables.page_tables import PageTables
 from pagewalk.model.kernel.kernel import Kernel
 from pagewalk.model.kernel.swap.file import SwapFile
 from pagewalk.model.kernel.tlb_flush import TlbState

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from pagewalk.model.kernel.fault import SignalNumber
+from pagewalk.model.kernel.page_fault import SignalNumber
 from pagewalk.model.kernel.swap.errors import SwapFileShrunk
 from pagewalk.model.kernel.swap.file import SwapFile
 from pagewalk.model.x86 import Entry

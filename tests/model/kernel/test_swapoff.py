@@ -7,9 +7,9 @@ import pytest
 from pagewalk.model.address_space.errors import SysError
 from pagewalk.model.address_space.limits import Overcommit
 from pagewalk.model.address_space.uapi import Prot
+from pagewalk.model.kernel.fault_cause import FaultCause
 from pagewalk.model.kernel.swap.errors import SwapDeviceBusy, SwapIoError
 from pagewalk.model.kernel.swapoff import unuse_mm
-from pagewalk.model.kernel.vm_fault import FaultCause
 from pagewalk.model.physical.errors import BrokenInvariant
 from pagewalk.model.physical.out_of_memory import OutOfMemory
 from pagewalk.model.x86 import IA32, X86_64, Entry

@@ -3,10 +3,10 @@
 import pytest
 
 from pagewalk.model.address_space.uapi import Madvise, MapFlag
-from pagewalk.model.kernel.fault import FaultOutcome
+from pagewalk.model.kernel.fault_cause import FaultCause
+from pagewalk.model.kernel.page_fault import FaultOutcome
 from pagewalk.model.kernel.reclaim.lru import LruFlag
 from pagewalk.model.kernel.thp import ThpEnabled
-from pagewalk.model.kernel.vm_fault import FaultCause
 from pagewalk.model.x86 import MODES, Entry, ErrorCode
 
 from .machines import ANON, MIB, PAGE, RW, counted, machine

@@ -8,10 +8,10 @@ import pytest
 
 from pagewalk.model.address_space.errors import SysError
 from pagewalk.model.address_space.uapi import Madvise, MapFlag
-from pagewalk.model.kernel.fault import Oops
+from pagewalk.model.kernel.fault_cause import FaultCause
 from pagewalk.model.kernel.oom import OomKilled
+from pagewalk.model.kernel.page_fault import Oops
 from pagewalk.model.kernel.swap.file import SwapFile
-from pagewalk.model.kernel.vm_fault import FaultCause
 from pagewalk.model.x86 import IA32, MODES, X86_64
 from pagewalk.sim.cosim.machine import AccessFailed
 

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from pagewalk.model.address_space.kernel_half.fixmap import FIXMAP_I686, FixmapError
-from pagewalk.model.address_space.kernel_half.kernel_page_table_ops import page_kernel
 from pagewalk.model.address_space.kernel_half.kmap import (
     KM_MAX_IDX,
     KmapError,
@@ -11,6 +10,7 @@ from pagewalk.model.address_space.kernel_half.kmap import (
     PkmapFull,
 )
 from pagewalk.model.address_space.kernel_half.layout import LINUX_I686
+from pagewalk.model.address_space.kernel_half.mapping_ops import page_kernel
 from pagewalk.model.x86 import IA32
 
 from ..dict_tables import DictTables

@@ -5,8 +5,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from pagewalk.model.address_space.kernel_half.kernel_page_table_ops import page_kernel
 from pagewalk.model.address_space.kernel_half.layout import LINUX_I686, layout_of
+from pagewalk.model.address_space.kernel_half.mapping_ops import page_kernel
 from pagewalk.model.address_space.kernel_half.vmalloc import (
     Vmalloc,
     VmallocError,

@@ -1,7 +1,7 @@
 """Page tables in a memory with a counting source of frames."""
 
-from pagewalk.model.address_space.kernel_half.kernel_pagetable import KernelPageTables
-from pagewalk.model.address_space.tables.pagetable import PageTables
+from pagewalk.model.address_space.kernel_half.kernel_page_tables import KernelPageTables
+from pagewalk.model.address_space.tables.page_tables import PageTables
 from pagewalk.model.mmu.control import Access, Control
 from pagewalk.model.mmu.walk import walk
 from pagewalk.model.physical.memory import PhysicalMemory

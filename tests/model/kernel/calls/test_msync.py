@@ -7,7 +7,7 @@ import pytest
 from pagewalk.model.address_space.uapi import MapFlag, MsyncFlag, Prot
 from pagewalk.model.address_space.vma import File
 from pagewalk.model.kernel.calls.syscalls import SystemCalls
-from pagewalk.model.kernel.vm_fault import FaultCause
+from pagewalk.model.kernel.fault_cause import FaultCause
 
 from ..machines import ANON, MODES, PAGE, RW, machine
 

@@ -10,8 +10,8 @@ from pagewalk.model.address_space.exec_layout import Program, ProgramHeader
 from pagewalk.model.address_space.uapi import Madvise, MapFlag, MremapFlag, Prot
 from pagewalk.model.address_space.vma import File, VmFlag
 from pagewalk.model.kernel.calls.syscalls import SystemCalls
-from pagewalk.model.kernel.fault import SiCode
 from pagewalk.model.kernel.oom import OomKilled
+from pagewalk.model.kernel.page_fault import SiCode
 from pagewalk.model.x86 import IA32, X86_64
 
 from ..machines import ANON, MODES, PAGE, RW, Killed, counted, machine

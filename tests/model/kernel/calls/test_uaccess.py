@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pagewalk.model.address_space.uapi import MapFlag, Prot
 from pagewalk.model.kernel.calls.uaccess import UserAccess
 from pagewalk.model.kernel.calls.user_port import WalkedMemory
-from pagewalk.model.kernel.fault import Oops
+from pagewalk.model.kernel.page_fault import Oops
 from pagewalk.model.kernel.usercopy import AMD_32, ERMS
 from pagewalk.model.mmu.walk import Fault
 from pagewalk.model.physical.errors import BrokenInvariant

@@ -6,7 +6,7 @@ from itertools import count
 import pytest
 
 from pagewalk.model.address_space.smaps_text import MemSizeStats
-from pagewalk.model.address_space.tables.pagetable import PageTables
+from pagewalk.model.address_space.tables.page_tables import PageTables
 from pagewalk.model.address_space.tables.software_entry import (
     AMD64_ENTRIES,
     I686_ENTRIES,

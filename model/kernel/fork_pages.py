@@ -1,4 +1,4 @@
-"""The pages of a forked process, which parent and child share. [copy_page_range, mm/memory.c]"""
+"""Copy-on-write at fork: parent and child share the pages of both. [copy_page_range]"""
 
 from ..address_space.tables.parts import LeafEntry
 from ..address_space.tables.software_entry import EntryKind

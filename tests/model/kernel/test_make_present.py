@@ -6,10 +6,10 @@ import pytest
 
 from pagewalk.model.address_space.uapi import MapFlag, Prot
 from pagewalk.model.address_space.vma import File
+from pagewalk.model.kernel.fault_cause import FaultCause
 from pagewalk.model.kernel.reclaim.direct_reclaim import try_to_free_pages
 from pagewalk.model.kernel.reclaim.scan import ScanControl
 from pagewalk.model.kernel.swap.file import SwapFile
-from pagewalk.model.kernel.vm_fault import FaultCause
 from pagewalk.model.x86 import Entry
 
 from .machines import ANON, MODES, PAGE, RW, SHARED, counted, machine

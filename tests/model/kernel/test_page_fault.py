@@ -4,7 +4,8 @@ import pytest
 
 from pagewalk.model.address_space.uapi import MapFlag, Prot
 from pagewalk.model.address_space.vma import File
-from pagewalk.model.kernel.fault import (
+from pagewalk.model.kernel.fault_cause import FaultCause
+from pagewalk.model.kernel.page_fault import (
     FaultOutcome,
     Oops,
     SiCode,
@@ -12,7 +13,6 @@ from pagewalk.model.kernel.fault import (
     SignalNumber,
     handle_general_protection,
 )
-from pagewalk.model.kernel.vm_fault import FaultCause
 from pagewalk.model.mmu.control import Access
 from pagewalk.model.mmu.walk import walk
 from pagewalk.model.x86 import X86_64, AccessKind, ErrorCode, Vector

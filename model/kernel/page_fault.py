@@ -11,10 +11,10 @@ from ..address_space.vma import Vma, VmFlag
 from ..mmu.control import Access
 from ..mmu.walk import is_canonical
 from ..x86 import AccessKind, ErrorCode, Vector
-from .memory_fault import handle_mm_fault
+from .fault_cause import BusFault, FaultCause
+from .make_present import handle_mm_fault
 from .process import Process
 from .state import KernelState
-from .vm_fault import BusFault, FaultCause
 
 __all__ = ["FaultOutcome", "FaultResult", "Oops", "SiCode", "Signal", "SignalNumber",
            "access_error", "handle_general_protection", "handle_page_fault"]
@@ -63,7 +63,11 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class FaultResult:
-    """What a page fault came to; ``cause`` is that of one to retry, ``signal`` the signal."""
+    """What a page fault came to; ``cause`` is that of one to retry, ``signal`` the signal.
+
+    A fault is ``major`` if a page had to be read from a disk for it, by ``KernelState.file_page``
+    or ``read_swap``: one that is found in the page cache or the swap cache makes it minor.
+    """
 
     outcome: FaultOutcome
     cause: FaultCause | None = None

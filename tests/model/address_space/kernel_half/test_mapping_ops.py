@@ -1,6 +1,6 @@
 import pytest
 
-from pagewalk.model.address_space.kernel_half.kernel_page_table_ops import (
+from pagewalk.model.address_space.kernel_half.mapping_ops import (
     KernelPageTableOps,
     page_kernel,
 )

@@ -8,7 +8,7 @@ import numpy as np
 from ...physical.errors import BrokenInvariant
 from ...physical.memory import PhysicalMemory
 from ...x86 import PAGE_BYTES, PAGE_SHIFT, Entry, PagingMode
-from ..tables.pagetable import PageTables
+from ..tables.page_tables import PageTables
 from ..tables.parts import TableFrames
 
 __all__ = ["KERNEL_TABLE", "KernelPageTables"]

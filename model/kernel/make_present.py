@@ -9,12 +9,12 @@ from ..address_space.tables.software_entry import EntryKind
 from ..address_space.vma import Vma, VmFlag
 from ..physical.errors import BrokenInvariant
 from ..x86 import PAGE_BYTES, PAGE_SHIFT, Entry
+from .fault_cause import BusFault, FaultCause
 from .hugetlb_fault import hugetlb_fault
-from .page_cache import AddressSpace
+from .page_cache import CachedFile
 from .state import SPECIAL, WRITTEN
 from .thp_fault import huge_pmd_fault
 from .user_tables import UserTables
-from .vm_fault import BusFault, FaultCause
 
 __all__ = ["fault_in", "handle_mm_fault"]
 
@@ -147,7 +147,7 @@ class _MmFault:
         self._map(pfn, WRITTEN if self.write else 0)
         return FaultCause.FILE, major
 
-    def _fault_around(self, pages: AddressSpace) -> bool:
+    def _fault_around(self, pages: CachedFile) -> bool:
         """Map what is in memory of the 16 pages around; return whether the one wanted is there.
 
         They are those of an aligned block, or as many from the start of the mapping if that is

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from numpy.random import default_rng
 
 from pagewalk.model.kernel.swap.errors import BadSwapEntry
-from pagewalk.model.kernel.swap.info import (
+from pagewalk.model.kernel.swap.slots import (
     SWAP_HAS_CACHE,
     SWAP_MAP_BAD,
     SWAP_MAP_MAX,

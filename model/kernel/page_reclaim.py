@@ -6,14 +6,14 @@
 from collections.abc import Mapping, Sequence
 
 from ..physical.errors import BrokenInvariant
-from .anon_swap import AnonSwap
 from .frames import Frames
 from .page_cache import PageCache
 from .reclaim.lru import Lruvec
 from .reclaim.shrink import Pageout
+from .rmap import Space
 from .shmem import Shmem
-from .space import Space
 from .swap.errors import SwapIoError
+from .swap_references import AnonSwap
 
 __all__ = ["MachinePageOps"]
 

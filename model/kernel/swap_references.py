@@ -2,7 +2,7 @@
 
 from .frames import Frames
 from .swap.cache import SwapEntry
-from .swap.info import SWAP_MAP_BAD
+from .swap.slots import SWAP_MAP_BAD
 from .swap.swap import Swap
 
 __all__ = ["AnonSwap"]

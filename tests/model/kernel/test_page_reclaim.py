@@ -6,7 +6,7 @@ import pytest
 
 from pagewalk.model.address_space.uapi import Madvise, MapFlag, Prot
 from pagewalk.model.address_space.vma import File
-from pagewalk.model.kernel.page_ops import MachinePageOps
+from pagewalk.model.kernel.page_reclaim import MachinePageOps
 from pagewalk.model.kernel.reclaim.lru import LruList
 from pagewalk.model.kernel.swap.file import SwapFile
 from pagewalk.model.x86 import Entry
