@@ -1,4 +1,4 @@
-"""The one place where the hardware decides whether an access is permitted.
+"""The one place where the hardware decides whether an access is permitted, and its error code.
 
 [SDM 4.6 Access Rights, 4.6.2 Protection Keys, 4.7 Page-Fault Exceptions]
 """

@@ -1,4 +1,7 @@
-"""An address space and the system calls on it. [struct mm_struct]"""
+"""An address space and the system calls on it. [struct mm_struct]
+
+What is mapped is accounted in ``mm_state``; what is present (RSS) in ``kernel.user_tables``.
+"""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,6 +1,7 @@
 """What the paging mode decides for the kernel, as data: one ``Platform`` for each mode.
 
-A further mode is a row of ``PLATFORMS``: nothing else in the kernel asks how wide an entry is.
+A further mode is an entry of ``model.x86.MODES`` and a row of ``PLATFORMS``, with the layouts and
+the entry format that the row names: nothing else in the kernel asks which mode it is.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
-"""Access rights: what a translation permits, and the error code of what it does not.
+"""Access rights: what a translation permits, SMEP, SMAP and protection keys included.
 
-[SDM volume 3A, 4.6 Access Rights, 4.6.2 Protection Keys, 4.7 Page-Fault Exceptions]
+[SDM volume 3A, 4.6 Access Rights, 4.6.2 Protection Keys]
 """
 
 from dataclasses import dataclass

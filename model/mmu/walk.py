@@ -1,8 +1,8 @@
 """The architectural walk: the one right answer for one access with empty TLBs.
 
 Written for reading, in plain ints, from Intel SDM volume 3A chapter 4; section numbers are given
-at each rule, here, in ``entry`` and in ``rights``. The hardware decides the same things on its
-own, in ``hdl/``.
+at each rule, here, in ``entry_format``, ``rights`` and ``error_code``. The hardware decides the
+same things on its own, in ``hdl/``. The paging modes are data: ``model.x86.MODES``.
 """
 
 from dataclasses import dataclass

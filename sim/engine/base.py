@@ -1,4 +1,7 @@
-"""What an engine is: commands in, answers out, both as numpy records."""
+"""What an engine is: commands in, answers out, both as numpy records.
+
+``engine.create`` makes one, and takes the latency of page-table memory.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
