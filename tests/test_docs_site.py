@@ -93,6 +93,7 @@ LATENCIES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LATENCIES)
 def test_a_scene_takes_the_cycles_that_the_page_says(name):
     recording = scenes.record(scenes.SCENES[name])

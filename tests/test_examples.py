@@ -37,6 +37,7 @@ def test_every_example_is_run():
     assert sorted(EXPECTED) == sorted(path.name for path in FOLDER.glob("*.py"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXPECTED)
 def test_an_example_says_what_it_should(name, tmp_path):
     done = subprocess.run(

@@ -57,6 +57,7 @@ def test_fifo_has_its_anomaly():
     assert (fifo_faults(pages, 3), fifo_faults(pages, 4)) == (9, 10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("frames", [100, 300])
 def test_second_chance_is_between_optimum_and_fifo_on_a_loop_with_a_hot_set(frames, seed):

@@ -73,6 +73,7 @@ def test_ports_that_always_ask_are_served_in_turn(count):
         assert order[start:start + count] == order[:count]
 
 
+@pytest.mark.slow
 @COUNTS
 @pytest.mark.parametrize("seed", range(3))
 def test_every_answer_reaches_the_port_that_asked_and_no_other(count, seed):
@@ -90,6 +91,7 @@ def test_every_answer_reaches_the_port_that_asked_and_no_other(count, seed):
     assert [order.count(number) for number in range(count)] == [30] * count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 3, 5])
 @pytest.mark.parametrize("seed", range(3))
 def test_no_port_waits_while_another_is_served_twice(count, seed):

@@ -95,6 +95,7 @@ def modes_of_control(config):
     return [(1, 0), (1, 1)] if config.mode.has_execute_disable else [(0, 0), (1, 0)]
 
 
+@pytest.mark.slow
 def test_each_bit_of_each_entry_means_what_the_golden_walk_says(config):
     cases = []
     width = 8 * config.mode.entry_bytes
@@ -105,6 +106,7 @@ def test_each_bit_of_each_entry_means_what_the_golden_walk_says(config):
     assert_all_agree(config, cases)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_random_entries_mean_what_the_golden_walk_says(config, seed):
     rng = default_rng(seed)

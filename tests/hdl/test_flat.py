@@ -53,6 +53,7 @@ def fields(name, value):
         yield name, Value.cast(value)
 
 
+@pytest.mark.slow
 @configs
 def test_each_field_of_the_mmu_is_one_port_of_its_name_and_width(config):
     flat, mmu = elaborated(FlatMmu(config)), elaborated(Mmu(config))
@@ -63,6 +64,7 @@ def test_each_field_of_the_mmu_is_one_port_of_its_name_and_width(config):
     assert not flat.inputs.keys() & flat.outputs.keys()
 
 
+@pytest.mark.slow
 @configs
 def test_a_port_is_a_signal_of_its_own_name(config):
     flat = elaborated(FlatMmu(config))
@@ -89,6 +91,7 @@ def test_flat_fields_take_a_layout_with_gaps_as_it_is():
     assert flat_fields(layout) == [("low", 0, 4), ("high", 9, 5)]
 
 
+@pytest.mark.slow
 @configs
 def test_each_input_drives_its_field_and_nothing_else(config):
     flat = FlatMmu(config)
@@ -111,6 +114,7 @@ def test_each_input_drives_its_field_and_nothing_else(config):
 WIDE_MASK, WIDE_ONES = 0xFF_C000_11FF, 0x07
 
 
+@pytest.mark.slow
 @configs
 def test_each_output_follows_its_field(config):
     flat = FlatMmu(config)

@@ -38,6 +38,7 @@ READ, WRITE, FETCH = AccessKind
 PCIDE = Cr4.PAE | Cr4.PGE | Cr4.PCIDE
 
 
+@pytest.mark.slow
 @MODES
 @pytest.mark.parametrize(("ports", "busy", "seed"), [
     (("only",), False, 0), (("fetch", "data"), False, 1), (("fetch", "data"), True, 2),
@@ -90,6 +91,7 @@ def assert_events_add_up(bench, requesters):
     assert events.total("flush") == events.total("walk_restart") == 0
 
 
+@pytest.mark.slow
 @MODES
 @pytest.mark.parametrize("seed", range(2))
 def test_a_fault_on_a_hit_equals_the_fault_on_a_walk(mode, seed):
@@ -116,6 +118,7 @@ def test_a_fault_on_a_hit_equals_the_fault_on_a_walk(mode, seed):
     assert len(faults_on_hits) > 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("latency", [1, 3])
 @pytest.mark.parametrize("clean", [False, True], ids=["dirty", "clean"])
 def test_a_miss_takes_two_cycles_and_its_memory_latencies(latency, clean):
@@ -189,6 +192,7 @@ FLUSHES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_no_answer_after_an_invalidation_is_older_than_it(seed):
     rng, pages = default_rng(seed), ChangingPages(VADDR, 6)
@@ -225,6 +229,7 @@ def test_no_answer_after_an_invalidation_is_older_than_it(seed):
     assert len(accepted) > 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flush", FLUSHES)
 @pytest.mark.parametrize("of_table", [False, True], ids=["leaf", "table"])
 def test_a_change_at_any_moment_of_a_walk_is_seen_after_the_invalidation(flush, of_table):
@@ -315,6 +320,7 @@ def test_without_pcids_mov_cr3_drops_all_but_global_pages_whatever_its_low_bits(
     ])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flush", [
     (InvalidateOp.INVLPG, {"vaddr": LOCAL}),
     (InvalidateOp.INVPCID_ADDRESS, {"vaddr": LOCAL, "pcid": 0}),

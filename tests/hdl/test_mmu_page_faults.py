@@ -44,6 +44,7 @@ async def fault(bench, ctx, control, vaddr, port=0, **flags):
     return walks
 
 
+@pytest.mark.slow
 @MODES
 @pytest.mark.parametrize("flags", [0, Entry.G], ids=["local", "global"])
 @pytest.mark.parametrize("faulting", [0, 1, 2])
@@ -68,6 +69,7 @@ def test_a_page_fault_drops_its_page_and_no_other_in_the_tlbs_of_all_ports(
     bench.run(testbench)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flags", [0, Entry.G], ids=["local", "global"])
 def test_a_page_fault_drops_what_its_own_pcid_can_use(flags):
     tables = supervisor_pages(X86_64, flags)
@@ -89,6 +91,7 @@ def test_a_page_fault_drops_what_its_own_pcid_can_use(flags):
     bench.run(testbench)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "number"), [(X86_64, 0), (X86_64, 1), (X86_64, 2), (IA32, 0)],
     ids=lambda value: getattr(value, "name", value))
@@ -114,6 +117,7 @@ def test_more_rights_count_after_one_page_fault_without_any_invalidation(mode, n
     bench.run(testbench)
 
 
+@pytest.mark.slow
 def test_page_faults_of_all_ports_in_one_cycle_are_dealt_with_one_after_the_other():
     vaddrs = (VADDR, BESIDE, FAR)
     tables = supervisor_pages(X86_64, vaddrs=vaddrs)
@@ -208,6 +212,7 @@ def test_a_request_accepted_in_the_cycle_of_another_ports_fault_may_use_what_it_
     bench.run(testbench)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cause", ["not canonical", "machine check"])
 def test_another_fault_stops_no_other_port_and_drops_nothing(cause):
     tables = supervisor_pages(X86_64)

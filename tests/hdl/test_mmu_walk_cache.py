@@ -38,6 +38,7 @@ OPERATIONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_an_operation_drops_the_tables_of_the_pcids_it_names(name):
     op, operands, kept = OPERATIONS[name]
@@ -63,6 +64,7 @@ def test_an_operation_drops_the_tables_of_the_pcids_it_names(name):
     bench.run(testbench)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", [X86_64, IA32], ids=lambda mode: mode.name)
 def test_an_address_that_is_not_canonical_drops_no_page(mode):
     """In 32-bit paging every address is canonical."""
@@ -82,6 +84,7 @@ def test_an_address_that_is_not_canonical_drops_no_page(mode):
     bench.run(testbench)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(3))
 def test_after_a_change_of_an_upper_entry_invlpg_of_any_address_is_enough_for_walks(number):
     tables = Tables(X86_64)

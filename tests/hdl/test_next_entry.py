@@ -35,6 +35,7 @@ def expected_place(step, place, below):
             WalkStep.UPDATE: place | {"updating": 1}, WalkStep.DESCEND: below}[step]
 
 
+@pytest.mark.slow
 @MODES
 @pytest.mark.parametrize("paddr_bits", [32, 52])
 @pytest.mark.parametrize("walk_cache", [0, 8])

@@ -85,6 +85,7 @@ def assert_all_agree(config, cases):
     assert not wrong, f"{len(wrong)} of {len(cases)}, first {wrong[0]}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("disable", range(4))
 def test_long_mode_verdicts_equal_the_golden_walks(disable):
     config = Config()
@@ -105,6 +106,7 @@ def test_32_bit_verdicts_equal_the_golden_walks():
     assert_all_agree(Config(mode=IA32), cases)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", [RESERVED, NOT_PRESENT, NEITHER], ids=str)
 @pytest.mark.parametrize("mode", [X86_64, IA32], ids=lambda mode: mode.name)
 def test_what_cannot_be_used_faults_whatever_its_rights(mode, state):

@@ -29,6 +29,7 @@ def assert_answers_equal_the_golden_walks(bench, requests, golden_memory, result
         assert result == response_fields(bench.config, walked, number & 0xF), (access, control)
 
 
+@pytest.mark.slow
 @MODES
 @pytest.mark.parametrize("busy", [False, True], ids=["fast", "busy"])
 @pytest.mark.parametrize("seed", range(2))
@@ -56,6 +57,7 @@ def test_random_accesses_are_answered_as_by_the_golden_walk(mode, busy, seed):
     assert sorted(events.cycles("stall") + accepted) == bench.trace.cycles("req_valid")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mode", "page", "name"), [
     (X86_64, 0, "hit_4k"), (X86_64, 1, "hit_2m"), (X86_64, 2, "hit_1g"),
     (IA32, 0, "hit_4k"), (IA32, 1, "hit_4m")])
@@ -128,6 +130,7 @@ def test_a_write_to_a_clean_page_walks_once_and_then_hits(mode):
     assert bench.walks == [read, write]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("vaddr", [0x0000_8000_0000_0000, 0xFFFF_7FFF_FFFF_FFFF,
                                    0x0001_0000_0000_0000, 0x8000_0000_0000_0000])
 def test_an_address_that_is_not_canonical_faults_in_the_next_cycle_without_a_walk(vaddr):
@@ -168,6 +171,7 @@ def test_without_paging_addresses_are_physical_and_32_bits_wide(mode):
     assert bench.trace.cycles("req_valid") == list(range(len(requests)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("entries", [1, 3, 4])
 def test_a_port_holds_as_many_pages_as_it_has_entries(entries):
     tables = Tables(X86_64)

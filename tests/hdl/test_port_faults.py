@@ -13,6 +13,7 @@ from .tables import PERMISSIVE, Tables
 MODES = pytest.mark.parametrize("mode", [X86_64, IA32], ids=lambda mode: mode.name)
 
 
+@pytest.mark.slow
 @MODES
 @pytest.mark.parametrize("delay", [1, 2, 5])
 @pytest.mark.parametrize("wait", [0, 3])

@@ -122,6 +122,7 @@ def random_touches(rng, entries, count=300):
     return touches
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("policy", "entries"), SIZES)
 @pytest.mark.parametrize("seed", range(2))
 def test_victims_of_random_touches_equal_the_references(policy, entries, seed):
@@ -168,6 +169,7 @@ def test_hits_leave_the_victim_of_fifo_and_random_alone(policy):
     assert set(victims) == {victims[0]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("entries", [3, 5, 8])
 def test_random_victims_are_spread_evenly(entries):
     """A chi-square test; the sequence is always the same, so it cannot fail by bad luck."""

@@ -172,6 +172,7 @@ async def random_operation(rng, config, rtl, reference):
         await rtl.pulse(rtl.dut.touch)  # FIFO replacement does not mind
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("entries", [1, 2, 5, 8])
 @pytest.mark.parametrize("mode", [X86_64, IA32], ids=lambda mode: mode.name)
 @pytest.mark.parametrize("seed", range(2))
@@ -190,6 +191,7 @@ def test_random_operations_leave_what_the_reference_holds(mode, entries, seed):
     run(config, body)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("by_address", "by_pcid", "with_global"), [*product((0, 1), repeat=3)])
 @pytest.mark.parametrize("mode", [X86_64, IA32], ids=lambda mode: mode.name)
 def test_each_combination_of_conditions_drops_the_entries_that_meet_them(

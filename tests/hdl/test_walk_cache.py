@@ -86,6 +86,7 @@ def run(dut, config, seed, body):
     simulate(dut, testbench)
 
 
+@pytest.mark.slow
 @by_level
 @pytest.mark.parametrize("entries", [1, 2, 3, 8])
 @pytest.mark.parametrize("seed", range(2))
@@ -145,6 +146,7 @@ def test_the_entry_that_was_entered_first_is_replaced_first(entries):
     run(LevelCache(config, level.shift, entries), config, 0, body)
 
 
+@pytest.mark.slow
 @by_size
 @pytest.mark.parametrize("seed", range(2))
 def test_the_lowest_level_that_may_be_used_is_found_after_random_operations(mode, entries, seed):

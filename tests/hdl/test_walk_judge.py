@@ -72,6 +72,7 @@ def rtl_judgements(config, cases):
     return evaluate(WalkJudge(config), stimuli, OUTPUTS)
 
 
+@pytest.mark.slow
 @MODES
 @pytest.mark.parametrize("paddr_bits", [32, 40, 52])
 @pytest.mark.parametrize("seed", range(2))

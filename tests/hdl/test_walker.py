@@ -31,6 +31,7 @@ def plain(mode, **parameters):
     return Config(mode=mode, walk_cache=0, **parameters)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", [X86_64, X86_64.without_1g_pages(), IA32],
                          ids=["x86_64", "without_1g", "ia32"])
 @pytest.mark.parametrize("paddr_bits", [32, 40, 52])
@@ -68,6 +69,7 @@ def assert_events_add_up(bench, requests):
     assert trace.total("event_restart") == 0
 
 
+@pytest.mark.slow
 @MODES
 @pytest.mark.parametrize("latency", [1, 2, 5])
 @pytest.mark.parametrize("page", [0, 1])
@@ -117,6 +119,7 @@ def updates_of(mode):
     return [(mode, number) for number in range(len(mode.levels))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mode", "number"), [*updates_of(X86_64), *updates_of(IA32)],
                          ids=lambda value: getattr(value, "name", value))
 @pytest.mark.parametrize("change", [Entry.PWT, Entry.P, Entry.RW, Entry.A])
@@ -159,6 +162,7 @@ def test_exchanges_may_be_lost_any_number_of_times():
     assert bench.trace.total("event_restart") == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mode", "number"), [*updates_of(X86_64), *updates_of(IA32)],
                          ids=lambda value: getattr(value, "name", value))
 @pytest.mark.parametrize("kind", ["read", "exchange"])
@@ -192,6 +196,7 @@ def test_flags_that_are_set_are_not_written_again(mode):
     assert {access[0] for access in bench.memory.log} == {"read"}
 
 
+@pytest.mark.slow
 @MODES
 @pytest.mark.parametrize("kind", AccessKind)
 def test_a_denied_access_leaves_its_leaf_as_it_was(mode, kind):

@@ -48,6 +48,7 @@ def reads(bench):
     return [access[1] for access in bench.memory.log if access[0] == "read"]
 
 
+@pytest.mark.slow
 @MODES
 @pytest.mark.parametrize("entries", [1, 3, 8])
 @pytest.mark.parametrize("busy", [False, True], ids=["fast", "busy"])
@@ -88,6 +89,7 @@ def assert_events_add_up(bench, begun):
     assert trace.total("event_update") == kinds.count("exchange")
 
 
+@pytest.mark.slow
 @MODES
 @pytest.mark.parametrize("latency", [1, 3])
 @pytest.mark.parametrize("clean", [False, True], ids=["dirty", "clean"])
@@ -126,6 +128,7 @@ def assert_walks_are_golden(bench, tables, vaddrs):
         assert_result(result, expected_result(bench.config, golden, registers), access)
 
 
+@pytest.mark.slow
 @RIGHTS
 def test_two_ways_to_one_table_keep_rights_of_their_own(mode, number, right):
     tables = Tables(mode)
@@ -138,6 +141,7 @@ def test_two_ways_to_one_table_keep_rights_of_their_own(mode, number, right):
     assert reads(bench).count(one_way) == reads(bench).count(other_way) == 1
 
 
+@pytest.mark.slow
 @RIGHTS
 def test_rights_are_combined_over_the_entries_cached_and_read(mode, number, right):
     """One upper entry takes a right away, and the others do not give it back."""
@@ -153,6 +157,7 @@ def test_rights_are_combined_over_the_entries_cached_and_read(mode, number, righ
     assert reads(bench).count(path[number]) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mode", "number", "flaw"), [
     *((X86_64, number, flaw) for number in range(3) for flaw in (Entry.P, 1 << 51)),
     (IA32, 0, Entry.P)], ids=lambda value: getattr(value, "name", str(value)))
@@ -175,6 +180,7 @@ def test_an_entry_that_is_absent_or_reserved_is_not_cached(mode, number, flaw):
     assert reads(bench) == [*path[:number + 1], *path[number:], path[-1]]
 
 
+@pytest.mark.slow
 @UPPER
 def test_an_entry_is_not_cached_before_its_accessed_flag_is_set(mode, number):
     tables = Tables(mode)
@@ -194,6 +200,7 @@ def test_an_entry_is_not_cached_before_its_accessed_flag_is_set(mode, number):
     assert all(tables.read(entry) & Entry.A for entry in path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["read", "exchange"])
 @UPPER
 def test_after_a_bus_error_the_tables_on_the_way_to_it_are_cached(mode, number, kind):
@@ -273,6 +280,7 @@ def test_a_walk_that_starts_over_begins_at_the_root_and_caches_what_it_finds(mod
     assert bench.trace.total("event_start") == 3 == root + 2 - 1  # from the root, hits, restarts
 
 
+@pytest.mark.slow
 @UPPER
 def test_a_changed_entry_may_be_used_as_it_was_until_it_is_dropped(mode, number):
     tables = Tables(mode)
@@ -294,6 +302,7 @@ def test_a_changed_entry_may_be_used_as_it_was_until_it_is_dropped(mode, number)
     assert bench.trace.total("event_start") == 3
 
 
+@pytest.mark.slow
 @MODES
 @pytest.mark.parametrize(("drop", "kept"), [
     ({"by_pcid": 1, "pcid": 1}, (0, 1)), ({"by_pcid": 1, "pcid": 2}, (1, 0)),
@@ -328,6 +337,7 @@ def test_without_nxe_a_walk_begins_above_an_entry_with_xd_and_finds_it_reserved(
     assert results[2]["translation"]["rights"]["execute_disable"]
 
 
+@pytest.mark.slow
 @MODES
 def test_the_first_access_of_a_walk_from_the_cache_waits_as_any_other(mode):
     """Back-pressure, while what the walk is for has to be remembered."""

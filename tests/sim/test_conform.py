@@ -50,6 +50,7 @@ def test_the_model_agrees_with_the_emulator_in_every_field(vectors):
     assert mismatches(vectors) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("latency", [1, 3])
 def test_compiled_hardware_agrees_with_the_emulator_in_every_field(vectors, latency):
     result = conform(vectors, create("cxxrtl", Config(vectors.mode), latency))
@@ -61,6 +62,7 @@ def test_compiled_hardware_agrees_with_the_emulator_in_every_field(vectors, late
     assert result.cycles > 10 * result.total
 
 
+@pytest.mark.slow
 def test_simulated_hardware_agrees_with_the_emulator(vectors):
     assert mismatches(vectors.thin(60), create("amaranth", Config(vectors.mode))) == {}
 
@@ -100,6 +102,7 @@ class Observer:
         return Run(np.concatenate(answers))
 
 
+@pytest.mark.slow
 def test_an_access_has_the_memory_to_itself(few):
     seen = []
 

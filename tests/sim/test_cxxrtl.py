@@ -106,6 +106,7 @@ def works(engine, memory):
     return run.answers["paddr"].tolist() == [PAGE + 0x123, PAGE + 0x456]
 
 
+@pytest.mark.slow
 def test_a_library_is_compiled_once(toolchain, memory):
     assert works(cxxrtl.CxxrtlEngine(CONFIG), memory)
     assert works(cxxrtl.CxxrtlEngine(CONFIG, latency=5), memory)
@@ -113,6 +114,7 @@ def test_a_library_is_compiled_once(toolchain, memory):
     assert toolchain.kept.exists()
 
 
+@pytest.mark.slow
 def test_another_design_is_another_library(toolchain, monkeypatch):
     cxxrtl.CxxrtlEngine(CONFIG)
     monkeypatch.setattr(build, "FLAGS", (*build.FLAGS, "-g"))
@@ -127,6 +129,7 @@ def test_kept_libraries_need_no_tools(toolchain, memory, monkeypatch):
     assert works(cxxrtl.CxxrtlEngine(CONFIG), memory)
 
 
+@pytest.mark.slow
 def test_processes_share_libraries(toolchain):
     script = """if True:
         from pagewalk.hdl.config import Config
@@ -226,6 +229,7 @@ def test_a_port_that_is_not_there(memory):
         cxxrtl.CxxrtlEngine(CONFIG).run(memory, commands)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["amaranth", "cxxrtl"])
 @pytest.mark.usefixtures("toolchain")
 def test_stalled_hardware_is_given_up(memory, monkeypatch, name):
@@ -238,6 +242,7 @@ def test_stalled_hardware_is_given_up(memory, monkeypatch, name):
     assert works(engine, memory)
 
 
+@pytest.mark.slow
 def test_an_answer_with_a_wrong_tag_is_noticed(memory, monkeypatch):
     glue = cxxrtl._glue(CONFIG).replace("TAG_MASK = 1u", "TAG_MASK = 0u")
     monkeypatch.setattr(cxxrtl, "_glue", lambda _: glue)

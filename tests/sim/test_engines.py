@@ -34,6 +34,7 @@ VECTORS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "latency", "count", "seed"), [
     ("x86_64-plru4", 1, 320, 1), ("x86_64-plru4", 7, 80, 2), ("x86_64-random1", 2, 160, 3),
     ("ia32-fifo3", 2, 320, 4), ("ia32-lru8", 1, 320, 5), ("ia32-lru8", 7, 80, 6),
@@ -50,6 +51,7 @@ def test_both_simulators_agree_in_every_cycle(name, latency, count, seed):
         assert_same_runs(engines, memories, batch)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("latency", [1, 2, 3, 4])
 @pytest.mark.parametrize("name", CONFIGS)
 def test_both_simulators_agree_while_another_processor_writes_the_tables(name, latency):
@@ -64,6 +66,7 @@ def test_both_simulators_agree_while_another_processor_writes_the_tables(name, l
     assert run.events["walk_restart"] > 0  # an exchange came between a read and its update
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [10, 11])
 @pytest.mark.parametrize("name", CONFIGS)
 def test_hardware_answers_as_the_model(name, seed):
@@ -91,6 +94,7 @@ def test_hardware_answers_as_the_model(name, seed):
     assert moved
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [30, 31])
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_stop_is_precise(name, seed):
@@ -123,6 +127,7 @@ def is_machine_check_of_data(command, run):
     return command["op"] == Op.DATA and run.answers["vector"][-1] == Vector.MC
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "latency", "seed"), [
     ("x86_64-plru4", 1, 40), ("x86_64-random1", 3, 41), ("ia32-fifo3", 2, 42), ("ia32-lru8", 1, 43),
 ])
@@ -154,6 +159,7 @@ def tables():
     return tables
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ENGINES)
 def test_another_processor_reads_and_exchanges_entries(name, tables):
     pde, pte = tables.path
@@ -169,6 +175,7 @@ def test_another_processor_reads_and_exchanges_entries(name, tables):
     assert [tables.read(pte), tables.read(pde)] == [0x2345_6789, 7]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HARDWARE)
 def test_another_processor_waits_for_no_answer(name, tables):
     commands = np.concatenate([
@@ -179,6 +186,7 @@ def test_another_processor_waits_for_no_answer(name, tables):
     assert answers["answered"][0] == 2 + 3 * 20  # PDE, its A flag, PTE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HARDWARE)
 def test_an_exchange_before_the_update_of_a_flag_makes_the_walk_start_over(name, tables):
     latency, pde = 4, tables.path[0]
@@ -202,6 +210,7 @@ def test_an_exchange_before_the_update_of_a_flag_makes_the_walk_start_over(name,
         assert not run.answers["fault"].any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HARDWARE)
 def test_a_long_wait_is_no_stall(name, tables):
     cycles = 3 * stall_limit(1)
@@ -235,6 +244,7 @@ def load(tables, offset, **options):
     return data_accesses(tables.control, tables.page + offset, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ENGINES)
 def test_data_of_every_size_are_where_they_were_stored(name, pages):
     value = 0xFEDC_BA98_7654_3210
@@ -256,6 +266,7 @@ def test_data_of_every_size_are_where_they_were_stored(name, pages):
     assert pages.memory.read_bytes(0x9000, 4096) == frame
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ENGINES)
 def test_a_fault_moves_no_data_and_nothing_after_it(name, pages):
     engine = create(name, PLAIN, latency=3)
@@ -273,6 +284,7 @@ def test_a_fault_moves_no_data_and_nothing_after_it(name, pages):
     assert pages.memory.read(0xA000, 8) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ENGINES)
 def test_without_a_stop_only_the_fault_moves_no_data(name, pages):
     commands = np.concatenate([store(pages, 0x1000, 2), store(pages, 0, 3), load(pages, 0)])
@@ -281,6 +293,7 @@ def test_without_a_stop_only_the_fault_moves_no_data(name, pages):
     assert run.answers["value"].tolist() == [0, 0, 3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ENGINES)
 def test_data_where_there_is_no_memory_are_a_machine_check(name, pages):
     commands = np.concatenate([
@@ -297,6 +310,7 @@ def test_data_where_there_is_no_memory_are_a_machine_check(name, pages):
     assert run.answers["value"].tolist() == [0, 7]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ENGINES)
 def test_a_stop_holds_back_what_goes_through_other_ports(name, pages):
     config, ports = CONFIGS["ia32-fifo3"], [2, 0, 1]
@@ -313,6 +327,7 @@ def test_a_stop_holds_back_what_goes_through_other_ports(name, pages):
         assert (pages.memory.frames == before).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ENGINES)
 def test_a_run_does_not_stop_for_another_processor(name, pages):
     commands = np.concatenate([load(pages, 0), read(NOWHERE)])
@@ -321,6 +336,7 @@ def test_a_run_does_not_stop_for_another_processor(name, pages):
     assert run.answers["fault"].tolist() == [0, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ENGINES)
 @pytest.mark.parametrize(("offset", "size"), [(0, 0), (0, 3), (0, 16), (4, 8), (1, 2)])
 def test_data_of_a_wrong_size_or_not_aligned(name, pages, offset, size):

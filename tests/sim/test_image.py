@@ -133,6 +133,7 @@ BAD_FIELDS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("breakage", "message"), BAD_FIELDS)
 def test_a_bad_field_is_named(breakage, message, arrays, write_image):
     breakage(arrays)

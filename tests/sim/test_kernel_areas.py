@@ -75,6 +75,7 @@ def mapped_addresses(kernel):
 CAUSES = {AccessKind.READ: 0, AccessKind.WRITE: ErrorCode.WR, AccessKind.FETCH: ErrorCode.ID}
 
 
+@pytest.mark.slow
 @every_mode
 @pytest.mark.parametrize("engine", ["model", "cxxrtl"])
 def test_a_user_may_reach_no_area_of_the_kernel(mode, engine):
@@ -104,6 +105,7 @@ def _expect_faults(running, area, vaddr, present):
             Vector.PF, ErrorCode.US | cause | present, vaddr), (area, kind)
 
 
+@pytest.mark.slow
 @every_mode
 @pytest.mark.parametrize("engine", ["model", "cxxrtl"])
 def test_a_process_that_tries_gets_a_signal_and_changes_nothing(mode, engine):
@@ -122,6 +124,7 @@ def test_a_process_that_tries_gets_a_signal_and_changes_nothing(mode, engine):
     assert kernel.state.memory.read(page, 8) == 0x5EC2E7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["model", "cxxrtl"])
 def test_the_non_canonical_hole_is_a_general_protection_fault(engine):
     running = Running(X86_64, engine)
@@ -134,6 +137,7 @@ def test_the_non_canonical_hole_is_a_general_protection_fault(engine):
             running.machine.run(np.array([(0, False, 8, aligned, 0)], DATA_ACCESS))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["model", "cxxrtl"])
 def test_highmem_is_reached_through_kmap_alone(engine):
     """Pages come and go in the slots of kmap and kmap_local; the data stay in the pages."""

@@ -64,6 +64,7 @@ def assert_same(engines, memory, commands):
     return runs[0].answers
 
 
+@pytest.mark.slow
 @every_mode
 @pytest.mark.parametrize("seed", range(5))
 def test_accesses_walked_together_are_answered_as_one_by_one(mode, seed):

@@ -180,6 +180,7 @@ def test_without_paging_there_is_nothing_to_walk():
 entry_values = st.integers(0, (1 << 64) - 1) | st.integers(0, 7).map(lambda pfn: pfn << 12 | 0x27)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(
     mode=st.sampled_from(list(MODES.values())),

@@ -54,6 +54,7 @@ def test_random_programs_get_permitted_answers(mode, seed, latency, with_global,
     assert findings.observed > findings.accesses // 20
 
 
+@pytest.mark.slow
 @MODES
 def test_the_simulator_gets_permitted_answers(mode):
     findings, _ = judged(mode, create("amaranth", small(mode), 2), seed=4, accesses=1000,
@@ -103,6 +104,7 @@ def spoiled(mode, seed, spoil):
     referee.judge(commands, answers)
 
 
+@pytest.mark.slow
 @MODES
 @pytest.mark.parametrize(("field", "bit"), [
     ("paddr", 1), ("paddr", 1 << 31), ("fault", 1), ("error", 1), ("error", 8), ("vector", 3),
@@ -120,6 +122,7 @@ def test_a_wrong_field_of_an_answer_is_caught(mode, field, bit):
         spoiled(mode, 7, spoil)
 
 
+@pytest.mark.slow
 @MODES
 @pytest.mark.parametrize(("flags", "present"), [
     (Entry.A, True), (Entry.D, True), (Entry.D, False), (Entry.RW, True)],
@@ -136,6 +139,7 @@ def test_a_wrong_entry_in_memory_is_caught(mode, flags, present, op):
         spoiled(mode, 8, spoil)
 
 
+@pytest.mark.slow
 def test_programs_use_every_port_and_operation():
     commands, _ = Churn(X86_64, 9).program(20_000)
     assert set(commands["port"][commands["op"] == Op.ACCESS]) == set(range(PORTS))

@@ -23,6 +23,8 @@ from .machine import (
     with_pages,
 )
 
+pytestmark = pytest.mark.slow
+
 MODES = pytest.mark.parametrize("mode", [X86_64, IA32], ids=lambda mode: mode.name)
 
 

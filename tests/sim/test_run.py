@@ -11,6 +11,7 @@ from pagewalk.sim.image import Image
 from pagewalk.sim.run import sample_walks
 
 
+@pytest.mark.slow
 def test_run_replays_both_modes_in_the_simulator(capsys, tmp_path):
     assert main(["run", "--limit", "30", "--entries", "4", "--latency", "2",
                      "--json", str(tmp_path / "run.json")]) == 0
@@ -28,6 +29,7 @@ def test_run_replays_both_modes_in_the_simulator(capsys, tmp_path):
     assert [run["wrong"] for run in figures["swapping"].values()] == [0, 0]
 
 
+@pytest.mark.slow
 def test_run_finds_a_wrong_record(capsys, monkeypatch):
     shipped = {}
     for mode in (X86_64, IA32):
@@ -46,6 +48,7 @@ def test_sample_walks_are_of_pages_that_users_may_write():
         assert "#PF" not in picture.plain
 
 
+@pytest.mark.slow
 def test_a_missing_compiler_is_exit_3_and_the_line_that_installs_it(capsys, monkeypatch, tmp_path):
     Image.shipped(IA32).cut(limit=10).save(tmp_path / "image.npz")
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -55,6 +58,7 @@ def test_a_missing_compiler_is_exit_3_and_the_line_that_installs_it(capsys, monk
     assert capsys.readouterr().err == error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_verilog_has_the_parameters_asked_for(mode, capsys, tmp_path):
     file = tmp_path / "mmu.v"

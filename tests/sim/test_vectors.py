@@ -137,6 +137,7 @@ BAD_FIELDS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mode", "breakage", "message"), BAD_FIELDS,
                          ids=[message[:40] for *_, message in BAD_FIELDS])
 def test_a_bad_field_is_named(mode, breakage, message, vector_arrays, write_image):

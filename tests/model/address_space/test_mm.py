@@ -252,9 +252,9 @@ class TouchedCalls(Calls):
 CASE_SETTINGS = settings(max_examples=int(os.environ.get("MM_EXAMPLES", "60")),
                          stateful_step_count=40, deadline=None,
                          suppress_health_check=[HealthCheck.too_slow])
-TestUntouchedCalls = UntouchedCalls.TestCase
+TestUntouchedCalls = pytest.mark.slow(UntouchedCalls.TestCase)
 TestUntouchedCalls.settings = CASE_SETTINGS
-TestTouchedCalls = TouchedCalls.TestCase
+TestTouchedCalls = pytest.mark.slow(TouchedCalls.TestCase)
 TestTouchedCalls.settings = CASE_SETTINGS
 
 

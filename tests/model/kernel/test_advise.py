@@ -110,6 +110,7 @@ def large(tmp_path):
         yield device
 
 
+@pytest.mark.slow
 @both
 def test_free_pages_go_without_being_written_unless_they_are_written_to(mode, large):
     kernel, cpu, process = machine(mode, megabytes=4)

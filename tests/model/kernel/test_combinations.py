@@ -21,6 +21,7 @@ def devices(tmp_path):
         device.close()
 
 
+@pytest.mark.slow
 @both
 @seeds
 def test_all_agrees_with_dictionaries(mode, seed, devices):
@@ -30,6 +31,7 @@ def test_all_agrees_with_dictionaries(mode, seed, devices):
     assert sum(device.counters.pages_out for device in devices) > 20
 
 
+@pytest.mark.slow
 @both
 @seeds
 def test_swap_that_fails_loses_nothing(mode, seed, devices):

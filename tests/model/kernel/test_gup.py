@@ -171,6 +171,7 @@ CALLS = {
 }
 
 
+@pytest.mark.slow
 @both
 @pytest.mark.parametrize("works", range(6))
 @pytest.mark.parametrize("name", CALLS)

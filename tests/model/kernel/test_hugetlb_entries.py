@@ -56,6 +56,7 @@ def test_one_invlpg_is_enough_for_a_huge_page(mode):
     assert owed(huge) == each
 
 
+@pytest.mark.slow
 @both
 def test_many_huge_pages_go_with_the_whole_tlb(mode):
     huge = Huge(mode, 34, 256)
@@ -156,6 +157,7 @@ def test_check_finds_entries_that_are_not_those_of_their_mapping(mode):
     broken("frames of huge pages are counted", 0)
 
 
+@pytest.mark.slow
 @both
 @pytest.mark.parametrize("seed", range(3))
 def test_churn_agrees_with_a_dictionary(mode, seed):
@@ -165,6 +167,7 @@ def test_churn_agrees_with_a_dictionary(mode, seed):
     assert churn.killed == 0
 
 
+@pytest.mark.slow
 @both
 def test_churn_with_too_few_pages_kills_children_and_loses_nothing(mode):
     killed = 0
@@ -175,6 +178,7 @@ def test_churn_with_too_few_pages_kills_children_and_loses_nothing(mode):
     assert killed > 0
 
 
+@pytest.mark.slow
 @both
 def test_a_flush_left_out_is_noticed(mode, monkeypatch):
     zap = HugeEntries.zap

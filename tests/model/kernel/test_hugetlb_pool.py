@@ -277,6 +277,7 @@ def test_population_fills_as_far_as_there_are_pages(mode):
     assert huge.counts == (3, 3, 0)
 
 
+@pytest.mark.slow
 @both
 def test_huge_pages_stay_while_small_ones_are_swapped_out(mode, tmp_path):
     huge = Huge(mode, 3, 24)

@@ -34,6 +34,7 @@ def test_a_machine_with_hardly_any_memory_cannot_boot(mode):
             Kernel.boot(mode, memory_bytes)
 
 
+@pytest.mark.slow
 @both
 def test_a_pc_has_its_devices_below_4_gbytes(mode):
     below = Kernel.boot(mode, 3580 * MIB).state.frames

@@ -121,6 +121,7 @@ def test_a_fault_within_a_call_ends_the_process_when_both_are_unwound(mode, monk
     kernel.check()
 
 
+@pytest.mark.slow
 @both
 def test_a_device_that_fails_does_not_stop_reclaim_to_another(mode, failing):
     kernel, cpu, process = machine(mode, megabytes=4)
@@ -139,6 +140,7 @@ def test_a_device_that_fails_does_not_stop_reclaim_to_another(mode, failing):
     kernel.check()
 
 
+@pytest.mark.slow
 @both
 def test_a_device_that_fails_is_an_error_when_nothing_else_helps(mode, failing):
     kernel, cpu, process = machine(mode, megabytes=4)

@@ -72,6 +72,7 @@ def outside_of_giant_pages(run, faults):
             if run.mm.find_vma(page * PAGE).page_bytes < 1 << 30]
 
 
+@pytest.mark.slow
 def test_the_faults_are_those_of_the_real_process(run):
     real = outside_of_giant_pages(run, traced(run.machine.boot))
     assert len(real) > 650

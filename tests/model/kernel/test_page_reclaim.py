@@ -23,6 +23,7 @@ def swap(tmp_path):
         yield device
 
 
+@pytest.mark.slow
 @both
 def test_clean_pages_with_a_slot_are_not_written_again(mode, swap):
     _, cpu, _, start = swapping(mode, swap)
@@ -69,6 +70,7 @@ def hot_faults(mode, device) -> int:
     return process.maj_flt
 
 
+@pytest.mark.slow
 @both
 def test_a_second_chance_is_better_than_none(mode, swap, tmp_path, monkeypatch):
     with_bits = hot_faults(mode, swap)
@@ -78,6 +80,7 @@ def test_a_second_chance_is_better_than_none(mode, swap, tmp_path, monkeypatch):
     assert with_bits == 0 < without
 
 
+@pytest.mark.slow
 @both
 def test_file_pages_are_dropped_or_written_back(mode):
     kernel, cpu, process = machine(mode, megabytes=4)
@@ -97,6 +100,7 @@ def test_file_pages_are_dropped_or_written_back(mode):
     assert content[:PAGE * 11].count(b"####") == 2
 
 
+@pytest.mark.slow
 @both
 def test_locked_pages_stay_until_nobody_locks_them(mode, swap):
     kernel, cpu, process = machine(mode, megabytes=4)
@@ -152,6 +156,7 @@ def test_pages_that_came_to_a_locked_mapping_by_the_way_stay(mode):
     kernel.check()
 
 
+@pytest.mark.slow
 @both
 def test_shared_pages_go_out_for_all_and_come_back_as_one(mode, swap):
     kernel, cpu, process, start = swapping(mode, swap, pages=200)

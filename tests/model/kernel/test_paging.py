@@ -151,6 +151,7 @@ def run_process(process, seed, count, write_share):
             process.check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slots", [4 * FRAMES, 10 * FRAMES])
 @pytest.mark.parametrize("seed", range(2))
 def test_process_of_four_times_memory_reads_what_it_wrote(tmp_path, seed, slots):

@@ -111,6 +111,7 @@ class RandomPrograms:
         self.kernel.check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
 def test_processes_see_what_they_wrote_and_leave_nothing_behind(mode, seed):

@@ -22,6 +22,7 @@ def swap(tmp_path):
         yield device
 
 
+@pytest.mark.slow
 @both
 def test_pages_go_out_and_come_back_as_major_faults(mode, swap):
     kernel, cpu, process, start = swapping(mode, swap)
@@ -36,6 +37,7 @@ def test_pages_go_out_and_come_back_as_major_faults(mode, swap):
     assert counted(kernel)[1] == 3999
 
 
+@pytest.mark.slow
 @both
 def test_kswapd_keeps_zones_above_their_marks(mode, swap):
     kernel, _, _, _ = swapping(mode, swap)
@@ -86,6 +88,7 @@ def test_another_process_is_killed_if_it_is_larger(mode):
     kernel.check()
 
 
+@pytest.mark.slow
 @both
 def test_a_swap_file_that_shrinks_loses_nothing_that_is_in_memory(mode, tmp_path):
     with SwapFile.create(tmp_path / "swap", 4000, uuid=UUID(int=7)) as device:

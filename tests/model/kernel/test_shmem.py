@@ -21,6 +21,7 @@ def swap(tmp_path):
         yield device
 
 
+@pytest.mark.slow
 @both
 def test_shared_pages_go_out_and_come_back_for_all(mode, swap):
     world = Sharers(mode, swap, shared=PAGES)
@@ -42,6 +43,7 @@ def swap_used(world):
     return swap.total_swap_pages - swap.nr_swap_pages
 
 
+@pytest.mark.slow
 @both
 def test_pages_never_written_need_no_slot(mode, swap):
     world = Sharers(mode, swap, shared=PAGES)
@@ -53,6 +55,7 @@ def test_pages_never_written_need_no_slot(mode, swap):
     world.finish()
 
 
+@pytest.mark.slow
 @both
 def test_a_page_that_comes_back_is_written_again_though_only_read(mode, swap):
     """Its slot was freed. [folio_mark_dirty in shmem_swapin_folio]"""
@@ -64,6 +67,7 @@ def test_a_page_that_comes_back_is_written_again_though_only_read(mode, swap):
     world.finish()
 
 
+@pytest.mark.slow
 @both
 def test_only_pages_in_slots_leave_shadows(mode, swap):
     world = Sharers(mode, swap, shared=PAGES)
@@ -90,6 +94,7 @@ def test_more_shared_memory_than_all_that_there_is_kills(mode, tmp_path):
         world.finish()
 
 
+@pytest.mark.slow
 @both
 def test_full_swap_keeps_pages_in_memory(mode, tmp_path):
     frames = counted(machine(mode, megabytes=2)[0])[0]
@@ -262,6 +267,7 @@ def test_a_slot_of_shared_memory_has_no_second_owner(mode, swap):
         world.state.swap.swap_duplicate(slot)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 @both
 def test_sharers_see_what_any_of_them_wrote(mode, seed, swap):

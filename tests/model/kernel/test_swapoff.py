@@ -95,6 +95,7 @@ def test_pages_that_nobody_may_access_come_back_too(mode, swap):
     world.finish()
 
 
+@pytest.mark.slow
 @both
 def test_pages_of_locked_mappings_stay_once_they_are_back(mode, swap):
     world, child = roomy(mode, swap)
@@ -113,6 +114,7 @@ def test_pages_of_locked_mappings_stay_once_they_are_back(mode, swap):
     world.finish()
 
 
+@pytest.mark.slow
 @both
 def test_pages_for_which_there_is_no_room_go_to_another_area(mode, swap, other):
     world = Sharers(mode, swap, shared=300, private=100, megabytes=2)
@@ -146,6 +148,7 @@ def test_pages_of_other_areas_stay_there(mode, swap, tmp_path):
         world.finish()
 
 
+@pytest.mark.slow
 @both
 def test_a_page_with_one_owner_gives_up_its_slot_at_once(mode, swap, other, monkeypatch):
     """So that reclaim moves it on, and one round is enough however many there are."""
@@ -190,6 +193,7 @@ def test_memory_that_was_promised_is_not_taken_back(mode, swap):
     assert commit.limit == limit
 
 
+@pytest.mark.slow
 @both
 def test_without_room_the_area_stays_and_nobody_is_killed(mode, swap):
     world = Sharers(mode, swap, shared=300, private=100)
@@ -245,6 +249,7 @@ def test_a_file_page_that_cannot_be_read_stays(mode, swap):
     world.finish()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mode", "pages"), [(IA32, 400), (X86_64, 250)],
                          ids=["ia32", "x86_64"])
 def test_an_area_is_gone_round_again_for_what_reclaim_has_put_back(
@@ -258,6 +263,7 @@ def test_an_area_is_gone_round_again_for_what_reclaim_has_put_back(
     world.finish()
 
 
+@pytest.mark.slow
 @both
 def test_reclaim_may_put_back_all_that_comes_out(mode, swap, other):
     """While a second process gets its pages, those that the first has got go out again."""
@@ -295,6 +301,7 @@ def test_a_swap_entry_outside_all_mappings_is_noticed(mode, swap):
         unuse_mm(child.space, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 @both
 def test_areas_come_and_go_while_pages_do(mode, seed, swap, other):

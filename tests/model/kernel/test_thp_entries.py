@@ -211,6 +211,7 @@ def test_locks_hold_for_every_small_page(thp):
     assert unevictable() == 0
 
 
+@pytest.mark.slow
 def test_reclaim_splits_what_it_wants_a_part_of(thp, tmp_path):
     with SwapFile.create(tmp_path / "swap", 16384, uuid=UUID(int=1)) as swap:
         thp.kernel.swapon(swap)
@@ -226,6 +227,7 @@ def test_reclaim_splits_what_it_wants_a_part_of(thp, tmp_path):
         thp.end()
 
 
+@pytest.mark.slow
 def test_advice_that_pages_may_go_splits(thp, tmp_path):
     with SwapFile.create(tmp_path / "swap", 16384, uuid=UUID(int=1)) as swap:
         thp.kernel.swapon(swap)
@@ -270,6 +272,7 @@ def test_check_finds_what_contradicts(thp):
 both = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
 
 
+@pytest.mark.slow
 @both
 @pytest.mark.parametrize("seed", range(3))
 def test_churn_agrees_with_a_dictionary(mode, seed):
@@ -283,6 +286,7 @@ def test_churn_agrees_with_a_dictionary(mode, seed):
     assert free - kept <= counted(churn.kernel)[0] <= free - kept + 2  # the first process's tables
 
 
+@pytest.mark.slow
 @both
 def test_churn_that_swaps_agrees_with_a_dictionary(mode, tmp_path):
     churn = ThpChurn(mode, 5, 16 if mode is X86_64 else 24, advised=True)
@@ -292,6 +296,7 @@ def test_churn_that_swaps_agrees_with_a_dictionary(mode, tmp_path):
         assert swap.counters.pages_out > 100
 
 
+@pytest.mark.slow
 @both
 def test_a_flush_left_out_is_noticed(mode, monkeypatch):
     zap = ThpEntries.zap

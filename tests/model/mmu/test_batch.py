@@ -37,6 +37,7 @@ every_mode = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
 # Random tables
 
 
+@pytest.mark.slow
 @every_mode
 @pytest.mark.parametrize("paddr_bits", range(32, 53))
 def test_random_tables_under_the_same_registers_for_all(mode, paddr_bits):
@@ -46,6 +47,7 @@ def test_random_tables_under_the_same_registers_for_all(mode, paddr_bits):
     assert_same_as_scalar(memory, mode, control, random_accesses(rng, mode, 300), paddr_bits)
 
 
+@pytest.mark.slow
 @every_mode
 @pytest.mark.parametrize("paddr_bits", range(32, 53))
 def test_random_tables_under_the_registers_of_each_row(mode, paddr_bits):
@@ -70,6 +72,7 @@ def test_any_one_field_may_vary_from_row_to_row_while_the_others_do_not(mode, va
         assert_same_as_scalar(memory, mode, Controls(**registers), Accesses(**fields))
 
 
+@pytest.mark.slow
 @every_mode
 def test_random_rows_meet_every_outcome(mode):
     """So that the tests above are about all of them."""
@@ -184,6 +187,7 @@ def scenes(draw):
     return memory, mode, control, accesses, draw(st.sampled_from([32, 36, 40, 46, 52]))
 
 
+@pytest.mark.slow
 @settings(max_examples=250, deadline=None)
 @given(scenes(), st.integers(1, 6))
 def test_any_tables_and_rows(scene, chunk_rows):

@@ -248,6 +248,7 @@ def scenes(draw):
 every_walk = settings(max_examples=150, deadline=None)
 
 
+@pytest.mark.slow
 @every_walk
 @given(scenes())
 def test_a_walk_changes_nothing_but_accessed_and_dirty_flags_and_only_sets_them(scene):
@@ -258,6 +259,7 @@ def test_a_walk_changes_nothing_but_accessed_and_dirty_flags_and_only_sets_them(
     assert (before & after == before).all()
 
 
+@pytest.mark.slow
 @every_walk
 @given(scenes())
 def test_memory_holds_what_the_steps_tell_and_nothing_else_changed(scene):
@@ -268,6 +270,7 @@ def test_memory_holds_what_the_steps_tell_and_nothing_else_changed(scene):
     assert (expected.frames == scene.memory.frames).all()
 
 
+@pytest.mark.slow
 @every_walk
 @given(scenes())
 def test_walking_twice_gives_the_same_answer_and_changes_nothing_more(scene):
@@ -280,6 +283,7 @@ def test_walking_twice_gives_the_same_answer_and_changes_nothing_more(scene):
     assert (scene.words() == before).all()
 
 
+@pytest.mark.slow
 @every_walk
 @given(scenes())
 def test_flags_are_set_only_in_entries_that_were_used(scene):
@@ -295,6 +299,7 @@ def test_flags_are_set_only_in_entries_that_were_used(scene):
         assert result.steps[-1].updated == result.steps[-1].entry
 
 
+@pytest.mark.slow
 @every_walk
 @given(scenes())
 def test_a_walk_has_either_a_fault_or_a_physical_address(scene):

@@ -25,6 +25,7 @@ def disagreement(case: Case) -> str:
     return difference(case, golden, emulated, ("walk", "emulator"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("mode", [IA32, X86_64], ids=lambda mode: mode.name)
 def test_walk_and_emulator_agree_on_every_case(mode, seed):
@@ -35,6 +36,7 @@ def test_walk_and_emulator_agree_on_every_case(mode, seed):
     assert unmet(mode, counts) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", [IA32, X86_64], ids=lambda mode: mode.name)
 @settings(max_examples=500, deadline=None)
 @given(data=st.data())

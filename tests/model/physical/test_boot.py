@@ -60,6 +60,7 @@ def test_the_first_zone_is_free_as_on_a_real_machine():
                 for kind in range(MIGRATE_TYPES)] == boot.free_blocks()[0, "DMA"]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=30)
 @given(machines(), st.lists(st.tuples(st.integers(0, 1 << 21), st.integers(1, 5000)), max_size=4))
 def test_all_memory_is_free_but_what_is_reserved_and_no_hole_is(machine, lengths):
@@ -98,6 +99,7 @@ def one_by_one(mem_map, zone, ranges):
             zone.buddy.free_one_page(pfn, 0, zone.buddy.pageblock_type(pfn))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.tuples(st.integers(0, 9000), st.integers(1, 3000)), max_size=5))
 def test_highmem_is_freed_as_if_page_by_page(holes):

@@ -134,12 +134,13 @@ class BuddyMachine(RuleBasedStateMachine):
             assert zone.free_pages + used == zone.managed_pages
 
 
-TestBuddyAgainstNaiveLists = BuddyMachine.TestCase
+TestBuddyAgainstNaiveLists = pytest.mark.slow(BuddyMachine.TestCase)
 TestBuddyAgainstNaiveLists.settings = settings(
     max_examples=60, stateful_step_count=30, deadline=None
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 def test_after_many_operations_everything_comes_back(seed, request):
     buddy = zone_of(1 << 15, start=77)
@@ -322,6 +323,7 @@ def test_a_node_of_64_gib_is_built_in_less_than_2_s_and_1_gib():
     buddy.check()
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_pairs_take_seconds_at_most():
     buddy = zone_of(1 << 15)
     start = time.process_time()

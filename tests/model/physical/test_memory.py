@@ -190,7 +190,7 @@ class MemoryMachine(RuleBasedStateMachine):
                 assert words == (reference.frame(pfn) if pfn in written else [0] * FRAME_WORDS)
 
 
-TestMemoryAgainstADictOfBytes = MemoryMachine.TestCase
+TestMemoryAgainstADictOfBytes = pytest.mark.slow(MemoryMachine.TestCase)
 TestMemoryAgainstADictOfBytes.settings = settings(
     max_examples=40, stateful_step_count=25, deadline=None
 )

@@ -75,6 +75,7 @@ def test_nodes_without_memory_are_in_no_list_but_their_own():
     assert orders(EQUAL, without_memory=(1,)) == ["023", "1320", "230", "302"]
 
 
+@pytest.mark.slow
 @given(st.integers(1, 6).flatmap(lambda count: st.lists(
     st.lists(st.integers(11, 60).map(lambda far: far * 3), min_size=count, max_size=count),
     min_size=count, max_size=count)))
@@ -87,6 +88,7 @@ def test_every_node_is_in_every_list_once_and_the_nearer_ones_first(distances):
         assert far == sorted(far)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(machines())
 def test_zonelists_hold_every_populated_zone_once_by_node(machine):

@@ -81,6 +81,7 @@ def test_below_the_low_watermark_kswapd_is_woken_and_the_min_watermark_holds(mem
     memory.check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("gfp", "left"),
     [

@@ -14,6 +14,7 @@ from pagewalk.model.physical.reserves import Sysctl
 from .machines import GIB, MIB
 
 
+@pytest.mark.slow
 def test_distance_decides_where_to_borrow():
     nodes = tuple(NodeRange(nid, nid * 64 * MIB, (nid + 1) * 64 * MIB) for nid in range(3))
     for far, order in (((10, 30, 20), [0, 2, 1]), ((10, 20, 30), [0, 1, 2])):

@@ -1,6 +1,7 @@
 """Random allocations on a machine of two nodes keep every invariant."""
 
 import numpy as np
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -114,5 +115,5 @@ class AllocatorMachine(RuleBasedStateMachine):
             assert blocks_of(self.memory) == self.fresh
 
 
-TestAllocatorMachine = AllocatorMachine.TestCase
+TestAllocatorMachine = pytest.mark.slow(AllocatorMachine.TestCase)
 TestAllocatorMachine.settings = settings(max_examples=25, stateful_step_count=12, deadline=None)

@@ -283,6 +283,7 @@ def test_what_is_broken_is_found(pcp, breaks, message):
 # How fast it is
 
 
+@pytest.mark.slow
 def test_a_million_pairs_take_seconds(pcp):
     start = time.process_time()
     for _ in range(1_000_000):

@@ -114,10 +114,11 @@ class PcpMachine(RuleBasedStateMachine):
             assert blocks_by_order(self.buddy) == self.before
 
 
-TestPcpKeepsEveryPage = PcpMachine.TestCase
+TestPcpKeepsEveryPage = pytest.mark.slow(PcpMachine.TestCase)
 TestPcpKeepsEveryPage.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 def test_after_many_operations_on_many_cpus_everything_comes_back(seed):
     buddy = zone_of(1 << 14, start=77)

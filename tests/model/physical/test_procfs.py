@@ -184,6 +184,7 @@ def test_every_processor_has_its_pageset():
     assert text.count("vm stats threshold: 4\n") == 6
 
 
+@pytest.mark.slow
 def test_counts_stop_at_a_hundred_thousand():
     """As the kernel will not hold the zone's lock for longer. [pagetypeinfo_showfree_print]"""
     machine = MemoryMap((E820Range(16 * MIB, 16 * MIB + 800 * MIB),))

@@ -123,6 +123,7 @@ def test_free_pages_may_be_imagined(zone):
     assert zone.watermark_ok(0, 100, 2, 0, free_pages=101)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(st.data())
 def test_the_fast_check_and_the_words_agree_with_the_full_check(data):

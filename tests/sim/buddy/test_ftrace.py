@@ -118,6 +118,7 @@ def test_a_file_that_is_no_trace_is_refused(trace, damage):
     assert "expected the events of a kernel in the text of ftrace, gzipped" in str(error.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("boot", "count"), [("amd64-D", 79137), ("i686-A", 28575)])
 def test_every_event_of_a_real_trace_is_read(boot, count):
     events, _ = recorded(boot)

@@ -19,6 +19,7 @@ UNMOVABLE, MOVABLE, RECLAIMABLE, HIGHATOMIC = range(4)
 COUNTS = {"amd64-D": (13340, 11958), "i686-A": (2759, 961)}  # alloc_zone_locked, pcpu_drain
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("boot", BOOTS)
 def test_every_page_and_the_lists_at_the_end_are_the_kernels(boot):
     result = replay_events(*recorded(boot))
@@ -61,6 +62,7 @@ class LastOfTheList(Buddy):
         super()._add(index, order, migratetype, tail=not tail)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("broken", [NeverTail, AlwaysTail, NoMerging, LastOfTheList])
 @pytest.mark.parametrize("boot", BOOTS)
 def test_a_wrong_rule_for_where_blocks_go_is_found(boot, broken):

@@ -16,6 +16,7 @@ def replayed(boot, **options):
     return replay_requests(*recorded(boot), high_fraction=HIGH_FRACTION[boot], **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("boot", BOOTS)
 def test_requests_alone_lead_to_the_kernels_pages_moves_and_lists(boot):
     result = replayed(boot)
@@ -32,6 +33,7 @@ class NeverTail(RecordingBuddy):
         return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("boot", BOOTS)
 def test_a_wrong_rule_of_the_buddy_allocator_is_found(boot):
     assert not replayed(boot, buddy=NeverTail).agreed
@@ -82,6 +84,7 @@ class HeadFirst(PerCpuPages):
         return freed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("broken", "boots"), [
     (FirstIn, BOOTS), (SmallBatch, BOOTS), (HeadFirst, BOOTS),
     (NoRow, ["amd64-D"]), (NoHalving, ["amd64-D"]),  # in i686-A nothing is freed twice in a row
@@ -94,6 +97,7 @@ def test_a_wrong_rule_of_the_per_cpu_lists_is_found(broken, boots, monkeypatch):
         assert not result.complete
 
 
+@pytest.mark.slow
 def test_the_replay_stops_where_model_and_kernel_part():
     events, lists = recorded("amd64-D")
     result = replay_requests(events, lists)  # as if vm.percpu_pagelist_high_fraction were not set
@@ -104,6 +108,7 @@ def test_the_replay_stops_where_model_and_kernel_part():
     assert result.first[0].expected.endswith(", order 0, MOVABLE")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "field"), [
     (Kind.ALLOC, "pfn"), (Kind.ALLOC_ZONE_LOCKED, "refill"), (Kind.PCPU_DRAIN, "drain")])
 def test_one_wrong_event_is_found(kind, field):

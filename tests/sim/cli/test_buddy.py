@@ -19,6 +19,7 @@ def files(boot):
     return DATA / f"{boot}.trace-buddy.txt.gz", DATA / f"{boot}.freelists.npz"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("boot", "total"), [("amd64-D", 25298), ("i686-A", 3720)])
 def test_real_events_agree(pagewalk, tmp_path, boot, total):
     file = tmp_path / "figures.json"
@@ -33,6 +34,7 @@ def test_real_events_agree(pagewalk, tmp_path, boot, total):
     assert figures["events_per_second"] > 1000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("boot", "options", "total"), [
     ("amd64-D", ["--high-fraction", 2000], 36724), ("i686-A", [], 17117)])
 def test_real_requests_agree(pagewalk, tmp_path, boot, options, total):
@@ -51,6 +53,7 @@ def test_a_limit_spares_the_end(pagewalk):
     assert "lists at the end   not compared" in out
 
 
+@pytest.mark.slow
 def test_a_mismatch_is_exit_1_and_says_where(pagewalk, tmp_path):
     trace, lists = files("i686-A")
     text = gzip.decompress(trace.read_bytes()).decode().splitlines()
@@ -66,6 +69,7 @@ def test_a_mismatch_is_exit_1_and_says_where(pagewalk, tmp_path):
     assert figures["mismatches"] == sum(figures["mismatches_by_field"].values())
 
 
+@pytest.mark.slow
 def test_requests_that_part_are_exit_1(pagewalk):
     code, out, _ = pagewalk("buddy", *files("amd64-D"), "--level", "pcp")
     assert code == 1
@@ -81,6 +85,7 @@ def test_bad_usage_is_refused(refused, arguments):
     assert refused("buddy", *files("i686-A"), *arguments)
 
 
+@pytest.mark.slow
 def test_files_that_are_missing_or_changed_over_are_refused(refused, tmp_path):
     trace, lists = files("i686-A")
     assert refused("buddy", tmp_path / "t.gz", lists).startswith(f"{tmp_path / 't.gz'}: ")
@@ -114,6 +119,7 @@ def ends_in_order(folder):
                in (0, 1, 2) for level in ("buddy", "pcp"))
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_any_number_in_the_free_lists_is_taken_or_refused(data, short):
@@ -131,6 +137,7 @@ def test_any_number_in_the_free_lists_is_taken_or_refused(data, short):
     assert ends_in_order(folder)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_any_number_in_the_trace_is_taken_or_refused(data, short):

@@ -21,6 +21,7 @@ def test_conform_agrees(pagewalk, vectors_file, tmp_path):
     assert figures["seconds"] > 0
 
 
+@pytest.mark.slow
 def test_hardware_has_cycles(pagewalk, vectors_file, tmp_path):
     file = tmp_path / "figures.json"
     assert pagewalk("conform", vectors_file("ia32"), "--limit", 100, "--json", file)[0] == 0

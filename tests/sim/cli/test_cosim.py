@@ -27,6 +27,7 @@ def error_of(capsys):
     return captured.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("workload", [name for name in WORKLOADS if name != "huge"])
 def test_every_workload_runs_on_a_machine_that_is_too_small_for_it(workload, mode, tmp_path):
@@ -41,6 +42,7 @@ def test_every_workload_runs_on_a_machine_that_is_too_small_for_it(workload, mod
     assert written["pages_out"] > 0 or workload in ("zipf", "hot", "stack")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_huge_pages_are_set_aside_as_they_are_needed(mode, tmp_path, capsys):
     figures = tmp_path / "figures.json"
@@ -66,6 +68,7 @@ def test_a_machine_without_room_for_huge_pages_is_told_in_one_line(args, mode, c
                      r"pages; expected more, or fewer --pages$", error_of(capsys))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("thp", ["never", "madvise", "always"])
 def test_transparent_huge_pages_take_fewer_faults(thp, tmp_path):
     figures = tmp_path / "figures.json"
@@ -110,6 +113,7 @@ def test_frames_that_are_not_given_back_are_a_mismatch(monkeypatch, capsys):
     assert re.search(r"^frames and slots leaked +1$", capsys.readouterr().out, re.M)
 
 
+@pytest.mark.slow
 def test_a_file_that_mkswap_made_is_used_and_stays(tmp_path):
     path, figures = tmp_path / "swap", tmp_path / "figures.json"
     SwapFile.create(path, 1000, uuid=UUID(int=1)).close()
@@ -120,6 +124,7 @@ def test_a_file_that_mkswap_made_is_used_and_stays(tmp_path):
         assert len(file) == 1000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("args", "line"), [
     (("--memory", "1"), "argument --memory: Memory map leaves no memory to the kernel"),
     (("--memory", "4000", "--paddr-bits", "32", "--mode", "x86_64"),
@@ -172,6 +177,7 @@ def test_the_smallest_of_every_workload_runs(workload, mode):
     assert run(workload, "--mode", mode, "--pages", "1", "--accesses", "1", "--thp", "always") == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("pages", "line"), [
     (340, "expected more --memory or --swap$"),
     (2000, "^pagewalk: error: argument --pages: memory for them cannot be promised: ENOMEM"),

@@ -233,6 +233,7 @@ def test_a_mistake_of_ours_is_not_blamed_on_the_user(error, ia32, monkeypatch, t
         main(["replay", str(ia32), "--json", str(tmp_path / "x.json")])
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_is_no_traceback(ia32):
     reader, writer = os.pipe()
     os.close(reader)
@@ -264,6 +265,7 @@ def run_on_a_terminal(arguments, **environment):
     return shown.decode()
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_colours_and_progress_unless_told_not_to(wrong):
     arguments = ["replay", wrong, "--engine", "model"]
     assert "\x1b[1;31mMismatch" in run_on_a_terminal(arguments)
@@ -271,6 +273,7 @@ def test_a_terminal_gets_colours_and_progress_unless_told_not_to(wrong):
     assert "\x1b[1;31m" not in run_on_a_terminal(arguments, NO_COLOR="1")
 
 
+@pytest.mark.slow
 def test_a_locale_without_the_characters_gets_a_picture_all_the_same(wrong):
     done = subprocess.run([*COMMAND, "replay", wrong, "--engine", "model"], capture_output=True,
                           env=os.environ | {"PYTHONIOENCODING": "ascii"}, check=False)

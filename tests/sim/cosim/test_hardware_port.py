@@ -36,6 +36,7 @@ def world_of(tmp_path):
         device.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["model", "cxxrtl"])
 @pytest.mark.parametrize("seed", [1])
 @every_mode
@@ -60,6 +61,7 @@ def test_the_hardware_does_what_the_golden_walk_does(mode, seed, engine, world_o
     assert 50 < faults < 250
 
 
+@pytest.mark.slow
 @every_mode
 def test_a_store_across_two_pages_is_made_whole_or_not_at_all(mode, world_of):
     _, port = world_of(mode)
@@ -70,6 +72,7 @@ def test_a_store_across_two_pages_is_made_whole_or_not_at_all(mode, world_of):
     assert port.load(last - 2, 8, 1, ac=True) == (bytes(8), None)
 
 
+@pytest.mark.slow
 @every_mode
 def test_the_kernel_reaches_its_own_memory_and_faults_elsewhere(mode, world_of):
     world, port = world_of(mode)

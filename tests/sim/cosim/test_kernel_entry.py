@@ -40,6 +40,7 @@ def swap(tmp_path):
         yield file
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 @every_mode
 @pytest.mark.parametrize(("world", "steps"), [("golden", 3000), ("model", 500), ("cxxrtl", 3000)])
@@ -63,6 +64,7 @@ def test_calls_and_accesses_see_the_same_memory(world, steps, mode, seed, swap):
     assert made.end() == bytes(program.plain.content)
 
 
+@pytest.mark.slow
 @every_mode
 @pytest.mark.parametrize("engine", ["model", "amaranth", "cxxrtl"])
 def test_faults_in_the_middle_of_copies(mode, engine, swap, monkeypatch):
@@ -95,6 +97,7 @@ def test_faults_in_the_middle_of_copies(mode, engine, swap, monkeypatch):
     assert causes[-1] is None  # the exception table has it
 
 
+@pytest.mark.slow
 @every_mode
 def test_what_the_tlb_is_owed_is_carried_out_before_each_access_of_a_copy(mode, swap):
     """A page that was replaced by the call before, with no way back to the process between."""
@@ -108,6 +111,7 @@ def test_what_the_tlb_is_owed_is_carried_out_before_each_access_of_a_copy(mode, 
     world.end()
 
 
+@pytest.mark.slow
 @every_mode
 def test_what_the_tlb_is_owed_is_carried_out_on_the_way_back(mode, swap):
     world = Hardware(mode, b"", swap, "cxxrtl")
@@ -118,6 +122,7 @@ def test_what_the_tlb_is_owed_is_carried_out_on_the_way_back(mode, swap):
     world.end()
 
 
+@pytest.mark.slow
 @every_mode
 def test_a_copy_without_stac_is_an_oops(mode, swap):
     """The hardware faults, as CR4.SMAP is set and EFLAGS.AC is not."""
@@ -133,6 +138,7 @@ def test_a_copy_without_stac_is_an_oops(mode, swap):
     assert world.load(0, BASE, 4) == 1
 
 
+@pytest.mark.slow
 @every_mode
 def test_a_pointer_into_the_kernel_is_a_bad_address(mode, swap):
     """In each area, though the copies have the rights of the kernel."""
@@ -147,6 +153,7 @@ def test_a_pointer_into_the_kernel_is_a_bad_address(mode, swap):
     assert kernel.state.memory.read_bytes(1 << 20, 8) == before
 
 
+@pytest.mark.slow
 def test_pkru_is_that_of_the_process_on_the_way_back(swap):
     world = Hardware(X86_64, b"text", swap, "cxxrtl", pke=True)
     world.call(0, "mmap", BASE, PAGE, RW, ANON)
@@ -160,6 +167,7 @@ def test_pkru_is_that_of_the_process_on_the_way_back(swap):
     assert world.call(0, "write", 0, BASE, 4) == 4
 
 
+@pytest.mark.slow
 @every_mode
 def test_a_fork_is_the_next_process_and_one_that_ends_makes_no_more_calls(mode, swap):
     world = Hardware(mode, b"text", swap, "cxxrtl")
@@ -174,6 +182,7 @@ def test_a_fork_is_the_next_process_and_one_that_ends_makes_no_more_calls(mode, 
     world.end()
 
 
+@pytest.mark.slow
 @every_mode
 def test_a_process_that_is_killed_in_a_copy_leaves_the_others_as_they_were(mode, tmp_path):
     with SwapFile.create(tmp_path / "small", 32, uuid=UUID(int=1)) as device:
@@ -192,6 +201,7 @@ def test_a_process_that_is_killed_in_a_copy_leaves_the_others_as_they_were(mode,
         world.end()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [4])
 @every_mode
 def test_both_simulators_take_the_same_cycles(mode, seed, tmp_path):

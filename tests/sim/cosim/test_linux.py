@@ -73,6 +73,7 @@ WORKLOADS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1])
 @every_mode
 @pytest.mark.parametrize("workload", WORKLOADS)
@@ -89,6 +90,7 @@ def test_no_byte_is_lost_and_nothing_leaks(workload, mode, seed, swap):
     assert counts.accesses > len(made.accesses)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [4])
 @every_mode
 def test_shared_memory_survives_swapoff_in_the_middle(mode, seed, swap, tmp_path):
@@ -129,6 +131,7 @@ class Forgetful(LinuxKernel):
         return type(handled)(handled.is_major, handled.signal, kept)
 
 
+@pytest.mark.slow
 @every_mode
 def test_invalidation_left_out_is_noticed(mode, swap):
     made = thrash(250, visits=3000, burst=2, span=16, seed=3)

@@ -49,6 +49,7 @@ WORKLOADS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1])
 @every_engine
 @every_mode
@@ -65,6 +66,7 @@ def test_no_byte_is_lost(workload, mode, name, seed):
     assert (counts.switches > 2) == (made.processes > 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [2])
 @every_mode
 def test_both_simulators_run_a_workload_in_the_same_cycles(mode, seed):
@@ -77,6 +79,7 @@ def test_both_simulators_run_a_workload_in_the_same_cycles(mode, seed):
     assert seen[0] == seen[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [3, 4])
 @every_mode
 @pytest.mark.parametrize("with_pcid", [False, True])
@@ -89,6 +92,7 @@ def test_many_accesses_of_processes_that_share(mode, with_pcid, seed):
     assert machine.counts.major > 1000
 
 
+@pytest.mark.slow
 @every_mode
 @pytest.mark.parametrize("name", ["amaranth", "cxxrtl"])
 def test_invalidation_left_out_is_noticed(mode, name):
@@ -97,6 +101,7 @@ def test_invalidation_left_out_is_noticed(mode, name):
     assert differences(machine, made, sweep=False) > 10
 
 
+@pytest.mark.slow
 def test_other_processes_need_invalidation_too():
     class Selfish(TinyKernel):
         def _invalidations(self, process, vaddr):
@@ -109,6 +114,7 @@ def test_other_processes_need_invalidation_too():
     assert differences(machine, made) == 0  # MOV CR3 invalidates all, for want of PCIDs
 
 
+@pytest.mark.slow
 @every_mode
 def test_dirty_flags_left_out_are_noticed(mode):
     class Clean(TinyKernel):
@@ -155,6 +161,7 @@ def machine(request):
     return boot(request.param, X86_64, 4, thrash(1, visits=1))
 
 
+@pytest.mark.slow
 def test_a_process_that_leaves_its_regions_gets_a_signal(machine):
     running, _ = machine
     with pytest.raises(AccessFailed, match=r"^Signal 11 at the store to 0x5000 of process 0$"):
@@ -164,6 +171,7 @@ def test_a_process_that_leaves_its_regions_gets_a_signal(machine):
     assert SIGSEGV == 11
 
 
+@pytest.mark.slow
 def test_an_address_that_is_not_canonical_is_no_page_fault(machine):
     running, _ = machine
     told = r"^Signal 11 at the load from 0x1000000000000 of process 0$"
@@ -171,6 +179,7 @@ def test_an_address_that_is_not_canonical_is_no_page_fault(machine):
         running.run(access(1 << 48))
 
 
+@pytest.mark.slow
 def test_a_fault_that_stays_is_given_up(machine, monkeypatch):
     running, kernel = machine
     monkeypatch.setattr(kernel, "page_fault", lambda *_arguments: Handled())
@@ -179,6 +188,7 @@ def test_a_fault_that_stays_is_given_up(machine, monkeypatch):
         running.run(access(0x1000_0000))
 
 
+@pytest.mark.slow
 def test_accesses_before_one_that_fails_are_done(machine):
     running, kernel = machine
     wanted = np.concatenate([access(0x1000_0000, store=True, value=7), access(0x5000)])
@@ -189,6 +199,7 @@ def test_accesses_before_one_that_fails_are_done(machine):
     assert kernel.memory.read(1 << 12, 8) == 7
 
 
+@pytest.mark.slow
 def test_no_accesses_are_no_work(machine):
     running, _ = machine
     running.run(access(0x1000_0000))

@@ -16,6 +16,7 @@ def quick(monkeypatch):
                         lambda _name, config, latency: create("model", config, latency))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_the_small_machine_swaps_and_the_large_one_does_not():
     steps = []

@@ -72,6 +72,7 @@ def swap(tmp_path):
         yield file
 
 
+@pytest.mark.slow
 @every_mode
 @pytest.mark.parametrize("workload", WORKLOADS)
 def test_every_value_is_right_and_nothing_leaks(workload, mode, swap):
@@ -82,6 +83,7 @@ def test_every_value_is_right_and_nothing_leaks(workload, mode, swap):
     assert (running.machine.counts.major > 10) == (workload != "kmap")
 
 
+@pytest.mark.slow
 @every_mode
 @pytest.mark.parametrize("name", ["model", "amaranth"])
 @pytest.mark.parametrize("make", [
@@ -93,6 +95,7 @@ def test_every_engine_runs_them(make, mode, name, swap):
     running.end()
 
 
+@pytest.mark.slow
 def test_kmap_makes_the_window_go_round_in_highmem(swap):
     make, megabytes = WORKLOADS["kmap"]
     running = Running("model", IA32, megabytes, make(seed=6), swap)
@@ -120,6 +123,7 @@ class Forgetful(LinuxKernel):
         return [one for one in wanted if one.op is not InvalidateOp.INVLPG]
 
 
+@pytest.mark.slow
 @every_mode
 @pytest.mark.parametrize("make", [
     partial(forking, pages=8, rounds=300), partial(churn, pages=12, rounds=300)],
@@ -132,6 +136,7 @@ def test_invalidation_left_out_of_calls_is_noticed(make, mode, swap):
         pytest.fail(f"ended before it was noticed: {error}")
 
 
+@pytest.mark.slow
 def test_a_window_of_kmap_that_is_not_flushed_is_noticed(swap, monkeypatch):
     make, megabytes = WORKLOADS["kmap"]
     running = Running("cxxrtl", IA32, megabytes, make(seed=4), swap)
@@ -146,6 +151,7 @@ def vmapping(mode, swap):
     return running
 
 
+@pytest.mark.slow
 @every_mode
 def test_addresses_of_vmap_are_used_again_once_they_are_flushed(mode, swap):
     running = vmapping(mode, swap)
@@ -155,6 +161,7 @@ def test_addresses_of_vmap_are_used_again_once_they_are_flushed(mode, swap):
     running.end()
 
 
+@pytest.mark.slow
 @every_mode
 def test_vmap_without_its_flush_is_noticed(mode, swap, monkeypatch):
     running = vmapping(mode, swap)
@@ -192,6 +199,7 @@ def test_an_access_that_is_not_refused_is_counted(is_mapped, swap):
     assert Running("model", IA32, 2, made, swap).run() == is_mapped
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("window", Window, ids=lambda window: window.value)
 def test_a_page_that_kmap_gave_is_given_back_whatever_happens(window, swap):
     make, megabytes = WORKLOADS["kmap"]

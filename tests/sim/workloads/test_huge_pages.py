@@ -38,6 +38,7 @@ def config(mode):
     return Config(mode=mode, entries=16, ports=("data",))
 
 
+@pytest.mark.slow
 @every_mode
 @pytest.mark.parametrize("name", ["cxxrtl", "model"])
 @pytest.mark.parametrize("seed", [1, 2])
@@ -59,6 +60,7 @@ def test_the_simulator_of_amaranth_runs_them(mode, swap):
     assert result.agreed
 
 
+@pytest.mark.slow
 @every_mode
 def test_huge_pages_take_huge_entries_of_the_tlb(mode, swap):
     made = huge(blocks=4, rounds=30, processes=1, seed=1)
@@ -85,6 +87,7 @@ def wrong(mode, swap, made, linux=LinuxKernel):
     return run_workload(machine, behind, made, Expected(made.regions))
 
 
+@pytest.mark.slow
 @every_mode
 def test_invalidation_left_out_of_calls_is_noticed(mode, swap):
     made = huge(blocks=3, rounds=300, processes=1, seed=1)
@@ -94,6 +97,7 @@ def test_invalidation_left_out_of_calls_is_noticed(mode, swap):
         pytest.fail(f"ended before it was noticed: {error}")
 
 
+@pytest.mark.slow
 @every_mode
 def test_a_flush_left_out_by_the_kernel_is_noticed(mode, swap, tmp_path, monkeypatch):
     zap = HugeEntries.zap
@@ -122,6 +126,7 @@ TRANSPARENT = {  # and the Mbytes of memory
 }
 
 
+@pytest.mark.slow
 @every_mode
 @pytest.mark.parametrize("workload", TRANSPARENT)
 def test_workloads_on_transparent_huge_pages_find_the_same(workload, mode, tmp_path):

@@ -111,6 +111,7 @@ def test_giving_back_what_nobody_uses_is_refused(pkmap, page):
         pkmap.kunmap(page)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_random_use_never_loses_a_page(pkmap, tables, seed):
     rng = np.random.default_rng(seed)

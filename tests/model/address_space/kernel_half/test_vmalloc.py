@@ -270,4 +270,4 @@ class Churn(RuleBasedStateMachine):
 
 
 Churn.TestCase.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)
-TestChurn = Churn.TestCase
+TestChurn = pytest.mark.slow(Churn.TestCase)

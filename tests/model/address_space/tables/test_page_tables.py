@@ -23,6 +23,7 @@ def addresses(mode):
                      st.sampled_from([0, 1, 2, 511, 512, 513, 1023, 1024, 2047, 4000]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
 @given(data=st.data())
 def test_walk_finds_what_is_mapped_and_freeing_leaves_only_the_root(mode, data):

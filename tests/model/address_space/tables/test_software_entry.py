@@ -92,6 +92,7 @@ def assert_same(form, entries: list[int], shift: int = 12) -> None:
         assert row == [kind, swap.type, swap.offset, swap.flags, pfn], f"{entry:#x}"
 
 
+@pytest.mark.slow
 @given(st.data(), st.sampled_from(["amd64", "i686"]), st.sampled_from([12, 21]))
 def test_arrays_decode_any_entry_as_one_by_one(data, kernel, shift):
     form = FORMATS[kernel]

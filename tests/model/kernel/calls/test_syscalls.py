@@ -120,6 +120,7 @@ CALLS = {"mmap": 6, "munmap": 2, "mprotect": 3, "mremap": 5, "madvise": 3, "msyn
          "pkey_mprotect": 4, "read": 3, "write": 3, "pread": 4, "pwrite": 4, "close": 1}
 
 
+@pytest.mark.slow
 @both
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())

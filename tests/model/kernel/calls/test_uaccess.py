@@ -84,6 +84,7 @@ def test_copies_break_copy_on_write(mode):
     kernel.check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
 @settings(max_examples=40, deadline=None)
 @given(offset=st.integers(0, 2 * PAGE), size=st.integers(0, 3 * PAGE))

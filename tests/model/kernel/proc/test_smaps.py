@@ -237,6 +237,7 @@ def test_a_page_that_reclaim_found_in_use_is_referenced(mode):
     assert of(kernel, process, start)["Referenced"] == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_the_shares_of_all_processes_are_the_memory_that_is_mapped(mode, seed, tmp_path):
     """Random programs: Rss and Swap as the kernel counts them, and the shares sum up to frames."""

@@ -48,6 +48,7 @@ def logged(boot, text):
             yield vma, labels[-1], asdict(stats)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["s1", "s1-child"])
 def test_figures_are_those_of_the_real_process(run, name):
     boot, texts = run

@@ -131,7 +131,7 @@ class LruMachine(RuleBasedStateMachine):
             assert self.lruvec.list_of(pfn) == (on[0] if on else None)
 
 
-TestLruMachine = LruMachine.TestCase
+TestLruMachine = pytest.mark.slow(LruMachine.TestCase)
 TestLruMachine.settings = settings(max_examples=80, stateful_step_count=60, deadline=None)
 
 

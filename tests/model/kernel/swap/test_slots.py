@@ -111,6 +111,7 @@ def test_slots_are_those_of_a_search_slot_by_slot(pages, seed):
         assert list(info.swap_map) == naive.map
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(8))
 def test_slots_that_only_the_cache_holds_are_taken_on_the_way(seed):
     rng = default_rng(seed)

@@ -35,6 +35,7 @@ def take(swap, count):
 
 
 # The areas and numbers of slots in use are those of real boots; the lines are their /proc/swaps.
+@pytest.mark.slow
 @pytest.mark.parametrize(("pages", "used", "line"), [
     (131072, 0, HEADER),  # amd64-A, boot/swaps.txt: before swapon
     (131072, 646,  # amd64-A, prechurn/swaps.txt

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 from uuid import UUID
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -197,7 +198,7 @@ class SwapMachine(RuleBasedStateMachine):
         assert used == len(cached | references.keys())
 
 
-TestSwapMachine = SwapMachine.TestCase
+TestSwapMachine = pytest.mark.slow(SwapMachine.TestCase)
 TestSwapMachine.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
 
 

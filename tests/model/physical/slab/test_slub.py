@@ -209,7 +209,7 @@ class SlubMachine(RuleBasedStateMachine):
         assert self.pages.used_frames == self.at_boot
 
 
-TestSlub = SlubMachine.TestCase
+TestSlub = pytest.mark.slow(SlubMachine.TestCase)
 TestSlub.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
 
 
