@@ -47,8 +47,6 @@ def signature(action):
 def option(parser, action):
     """Return the lines that describe one option."""
     text = help_text(parser, action)
-    if action.metavar and action.choices:
-        text += f" One of {', '.join(f'``{choice}``' for choice in action.choices)}."
     return [f".. option:: {signature(action)}", "", f"   {text}", ""]
 
 

@@ -44,8 +44,9 @@ def add_verb(verbs: Verbs, name: str, run: Verb, summary: str) -> argparse.Argum
 def add_engine(parser: argparse.ArgumentParser) -> None:
     """Add the option that chooses the engine."""
     parser.add_argument("--engine", choices=ENGINES, default="cxxrtl",
-                        help="what translates: no hardware, Amaranth's simulator, or a compiled "
-                             "one (%(default)s)")
+                        help="what translates: the golden model without hardware, Amaranth's "
+                             "simulator, or the hardware compiled to C++, which needs g++ "
+                             "(%(default)s)")
 
 
 def add_image(parser: argparse.ArgumentParser) -> None:

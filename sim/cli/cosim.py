@@ -55,24 +55,25 @@ def add(verbs: Verbs) -> None:
                       "Run a workload: loads and stores through the MMU, page faults, swap and "
                       "system calls by the kernel model. Every value is compared with a plain "
                       "dictionary's.")
-    parser.add_argument("workload", choices=WORKLOADS, help="what runs", metavar="WORKLOAD")
+    parser.add_argument("workload", choices=WORKLOADS, metavar="WORKLOAD",
+                        help="the program that runs: %(choices)s")
     parser.add_argument("--mode", choices=MODES, default=DEFAULTS.mode.name,
                         help="the paging mode (%(default)s)")
     add_engine(parser)
     parser.add_argument("--memory", metavar="MIB", type=positive,
                         help="the machine's memory in Mbytes (4; 64 for huge)")
     parser.add_argument("--pages", metavar="N", type=positive,
-                        help="pages that are used, by default 4 times as many as are free; for "
-                             "huge a quarter")
+                        help="pages that the program uses, by default 4 times as many as the "
+                             "machine has free; for huge a quarter of these")
     parser.add_argument("--accesses", metavar="N", type=positive, default=100_000,
                         help="loads and stores to make, at least (%(default)s)")
     parser.add_argument("--swap", metavar="FILE", type=Path,
-                        help="a file that mkswap has made; by default one that is large enough "
-                             "for a while")
+                        help="a file that mkswap has made; by default a temporary one that is "
+                             "large enough")
     parser.add_argument("--thp", choices=[one.value for one in ThpEnabled], default="never",
                         help="who gets transparent huge pages (%(default)s)")
     parser.add_argument("--seed", metavar="N", type=natural, default=0,
-                        help="of the random numbers (%(default)s)")
+                        help="seed of the random numbers (%(default)s)")
     add_latency(parser)
     add_geometry(parser)
 

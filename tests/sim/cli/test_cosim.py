@@ -42,6 +42,12 @@ def test_every_workload_runs_on_a_machine_that_is_too_small_for_it(workload, mod
     assert written["pages_out"] > 0 or workload in ("zipf", "hot", "stack")
 
 
+def test_help_names_every_workload(capsys):
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main(["cosim", "--help"])
+    assert ", ".join(WORKLOADS) in " ".join(capsys.readouterr().out.split())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_huge_pages_are_set_aside_as_they_are_needed(mode, tmp_path, capsys):
