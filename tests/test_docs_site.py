@@ -14,6 +14,7 @@ from textwrap import dedent
 import pytest
 
 from pagewalk.sim.cli import main as command
+from pagewalk.sim.workloads.catalog import WORKLOADS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -69,6 +70,11 @@ def test_only_known_commands_are_shown():
             assert re.search(rf"^{arguments[0]}:", makefile, re.MULTILINE), line
         else:
             assert program in ("pagewalk", ".venv/bin/python"), line
+
+
+def test_the_page_about_workloads_has_a_row_for_each():
+    rows = re.findall(r"^   \* - ``(\w+)``$", PAGES["howto/workload.rst"], re.MULTILINE)
+    assert rows == list(WORKLOADS)
 
 
 @pytest.mark.slow  # Yosys
