@@ -26,7 +26,7 @@ class Responder(wiring.Component):
     other is translated. Permission is checked for a translation that was found in the TLB; a walk
     has checked it already.
 
-    The responder keeps nothing: requests may take turns at one of them.
+    The responder holds no state, so one of them can serve several requests in turn.
 
     Parameters
     ----------

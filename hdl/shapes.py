@@ -262,7 +262,7 @@ def walk_response_layout(config):
     """Return the result of a walk: a translation, or a fault, and the port that asked.
 
     With ``fault``, ``vector`` and ``error_code`` say which one, and ``translation`` means nothing;
-    without it they mean nothing.
+    without ``fault``, ``vector`` and ``error_code`` mean nothing.
     """
     return data.StructLayout({
         "port": range(max(2, len(config.ports))),

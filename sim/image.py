@@ -83,7 +83,11 @@ class Probes:
 
 
 class ProbeFlag:
-    """Bits of ``Probes.flags``, the flags of a leaf entry. ``P`` is PS, or PAT of a 4K page."""
+    """Bits of ``Probes.flags``, the flags of a leaf entry in QEMU's letters.
+
+    ``P`` is bit 7, PS or the PAT of a 4K page, not the present flag. ``T`` is PWT, ``C`` PCD and
+    ``X`` NX.
+    """
 
     W = 1 << 0
     U = 1 << 1
@@ -108,8 +112,8 @@ class ProbeRight:
 class View:
     """One address space at one stop of the machine: its registers, page tables and probes.
 
-    ``row`` and ``cap`` are the positions of the view and its cap in the image. PKRU is 0, for
-    images do not hold it.
+    ``row`` is the position of the view in the image, ``cap`` that of the stop ("cap" in the file).
+    PKRU is 0, for images do not hold it.
     """
 
     name: str

@@ -1,14 +1,14 @@
 """Which accesses to make to the recorded probes of an image, and what must come of them.
 
 A mapped probe gives the physical address, the page size and, where the leaf's flags were
-recorded, the memory type, for whatever access is allowed. Which accesses are:
+recorded, the memory type, for whatever access is allowed. These are allowed:
 
 - a supervisor read with AC=1, always;
 - a supervisor write with AC=1 and CR0.WP=1, if the rights recorded have W;
 - a user read, if the rights recorded have U;
-- no fetch if the leaf's flag X (NX) was recorded. It is made as user where the rights have U, for
-  there SMEP would refuse a supervisor's for a reason of its own. A fetch where X is clear may
-  still fault, for X may be set higher up, which was not recorded.
+- a fetch, unless the leaf's flag X (NX) was recorded as set. It is made as user where the rights
+  have U, for there SMEP would refuse a supervisor's for a reason of its own. Where X is clear in
+  the leaf a fetch may still fault, for X may be set higher up, which was not recorded.
 
 An unmapped probe faults for a read, a write, a user read and a fetch, with P=0.
 """

@@ -36,8 +36,9 @@ def _file_of(vma: Vma) -> File:
 def map_huge(mm: MmState, vma: Vma) -> None:
     """Make a new mapping one of huge pages, and set pages aside for it.
 
-    Raise ``SysError``: EINVAL if its offset is not one of a huge page, or there are none of its
-    size; ENOMEM if the pool has too few. [hugetlbfs_file_mmap, hugetlb_reserve_pages]
+    Raise ``SysError``: EINVAL if its offset into the file is no multiple of a huge page, or if the
+    machine has no huge pages of that size; ENOMEM if the pool has too few.
+    [hugetlbfs_file_mmap, hugetlb_reserve_pages]
     """
     file = _file_of(vma)
     pool = mm.files.hugetlb.get(file.huge_page_bytes)

@@ -19,7 +19,7 @@ __all__ = ["MemSizeStats", "rollup_text", "smaps_entry", "smaps_text", "thp_elig
 class MemSizeStats:
     """What the pages of mappings add up to, in bytes. [struct mem_size_stats]
 
-    ``pss`` and its kin count a page that n entries map as the n-th part of a page.
+    ``pss`` and the others named so count 1/n of a page that n entries map.
     """
 
     resident: int = 0
@@ -104,7 +104,7 @@ def rollup_text(mm: MmState, stats: MemSizeStats) -> str:
 
 
 def _line(name: str, size: int) -> str:
-    """Return the line of one figure in kB; a name that is too long takes columns of the number."""
+    """Return the line of one figure in kB; a long name takes up columns left of the number."""
     width = max(16, len(name) + 2)
     return f"{name + ':':<{width}}{size >> 10:{24 - width}} kB\n"
 

@@ -13,7 +13,8 @@ __all__ = ["expand_downwards", "find_or_expand"]
 def find_or_expand(mm: MmState, address: int) -> Vma | None:
     """Return the mapping of an address, growing a stack down to it if need be.
 
-    None is for an address where there is neither; see ``Mm.find_vma_or_expand``.
+    Return None if no mapping holds the address and no stack can grow to it; see
+    ``Mm.find_vma_or_expand``.
     """
     vma = mm.tree.find(address)
     if vma is None or vma.start <= address:

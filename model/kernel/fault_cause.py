@@ -1,4 +1,4 @@
-"""What making a page present can come to. [vm_fault_t]"""
+"""How a page fault can be resolved. [vm_fault_t]"""
 
 from enum import Enum
 
@@ -6,7 +6,7 @@ __all__ = ["BusFault", "FaultCause"]
 
 
 class FaultCause(Enum):
-    """What a page fault came to."""
+    """How a page fault was resolved."""
 
     ZERO_PAGE = "zero page"
     DEMAND_ZERO = "demand zero"

@@ -188,7 +188,7 @@ class HugePages(HugetlbPool):
     def check(self, mappings: Iterable[Vma], mapped: Counter[int]) -> None:
         """Raise ``BrokenInvariant`` if pages, reserves and files do not add up.
 
-        ``mappings`` are all there are of any size, ``mapped`` the entries that map each page.
+        ``mappings`` are those of all processes, ``mapped`` how many entries map each page.
         """
         used = {pfn: mapped[pfn] for pfn in self.mapcount}
         if used != self.mapcount or not all(

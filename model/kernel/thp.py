@@ -57,9 +57,9 @@ class TransparentHuge:
                     and vma.start <= vaddr and vaddr + self.page_bytes <= vma.end)
 
     def alloc(self, vma: Vma) -> int | None:
-        """Return the first of as many frames as a huge page has, full of zeros; None without.
+        """Allocate a huge page of zeros; return its first frame, or None without memory for it.
 
-        Memory is reclaimed for a mapping with MADV_HUGEPAGE alone. [vma_thp_gfp_mask, "madvise"]
+        Only for a mapping with MADV_HUGEPAGE is memory reclaimed. [vma_thp_gfp_mask, "madvise"]
         """
         gfp = Gfp.TRANSHUGE if vma.flags & VmFlag.HUGEPAGE else Gfp.TRANSHUGE_LIGHT
         return self._alloc_zeroed(gfp)

@@ -12,7 +12,7 @@ __all__ = ["huge_pmd_fault"]
 
 def huge_pmd_fault(space: UserTables, vma: Vma, address: int, *,
                    write: bool) -> FaultCause | None:
-    """Deal with a fault by a huge page; None if it must be dealt with by a small one.
+    """Resolve a fault by means of a huge page; return how, or None if it takes a small page.
 
     Raise ``OutOfMemory``. [__handle_mm_fault, create_huge_pmd, wp_huge_pmd]
     """
@@ -33,7 +33,7 @@ def huge_pmd_fault(space: UserTables, vma: Vma, address: int, *,
 
 
 def _is_own(state: KernelState, pfn: int) -> bool:
-    """Return whether a page is one process's own in all its parts, which the zero page is not.
+    """Return whether one process alone has each small page of a huge page; never of the zero page.
 
     [do_huge_pmd_wp_page]
     """
@@ -41,9 +41,10 @@ def _is_own(state: KernelState, pfn: int) -> bool:
 
 
 def _anonymous(space: UserTables, vma: Vma, vaddr: int, *, write: bool) -> FaultCause | None:
-    """Untouched memory: the huge zero page if read, a page of zeros if written.
+    """Map untouched memory: the huge zero page for a read, a new page of zeros for a write.
 
-    None if a small page must do, for what is mapped there, or for lack of memory in one piece.
+    Return None if a small page must do: the mapping does not suit, small pages are mapped there, or
+    no block of memory is large enough.
     [do_huge_pmd_anonymous_page]
     """
     state = space.state

@@ -59,7 +59,7 @@ class TlbState:
     Members
     -------
     flushes
-        How many were ever owed, by kind.
+        How many invalidations were ever owed, by operation.
     """
 
     def __init__(self, root: int, cr4: int) -> None:
@@ -77,11 +77,12 @@ class TlbState:
 
     @contextmanager
     def collecting(self) -> Iterator[list[Invalidation]]:
-        """Give the list of what becomes owed within, oldest first.
+        """Give a list that gets each invalidation owed within the ``with`` block, oldest first.
 
-        It is the caller's alone: to carry out before the next access, and to empty if that is
-        before the end. What the caller leaves in it when something is raised, and what became
-        owed while nobody collected, is not lost: the next one to collect gets it first.
+        The list is the caller's: it must carry out the operations before the next access, and
+        remove them from the list if it does so before the block ends. What is left in the list
+        when the block raises, and what became owed while nobody collected, is not lost: the next
+        one to collect gets it first.
         """
         owed, self._left = self._left, []
         self._collectors.append(owed)
@@ -130,10 +131,10 @@ class TlbState:
                     stride: int = PAGE_BYTES) -> None:
         """Invalidate addresses of an address space, every ``stride`` bytes. [flush_tlb_mm_range]
 
-        Each change of the address space is a generation. One that does not run is only counted:
-        its PCID has an older generation then, and ``switch`` flushes it whole. The one that runs
-        is flushed at once and stays up to date; were it more than this one change behind, single
-        pages would not be enough.
+        Each change of the address space is a generation. If the address space does not run, the
+        change is only counted: its PCID has an older generation then, and ``switch`` flushes it
+        whole. If it runs, it is flushed at once and stays up to date; were it more than this one
+        change behind, single pages would not be enough.
         """
         context.tlb_gen += 1
         if context is not self.loaded:

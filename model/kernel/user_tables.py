@@ -41,7 +41,7 @@ class UserTables:
     number
         The number that the reverse map knows the address space by.
     make_mm
-        Makes the mappings, which are told what they tell of every change: these tables.
+        Makes the mappings, given these tables, which they call at every change.
     fault_in
         Makes a page present as an access would: tables, address, and whether it is to be written.
 
@@ -232,7 +232,7 @@ class UserTables:
             self.swapped -= free_lazily(self.state, self.tables, self.context, start, end)
 
     def mlock(self, _vma: Vma, start: int, end: int) -> None:
-        """Keep the pages of a range from reclaim if any mapping that has them is locked."""
+        """Keep each page of a range from reclaim if any mapping of the page is locked."""
         for leaf in self.tables.entries(start, end):
             if self.kind(leaf.entry) < EntryKind.SWAP:
                 for pfn in self.thp.frames(leaf):
@@ -259,7 +259,7 @@ class UserTables:
     # ---- exec and exit
 
     def take_over_faults(self, old: "UserTables") -> None:
-        """Go on counting faults where the address space that this one replaces has ended."""
+        """Add the fault counts of the address space that this one replaces in an exec."""
         self.min_flt += old.min_flt
         self.maj_flt += old.maj_flt
 

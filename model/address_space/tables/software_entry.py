@@ -71,7 +71,7 @@ class EntryArrays:
 
     ``kind`` (uint8) holds values of ``EntryKind``. ``type`` (uint8), ``offset`` (uint64) and
     ``flags`` (uint8, ``EntryFlag``) are those of swap entries of any kind, and 0 elsewhere; ``pfn``
-    (uint64) that of present and PROT_NONE entries, and of swap entries whose offset is one.
+    (uint64) that of present and PROT_NONE entries, and of swap entries whose offset is a frame.
     """
 
     kind: NDArray[np.uint8]

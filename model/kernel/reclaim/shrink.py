@@ -63,7 +63,7 @@ class PageOps(Protocol):
     """
 
     def accessed(self, pfn: int) -> int:
-        """Clear the accessed bits; return how many were set, or whether any was.
+        """Clear the accessed bits of all entries that map a page; return how many were set.
 
         [folio_referenced]
         """

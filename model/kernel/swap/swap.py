@@ -86,9 +86,9 @@ class Swap:
     def _try_to_unuse(self, info: SwapInfo, unuse: Callable[[int], None]) -> None:
         """Empty a swap area, going round as long as that helps. [try_to_unuse]
 
-        While pages come back, reclaim may put entries in place of others that have their slots
-        yet. Raise ``SwapDeviceBusy`` after a round that frees no slot, when Linux would go on
-        until a signal comes.
+        While pages come back, reclaim may swap out others, which still have slots of this area:
+        hence several rounds. Raise ``SwapDeviceBusy`` after a round that frees no slot, when Linux
+        would go on until a signal comes.
         """
         while info.inuse_pages:
             before = info.inuse_pages
