@@ -261,7 +261,7 @@ class Kernel:
 
     def handle_page_fault(self, address: int, error_code: int, *, ac: bool = False,
                           fixup: bool = False) -> FaultResult:
-        """Deal with a page fault of the process that runs; see ``fault.handle_page_fault``.
+        """Deal with a page fault of the process that runs; see ``page_fault.handle_page_fault``.
 
         A process that must go as there is no memory is ended, with SIGKILL as the result.
         """

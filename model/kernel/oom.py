@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from .process import Process
 from .process_table import ProcessTable
+from .swap.errors import SwapIoError
 
 __all__ = ["OomKill", "OomKilled", "OomKiller", "select_bad_process"]
 
@@ -46,6 +47,8 @@ class OomKiller:
 
     Members
     -------
+    enabled
+        Whether anybody may be killed now.
     kills
         The processes that were killed, oldest first.
     """
@@ -53,26 +56,32 @@ class OomKiller:
     def __init__(self, processes: ProcessTable) -> None:
         self.kills: list[OomKill] = []
         self._processes = processes
-        self._disabled = False
+        self.enabled = True
 
     @contextmanager
     def disabled(self) -> Iterator[None]:
         """Let nobody be killed for memory that is lacking meanwhile. [oom_killer_disable]"""
-        before, self._disabled = self._disabled, True
+        before, self.enabled = self.enabled, False
         try:
             yield
         finally:
-            self._disabled = before
+            self.enabled = before
 
-    def kill(self) -> bool:
+    def kill(self, write_error: SwapIoError | None) -> bool:
         """Kill the process that has most memory; return whether one was.
 
         A process that the kernel works for is not ended here, under the feet of that work: raise
-        ``OomKilled``, and ``Kernel.acting`` ends it. [out_of_memory]
+        ``OomKilled``, and ``Kernel.acting`` ends it. Nobody is killed if it is a swap device that
+        fails for which there is no memory: raise ``write_error``, which it failed with.
+        [out_of_memory]
         """
+        if not self.enabled:
+            return False
+        if write_error is not None:
+            raise write_error
         processes = self._processes
         victim = select_bad_process(processes.by_pid.values())
-        if victim is None or self._disabled:
+        if victim is None:
             return False
         kill = OomKill(victim.pid, victim.name, victim.badness)
         self.kills.append(kill)

@@ -27,6 +27,7 @@ from .reclaimer import Reclaimer
 from .rmap import Space
 from .shmem import Shmem
 from .swap.cache import SwapEntry
+from .swap.errors import SwapIoError
 from .swap_references import AnonSwap
 from .thp import TransparentHuge
 from .tlb_flush import TlbState
@@ -48,7 +49,8 @@ class KernelState:
     cr4
         CR4 as the kernel sets it.
     kill
-        Kills a process for its memory; returns whether one was.
+        Kills a process for its memory, given what swap fails with, if it does; returns whether one
+        was.
     sysctl
         Tunables that differ from what a kernel boots with.
 
@@ -71,7 +73,7 @@ class KernelState:
     """
 
     def __init__(self, mode: PagingMode, machine: MemoryMap, *, cr4: int,
-                 kill: Callable[[], bool], sysctl: Sysctl | None = None) -> None:
+                 kill: Callable[[SwapIoError | None], bool], sysctl: Sysctl | None = None) -> None:
         self.mode = mode
         self.platform = PLATFORMS[mode.name]
         self.layout = layout_of(machine)
@@ -106,13 +108,12 @@ class KernelState:
     def _out_of_memory(self, error: OutOfMemory) -> bool:
         """Make room where reclaim cannot; return whether to try once more. [out_of_memory]
 
-        A process is killed for that. Raise ``SwapIoError``, and kill nobody, if it is a swap
-        device that fails for which there is no memory; ``OomKilled`` if the process is one that
-        is being worked for.
+        A process is killed for that. Raise as ``OomKiller.kill``.
         """
-        if self.page_ops.write_error is not None:
-            raise self.page_ops.write_error from error
-        return self._kill()
+        try:
+            return self._kill(self.page_ops.write_error)
+        except SwapIoError as failed:
+            raise failed from error
 
     def _forget(self, pfn: int) -> None:
         """Take a frame that is freed off the LRU lists. [__page_cache_release]"""

@@ -80,19 +80,24 @@ class TlbState:
         """Give a list that gets each invalidation owed within the ``with`` block, oldest first.
 
         The list is the caller's: it must carry out the operations before the next access, and
-        remove them from the list if it does so before the block ends. What is left in the list
-        when the block raises, and what became owed while nobody collected, is not lost: the next
-        one to collect gets it first.
+        remove them from the list if it does so before the block ends. Nothing is lost: what is left
+        in the list when the block raises goes to the block around it, or else, as what becomes owed
+        while nobody collects, to the next one to collect, who gets it first.
         """
         owed, self._left = self._left, []
         self._collectors.append(owed)
         try:
             yield owed
         except BaseException:
-            self._left = [*owed, *self._left]
+            self._around(owed).extend(owed)
             raise
         finally:
             self._collectors = [one for one in self._collectors if one is not owed]
+
+    def _around(self, owed: list[Invalidation]) -> list[Invalidation]:
+        """Return what collects once ``owed`` does so no more."""
+        others = [one for one in self._collectors if one is not owed]
+        return others[-1] if others else self._left
 
     def _owe(self, op: InvalidateOp, *, vaddr: int = 0, old: int = 0, new: int = 0) -> None:
         owed = self._collectors[-1] if self._collectors else self._left

@@ -23,8 +23,10 @@ class HardwarePort:
     """Accesses at CPL 0 that a machine makes; see ``model.kernel.calls.user_port.UserPort``.
 
     A move that is not aligned is made of several aligned accesses, as an engine has no others; of
-    one that lies in two pages, both are translated before anything is moved. Accesses are made
-    within ``entered``.
+    one that lies in two pages, both are translated before anything is moved.
+
+    Before each access the machine carries out what the kernel owes the TLB. Within ``entered`` that
+    is all that came up since the call began; outside of it, what nobody has collected yet.
 
     Parameters
     ----------
@@ -35,21 +37,29 @@ class HardwarePort:
     def __init__(self, machine: Machine, kernel: Kernel) -> None:
         self._machine = machine
         self._kernel = kernel
-        self._owed: list[Invalidation] = []  # of the call that the kernel works on
+        self._owed: list[Invalidation] | None = None  # by the call that the kernel works on
 
     @contextmanager
     def entered(self) -> Iterator[None]:
         """Have the machine carry out what the kernel owes the TLB while it works on a call.
 
-        The hardware must be up to date before each access of a copy, and when the call ends.
+        The hardware must be up to date before each access of a copy, and when the call ends. A call
+        within a call goes back to the outer one.
         """
+        self._carry_out()
+        outer = self._owed
         with self._kernel.invalidations() as self._owed:
             try:
                 yield
             finally:
                 self._carry_out()
+                self._owed = outer
 
     def _carry_out(self) -> None:
+        if self._owed is None:
+            with self._kernel.invalidations() as owed:
+                self._machine.invalidate(owed)
+            return
         owed, self._owed[:] = self._owed[:], []
         self._machine.invalidate(owed)
 

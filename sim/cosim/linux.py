@@ -1,6 +1,6 @@
 """The kernel model as what stands behind a machine: the processes of a workload, and their faults.
 
-It is ``model.kernel`` in the form that ``cosim`` asks for.
+It is ``model.kernel`` in the form of a ``machine.OperatingSystem``.
 """
 
 import errno

@@ -256,14 +256,23 @@ class Machine:
         """Have the hardware carry out what the kernel asks for, in order."""
         if not invalidations:
             return
-        commands = []
+        stretches: list[tuple[Control, list[Invalidation]]] = []  # of the same registers
         for one in invalidations:
-            old = one.old & 0xFFFF_FFFF  # CR0 or CR4; of CR3 it is of no use
-            commands.append(invalidation(
-                self._control, one.op, vaddr=one.vaddr, pcid=one.pcid, old=old, new=one.new))
+            if not stretches or stretches[-1][0] is not self._control:
+                stretches.append((self._control, []))
+            stretches[-1][1].append(one)
             self._control = _after(self._control, one)
-        self._run(np.concatenate(commands))
+        self._run(np.concatenate([_commands(*stretch) for stretch in stretches]))
         self.counts.invalidations += len(invalidations)
+
+
+def _commands(control: Control, invalidations: Sequence[Invalidation]) -> NDArray[np.void]:
+    """Return the commands of invalidations under the registers ``control``."""
+    return invalidation(
+        control, [one.op for one in invalidations],
+        vaddr=[one.vaddr for one in invalidations], pcid=[one.pcid for one in invalidations],
+        old=[one.old & 0xFFFF_FFFF for one in invalidations],  # CR0, CR4; of CR3 it is of no use
+        new=[one.new for one in invalidations])
 
 
 def _after(control: Control, one: Invalidation) -> Control:

@@ -2,7 +2,8 @@
 
 import errno
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from time import perf_counter
 
 import numpy as np
@@ -13,12 +14,12 @@ from ...model.kernel.swap.file import SwapFile
 from ...model.x86 import PAGE_BYTES
 from ..engine.base import Engine
 from ..workloads.expected import Expected
-from ..workloads.workload import Kmap, Refused, Workload
+from ..workloads.workload import Kmap, Refused, Window, Workload
 from .linux import LinuxKernel
 from .machine import AccessFailed, Machine
 from .workload_result import WorkloadResult
 
-__all__ = ["run_on", "run_workload", "set_huge_pages_aside"]
+__all__ = ["mapped_page", "run_on", "run_workload", "set_huge_pages_aside"]
 
 STEP = 1 << 14  # accesses between two reports of progress
 
@@ -115,11 +116,23 @@ def _kernel_differences(
     """Make the accesses of the kernel to a process's page; return how many values differ."""
     accesses = event.accesses
     page = int(accesses["vaddr"][0]) & -PAGE_BYTES
-    mapping = linux.kmap(int(accesses["process"][0]), page, event.window)
+    with mapped_page(machine, linux, int(accesses["process"][0]), page, event.window) as address:
+        vaddr = accesses["vaddr"] - np.uint64(page) + np.uint64(address)
+        values = machine.run_kernel(accesses, vaddr)
+    return int(np.count_nonzero(values != expected.values(accesses)))
+
+
+@contextmanager
+def mapped_page(
+    machine: Machine, linux: LinuxKernel, process: int, vaddr: int, window: Window
+) -> Iterator[int]:
+    """Give the kernel's own address of a process's page, which goes whatever happens meanwhile.
+
+    Raise as ``LinuxKernel.kmap``.
+    """
+    mapping = linux.kmap(process, vaddr, window)
     try:
         machine.invalidate(mapping.invalidations)
-        vaddr = accesses["vaddr"] - np.uint64(page) + np.uint64(mapping.address)
-        values = machine.run_kernel(accesses, vaddr)
+        yield mapping.address
     finally:
         machine.invalidate(linux.kunmap(mapping))
-    return int(np.count_nonzero(values != expected.values(accesses)))

@@ -2,7 +2,7 @@
 
 Who wakes it: the page allocator, when a zone is below its low watermark or was boosted
 (``PageAllocator._wake_all_kswapds``, ``FreelistAllocator._rmqueue``); it only leaves a note in the
-node (``Node.wakeup_kswapd``). Who runs it: ``Kernel.acting``, at the end of
+node (``Node.wakeup_kswapd``). Who runs it: ``Kernel.acting`` (and ``swapoff``), at the end of
 whatever the kernel was asked to do, by way of ``Reclaimer.run_kswapd``, which looks for such notes.
 There is one processor: a kernel thread has its turn when the process leaves the kernel.
 [balance_pgdat in mm/vmscan.c]

@@ -199,15 +199,33 @@ def test_without_room_the_area_stays_and_nobody_is_killed(mode, swap):
     world = Sharers(mode, swap, shared=300, private=100)
     world.store_all(world.first)
     world.store_all(world.first, private=True)
-    limit, out_of_memory = world.kernel.commit.limit, world.state.frames.out_of_memory
+    limit = world.kernel.commit.limit
     with pytest.raises(OutOfMemory):
         world.kernel.swapoff(swap)
     assert world.kernel.oom_kills == []
     assert world.kernel.commit.limit == limit
-    assert world.state.frames.out_of_memory == out_of_memory
+    assert world.kernel.oom.enabled
     assert world.state.swap.info[0].write_ok
     assert world.slots_named(0) > 0
     world.finish()
+
+
+@pytest.mark.slow
+@both
+def test_lack_of_memory_is_that_though_another_device_fails(mode, swap, tmp_path):
+    """A write that failed before swapoff is not what swapoff ends in."""
+    with flaky_swap(tmp_path, "failing", 400) as failing:
+        world = Sharers(mode, swap, shared=300, private=100)
+        world.store_all(world.first)
+        world.store_all(world.first, private=True)
+        failing.unwritable = lambda _slot: True
+        world.kernel.swapon(failing)
+        world.state.page_ops.write_error = SwapIoError(failing.path, 0, 0, "write", "no")
+        with pytest.raises(OutOfMemory):
+            world.kernel.swapoff(swap)
+        assert world.kernel.oom.enabled
+        assert world.kernel.oom_kills == []
+        world.kernel.check()
 
 
 @both

@@ -1,5 +1,7 @@
 """What the TLB is owed: which PCID, which addresses, and when all."""
 
+from contextlib import suppress
+
 import pytest
 
 from pagewalk.model.kernel.tlb_flush import Invalidation, MmContext, MmuGather, TlbState
@@ -144,6 +146,23 @@ def test_what_is_owed_is_not_lost_by_an_error():
         broken()
     tlb.flush_kernel_range(2 * PAGE, 3 * PAGE)
     assert [one.vaddr // PAGE for one in take(tlb)] == [1, 2]
+
+
+@pytest.mark.parametrize("both_fail", [False, True])
+def test_what_an_inner_collector_leaves_goes_to_the_outer_in_order(both_fail):
+    tlb, collected = TlbState(1, 0), []
+    with suppress(OSError), tlb.collecting() as outer:
+        collected = outer
+        tlb.flush_kernel_range(0, PAGE)
+        with suppress(KeyError), tlb.collecting():
+            tlb.flush_kernel_range(PAGE, 2 * PAGE)
+            raise KeyError
+        tlb.flush_kernel_range(2 * PAGE, 3 * PAGE)
+        if both_fail:
+            raise OSError
+    left = take(tlb)
+    assert [one.vaddr // PAGE for one in collected] == [0, 1, 2]
+    assert left == (collected if both_fail else [])
 
 
 def test_check_finds_a_wrong_cr3():

@@ -87,3 +87,31 @@ def test_the_kernel_reaches_its_own_memory_and_faults_elsewhere(mode, world_of):
     if mode is X86_64:
         last = (1 << 64) - 1
         assert port.load(last, 1, 1, ac=True)[1] == Fault(Vector.PF, ErrorCode(0), last)
+
+
+def test_what_is_owed_is_carried_out_before_an_access_within_a_call_or_not(world_of, monkeypatch):
+    world, port = world_of(X86_64, "model")
+    carried, tlb = [], world.kernel.state.tlb
+    invalidate = world.machine.invalidate
+    monkeypatch.setattr(world.machine, "invalidate",
+                        lambda owed: (carried.extend(one.vaddr for one in owed), invalidate(owed)))
+    kernel_page = world.kernel.layout.page_offset
+
+    def owe(number):
+        tlb.flush_kernel_range(kernel_page + number * PAGE, kernel_page + (number + 1) * PAGE)
+
+    def access():
+        assert port.load(BASE, 8, 1, ac=True)[1] is None
+        return [(vaddr - kernel_page) // PAGE for vaddr in carried]
+
+    owe(0)
+    assert access() == [0]
+    with port.entered():
+        owe(1)
+        with port.entered():
+            owe(2)
+            assert access() == [0, 1, 2]
+        owe(3)
+        assert access() == [0, 1, 2, 3]
+        owe(4)
+    assert access() == [0, 1, 2, 3, 4]

@@ -14,7 +14,7 @@ from pagewalk.model.kernel.swap.file import SwapFile
 from pagewalk.model.x86 import IA32, MODES, InvalidateOp
 from pagewalk.sim.cosim.linux import LinuxKernel
 from pagewalk.sim.cosim.machine import AccessFailed, Machine
-from pagewalk.sim.cosim.workload_run import run_workload
+from pagewalk.sim.cosim.workload_run import mapped_page, run_workload
 from pagewalk.sim.engine import create
 from pagewalk.sim.workloads.calling import churn, forking, kmapping
 from pagewalk.sim.workloads.expected import Expected
@@ -205,11 +205,9 @@ def test_a_page_that_kmap_gave_is_given_back_whatever_happens(window, swap):
     make, megabytes = WORKLOADS["kmap"]
     running = Running("model", IA32, megabytes, make(seed=1), swap)
     access = running.workload.accesses[:1]
-    mapping = running.linux.kmap(0, HEAP, window)
-    running.machine.invalidate(mapping.invalidations)
-    with pytest.raises(AccessFailed, match=r"^The kernel's own #PF at"):
-        running.machine.run_kernel(access, np.array([mapping.address ^ 1 << 31], np.uint64))
-    running.machine.invalidate(running.linux.kunmap(mapping))
+    with (pytest.raises(AccessFailed, match=r"^The kernel's own #PF at"),
+          mapped_page(running.machine, running.linux, 0, HEAP, window) as address):
+        running.machine.run_kernel(access, np.array([address ^ 1 << 31], np.uint64))
     running.machine.invalidate(running.linux.exit())
     running.kernel.check()
     assert running.counted() == running.free
