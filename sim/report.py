@@ -43,8 +43,9 @@ class _Console(Console):
 def make_console(*, stderr: bool = False) -> Console:
     """Return a console: colours on a terminal, plain text when piped or under NO_COLOR."""
     stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else WIDTH
-    return _Console(stderr=stderr, width=width, highlight=False, markup=False)
+    on_terminal = stream is not None and stream.isatty()
+    return _Console(stderr=stderr, width=None if on_terminal else WIDTH, highlight=False,
+                    markup=False)
 
 
 def result_table(results: Mapping[str, Result]) -> Table:

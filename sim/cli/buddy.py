@@ -11,8 +11,8 @@ from ..buddy.ftrace import read_trace
 from ..buddy.replay_events import replay_events
 from ..buddy.replay_requests import replay_requests
 from ..errors import InputError
-from ..report import make_console
 from .common import AGREED, MISMATCH, Verbs, add_verb, json_file, positive
+from .output import printing
 
 __all__ = ["add"]
 
@@ -44,12 +44,12 @@ def _buddy(args: argparse.Namespace) -> int:
         else:
             result = replay_events(events, lists, args.limit)
         write(result.as_json())
-    console = make_console()
-    for mismatch in result.first:
-        console.print(Text(f"Mismatch at {mismatch.place}, field {mismatch.field}: "
-                           f"expected {mismatch.expected}, got {mismatch.got}", style="bold red"),
-                      soft_wrap=True)
-    console.print(_table(result))
+    with printing() as console:
+        for mismatch in result.first:
+            console.print(Text(f"Mismatch at {mismatch.place}, field {mismatch.field}: "
+                               f"expected {mismatch.expected}, got {mismatch.got}",
+                               style="bold red"), soft_wrap=True)
+        console.print(_table(result))
     return AGREED if result.agreed else MISMATCH
 
 

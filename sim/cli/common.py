@@ -18,6 +18,7 @@ from ..engine.base import Engine
 from ..errors import InputError, writing
 from ..report import make_console, mismatch_report, result_table
 from ..result import Result
+from .output import printing
 
 __all__ = ["AGREED", "DEFAULTS", "MISMATCH", "Progress", "Verb", "Verbs", "add_engine",
            "add_geometry", "add_image", "add_latency", "add_verb", "compare", "hardware_config",
@@ -161,8 +162,8 @@ def compare(
 
 def show_results(results: Mapping[str, Result]) -> int:
     """Show the mismatches and a table with a column for each result; return an exit code."""
-    console = make_console()
-    for result in results.values():
-        console.print(mismatch_report(result.mode, result.first), soft_wrap=True)
-    console.print(result_table(results))
+    with printing() as console:
+        for result in results.values():
+            console.print(mismatch_report(result.mode, result.first), soft_wrap=True)
+        console.print(result_table(results))
     return AGREED if all(result.agreed for result in results.values()) else MISMATCH

@@ -24,7 +24,7 @@ from ..cosim.machine import AccessFailed
 from ..cosim.workload_run import run_on, set_huge_pages_aside
 from ..engine import create
 from ..errors import InputError
-from ..report import make_console, workload_table
+from ..report import workload_table
 from ..workloads.catalog import WORKLOADS, make_workload
 from ..workloads.workload import Workload
 from .common import (
@@ -42,6 +42,7 @@ from .common import (
     positive,
     progress_bar,
 )
+from .output import printing
 
 __all__ = ["add"]
 
@@ -92,9 +93,9 @@ def _cosim(args: argparse.Namespace) -> int:
             result = run_on(kernel, engine, workload, swap, partial(move, workload.name))
         write({"workload": workload.name, "seed": args.seed, "mode": args.mode,
                "engine": args.engine, "thp": args.thp, **result.as_json()})
-    console = make_console()
-    console.print(f"{workload}\n", soft_wrap=True)
-    console.print(workload_table({f"{memory} MiB": result}))
+    with printing() as console:
+        console.print(f"{workload}\n", soft_wrap=True)
+        console.print(workload_table({f"{memory} MiB": result}))
     return AGREED if result.agreed else MISMATCH
 
 

@@ -4,8 +4,9 @@ import argparse
 from pathlib import Path
 
 from ..image import Image
-from ..report import image_summary, image_table, make_console
+from ..report import image_summary, image_table
 from .common import AGREED, Verbs, add_image, add_verb, json_file
+from .output import printing
 
 __all__ = ["add"]
 
@@ -28,5 +29,6 @@ def _image(args: argparse.Namespace) -> int:
         if args.output is not None:
             image.save(args.output)
         write(image_summary(image))
-    make_console().print(image_table(image))
+    with printing() as console:
+        console.print(image_table(image))
     return AGREED

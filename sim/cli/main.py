@@ -7,10 +7,10 @@ missing or does not work. What goes wrong is said in one line on stderr that sta
 
 import argparse
 import io
-import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from contextlib import suppress
+from typing import Any, NoReturn
 
 from ...hdl.toolchain import ToolFailed, ToolMissing
 from ..cosim.machine import AccessFailed
@@ -18,6 +18,7 @@ from ..engine.base import EngineStalled
 from ..errors import InputError
 from . import buddy, conform, cosim, image, replay, run, verilog
 from .common import MISMATCH
+from .output import discard_output, printing, require_output
 
 __all__ = ["main"]
 
@@ -34,9 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # pictures in a locale that cannot draw them
     try:
+        require_output()
         args = _parser().parse_args(argv)
         code: int = args.run(args)
-        sys.stdout.flush()
         return code
     except InputError as error:
         return _failed(error, BAD_INPUT)
@@ -47,13 +48,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _failed("interrupted", INTERRUPTED)
     except BrokenPipeError:
-        # Nobody reads on: keep the interpreter from flushing, and complaining, as it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()  # nobody reads on
         return PIPE_CLOSED
 
 
 def _failed(message: object, code: int) -> int:
-    print("pagewalk: error:", " ".join(str(message).splitlines()), file=sys.stderr)
+    if sys.stderr is not None:  # or `print` would take standard output in its place
+        with suppress(OSError):  # nobody can be told; the exit code still says what it was
+            print("pagewalk: error:", " ".join(str(message).splitlines()), file=sys.stderr)
+            sys.stderr.flush()
     return code
 
 
@@ -62,6 +65,14 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise InputError(message)
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Print help, of which argparse would not say that it could not be written."""
+        if file is sys.stdout:
+            with printing():
+                file.write(message)
+        else:
+            super()._print_message(message, file)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -3,7 +3,7 @@
 import argparse
 
 from ..cosim.swapping import run_swapping
-from ..report import make_console, workload_table
+from ..report import workload_table
 from ..run import replay_shipped, sample_walks
 from .common import (
     DEFAULTS,
@@ -18,6 +18,7 @@ from .common import (
     progress_bar,
     show_results,
 )
+from .output import printing
 
 __all__ = ["add"]
 
@@ -35,10 +36,10 @@ def add(verbs: Verbs) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     config = hardware_config(args, DEFAULTS.mode)
-    console = make_console()
     with json_file(args.json) as write:
-        for picture in sample_walks():
-            console.print(picture, soft_wrap=True)
+        with printing() as console:
+            for picture in sample_walks():
+                console.print(picture, soft_wrap=True)
         with progress_bar() as move:
             results = replay_shipped(config, args.latency, args.limit, move)
         with progress_bar("running") as move:
@@ -46,6 +47,7 @@ def _run(args: argparse.Namespace) -> int:
         write({name: result.as_json() for name, result in results.items()}
               | {"swapping": {name: run.as_json() for name, run in runs.items()}})
     code = show_results(results)
-    console.print("\nA program larger than memory, the kernel model behind the hardware:\n")
-    console.print(workload_table(runs))
+    with printing() as console:
+        console.print("\nA program larger than memory, the kernel model behind the hardware:\n")
+        console.print(workload_table(runs))
     return MISMATCH if not all(run.agreed for run in runs.values()) else code

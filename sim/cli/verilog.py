@@ -8,6 +8,7 @@ from ...hdl.verilog import port_list, to_verilog
 from ...model.x86 import MODES, X86_64
 from ..errors import InputError, writing
 from .common import AGREED, DEFAULTS, Verbs, add_geometry, add_verb, hardware_config, json_file
+from .output import printing
 
 __all__ = ["add"]
 
@@ -37,7 +38,8 @@ def _verilog(args: argparse.Namespace) -> int:
     except ValueError as error:
         raise InputError(error) from None
     if args.output is None:
-        sys.stdout.write(text)
+        with printing():
+            sys.stdout.write(text)
     else:
         with writing(args.output):
             args.output.write_text(text, encoding="utf-8")

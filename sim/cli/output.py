@@ -1,0 +1,50 @@
+"""Writing to standard output, whose failures are the user's to know of."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from rich.console import Console
+
+from ..errors import InputError
+from ..report import make_console
+
+__all__ = ["discard_output", "printing", "require_output"]
+
+EXPECTED = "expected a place to write to"
+
+
+@contextmanager
+def printing() -> Iterator[Console]:
+    """Give the console of standard output, which all that a verb shows is printed on.
+
+    At the end of the block everything has been written. Raise ``InputError`` if it cannot be, as on
+    a full disk, and ``BrokenPipeError`` if whoever read it is gone.
+    """
+    require_output()
+    try:
+        yield make_console()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        discard_output()
+        raise InputError(f"standard output: cannot be written: {error.strerror or error}; "
+                         f"{EXPECTED}") from None
+
+
+def require_output() -> None:
+    """Raise ``InputError`` if the process was started without a standard output.
+
+    Its descriptor is free then, and the next file that is opened would take it, and get what other
+    programs print.
+    """
+    if sys.stdout is None:
+        raise InputError(f"standard output: cannot be written: it is closed; {EXPECTED}")
+
+
+def discard_output() -> None:
+    """Let what is still to be written go nowhere, or the interpreter complains as it ends."""
+    with suppress(OSError, ValueError):  # a stream without a descriptor has nothing to flush
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

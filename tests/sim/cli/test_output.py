@@ -1,0 +1,84 @@
+"""Standard output that is closed, full or a pipe without a reader; what a terminal is sent."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pagewalk.model.x86 import IA32
+from pagewalk.sim.cli.main import main
+from pagewalk.sim.image import Image
+
+DATA = Path(__file__).parents[2] / "data"
+
+COMMAND = [sys.executable, "-c",
+           "import sys; from pagewalk.sim.cli.main import main; sys.exit(main())"]
+
+VERBS = {
+    "run": ["run", "--limit", "20"],
+    "cosim": ["cosim", "zipf", "--engine", "model", "--accesses", "50"],
+    "replay": ["replay", "IMAGE", "--engine", "model"],
+    "conform": ["conform", DATA / "vectors-ia32.npz", "--engine", "model", "--limit", "20"],
+    "buddy": ["buddy", DATA / "i686-A.trace-buddy.txt.gz", DATA / "i686-A.freelists.npz",
+              "--limit", "100"],
+    "image": ["image", "IMAGE"],
+    "verilog": ["verilog", "--mode", "ia32", "--entries", "2", "--walk-cache", "0"],
+    "help": ["--help"],
+    "help of a verb": ["replay", "--help"],
+}
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory):
+    path = tmp_path_factory.mktemp("image") / "ia32.npz"
+    Image.shipped(IA32).cut(limit=40).save(path)
+    return path
+
+
+@pytest.fixture
+def shell(image):
+    """Run the command with a redirection of the shell; return exit code, stdout and stderr."""
+
+    def run(arguments, redirection):
+        words = [*COMMAND, *(str(image if word == "IMAGE" else word) for word in arguments)]
+        done = subprocess.run(["sh", "-c", f'"$@" {redirection}', "sh", *words], check=False,
+                              capture_output=True, text=True)
+        return done.returncode, done.stdout, done.stderr
+
+    return run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize(("redirection", "reason"), [
+    (">/dev/full", "No space left on device"), (">&-", "it is closed")], ids=["full", "closed"])
+def test_output_that_cannot_be_written_is_bad_input(verb, redirection, reason, shell):
+    assert shell(VERBS[verb], redirection) == (2, "", (
+        f"pagewalk: error: standard output: cannot be written: {reason}; "
+        "expected a place to write to\n"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("verb", ["image", "replay", "help"])
+def test_a_pipe_that_nobody_reads_is_what_a_shell_says_of_it(verb, image):
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = [str(image if word == "IMAGE" else word) for word in VERBS[verb]]
+    done = subprocess.run([*COMMAND, *words], stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("redirection", ["2>/dev/full", "2>&-"])
+def test_the_exit_code_stays_when_nobody_can_be_told(redirection, shell):
+    assert shell(["replay", "/nowhere.npz"], redirection) == (2, "", "")
+    assert shell(VERBS["replay"], redirection)[0] == 0
+
+
+def test_a_caller_without_standard_output_gets_the_exit_code(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert main(["--help"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
