@@ -1,5 +1,6 @@
 """What a replay found and what it cost, as tables and walks for people to read."""
 
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from itertools import groupby
@@ -41,11 +42,14 @@ class _Console(Console):
 
 
 def make_console(*, stderr: bool = False) -> Console:
-    """Return a console: colours on a terminal, plain text when piped or under NO_COLOR."""
+    """Return a console: colours on a terminal, plain text when piped or under NO_COLOR.
+
+    Under NO_COLOR a terminal is written to as if it were none: no escape sequence of any kind.
+    """
     stream = sys.stderr if stderr else sys.stdout
     on_terminal = stream is not None and stream.isatty()
     return _Console(stderr=stderr, width=None if on_terminal else WIDTH, highlight=False,
-                    markup=False)
+                    markup=False, force_terminal=False if os.environ.get("NO_COLOR") else None)
 
 
 def result_table(results: Mapping[str, Result]) -> Table:

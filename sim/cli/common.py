@@ -5,12 +5,13 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from rich import progress
 
-from ...hdl.config import Config
+from ...hdl.config import RANGES, Config
 from ...hdl.replacement import POLICIES
 from ...model.x86 import PagingMode
 from ..engine import ENGINES, create
@@ -22,12 +23,14 @@ from .output import printing
 
 __all__ = ["AGREED", "DEFAULTS", "MISMATCH", "Progress", "Verb", "Verbs", "add_engine",
            "add_geometry", "add_image", "add_latency", "add_verb", "compare", "hardware_config",
-           "json_file", "natural", "positive", "progress_bar", "show_results"]
+           "json_file", "natural", "positive", "progress_bar", "release", "show_results"]
 
 AGREED, MISMATCH = 0, 1
 """The exit codes that verbs return; ``main`` makes the others of exceptions."""
 
 DEFAULTS = Config()
+
+MOST_DIGITS = 40  # of a number on the command line: beyond all that can be counted
 
 Verbs = Any  # argparse has no public name for the type
 Verb = Callable[[argparse.Namespace], int]
@@ -62,13 +65,16 @@ def add_image(parser: argparse.ArgumentParser) -> None:
 def add_geometry(parser: argparse.ArgumentParser) -> None:
     """Add the parameters of the hardware that ``hardware_config`` takes."""
     group = parser.add_argument_group("geometry")
-    group.add_argument("--entries", type=int, metavar="N", default=DEFAULTS.entries,
+    group.add_argument("--entries", type=whole(*RANGES["entries"]), metavar="N",
+                       default=DEFAULTS.entries,
                        help="entries of each TLB (%(default)s)")
-    group.add_argument("--walk-cache", type=int, metavar="N", default=DEFAULTS.walk_cache,
+    group.add_argument("--walk-cache", type=whole(*RANGES["walk_cache"]), metavar="N",
+                       default=DEFAULTS.walk_cache,
                        help="entries of the walk cache's lowest level, 0 for none (%(default)s)")
     group.add_argument("--policy", choices=POLICIES, default=DEFAULTS.policy,
                        help="replacement policy of the TLBs (%(default)s)")
-    group.add_argument("--paddr-bits", type=int, metavar="N", default=DEFAULTS.paddr_bits,
+    group.add_argument("--paddr-bits", type=whole(*RANGES["paddr_bits"]), metavar="N",
+                       default=DEFAULTS.paddr_bits,
                        help="bits of a physical address, MAXPHYADDR (%(default)s)")
 
 
@@ -78,18 +84,34 @@ def add_latency(parser: argparse.ArgumentParser) -> None:
                         help="cycles that page-table memory takes (%(default)s)")
 
 
-def positive(text: str) -> int:
-    """Return the number that ``text`` is, for argparse; it must be 1 or more."""
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1, not {text!r}")
-    return int(text)
+def whole(lowest: int, highest: int | None = None) -> Callable[[str], int]:
+    """Return what argparse calls to get a number from ``lowest`` to ``highest``, if there is one.
+
+    A text that is no such number is refused in the same words, whatever is wrong with it.
+    """
+    span = f"from {lowest}" if highest is None else f"from {lowest} to {highest}"
+
+    def number(text: str) -> int:
+        if text.isdecimal() and len(text) <= MOST_DIGITS:
+            value = int(text)
+            if value >= lowest and (highest is None or value <= highest):
+                return value
+        shown = text if len(text) <= MOST_DIGITS else f"{text[:MOST_DIGITS]}..."
+        raise argparse.ArgumentTypeError(f"expected a whole number {span}, not {shown!r}")
+
+    return number
 
 
-def natural(text: str) -> int:
-    """Return the number that ``text`` is, for argparse; it must be 0 or more."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a whole number from 0, not {text!r}")
-    return int(text)
+positive, natural = whole(1), whole(0)
+"""Types for argparse: a number of 1 or more, and one of 0 or more."""
+
+
+def release() -> str:
+    """Return the version that is installed, or ``unknown`` where only the sources are."""
+    try:
+        return version("pagewalk")
+    except PackageNotFoundError:
+        return "unknown"
 
 
 def hardware_config(args: argparse.Namespace, mode: PagingMode) -> Config:

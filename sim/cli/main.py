@@ -1,8 +1,9 @@
 """The ``pagewalk`` command.
 
-Exit codes: 0 all agreed; 1 a mismatch was found; 2 bad usage or bad input; 3 a needed tool is
-missing or does not work. What goes wrong is said in one line on stderr that starts
-``pagewalk: error:``.
+Exit codes: 0 all agreed; 1 a mismatch was found; 2 bad usage or bad input, or output that cannot be
+written; 3 a needed tool is missing or does not work; 130 interrupted; 141 nobody reads the output
+any more. What goes wrong is said in one line on stderr that starts ``pagewalk: error:``, except for
+141.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from ..cosim.machine import AccessFailed
 from ..engine.base import EngineStalled
 from ..errors import InputError
 from . import buddy, conform, cosim, image, replay, run, verilog
-from .common import MISMATCH
+from .common import MISMATCH, release
 from .output import discard_output, printing, require_output
 
 __all__ = ["main"]
@@ -37,6 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         require_output()
         args = _parser().parse_args(argv)
+        if args.verb is None:
+            raise InputError("the following arguments are required: VERB; expected one of "
+                             + ", ".join(verb.__name__.rpartition(".")[2] for verb in VERBS))
         code: int = args.run(args)
         return code
     except InputError as error:
@@ -79,9 +83,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="pagewalk",
         description="An x86 MMU in Amaranth HDL, checked against real Linux page tables.",
-        epilog="Exit codes: 0 agreed, 1 mismatch, 2 bad usage or input, 3 a tool is missing.",
+        epilog="Exit codes: 0 agreed, 1 mismatch, 2 bad usage or input, 3 a tool is missing, "
+               "130 interrupted, 141 whoever read the output reads no more.",
     )
-    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    parser.add_argument("--version", action="version", version=f"pagewalk {release()}",
+                        help="show the version and exit")
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", dest="verb")
     for verb in VERBS:
         verb.add(verbs)
     return parser

@@ -126,7 +126,8 @@ def test_help_lists_the_verbs_in_order(capsys):
     (["replay", "x", "--engine", "qemu"], "argument --engine: invalid choice: 'qemu'"),
     (["replay", "x", "--policy", "best"], "argument --policy: invalid choice: 'best'"),
     (["replay", "x", "--mode", "pae"], "argument --mode: invalid choice: 'pae'"),
-    (["replay", "x", "--entries", "many"], "argument --entries: invalid int value: 'many'"),
+    (["replay", "x", "--entries", "many"],
+     "argument --entries: expected a whole number from 1 to 4096, not 'many'"),
     (["replay", "x", "--limit", "0"], "argument --limit: expected a whole number from 1, not '0'"),
     (["replay", "x", "--limit", "-3"], "argument --limit: expected a whole number from 1"),
     (["replay", "x", "--latency", "0"], "argument --latency: expected a whole number from 1"),
@@ -136,10 +137,12 @@ def test_bad_usage_is_one_line(arguments, message, refused):
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (["--entries", "0"], "Parameter entries must be from 1 to 4096, not 0"),
+    (["--entries", "0"], "argument --entries: expected a whole number from 1 to 4096, not '0'"),
     (["--entries", "3"], "Entry count must be a power of two for policy 'plru', not 3"),
-    (["--walk-cache", "-1"], "Parameter walk_cache must be from 0 to 256, not -1"),
-    (["--paddr-bits", "64"], "Parameter paddr_bits must be from 32 to 52, not 64"),
+    (["--walk-cache", "-1"],
+     "argument --walk-cache: expected a whole number from 0 to 256, not '-1'"),
+    (["--paddr-bits", "64"],
+     "argument --paddr-bits: expected a whole number from 32 to 52, not '64'"),
 ])
 def test_geometry_that_cannot_be_built_is_refused(arguments, message, refused, ia32):
     assert refused("replay", ia32, *arguments) == message
@@ -271,6 +274,22 @@ def test_a_terminal_gets_colours_and_progress_unless_told_not_to(wrong):
     assert "\x1b[1;31mMismatch" in run_on_a_terminal(arguments)
     assert "replaying" in run_on_a_terminal(arguments)
     assert "\x1b[1;31m" not in run_on_a_terminal(arguments, NO_COLOR="1")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("verb", ["replay", "cosim", "image", "help", "usage"])
+def test_no_color_gives_a_terminal_no_escape_sequences(verb, wrong):
+    arguments = {
+        "replay": ["replay", wrong, "--engine", "model"],
+        "cosim": ["cosim", "zipf", "--engine", "model", "--accesses", "50"],
+        "image": ["image", wrong],
+        "help": ["--help"],
+        "usage": ["replay", "--nonsense"],
+    }[verb]
+    for colour in ({}, {"FORCE_COLOR": "1"}, {"CLICOLOR_FORCE": "1", "TTY_COMPATIBLE": "1"}):
+        shown = run_on_a_terminal(arguments, NO_COLOR="1", **colour)
+        assert shown
+        assert "\x1b" not in shown
 
 
 @pytest.mark.slow

@@ -1,0 +1,60 @@
+"""Usage: numbers of every option, the verbs, the version and the exit codes."""
+
+import re
+from importlib.metadata import version
+
+import pytest
+
+from pagewalk.sim.cli.main import main
+
+NUMBERS = [  # verb, option, one below the lowest value, and the bounds
+    ("replay", "--entries", 0, "from 1 to 4096"),
+    ("replay", "--walk-cache", -1, "from 0 to 256"),
+    ("replay", "--paddr-bits", 31, "from 32 to 52"),
+    ("replay", "--latency", 0, "from 1"),
+    ("replay", "--limit", 0, "from 1"),
+    ("conform", "--limit", 0, "from 1"),
+    ("run", "--limit", 0, "from 1"),
+    ("image", "--limit", 0, "from 1"),
+    ("buddy", "--limit", 0, "from 1"),
+    ("buddy", "--high-fraction", 0, "from 1"),
+    ("cosim", "--memory", 0, "from 1"),
+    ("cosim", "--pages", 0, "from 1"),
+    ("cosim", "--accesses", 0, "from 1"),
+    ("cosim", "--seed", -1, "from 0"),
+    ("verilog", "--entries", 0, "from 1 to 4096"),
+]
+
+
+@pytest.mark.parametrize(("verb", "option", "low", "span"), NUMBERS)
+def test_what_is_no_whole_number_gets_the_words_of_one_that_is_too_low(verb, option, low, span,
+                                                                       refused):
+    for text in (str(low), "3.5", "", "many", "0x10", "1e3", "+4", " 4", "½"):
+        message = refused(verb, f"{option}={text}")
+        assert message.startswith(f"argument {option}: expected a whole number {span}")
+        assert message.endswith(f", not {text!r}")
+
+
+def test_a_number_of_more_digits_than_python_converts_is_refused(refused):
+    for verb, option, _, span in NUMBERS:
+        assert refused(verb, option, "9" * 5000).startswith(
+            f"argument {option}: expected a whole number {span}")
+
+
+def test_no_verb_names_the_verbs(refused):
+    assert refused() == (
+        "the following arguments are required: VERB; expected one of "
+        "run, cosim, replay, conform, buddy, image, verilog")
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main(["--version"])
+    assert capsys.readouterr().out == f"pagewalk {version('pagewalk')}\n"
+
+
+def test_help_tells_all_exit_codes(capsys):
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main(["--help"])
+    codes = capsys.readouterr().out.partition("Exit codes:")[2]
+    assert re.findall(r"\d+", codes) == ["0", "1", "2", "3", "130", "141"]
