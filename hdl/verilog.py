@@ -11,6 +11,7 @@ from amaranth.back import rtlil
 
 from ..model.x86 import AccessKind, InvalidateOp, Vector
 from .flat import FlatMmu
+from .module_names import check_module_name
 from .shapes import MemoryOp, ignored_registers, page_name
 from .toolchain import run_yosys
 
@@ -42,8 +43,7 @@ def to_verilog(config, name="pagewalk_mmu"):
     :exc:`ToolMissing`, :exc:`ToolFailed`
         If Yosys is missing or fails.
     """
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-        raise ValueError(f"Module name must be a Verilog identifier, not {name!r}")
+    check_module_name(name)
     flat = FlatMmu(config)
     signals = [*flat.inputs.values(), *flat.outputs.values()]  # clk and rst come by themselves
     with TemporaryDirectory() as folder:

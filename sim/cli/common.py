@@ -23,7 +23,8 @@ from .output import printing
 
 __all__ = ["AGREED", "DEFAULTS", "MISMATCH", "Progress", "Verb", "Verbs", "add_engine",
            "add_geometry", "add_image", "add_latency", "add_verb", "compare", "hardware_config",
-           "json_file", "natural", "positive", "progress_bar", "release", "show_results"]
+           "json_file", "natural", "output_file", "positive", "progress_bar", "release",
+           "show_results"]
 
 AGREED, MISMATCH = 0, 1
 """The exit codes that verbs return; ``main`` makes the others of exceptions."""
@@ -127,18 +128,28 @@ def hardware_config(args: argparse.Namespace, mode: PagingMode) -> Config:
 def json_file(path: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]:
     """Open the file of ``--json``, and give a function that writes figures to it.
 
-    It is opened before the work is done, so that a file that cannot be written is found at once.
-    Raise ``InputError`` for one.
+    It is opened before the work is done, as ``output_file`` says.
     """
     if path is None:
         yield lambda _: None
         return
+    with output_file(path) as write:
+        yield lambda figures: write(json.dumps(figures, indent=2) + "\n")
+
+
+@contextmanager
+def output_file(path: Path) -> Iterator[Callable[[str], None]]:
+    """Open the file ``path``, and give a function that writes text to it.
+
+    It is opened before the work is done, so that a file that cannot be written is found at once.
+    Raise ``InputError`` for one.
+    """
     with writing(path):
         file = path.open("w", encoding="utf-8")
 
-    def write(figures: dict[str, Any]) -> None:
+    def write(text: str) -> None:
         with writing(path):
-            file.write(json.dumps(figures, indent=2) + "\n")
+            file.write(text)
             file.flush()
 
     try:

@@ -81,15 +81,18 @@ def add(verbs: Verbs) -> None:
 
 def _cosim(args: argparse.Namespace) -> int:
     config = replace(hardware_config(args, MODES[args.mode]), ports=("data",))
-    with json_file(args.json) as write, _bad_input():
+    with json_file(args.json) as write, _bad_input(), ExitStack() as files:
+        swap = files.enter_context(_given_swap(args.swap)) if args.swap else None
         memory = args.memory or WORKLOADS[args.workload].memory
         kernel = _boot(memory, config)
         kernel.state.thp.enabled = ThpEnabled(args.thp)
         workload = _workload(args, kernel)
         _set_aside(kernel, workload, memory)
+        if swap is None:
+            swappable = workload.footprint - workload.huge_bytes // PAGE_BYTES
+            swap = files.enter_context(_temporary_swap(swappable))
         engine = create(args.engine, config, args.latency)
-        swappable = workload.footprint - workload.huge_bytes // PAGE_BYTES
-        with _swap(args.swap, swappable) as swap, progress_bar("running") as move:
+        with progress_bar("running") as move:
             result = run_on(kernel, engine, workload, swap, partial(move, workload.name))
         write({"workload": workload.name, "seed": args.seed, "mode": args.mode,
                "engine": args.engine, "thp": args.thp, **result.as_json()})
@@ -140,25 +143,27 @@ def _set_aside(kernel: Kernel, workload: Workload, memory: int) -> None:
                          f"fewer --pages") from None
 
 
+def _given_swap(path: Path) -> SwapFile:
+    """Open the swap file of ``--swap``."""
+    try:
+        return SwapFile(path)
+    except OSError as error:
+        raise InputError(f"argument --swap: {path}: {error.strerror}; expected what mkswap makes"
+                         ) from None
+
+
 @contextmanager
-def _swap(path: Path | None, pages: int) -> Iterator[SwapFile]:
-    """Give the swap file ``path``, or one that has room for ``pages`` pages and goes afterwards."""
+def _temporary_swap(pages: int) -> Iterator[SwapFile]:
+    """Give a swap file that has room for ``pages`` pages and goes afterwards."""
+    size = max(pages + 1, MIN_PAGES)
     with ExitStack() as stack:
-        if path is not None:
-            try:
-                file = SwapFile(path)
-            except OSError as error:
-                raise InputError(f"argument --swap: {path}: {error.strerror}; expected what mkswap "
-                                 "makes") from None
-        else:
-            size = max(pages + 1, MIN_PAGES)
-            try:
-                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pagewalk-"))
-                file = SwapFile.create(Path(folder) / "swap", size, uuid=UUID(int=1))
-            except (OSError, OverflowError) as error:
-                reason = getattr(error, "strerror", None) or error
-                raise InputError(f"argument --pages: a swap file of {size} pages cannot be made: "
-                                 f"{reason}; expected fewer, or --swap") from None
+        try:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pagewalk-"))
+            file = SwapFile.create(Path(folder) / "swap", size, uuid=UUID(int=1))
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise InputError(f"argument --pages: a swap file of {size} pages cannot be made: "
+                             f"{reason}; expected fewer, or --swap") from None
         yield stack.enter_context(file)
 
 

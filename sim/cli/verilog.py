@@ -2,12 +2,23 @@
 
 import argparse
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
+from ...hdl.module_names import check_module_name
 from ...hdl.verilog import port_list, to_verilog
 from ...model.x86 import MODES, X86_64
-from ..errors import InputError, writing
-from .common import AGREED, DEFAULTS, Verbs, add_geometry, add_verb, hardware_config, json_file
+from ..errors import InputError
+from .common import (
+    AGREED,
+    DEFAULTS,
+    Verbs,
+    add_geometry,
+    add_verb,
+    hardware_config,
+    json_file,
+    output_file,
+)
 from .output import printing
 
 __all__ = ["add"]
@@ -34,16 +45,20 @@ def _verilog(args: argparse.Namespace) -> int:
         mode = mode.without_1g_pages()
     config = hardware_config(args, mode)
     try:
-        text = to_verilog(config, name=args.name)
+        check_module_name(args.name)
     except ValueError as error:
         raise InputError(error) from None
-    if args.output is None:
-        with printing():
-            sys.stdout.write(text)
-    else:
-        with writing(args.output):
-            args.output.write_text(text, encoding="utf-8")
-    with json_file(args.json) as write:
+    with ExitStack() as stack:  # files are opened first: Yosys takes its time
+        write_text = _print if args.output is None else stack.enter_context(
+            output_file(args.output))
+        write = stack.enter_context(json_file(args.json))
+        text = to_verilog(config, name=args.name)
+        write_text(text)
         write({"name": args.name, "mode": args.mode,
                "ports": [port._asdict() for port in port_list(text)]})
     return AGREED
+
+
+def _print(text: str) -> None:
+    with printing():
+        sys.stdout.write(text)
