@@ -1,20 +1,27 @@
 """A strict reader of ``.npz`` archives: a table says which fields a file must have."""
 
 import dataclasses
+import io
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
-from zipfile import is_zipfile
+from zipfile import ZipFile, is_zipfile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import InputError
+from .errors import InputError, check_ends
 
 __all__ = ["Field", "FieldError", "Fields", "Format"]
 
 Fields = dict[str, NDArray[Any]]
+
+MOST_BYTES = 512 << 20
+"""What the fields of an archive may take in memory; the page tables of 200 Gbytes have room."""
+
+MOST_HEADER_BYTES = 12 + 10_000  # of one array: what numpy reads without being asked to
 
 
 class FieldError(Exception):
@@ -42,15 +49,9 @@ class Field:
 
     def converted(self, name: str, array: NDArray[Any]) -> NDArray[Any]:
         """Return the array of the field ``name`` as it should be; raise ``FieldError``."""
-        if array.ndim == 0 or array.shape[1:] != (() if self.columns is None else (self.columns,)):
-            shape = "one dimension" if self.columns is None else f"(N, {self.columns})"
-            raise FieldError(f"{name} has shape {array.shape}; expected {shape}")
+        self.check_header(name, array.shape, array.dtype)
         if self.dtype == "U":
-            if array.dtype.kind != "U":
-                raise FieldError(f"{name} is {array.dtype}; expected text")
             return array
-        if array.dtype.kind not in "iu":
-            raise FieldError(f"{name} is {array.dtype}; expected whole numbers")
         limits = np.iinfo(self.dtype)
         for value in (int(array.min()), int(array.max())) if array.size else ():
             if not limits.min <= value <= limits.max:
@@ -60,6 +61,16 @@ class Field:
         if self.values:
             self._check_values(name, array)
         return array.astype(self.dtype)
+
+    def check_header(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        """Check what the header of the array says; raise ``FieldError``."""
+        if not shape or shape[1:] != (() if self.columns is None else (self.columns,)):
+            expected = "one dimension" if self.columns is None else f"(N, {self.columns})"
+            raise FieldError(f"{name} has shape {shape}; expected {expected}")
+        if self.dtype == "U" and dtype.kind != "U":
+            raise FieldError(f"{name} is {dtype}; expected text")
+        if self.dtype != "U" and dtype.kind not in "iu":
+            raise FieldError(f"{name} is {dtype}; expected whole numbers")
 
     def _check_values(self, name: str, array: NDArray[Any]) -> None:
         wrong = np.flatnonzero(~np.isin(array, self.values))
@@ -87,9 +98,11 @@ class Format:
     def read(self, path: str | Path) -> Fields:
         """Return the fields of the archive at ``path``.
 
-        Checked are type, shape and range of each field, lengths within a group, and indices. What
-        the values mean is left to the caller. Raise ``InputError``.
+        Checked are type, shape and range of each field, lengths within a group, and indices; sizes,
+        types and shapes before anything is unpacked. What the values mean is left to the caller.
+        Raise ``InputError``, also for fields of more than 512 Mbytes, a pipe or a device.
         """
+        check_ends(path, self.noun)
         try:
             return self._checked(self._read(path))
         except FieldError as error:
@@ -117,27 +130,59 @@ class Format:
             if missing:
                 described = self.fields[missing[0]].described
                 raise FieldError(f"{missing[0]} is missing; expected {described}")
+            self._check_headers(archive.zip)
             return {name: archive[name] for name in self.fields}
 
-    def _checked(self, arrays: Mapping[str, Any]) -> Fields:
-        fields: Fields = {}
-        leaders = {field.group: name for name, field in reversed(self.fields.items())}
+    @property
+    def _leaders(self) -> dict[str, str]:
+        """The first field of each group, by group."""
+        return {field.group: name for name, field in reversed(self.fields.items())}
+
+    def _check_headers(self, archive: ZipFile) -> None:
+        """Check what the archive says of its fields before any is unpacked."""
+        lengths: dict[str, int] = {}
+        total = 0
         for name, field in self.fields.items():
-            if not isinstance(arrays[name], np.ndarray):
-                raise FieldError(f"{name} is not an array; expected {field.described}")
-            fields[name] = field.converted(name, arrays[name])
-            leader = leaders[field.group]
-            if len(fields[name]) != len(fields[leader]):
-                raise FieldError(
-                    f"{name} has {len(fields[name])} values; expected {len(fields[leader])}, "
-                    f"as many as {leader}"
-                )
+            shape, dtype, size = _header(archive, name, field)
+            total += size
+            if total > MOST_BYTES:
+                raise FieldError(f"{name} unpacks to {size} bytes; expected at most {MOST_BYTES}, "
+                                 "all fields together")
+            field.check_header(name, shape, dtype)
+            lengths[name] = shape[0]
+        for name, field in self.fields.items():
+            leader = self._leaders[field.group]
+            if lengths[name] != lengths[leader]:
+                raise FieldError(f"{name} has {lengths[name]} values; expected {lengths[leader]}, "
+                                 f"as many as {leader}")
+
+    def _checked(self, arrays: Mapping[str, Any]) -> Fields:
+        leaders = self._leaders
+        fields = {name: field.converted(name, arrays[name]) for name, field in self.fields.items()}
         for group, leader in leaders.items():
             if not len(fields[leader]) and group not in self.may_be_empty:
                 raise FieldError(f"{leader} is empty; expected at least one {group}")
         for name, group in self.indices.items():
             _check_index(name, fields[name], leaders[group], len(fields[leaders[group]]))
         return fields
+
+
+def _header(archive: ZipFile, name: str, field: Field) -> tuple[
+        tuple[int, ...], np.dtype[Any], int]:
+    """Return shape and type of the array ``name`` of an archive, and the bytes it unpacks to.
+
+    The bytes are those that the header tells, or the directory of the archive if it tells of more.
+    """
+    info = archive.getinfo(name if name in archive.namelist() else f"{name}.npy")
+    with archive.open(info) as member:
+        start = io.BytesIO(member.read(MOST_HEADER_BYTES))
+    if not start.getvalue().startswith(np.lib.format.MAGIC_PREFIX):
+        raise FieldError(f"{name} is not an array; expected {field.described}")
+    if np.lib.format.read_magic(start) == (1, 0):
+        shape, _, dtype = np.lib.format.read_array_header_1_0(start)
+    else:
+        shape, _, dtype = np.lib.format.read_array_header_2_0(start)
+    return shape, dtype, max(math.prod(shape) * dtype.itemsize, info.file_size)
 
 
 def _check_index(name: str, array: NDArray[Any], leader: str, count: int) -> None:

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 
-__all__ = ["InputError", "writing"]
+__all__ = ["InputError", "check_ends", "writing"]
 
 
 class InputError(Exception):
@@ -12,6 +13,19 @@ class InputError(Exception):
 
     The command line prints it without a traceback and exits with 2.
     """
+
+
+def check_ends(path: str | Path, expected: str) -> None:
+    """Raise ``InputError`` if ``path`` is a pipe or a device, which may have no end to read to.
+
+    What cannot be opened at all, as a directory or a name without a file, is left to the reader.
+    """
+    try:
+        mode = Path(path).stat().st_mode
+    except (OSError, ValueError):
+        return
+    if not (S_ISREG(mode) or S_ISDIR(mode)):
+        raise InputError(f"{path}: is a pipe or a device; expected a file: {expected}")
 
 
 @contextmanager

@@ -36,10 +36,13 @@ class _FrameField(Field):
         return f"{shapes} page-table entries"
 
     def converted(self, name: str, array: NDArray[Any]) -> NDArray[Any]:
-        if array.dtype.kind != "u" or (*array.shape[1:], array.dtype.itemsize) not in self.SHAPES:
-            what = f"{array.dtype} of shape {array.shape}"
-            raise FieldError(f"{name} is {what}; expected {self.described}")
+        self.check_header(name, array.shape, array.dtype)
         return np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+
+    def check_header(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        if dtype.kind != "u" or (*shape[1:], dtype.itemsize) not in self.SHAPES:
+            what = f"{dtype} of shape {shape}"
+            raise FieldError(f"{name} is {what}; expected {self.described}")
 
 
 IMAGE = Format(

@@ -10,7 +10,7 @@ from ..buddy.free_lists import read_free_lists
 from ..buddy.ftrace import read_trace
 from ..buddy.replay_events import replay_events
 from ..buddy.replay_requests import replay_requests
-from ..errors import InputError
+from ..errors import InputError, check_ends
 from .common import AGREED, MISMATCH, Verbs, add_verb, json_file, positive
 from .output import printing
 
@@ -38,6 +38,7 @@ def _buddy(args: argparse.Namespace) -> int:
         raise InputError("argument --high-fraction: is for per-CPU lists; expected --level pcp")
     with json_file(args.json) as write:
         lists = read_free_lists(args.free_lists)  # first, as it is the smaller one
+        check_ends(args.trace, "the events of a kernel")
         events = read_trace(args.trace)
         if args.level == "pcp":
             result = replay_requests(events, lists, args.limit,

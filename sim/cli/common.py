@@ -33,6 +33,8 @@ DEFAULTS = Config()
 
 MOST_DIGITS = 40  # of a number on the command line: beyond all that can be counted
 
+MOST_LATENCY = 10_000  # cycles: slower than any memory, and a replay still comes to its end
+
 Verbs = Any  # argparse has no public name for the type
 Verb = Callable[[argparse.Namespace], int]
 Progress = Callable[[int, int], None]  # called with how much is done, and how much there is
@@ -81,7 +83,7 @@ def add_geometry(parser: argparse.ArgumentParser) -> None:
 
 def add_latency(parser: argparse.ArgumentParser) -> None:
     """Add the latency of page-table memory."""
-    parser.add_argument("--latency", type=positive, metavar="N", default=1,
+    parser.add_argument("--latency", type=whole(1, MOST_LATENCY), metavar="N", default=1,
                         help="cycles that page-table memory takes (%(default)s)")
 
 

@@ -1,5 +1,9 @@
 """The strict reader on its own; images and vectors put their whole formats to it."""
 
+import io
+import os
+from zipfile import ZIP_DEFLATED, ZipFile
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -84,6 +88,93 @@ def test_an_empty_group_is_refused(tmp_path):
     arrays = parcel()
     path = write(tmp_path, arrays | {name: arrays[name][:0] for name in ("size", "kind", "box")})
     with pytest.raises(InputError, match=r"size is empty; expected at least one item$"):
+        FORMAT.read(path)
+
+
+def header(shape, descr="<u2"):
+    """Return the header of an array, as a file of it begins."""
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        file, {"descr": descr, "fortran_order": False, "shape": shape})
+    return file.getvalue()
+
+
+@pytest.fixture
+def nothing_unpacked(monkeypatch):
+    """No array may be read."""
+
+    def unpack(*_):
+        pytest.fail("unpacked an array")
+
+    monkeypatch.setattr(np.lib.npyio.NpzFile, "__getitem__", unpack)
+
+
+@pytest.mark.parametrize(("name", "shape", "descr", "message"), [
+    ("weight", (1 << 40,), "<u2", "weight unpacks to 2199023255552 bytes; expected at most "),
+    ("size", (1 << 62, 3), "u1", "size unpacks to 13835058055282163712 bytes; expected at most "),
+    ("name", (2,), "<U100000000", "name unpacks to 800000000 bytes; expected at most "),
+    ("weight", (100, 100), "<u2", "weight has shape (100, 100); expected one dimension"),
+    ("weight", (2,), "<f8", "weight is float64; expected whole numbers"),
+    ("weight", (5000,), "<u2", "weight has 5000 values; expected 2, as many as name"),
+])
+@pytest.mark.usefixtures("nothing_unpacked")
+def test_headers_are_checked_before_anything_is_unpacked(name, shape, descr, message, tmp_path):
+    path = tmp_path / "x.npz"
+    with ZipFile(path, "w") as archive:
+        for field, array in parcel().items():
+            head = header(array.shape, array.dtype.str)
+            archive.writestr(f"{field}.npy", header(shape, descr) if field == name else head)
+    with pytest.raises(InputError) as caught:
+        FORMAT.read(path)
+    assert str(caught.value).startswith(f"{path}: {message}")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("nothing_unpacked")
+def test_a_small_file_that_unpacks_to_gigabytes_is_refused_at_once(tmp_path):
+    path = tmp_path / "x.npz"
+    with ZipFile(path, "w", ZIP_DEFLATED, compresslevel=1) as archive:
+        for field, array in parcel().items():
+            with archive.open(f"{field}.npy", "w", force_zip64=True) as member:
+                if field == "weight":
+                    member.write(header(array.shape))  # all else is behind the array
+                    for _ in range(600):
+                        member.write(bytes(1 << 20))
+                else:
+                    np.save(member, array)
+    assert path.stat().st_size < 4 << 20
+    with pytest.raises(InputError, match=r"weight unpacks to 6291[0-9]+ bytes; expected at most"):
+        FORMAT.read(path)
+
+
+@pytest.mark.parametrize("length", [9000, 1 << 31])
+def test_a_header_that_is_too_long_is_refused(length, tmp_path):
+    path = tmp_path / "x.npz"
+    write(tmp_path, parcel())
+    with ZipFile(path, "w") as archive:
+        for field in parcel():
+            archive.writestr(f"{field}.npy", b"\x93NUMPY\2\0" + length.to_bytes(4, "little"))
+    with pytest.raises(InputError, match=r"cannot be read: [^\n]+; expected a parcel"):
+        FORMAT.read(path)
+
+
+def test_what_is_no_array_is_named(tmp_path):
+    path = write(tmp_path, parcel())
+    with ZipFile(path, "w") as archive:
+        for field in parcel():
+            archive.writestr(f"{field}.npy", b"text")
+    with pytest.raises(InputError, match=r"name is not an array; expected one value for each box$"):
+        FORMAT.read(path)
+
+
+@pytest.mark.parametrize("kind", ["device", "pipe"])
+def test_what_has_no_end_is_refused(kind, tmp_path):
+    path = tmp_path / "endless"
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+    with pytest.raises(InputError, match=r"is a pipe or a device; expected a file: a parcel"):
         FORMAT.read(path)
 
 

@@ -1,17 +1,22 @@
 """Usage: numbers of every option, the verbs, the version and the exit codes."""
 
+import os
 import re
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
 from pagewalk.sim.cli.main import main
 
+DATA = Path(__file__).parents[2] / "data"
+TRACE, LISTS = DATA / "i686-A.trace-buddy.txt.gz", DATA / "i686-A.freelists.npz"
+
 NUMBERS = [  # verb, option, one below the lowest value, and the bounds
     ("replay", "--entries", 0, "from 1 to 4096"),
     ("replay", "--walk-cache", -1, "from 0 to 256"),
     ("replay", "--paddr-bits", 31, "from 32 to 52"),
-    ("replay", "--latency", 0, "from 1"),
+    ("replay", "--latency", 0, "from 1 to 10000"),
     ("replay", "--limit", 0, "from 1"),
     ("conform", "--limit", 0, "from 1"),
     ("run", "--limit", 0, "from 1"),
@@ -58,3 +63,26 @@ def test_help_tells_all_exit_codes(capsys):
         main(["--help"])
     codes = capsys.readouterr().out.partition("Exit codes:")[2]
     assert re.findall(r"\d+", codes) == ["0", "1", "2", "3", "130", "141"]
+
+
+@pytest.mark.parametrize("verb", [["run"], ["replay", "x"], ["conform", "x"], ["cosim", "thrash"]],
+                         ids=lambda words: words[0])
+def test_a_latency_that_no_run_would_end_with_is_refused(verb, refused):
+    for latency in ("10001", "1000000000000"):
+        assert refused(*verb, "--latency", latency) == (
+            f"argument --latency: expected a whole number from 1 to 10000, not '{latency}'")
+
+
+@pytest.mark.parametrize("words", [
+    ["replay", "ENDLESS"], ["conform", "ENDLESS"], ["image", "ENDLESS"],
+    ["buddy", "ENDLESS", LISTS], ["buddy", TRACE, "ENDLESS"],
+], ids=["replay", "conform", "image", "buddy trace", "buddy lists"])
+@pytest.mark.parametrize("kind", ["device", "pipe"])
+def test_an_input_without_an_end_is_refused(words, kind, refused, tmp_path):
+    path = tmp_path / "endless"
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+    message = refused(*(path if word == "ENDLESS" else word for word in words))
+    assert message.startswith(f"{path}: is a pipe or a device; expected a file: ")
