@@ -161,7 +161,12 @@ class Image:
     @classmethod
     def shipped(cls, mode: PagingMode) -> "Image":
         """Return the image of ``mode`` that comes with the package."""
-        return cls.load(Path(__file__).with_name("data") / SHIPPED[mode.name])
+        return cls.load(cls.shipped_path(mode))
+
+    @staticmethod
+    def shipped_path(mode: PagingMode) -> Path:
+        """Return the file of the image that is shipped for ``mode``."""
+        return Path(__file__).with_name("data") / SHIPPED[mode.name]
 
     def save(self, path: str | Path) -> None:
         """Write the image to ``path``, compressed; raise ``InputError`` if that cannot be."""

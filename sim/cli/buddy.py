@@ -12,6 +12,7 @@ from ..buddy.replay_events import replay_events
 from ..buddy.replay_requests import replay_requests
 from ..errors import InputError, check_ends
 from .common import AGREED, MISMATCH, Verbs, add_verb, json_file, positive
+from .conditions import conditions
 from .output import printing
 
 __all__ = ["add"]
@@ -45,8 +46,8 @@ def _buddy(args: argparse.Namespace) -> int:
                                      high_fraction=args.high_fraction or 0)
         else:
             result = replay_events(events, lists, args.limit)
-        write(result.as_json())
-    with printing() as console:
+        write(result.as_json() | conditions(args, inputs=(args.trace, args.free_lists)))
+    with printing(args.json) as console:
         for mismatch in result.first:
             console.print(Text(f"Mismatch at {mismatch.place}, field {mismatch.field}: "
                                f"expected {mismatch.expected}, got {mismatch.got}",

@@ -3,9 +3,8 @@
 import argparse
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,12 @@ from ..engine.base import Engine
 from ..errors import InputError, writing
 from ..report import make_console, mismatch_report, result_table
 from ..result import Result
-from .output import printing
+from .conditions import conditions
+from .output import STDOUT, print_text, printing
 
 __all__ = ["AGREED", "DEFAULTS", "MISMATCH", "Progress", "Verb", "Verbs", "add_engine",
            "add_geometry", "add_image", "add_latency", "add_verb", "compare", "hardware_config",
-           "json_file", "natural", "output_file", "positive", "progress_bar", "release",
+           "json_file", "natural", "output_file", "positive", "progress_bar",
            "show_results"]
 
 AGREED, MISMATCH = 0, 1
@@ -44,7 +44,9 @@ def add_verb(verbs: Verbs, name: str, run: Verb, summary: str) -> argparse.Argum
     """Add the verb ``name`` with the options that all verbs have; ``run`` is called for it."""
     parser: argparse.ArgumentParser = verbs.add_parser(name, help=summary, description=summary)
     parser.set_defaults(run=run)
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures to FILE")
+    parser.add_argument("--json", metavar="FILE", type=Path,
+                        help="write the figures to FILE; - is standard output, and what is shown "
+                             "beside them goes to standard error")
     return parser
 
 
@@ -109,14 +111,6 @@ positive, natural = whole(1), whole(0)
 """Types for argparse: a number of 1 or more, and one of 0 or more."""
 
 
-def release() -> str:
-    """Return the version that is installed, or ``unknown`` where only the sources are."""
-    try:
-        return version("pagewalk")
-    except PackageNotFoundError:
-        return "unknown"
-
-
 def hardware_config(args: argparse.Namespace, mode: PagingMode) -> Config:
     """Return the hardware's parameters; raise ``InputError`` for what cannot be built."""
     try:
@@ -135,7 +129,7 @@ def json_file(path: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]:
     if path is None:
         yield lambda _: None
         return
-    with output_file(path) as write:
+    with output_file(path) if path != STDOUT else nullcontext(print_text) as write:
         yield lambda figures: write(json.dumps(figures, indent=2) + "\n")
 
 
@@ -179,25 +173,29 @@ def progress_bar(doing: str = "replaying") -> Iterator[Callable[[str, int, int],
 
 
 def compare(
-    args: argparse.Namespace, mode: PagingMode, work: Callable[[Engine, int, Progress], Result]
+    args: argparse.Namespace, mode: PagingMode, work: Callable[[Engine, int, Progress], Result],
+    *, source: str,
 ) -> int:
     """Let ``work`` compare the answers of the engine that ``args`` asks for; return an exit code.
+
+    ``source`` is the file that it takes the expected answers from.
 
     ``work`` is called with the engine, its MAXPHYADDR, and a function to report progress to. Its
     result is written to the file of ``--json`` and shown.
     """
     config = hardware_config(args, mode)
     with json_file(args.json) as write:
+        known = conditions(args, config, [source])
         engine = create(args.engine, config, latency=args.latency)
         with progress_bar() as move:
             result = work(engine, config.physical_bits, partial(move, mode.name))
-        write({"engine": args.engine, **result.as_json()})
-    return show_results({f"{mode.name}, {args.engine}": result})
+        write({"engine": args.engine, **result.as_json(), **known})
+    return show_results(args, {f"{mode.name}, {args.engine}": result})
 
 
-def show_results(results: Mapping[str, Result]) -> int:
+def show_results(args: argparse.Namespace, results: Mapping[str, Result]) -> int:
     """Show the mismatches and a table with a column for each result; return an exit code."""
-    with printing() as console:
+    with printing(args.json) as console:
         for result in results.values():
             console.print(mismatch_report(result.mode, result.first), soft_wrap=True)
         console.print(result_table(results))

@@ -39,4 +39,4 @@ def _conform(args: argparse.Namespace) -> int:
         return conform(vectors, engine, limit=args.limit, paddr_bits=paddr_bits,
                        progress=progress)
 
-    return compare(args, vectors.mode, work)
+    return compare(args, vectors.mode, work, source=args.vectors)

@@ -42,6 +42,7 @@ from .common import (
     positive,
     progress_bar,
 )
+from .conditions import conditions
 from .output import printing
 
 __all__ = ["add"]
@@ -83,6 +84,7 @@ def _cosim(args: argparse.Namespace) -> int:
     config = replace(hardware_config(args, MODES[args.mode]), ports=("data",))
     with json_file(args.json) as write, _bad_input(), ExitStack() as files:
         swap = files.enter_context(_given_swap(args.swap)) if args.swap else None
+        known = conditions(args, config, [args.swap] if args.swap else [])
         memory = args.memory or WORKLOADS[args.workload].memory
         kernel = _boot(memory, config)
         kernel.state.thp.enabled = ThpEnabled(args.thp)
@@ -95,8 +97,8 @@ def _cosim(args: argparse.Namespace) -> int:
         with progress_bar("running") as move:
             result = run_on(kernel, engine, workload, swap, partial(move, workload.name))
         write({"workload": workload.name, "seed": args.seed, "mode": args.mode,
-               "engine": args.engine, "thp": args.thp, **result.as_json()})
-    with printing() as console:
+               "engine": args.engine, "thp": args.thp, **result.as_json(), **known})
+    with printing(args.json) as console:
         console.print(f"{workload}\n", soft_wrap=True)
         console.print(workload_table({f"{memory} MiB": result}))
     return AGREED if result.agreed else MISMATCH

@@ -6,6 +6,7 @@ from pathlib import Path
 from ..image import Image
 from ..report import image_summary, image_table
 from .common import AGREED, Verbs, add_image, add_verb, json_file
+from .conditions import conditions
 from .output import printing
 
 __all__ = ["add"]
@@ -23,12 +24,13 @@ def add(verbs: Verbs) -> None:
 
 def _image(args: argparse.Namespace) -> int:
     image = Image.load(args.image)
+    known = conditions(args, inputs=[args.image])  # before -o may write to the same file
     if args.view is not None or args.limit is not None:
         image = image.cut(args.view, args.limit)
     with json_file(args.json) as write:
         if args.output is not None:
             image.save(args.output)
-        write(image_summary(image))
-    with printing() as console:
+        write(image_summary(image) | known)
+    with printing(args.json) as console:
         console.print(image_table(image))
     return AGREED

@@ -18,7 +18,8 @@ from ..cosim.machine import AccessFailed
 from ..engine.base import EngineStalled
 from ..errors import InputError
 from . import buddy, conform, cosim, image, replay, run, verilog
-from .common import MISMATCH, release
+from .common import MISMATCH
+from .conditions import release
 from .output import discard_output, printing, require_output
 
 __all__ = ["main"]

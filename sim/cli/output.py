@@ -4,24 +4,34 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from rich.console import Console
 
 from ..errors import InputError
 from ..report import make_console
 
-__all__ = ["discard_output", "printing", "require_output"]
+__all__ = ["STDOUT", "discard_output", "print_text", "printing", "require_output"]
+
+STDOUT = Path("-")  # what names standard output where a file is expected
 
 EXPECTED = "expected a place to write to"
 
 
 @contextmanager
-def printing() -> Iterator[Console]:
+def printing(figures: Path | None = None) -> Iterator[Console]:
     """Give the console of standard output, which all that a verb shows is printed on.
+
+    If ``figures``, the file of ``--json``, is standard output, they are alone there: the console is
+    that of standard error, which may be closed or full.
 
     At the end of the block everything has been written. Raise ``InputError`` if it cannot be, as on
     a full disk, and ``BrokenPipeError`` if whoever read it is gone.
     """
+    if figures == STDOUT:
+        with suppress(OSError):
+            yield make_console(stderr=True)
+        return
     require_output()
     try:
         yield make_console()
@@ -32,6 +42,12 @@ def printing() -> Iterator[Console]:
         discard_output()
         raise InputError(f"standard output: cannot be written: {error.strerror or error}; "
                          f"{EXPECTED}") from None
+
+
+def print_text(text: str) -> None:
+    """Write ``text`` to standard output; raise as ``printing`` does."""
+    with printing():
+        sys.stdout.write(text)
 
 
 def require_output() -> None:

@@ -44,4 +44,4 @@ def _replay(args: argparse.Namespace) -> int:
         return replay(image, engine, views=args.view, limit=args.limit, paddr_bits=paddr_bits,
                       progress=progress)
 
-    return compare(args, image.mode, work)
+    return compare(args, image.mode, work, source=args.image)

@@ -2,7 +2,9 @@
 
 import argparse
 
+from ...model.x86 import MODES
 from ..cosim.swapping import run_swapping
+from ..image import Image
 from ..report import workload_table
 from ..run import replay_shipped, sample_walks
 from .common import (
@@ -18,6 +20,7 @@ from .common import (
     progress_bar,
     show_results,
 )
+from .conditions import conditions
 from .output import printing
 
 __all__ = ["add"]
@@ -37,17 +40,20 @@ def add(verbs: Verbs) -> None:
 def _run(args: argparse.Namespace) -> int:
     config = hardware_config(args, DEFAULTS.mode)
     with json_file(args.json) as write:
-        with printing() as console:
+        with printing(args.json) as console:
             for picture in sample_walks():
                 console.print(picture, soft_wrap=True)
         with progress_bar() as move:
             results = replay_shipped(config, args.latency, args.limit, move)
         with progress_bar("running") as move:
             runs = run_swapping(config, args.latency, move)
+        known = conditions(args, config, map(Image.shipped_path, MODES.values()))
+        if known:
+            known["config"]["mode"] = [*MODES]
         write({name: result.as_json() for name, result in results.items()}
-              | {"swapping": {name: run.as_json() for name, run in runs.items()}})
-    code = show_results(results)
-    with printing() as console:
+              | {"swapping": {name: run.as_json() for name, run in runs.items()}} | known)
+    code = show_results(args, results)
+    with printing(args.json) as console:
         console.print("\nA program larger than memory, the kernel model behind the hardware:\n")
         console.print(workload_table(runs))
     return MISMATCH if not all(run.agreed for run in runs.values()) else code

@@ -1,7 +1,6 @@
 """``pagewalk verilog``: the MMU as Verilog."""
 
 import argparse
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -19,7 +18,8 @@ from .common import (
     json_file,
     output_file,
 )
-from .output import printing
+from .conditions import conditions
+from .output import STDOUT, print_text
 
 __all__ = ["add"]
 
@@ -44,21 +44,20 @@ def _verilog(args: argparse.Namespace) -> int:
             raise InputError(f"--no-1g-pages: {mode.name} has none; expected --mode x86_64")
         mode = mode.without_1g_pages()
     config = hardware_config(args, mode)
+    if args.output is None and args.json == STDOUT:
+        raise InputError("argument --json: standard output is where the Verilog goes; expected -o")
     try:
         check_module_name(args.name)
     except ValueError as error:
         raise InputError(error) from None
     with ExitStack() as stack:  # files are opened first: Yosys takes its time
-        write_text = _print if args.output is None else stack.enter_context(
+        write_text = print_text if args.output is None else stack.enter_context(
             output_file(args.output))
         write = stack.enter_context(json_file(args.json))
         text = to_verilog(config, name=args.name)
         write_text(text)
         write({"name": args.name, "mode": args.mode,
-               "ports": [port._asdict() for port in port_list(text)]})
+               "no_1g_pages": args.no_1g_pages,
+               "ports": [port._asdict() for port in port_list(text)],
+               **conditions(args, config)})
     return AGREED
-
-
-def _print(text: str) -> None:
-    with printing():
-        sys.stdout.write(text)

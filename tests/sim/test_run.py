@@ -16,7 +16,8 @@ def test_run_replays_both_modes_in_the_simulator(capsys, tmp_path):
     assert main(["run", "--limit", "30", "--entries", "4", "--latency", "2",
                      "--json", str(tmp_path / "run.json")]) == 0
     figures = json.loads((tmp_path / "run.json").read_text())
-    assert set(figures) == {*MODES, "swapping"}
+    assert set(figures) == {*MODES, "swapping", "config", "latency", "inputs", "version"}
+    assert (figures["config"]["mode"], figures["latency"]) == ([*MODES], 2)
     for name in MODES:
         figure = figures[name]
         assert (figure["total"], figure["mismatches"]) == (30, 0)
@@ -75,7 +76,7 @@ def test_verilog_has_the_parameters_asked_for(mode, capsys, tmp_path):
 @pytest.mark.parametrize(("arguments", "message"), [
     (["--name", "no-name"], "Module name must be a Verilog identifier, not 'no-name'"),
     (["--entries", "3"], "Entry count must be a power of two for policy 'plru', not 3"),
-    (["--entries", "0"], "Parameter entries must be from 1 to 4096, not 0"),
+    (["--entries", "0"], "argument --entries: expected a whole number from 1 to 4096, not '0'"),
 ])
 def test_verilog_that_cannot_be_made_is_refused(arguments, message, capsys):
     assert main(["verilog", *arguments]) == 2

@@ -25,6 +25,8 @@ VERBS = {
               "--limit", "100"],
     "image": ["image", "IMAGE"],
     "verilog": ["verilog", "--mode", "ia32", "--entries", "2", "--walk-cache", "0"],
+    "figures alone": ["image", "IMAGE", "--json", "-"],
+    "version": ["--version"],
     "help": ["--help"],
     "help of a verb": ["replay", "--help"],
 }
