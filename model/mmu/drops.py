@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 
 from ..x86 import Cr0, Cr3, Cr4, InvalidateOp, Level, PagingMode
 from .intervals import last_before
+from .walk import is_canonical
 
 __all__ = ["Drops"]
 
 Times = list[int]
 NONE: Times = []
+
+BY_ADDRESS = (InvalidateOp.INVLPG, InvalidateOp.INVPCID_ADDRESS)
 
 
 class Drops:
@@ -104,7 +107,13 @@ class Drops:
 
         ``operands`` holds those of ``vaddr``, ``pcid``, ``old`` and ``new`` that the operation has.
         ``pcid`` is the PCID in force before it, ``pcide`` whether CR4.PCIDE is set.
+
+        With an address that is not canonical, INVLPG is a no-operation and INVPCID of type 0 a
+        #GP: neither demands that anything goes, entries of the paging-structure caches included.
+        [SDM vol. 2, INVLPG and INVPCID]
         """
+        if op in BY_ADDRESS and not is_canonical(self._mode, operands["vaddr"]):
+            return
         if op is InvalidateOp.INVLPG:
             self.page(time, pcid, operands["vaddr"], with_global=True)
             self.tables(time, pcid)

@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 
 from pagewalk.hdl.config import Config
+from pagewalk.model.mmu.walk import Control
+from pagewalk.model.physical.memory import PhysicalMemory
 from pagewalk.model.x86 import IA32, X86_64, Entry, InvalidateOp
 from pagewalk.sim.engine import create
-from pagewalk.sim.engine.command import Op, wait
+from pagewalk.sim.engine.answer import ANSWER
+from pagewalk.sim.engine.command import Op, accesses, exchange, invalidation, wait
 from pagewalk.sim.referee import IllegalAnswer, Referee
 
 from .churn import PORTS, Churn
@@ -71,6 +74,32 @@ def test_the_model_as_an_engine_gets_permitted_answers():
     answers["accepted"] = answers["answered"] = np.arange(len(answers))
     referee.judge(commands, answers)
     assert referee.findings.stale == 0
+
+
+@pytest.mark.parametrize("op", [InvalidateOp.INVLPG, InvalidateOp.INVPCID_ADDRESS],
+                         ids=lambda op: op.name)
+@pytest.mark.parametrize(("vaddr", "is_dropped"), [(1 << 60, False), (1 << 47, False), (0, True)],
+                         ids=["1<<60", "1<<47", "0"])
+def test_tables_may_stay_cached_over_an_operation_that_is_none(op, vaddr, is_dropped):
+    """A walk cache that keeps its entries then answers with a leaf that the root no longer maps."""
+    memory, control = PhysicalMemory(), Control(0x1000)
+    memory.add(range(1, 5))
+    for table in range(1, 5):
+        memory.write(table << 12, 8, (table + 1) << 12 | Entry.P | Entry.A)
+    commands = np.concatenate([
+        accesses(control, 0), exchange(0x1000, 0), invalidation(control, op, vaddr=vaddr),
+        exchange(0x4000, 0x9000 | Entry.P | Entry.A), accesses(control, 0)])
+    answers = np.zeros(len(commands), ANSWER)
+    answers["accepted"] = answers["answered"] = 2 * np.arange(len(commands))
+    answers["paddr"][[0, 4]] = 0x5000, 0x9000
+    answers["value"][[1, 3]] = 0x2000 | Entry.P | Entry.A, 0x5000 | Entry.P | Entry.A
+    referee = Referee(X86_64, memory, control)
+    if is_dropped:
+        with pytest.raises(IllegalAnswer, match="was answered"):
+            referee.judge(commands, answers)
+    else:
+        referee.judge(commands, answers)
+        assert referee.findings.stale == 1
 
 
 def without(commands, wanted):

@@ -26,6 +26,8 @@ from pagewalk.model.x86 import (
     Vector,
 )
 
+from .one_page import one_page
+
 MODES = pytest.mark.parametrize("mode", [X86_64, IA32], ids=lambda mode: mode.name)
 TABLES = 2
 USER_WRITE = {"kind": AccessKind.WRITE, "user": True}
@@ -113,8 +115,8 @@ class EagerMachine:
 class Script:
     """A random history, told to a ``TlbHistory`` and to an ``EagerMachine``."""
 
-    def __init__(self, mode, seed):
-        self.mode, self.rng = mode, np.random.default_rng(seed)
+    def __init__(self, mode, seed, *, canonical=True):
+        self.mode, self.rng, self.canonical = mode, np.random.default_rng(seed), canonical
         self.tables = [[0x100 * (number + 1) + table for table in range(TABLES)]
                        for number in range(len(mode.levels))]
         vaddrs = [0x0040_3000, 0x0040_4000, 0x0060_3000, 0x0080_3000]
@@ -195,6 +197,8 @@ class Script:
             InvalidateOp.MOV_CR0: (Cr0.PG, self.pick((0, Cr0.PG))),
         }.get(op, (0, 0))
         current = pcid_of(self.mode, self.control)
+        if not self.canonical:
+            vaddr |= 1 << 60
         operands = {"vaddr": vaddr, "pcid": pcid, "old": old, "new": new}
         self.history.drops.operation(time, op, operands, pcid=current, pcide=self.mode is X86_64)
         self._drop(op, vaddr, pcid, old, new, current)
@@ -209,6 +213,8 @@ class Script:
     def _drop(self, op, vaddr, pcid, old, new, current):
         """Drop in the eager machine what SDM 4.10.4.1 lists."""
         eager = self.eager
+        if vaddr >> 60 and op in (InvalidateOp.INVLPG, InvalidateOp.INVPCID_ADDRESS):
+            return  # not canonical
         if op is InvalidateOp.INVLPG:
             eager.drop_pages(lambda one: eager.same_page(one, vaddr) and (
                 one.is_global or one.pcid == current))
@@ -241,6 +247,11 @@ def test_the_answers_are_those_of_a_machine_that_caches_all_it_can(mode, seed):
     Script(mode, seed).play(120)
 
 
+@pytest.mark.parametrize("seed", range(25))
+def test_operations_with_an_address_that_is_not_canonical_leave_all_answers_permitted(seed):
+    Script(X86_64, seed, canonical=False).play(120)
+
+
 @MODES
 def test_random_histories_often_leave_a_choice(mode):
     scripts = [Script(mode, seed) for seed in range(5)]
@@ -248,17 +259,6 @@ def test_random_histories_often_leave_a_choice(mode):
         script.play(120)
     sizes = [size for script in scripts for size in script.sizes]
     assert sum(size > 1 for size in sizes) > len(sizes) // 10
-
-
-def one_page(mode, flags=0):
-    """Return a memory and registers that map address 0 to 0x7000, and the last entry's address."""
-    memory = PhysicalMemory()
-    memory.add(range(1, 1 + len(mode.levels)))
-    for number in range(len(mode.levels)):
-        last = number == len(mode.levels) - 1
-        target = 0x7000 | flags if last else (number + 2) << 12 | Entry.A
-        memory.write((number + 1) << 12, mode.entry_bytes, target | Entry.P | Entry.RW | Entry.US)
-    return memory, Control(0x1000), len(mode.levels) << 12
 
 
 READ, WRITE = Access(0), Access(0, AccessKind.WRITE)
