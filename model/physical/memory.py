@@ -1,5 +1,6 @@
 """Sparse physical memory in numpy page frames."""
 
+import operator
 from collections.abc import Iterable
 
 import numpy as np
@@ -10,6 +11,8 @@ from ..x86 import PAGE_BYTES, PAGE_SHIFT
 __all__ = ["BusError", "PhysicalMemory"]
 
 FRAME_WORDS = PAGE_BYTES // 8
+PFN_BITS = 52 - PAGE_SHIFT
+"""The width of a frame number: no processor has physical addresses of more than 52 bits."""
 
 
 class BusError(Exception):
@@ -27,9 +30,19 @@ class PhysicalMemory:
     compiled engine works on in place. Adding frames may move the pool: ``frames`` and ``index()``
     must be asked for again then. Accesses are 1, 2, 4 or 8 bytes wide and naturally aligned; runs
     of bytes may begin anywhere and cross frames.
+
+    All methods raise ``ValueError`` for what no processor can ask for: a size, an address or a
+    value out of range. ``BusError`` is for addresses that could have memory, but have none.
+
+    Parameters
+    ----------
+    frame_count
+        How many frames there is room for before the pool moves.
     """
 
     def __init__(self, frame_count: int = 0) -> None:
+        if frame_count < 0:
+            raise ValueError(f"Frame count must not be negative, not {frame_count}")
         self._rows: dict[int, int] = {}
         self._index: tuple[NDArray[np.uint64], NDArray[np.uint32]] | None = None
         self._adopt(np.zeros((max(frame_count, 16), FRAME_WORDS), "<u8"))
@@ -64,11 +77,15 @@ class PhysicalMemory:
     def add(self, pfns: Iterable[int]) -> None:
         """Make the frames ``pfns`` exist, filled with zeros; those that do already stay.
 
-        Raise ``ValueError`` for a negative frame number.
+        Raise ``ValueError``, and add none, for a frame number that is negative or has more than
+        40 bits, and ``TypeError`` for one that is no integer.
         """
-        wanted = [int(pfn) for pfn in pfns]
+        wanted = [operator.index(pfn) for pfn in pfns]
         if wanted and min(wanted) < 0:
             raise ValueError(f"Frame number must not be negative, not {min(wanted)}")
+        if wanted and max(wanted) >> PFN_BITS:
+            raise ValueError(f"Frame number must have at most {PFN_BITS} bits, "
+                             f"not {max(wanted):#x}")
         for pfn in wanted:
             self._rows.setdefault(pfn, len(self._rows))
         self._index = None
@@ -98,25 +115,55 @@ class PhysicalMemory:
         return other
 
     def _at(self, paddr: int, size: int) -> int:
+        """Return where in the pool, as a multiple of ``size``, the value at ``paddr`` lies.
+
+        This is on the way of every entry of a walk: what is wrong is told apart only when known.
+        """
         row = self._rows.get(paddr >> PAGE_SHIFT)
-        if row is None:
-            raise BusError(paddr)
+        if row is None or paddr & (size - 1):
+            raise _wrong_place(paddr, size)
         return (row * PAGE_BYTES + (paddr & (PAGE_BYTES - 1))) // size
 
     def read(self, paddr: int, size: int) -> int:
-        """Return the ``size``-byte value at ``paddr``; raise ``BusError`` if there is no memory."""
-        return self._views[size][self._at(paddr, size)]
+        """Return the ``size``-byte value at ``paddr``; raise ``BusError`` if there is no memory.
+
+        Raise ``ValueError`` for another size than 1, 2, 4 or 8, and for an address that is negative
+        or not a multiple of the size.
+        """
+        try:
+            view = self._views[size]
+        except KeyError:
+            raise _wrong_size(size) from None
+        return view[self._at(paddr, size)]
 
     def write(self, paddr: int, size: int, value: int) -> None:
-        """Store the ``size``-byte ``value`` at ``paddr``; raise ``BusError`` as ``read`` does."""
-        self._views[size][self._at(paddr, size)] = value
+        """Store the ``size``-byte ``value`` at ``paddr``; raise as ``read`` does.
+
+        Raise ``ValueError`` also, and store nothing, for a value that does not fit; ``TypeError``
+        for one that is no integer.
+        """
+        try:
+            view = self._views[size]
+        except KeyError:
+            raise _wrong_size(size) from None
+        at = self._at(paddr, size)
+        try:
+            view[at] = value
+        except (ValueError, TypeError):
+            raise _wrong_value(value, size) from None
 
     def read_bytes(self, paddr: int, count: int) -> bytes:
-        """Return the ``count`` bytes at ``paddr``; raise ``BusError`` if any has no memory."""
+        """Return the ``count`` bytes at ``paddr``; raise ``BusError`` if any has no memory.
+
+        Raise ``ValueError`` for a negative count, or bytes at negative addresses.
+        """
         return b"".join(self._bytes[start:stop] for start, stop in self._runs(paddr, count))
 
     def write_bytes(self, paddr: int, data: bytes) -> None:
-        """Store ``data`` at ``paddr``; raise ``BusError``, and store nothing, if any lacks."""
+        """Store ``data`` at ``paddr``; raise ``BusError``, and store nothing, if any lacks.
+
+        Raise ``ValueError`` for bytes at negative addresses.
+        """
         done = 0
         for start, stop in self._runs(paddr, len(data)):
             self._bytes[start:stop] = data[done : done + stop - start]
@@ -124,6 +171,8 @@ class PhysicalMemory:
 
     def _runs(self, paddr: int, count: int) -> list[tuple[int, int]]:
         """Return where in the pool the bytes lie: one run, start and stop, for each frame."""
+        if count < 0:
+            raise ValueError(f"Byte count must not be negative, not {count}")
         runs = []
         end = paddr + count
         while paddr < end:
@@ -137,9 +186,31 @@ class PhysicalMemory:
         """Store ``desired`` if the value at ``paddr`` is ``expected``; return the value before.
 
         This is the locked update that the processor makes of accessed and dirty flags.
-        Raise ``BusError`` as ``read`` does.
+        Raise as ``read`` does, and ``ValueError`` if either value does not fit.
         """
         value = self.read(paddr, size)
+        if (expected | desired) >> 8 * size:
+            raise _wrong_value(desired if desired >> 8 * size else expected, size)
         if value == expected:
             self.write(paddr, size, desired)
         return value
+
+
+def _wrong_place(paddr: int, size: int) -> Exception:
+    """Return the error for an address at which ``size`` bytes cannot be, or where memory lacks."""
+    if paddr < 0:
+        return ValueError(f"Physical address must not be negative, not {paddr:#x}")
+    if paddr & (size - 1):
+        return ValueError(f"Physical address of {size} bytes must be a multiple of {size}, "
+                          f"not {paddr:#x}")
+    return BusError(paddr)
+
+
+def _wrong_size(size: int) -> ValueError:
+    return ValueError(f"Size must be 1, 2, 4 or 8 bytes, not {size!r}")
+
+
+def _wrong_value(value: int, size: int) -> Exception:
+    if not hasattr(value, "__index__"):
+        return TypeError(f"Value must be an integer, not {value!r}")
+    return ValueError(f"Value must fit {size} bytes, not be {value:#x}")
