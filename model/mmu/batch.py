@@ -18,6 +18,7 @@ from .batch_rules import LevelRules, access_rules, level_rules, paddr_mask
 from .batch_source import EntrySource, FrameSource, RowSource
 from .batch_trail import FlagTrail, Steps, StepTrail, Trail
 from .walk import Control
+from .widths import physical_bits
 
 __all__ = ["Accesses", "Controls", "EntrySource", "FrameSource", "RowSource", "Steps", "Walks",
            "walk_batch"]
@@ -89,9 +90,12 @@ def walk_batch(
     The outcome, and the entries afterwards, are as if each walk had met the accessed and dirty
     flags that the rows before it set. ``paddr_bits`` is MAXPHYADDR. ``steps`` asks for every step
     too, which takes a few times as long. Raise ``ValueError`` for an access kind that does not
-    exist, and for fields that are neither one value nor as many as the others.
+    exist, for fields that are neither one value nor as many as the others, and as ``walk`` does,
+    with ``source`` as it was; ``TypeError`` as ``Rows`` does.
     """
+    paddr_bits = physical_bits(mode, paddr_bits)
     rows = Rows(control, accesses)
+    rows.check_vaddrs(mode)
     count, levels = len(rows), len(mode.levels)
     walks = Walks(
         accessed=rows.vaddr,

@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..x86 import AccessKind
+from ..x86 import AccessKind, Cr0, PagingMode
 from .batch_rules import ACCESS_BITS, REGISTER_BITS
-from .walk import Control
+from .control import REGISTER_WIDTHS, Control
+from .walk import check_vaddr
+from .widths import check_width, words
 
 __all__ = ["Accesses", "Controls", "Front", "Rows", "part"]
 
@@ -49,11 +51,17 @@ class Rows:
     Raises
     ------
     ValueError
-        If an access kind does not exist, or fields have different numbers of rows.
+        If an access kind does not exist, if fields have different numbers of rows, or if an address
+        or a register is negative or too wide, as ``Access`` and ``Control`` have them.
+    TypeError
+        If an access kind, an address or a register is no integer.
     """
 
     def __init__(self, control: Control | Controls, accesses: Accesses) -> None:
         kind = np.asarray(accesses.kind)
+        if kind.dtype.kind not in "biu":
+            for one in np.asarray(accesses.kind, object).reshape(-1):
+                check_width("Access kind", one, 8)
         wrong = kind[(kind < 0) | (kind > max(AccessKind))]
         if len(wrong):
             raise ValueError(f"Access kind must be one of {', '.join(map(str, AccessKind))}, "
@@ -62,12 +70,13 @@ class Rows:
             "kind": kind.astype(np.uint8),
             **{name: np.asarray(getattr(accesses, name), np.bool_).view(np.uint8)
                for name in ("user", "implicit", "ac", "stack")},
-            **{name: np.asarray(getattr(control, name), np.uint64)
-               for name in ("cr0", "cr4", "efer")},
         }
-        self.cr3 = np.asarray(control.cr3, np.uint64)
-        self.pkru = np.asarray(control.pkru, np.uint64)
-        vaddr = np.asarray(accesses.vaddr, np.uint64)
+        registers = {name: words(name.upper(), getattr(control, name), bits)
+                     for name, bits in REGISTER_WIDTHS.items()}
+        self.cr3, self.pkru = registers.pop("cr3"), registers.pop("pkru")
+        fields |= registers
+        self._cr0 = registers["cr0"]
+        vaddr = words("Linear address", accesses.vaddr)
         shape = _common_shape([vaddr, self.cr3, self.pkru, *fields.values()])
         self.vaddr = np.broadcast_to(vaddr, shape)
         self._access_part = _ClassPart(fields, ACCESS_BITS)
@@ -76,6 +85,14 @@ class Rows:
     def __len__(self) -> int:
         """Return the number of rows."""
         return len(self.vaddr)
+
+    def check_vaddrs(self, mode: PagingMode) -> None:
+        """Raise as ``check_vaddr`` for the first row with paging whose address is too wide."""
+        last = (1 << mode.vaddr_bits) - 1
+        if mode.vaddr_bits < 64 and len(self) and int(self.vaddr.max()) > last:
+            wide = (self.vaddr > last) & (self._cr0 & Cr0.PG != 0)
+            for vaddr in self.vaddr[wide]:
+                check_vaddr(mode, int(vaddr))
 
     def classes(self, chunk: slice) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Return the class of each row, and the class of a plain read under its registers.

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from ..physical.memory import PhysicalMemory
 from ..x86 import PAGE_BYTES, PAGE_SHIFT, PagingMode
+from .widths import words
 
 __all__ = ["MISSING", "EntrySource", "FrameSource", "RowSource"]
 
@@ -106,7 +107,7 @@ class RowSource:
     Raises
     ------
     ValueError
-        If the shapes are not these.
+        If the shapes are not these, or an entry is wider than those of the mode.
     """
 
     def __init__(
@@ -118,7 +119,7 @@ class RowSource:
                              f"not {paddrs.shape} and {entries.shape}")
         self._entry_bytes = mode.entry_bytes
         self._paddrs = paddrs.astype(np.uint64)
-        self.words: Words = entries.astype(np.uint64).reshape(-1)
+        self.words: Words = words("Entry", entries, 8 * mode.entry_bytes).flatten()
         # The place of an entry: where the row has its address first.
         same = paddrs[:, :, None] == paddrs[:, None, :]
         first = np.where(paddrs != 0, same.argmax(axis=2), np.arange(levels))

@@ -3,19 +3,36 @@
 from dataclasses import dataclass
 
 from ..x86 import AccessKind, Cr0, Cr4, Efer
+from .widths import check_width
 
-__all__ = ["Access", "Control"]
+__all__ = ["REGISTER_WIDTHS", "Access", "Control"]
+
+REGISTER_WIDTHS = {"cr3": 64, "cr0": 64, "cr4": 64, "efer": 64, "pkru": 32}
+"""The width in bits of each register in ``Control``. [SDM 2.5, 2.2.1, 4.6.2]"""
 
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """The registers that govern translation, with the values that software wrote to them."""
+    """The registers that govern translation, with the values that software wrote to them.
+
+    PKRU has 32 bits, the others 64, of which 32-bit paging looks at the low half. A value that is
+    wider or negative is a ``ValueError``, one that is no integer a ``TypeError``.
+    """
 
     cr3: int
     cr0: int = Cr0.PG | Cr0.WP
     cr4: int = Cr4.PSE | Cr4.PAE | Cr4.PGE
     efer: int = Efer.LME | Efer.LMA | Efer.NXE
     pkru: int = 0
+
+    def __post_init__(self) -> None:
+        try:
+            sound = not ((self.cr3 | self.cr0 | self.cr4 | self.efer) >> 64 or self.pkru >> 32)
+        except (TypeError, OverflowError):
+            sound = False
+        if not sound:
+            for name, bits in REGISTER_WIDTHS.items():
+                check_width(name.upper(), getattr(self, name), bits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +41,15 @@ class Access:
 
     ``user`` is an access at CPL 3, ``implicit`` one to a system structure, which is a supervisor
     access at any CPL; ``ac`` is EFLAGS.AC; ``stack`` marks an access through SS, which ends in
-    #SS and not #GP if its address is not canonical.
+    #SS and not #GP if its address is not canonical. ``vaddr`` has at most 64 bits, and no more than
+    the paging mode translates once there is one; without paging the low 32 count.
+
+    Raises
+    ------
+    ValueError
+        If ``vaddr`` is negative or wider.
+    TypeError
+        If ``vaddr`` is no integer, or ``kind`` no ``AccessKind``.
     """
 
     vaddr: int
@@ -33,3 +58,9 @@ class Access:
     implicit: bool = False
     ac: bool = False
     stack: bool = False
+
+    def __post_init__(self) -> None:
+        if self.vaddr.__class__ is not int or self.vaddr >> 64:  # as a rule all is told by this
+            check_width("Linear address", self.vaddr, 64)
+        if self.kind.__class__ is not AccessKind:
+            raise TypeError(f"Access kind must be an AccessKind, not {self.kind!r}")

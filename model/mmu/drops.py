@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from ..x86 import Cr0, Cr3, Cr4, InvalidateOp, Level, PagingMode
 from .intervals import last_before
-from .walk import is_canonical
+from .walk import check_vaddr, is_canonical
+from .widths import check_width
 
 __all__ = ["Drops"]
 
@@ -14,6 +15,7 @@ Times = list[int]
 NONE: Times = []
 
 BY_ADDRESS = (InvalidateOp.INVLPG, InvalidateOp.INVPCID_ADDRESS)
+BY_PCID = (InvalidateOp.INVPCID_ADDRESS, InvalidateOp.INVPCID_CONTEXT)
 
 
 class Drops:
@@ -111,9 +113,15 @@ class Drops:
         With an address that is not canonical, INVLPG is a no-operation and INVPCID of type 0 a
         #GP: neither demands that anything goes, entries of the paging-structure caches included.
         [SDM vol. 2, INVLPG and INVPCID]
+
+        Raise ``ValueError`` for a linear address or a PCID that is negative or too wide.
         """
-        if op in BY_ADDRESS and not is_canonical(self._mode, operands["vaddr"]):
-            return
+        if op in BY_ADDRESS:
+            check_vaddr(self._mode, operands["vaddr"])
+            if not is_canonical(self._mode, operands["vaddr"]):
+                return
+        if op in BY_PCID:
+            check_width("PCID", operands["pcid"], Cr3.PCID.bit_length())
         if op is InvalidateOp.INVLPG:
             self.page(time, pcid, operands["vaddr"], with_global=True)
             self.tables(time, pcid)

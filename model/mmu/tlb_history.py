@@ -19,7 +19,8 @@ from .entry_format import EntryFormat
 from .error_code import error_code
 from .intervals import FOREVER, Interval, extend, intersect, within
 from .rights import Rights
-from .walk import is_canonical
+from .walk import check_vaddr, is_canonical
+from .widths import check_width, physical_bits
 
 __all__ = ["EntryValue", "Explanation", "Outcome", "TlbHistory", "pcid_of"]
 
@@ -93,7 +94,7 @@ class TlbHistory:
         self, mode: PagingMode, memory: PhysicalMemory, control: Control, paddr_bits: int = 40
     ) -> None:
         self.mode = mode
-        self.paddr_bits = min(paddr_bits, mode.max_paddr_bits)
+        self.paddr_bits = physical_bits(mode, paddr_bits)
         self.drops = Drops(mode)
         self._memory = memory.copy()
         self._control = control
@@ -104,7 +105,11 @@ class TlbHistory:
         self._enter(0, control)
 
     def write(self, time: int, paddr: int, entry: int) -> None:
-        """Note that another processor replaced the entry at ``paddr``."""
+        """Note that another processor replaced the entry at ``paddr``.
+
+        Raise ``ValueError`` for an entry wider than those of the mode, and as ``values`` does.
+        """
+        check_width("Entry", entry, 8 * self.mode.entry_bytes)
         values = self.values(paddr)
         values[-1].last = time
         dirty = time + 1 if entry & Entry.D else None
@@ -114,7 +119,7 @@ class TlbHistory:
     def values(self, paddr: int) -> list[EntryValue]:
         """Return the values that the entry at ``paddr`` had, in the order of time.
 
-        Raise ``BusError`` if there is no memory.
+        Raise ``BusError`` if there is no memory, ``ValueError`` if no entry can be there.
         """
         values = self._values.get(paddr)
         if values is None:
@@ -160,7 +165,10 @@ class TlbHistory:
         self._enter(time + 1, self._control)
 
     def outcomes(self, start: int, end: int, control: Control, access: Access) -> set[Outcome]:
-        """Return the answers permitted to an access that is made from ``start`` to ``end``."""
+        """Return the answers permitted to an access that is made from ``start`` to ``end``.
+
+        Raise ``ValueError`` for an address that ``walk`` refuses.
+        """
         return {found.outcome for found in self.explanations(start, end, control, access)}
 
     def explanations(
@@ -169,7 +177,9 @@ class TlbHistory:
         """Yield every way to a permitted answer; see ``outcomes``."""
         if not control.cr0 & Cr0.PG:
             yield Explanation(Outcome(paddr=access.vaddr & 0xFFFF_FFFF), ())
-        elif not is_canonical(self.mode, access.vaddr):
+            return
+        check_vaddr(self.mode, access.vaddr)
+        if not is_canonical(self.mode, access.vaddr):
             vector = Vector.SS if access.stack else Vector.GP
             yield Explanation(Outcome(vector=vector), ())
         else:

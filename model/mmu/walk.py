@@ -13,9 +13,10 @@ from .control import Access, Control
 from .entry_format import EntryFormat
 from .error_code import error_code
 from .rights import Rights
+from .widths import check_width, physical_bits
 
-__all__ = ["Access", "Control", "Fault", "PageFault", "Step", "Walk", "is_canonical", "translate",
-           "walk"]
+__all__ = ["Access", "Control", "Fault", "PageFault", "Step", "Walk", "check_vaddr", "is_canonical",
+           "translate", "walk"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,10 @@ def translate(
     access: Access,
     paddr_bits: int = 40,
 ) -> int:
-    """Return the physical address of ``access`` as ``walk`` finds it, or raise ``PageFault``."""
+    """Return the physical address of ``access`` as ``walk`` finds it, or raise ``PageFault``.
+
+    Raise ``ValueError`` as ``walk`` does.
+    """
     result = walk(memory, mode, control, access, paddr_bits)
     if result.fault is not None:
         raise PageFault(result)
@@ -91,13 +95,24 @@ def walk(
     ``paddr_bits`` is MAXPHYADDR. Every entry used on the way down gets A, on a faulting walk too;
     the leaf gets A (and D if written) only when the access is permitted [SDM 4.8]. Page-table
     memory that does not exist ends the walk in a machine check.
+
+    Raise ``ValueError``, with ``memory`` as it was, for an address that is wider than the mode's
+    linear addresses, unless paging is off, and for a MAXPHYADDR that is not from 32 to 52.
     """
+    paddr_bits = physical_bits(mode, paddr_bits)
     if not control.cr0 & Cr0.PG:
         return Walk(access, (), paddr=access.vaddr & 0xFFFF_FFFF)
+    check_vaddr(mode, access.vaddr)
     if not is_canonical(mode, access.vaddr):
         vector = Vector.SS if access.stack else Vector.GP
         return Walk(access, (), fault=Fault(vector, 0, access.vaddr))
-    return _Walker(memory, mode, control, access, min(paddr_bits, mode.max_paddr_bits)).run()
+    return _Walker(memory, mode, control, access, paddr_bits).run()
+
+
+def check_vaddr(mode: PagingMode, vaddr: int) -> None:
+    """Raise ``ValueError`` for an address wider than the linear addresses of ``mode``."""
+    if vaddr >> mode.vaddr_bits:
+        check_width("Linear address", vaddr, mode.vaddr_bits)
 
 
 def is_canonical(mode: PagingMode, vaddr: int) -> bool:
