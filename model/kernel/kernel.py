@@ -16,6 +16,7 @@ from ..address_space.mm import Mm
 from ..address_space.page_table_ops import PageTableOps
 from ..address_space.vma import File
 from ..mmu.control import Control
+from ..mmu.widths import check_mode, check_width
 from ..physical.memory_map import MemoryMap, pc_memory
 from ..physical.reserves import Sysctl
 from ..x86 import Cr4, PagingMode
@@ -91,7 +92,8 @@ class Kernel:
 
         Two-level paging does not reach what is above 4 Gbytes.
 
-        Raise ``MemoryMapError`` for too little memory.
+        Raise ``MemoryMapError`` for too little memory, ``ValueError`` for a size that is negative
+        or more than physical addresses reach, and ``TypeError`` for an argument of another type.
 
         Parameters
         ----------
@@ -102,6 +104,7 @@ class Kernel:
         rng
             Randomises the address space of each program; None for none. [randomize_va_space]
         """
+        _check_boot(mode, memory_bytes, sysctl, rng)
         platform = PLATFORMS[mode.name]
         wanted = ((Cr4.SMAP, smap), (Cr4.PCIDE, pcid and mode.has_pcids),
                   (Cr4.PKE, pke and mode.has_protection_keys))
@@ -305,3 +308,14 @@ class Kernel:
         """Raise ``BrokenInvariant`` or ``BrokenMm`` if anything contradicts anything else."""
         self.map.vmalloc.check()
         check_machine(self.state, self.processes.values(), self.map.vmalloc.areas)
+
+
+def _check_boot(mode: PagingMode, memory_bytes: int, sysctl: Sysctl | None,
+                rng: np.random.Generator | None) -> None:
+    """Raise ``TypeError`` or ``ValueError`` for what is no argument of ``Kernel.boot``."""
+    check_mode(mode)
+    check_width("Memory in bytes", memory_bytes, 52)
+    if sysctl is not None and not isinstance(sysctl, Sysctl):
+        raise TypeError(f"Tunables must be a Sysctl, not {sysctl!r}")
+    if rng is not None and not isinstance(rng, np.random.Generator):
+        raise TypeError(f"Random numbers must come from a numpy Generator, not {rng!r}")

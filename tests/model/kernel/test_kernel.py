@@ -34,6 +34,27 @@ def test_a_machine_with_hardly_any_memory_cannot_boot(mode):
             Kernel.boot(mode, memory_bytes)
 
 
+@pytest.mark.parametrize(("arguments", "error", "message"), [
+    (("x86_64", 64 * MIB), TypeError, "Paging mode must be a PagingMode, not 'x86_64'"),
+    ((None, 64 * MIB), TypeError, "Paging mode must be a PagingMode, not None"),
+    ((X86_64, 64.5), TypeError, "Memory in bytes must be an integer, not 64.5"),
+    ((X86_64, "64M"), TypeError, "Memory in bytes must be an integer, not '64M'"),
+    ((X86_64, -1), ValueError, "Memory in bytes must be a number of 52 bits, not -0x1"),
+    ((IA32, 1 << 52), ValueError, f"Memory in bytes must be a number of 52 bits, not {1 << 52:#x}"),
+], ids=["name", "no mode", "float", "string", "negative", "too much"])
+def test_boot_names_an_argument_that_is_none(arguments, error, message):
+    with pytest.raises(error, match=f"^{message}$"):
+        Kernel.boot(*arguments)
+
+
+def test_boot_names_options_of_another_type():
+    with pytest.raises(TypeError, match=r"^Random numbers must come from a numpy Generator, "
+                                        r"not 5$"):
+        Kernel.boot(X86_64, 64 * MIB, rng=5)
+    with pytest.raises(TypeError, match=r"^Tunables must be a Sysctl, not 60$"):
+        Kernel.boot(X86_64, 64 * MIB, sysctl=60)
+
+
 @pytest.mark.slow
 @both
 def test_a_pc_has_its_devices_below_4_gbytes(mode):
