@@ -13,6 +13,8 @@ from pagewalk.hdl.toolchain import run_yosys
 from pagewalk.hdl.verilog import port_list, to_verilog
 from pagewalk.model.x86 import MODES, X86_64
 
+pytestmark = pytest.mark.slow
+
 DATA = Path(__file__).parents[1] / "data"
 CONFIGS = {name: Config(mode=mode) for name, mode in MODES.items()}
 
@@ -33,7 +35,6 @@ def icarus(source: Path) -> str:
                                             if result.returncode else "")
 
 
-@pytest.mark.slow
 @every_mode
 def test_ports_are_the_golden_ones(mode):
     """Other designs connect to these ports by name.
@@ -47,7 +48,6 @@ def test_ports_are_the_golden_ones(mode):
     assert found == golden.read_text(), f"the ports are not those of {golden.name}, but:\n{found}"
 
 
-@pytest.mark.slow
 @every_mode
 def test_icarus_compiles_it_without_a_warning(mode, tmp_path):
     source = tmp_path / "mmu.v"
@@ -55,7 +55,6 @@ def test_icarus_compiles_it_without_a_warning(mode, tmp_path):
     assert icarus(source) == ""
 
 
-@pytest.mark.slow
 @every_mode
 def test_yosys_reads_it_back(mode, tmp_path):
     script = """
@@ -67,7 +66,6 @@ def test_yosys_reads_it_back(mode, tmp_path):
     run_yosys(script, tmp_path, {"mmu.v": verilog(mode)})
 
 
-@pytest.mark.slow
 def test_text_is_the_same_in_another_process(tmp_path):
     code = ("from pagewalk.hdl.config import Config; from pagewalk.hdl.verilog import to_verilog;"
             " import sys; sys.stdout.write(to_verilog(Config()))")
@@ -105,7 +103,6 @@ def test_header_gives_the_encodings(mode):
         assert codes in header
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("parameters", [
     {"ports": ("data",), "entries": 1, "walk_cache": 0},
     {"ports": ("data",), "entries": 1, "walk_cache": 1, "mode": X86_64.without_1g_pages()},

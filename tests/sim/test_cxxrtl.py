@@ -18,6 +18,8 @@ from pagewalk.sim.engine import build, create, cxxrtl
 from pagewalk.sim.engine.base import EngineStalled
 from pagewalk.sim.engine.command import accesses, invalidation
 
+pytestmark = pytest.mark.slow
+
 CONFIG = Config(mode=IA32, entries=1, policy="random", ports=("only",), tag_bits=1)
 ROOT, TABLE, PAGE = 0x1000, 0x2000, 0x3000
 RTLIL = cache(cxxrtl._rtlil)
@@ -106,7 +108,6 @@ def works(engine, memory):
     return run.answers["paddr"].tolist() == [PAGE + 0x123, PAGE + 0x456]
 
 
-@pytest.mark.slow
 def test_a_library_is_compiled_once(toolchain, memory):
     assert works(cxxrtl.CxxrtlEngine(CONFIG), memory)
     assert works(cxxrtl.CxxrtlEngine(CONFIG, latency=5), memory)
@@ -114,7 +115,6 @@ def test_a_library_is_compiled_once(toolchain, memory):
     assert toolchain.kept.exists()
 
 
-@pytest.mark.slow
 def test_another_design_is_another_library(toolchain, monkeypatch):
     cxxrtl.CxxrtlEngine(CONFIG)
     monkeypatch.setattr(build, "FLAGS", (*build.FLAGS, "-g"))
@@ -129,7 +129,6 @@ def test_kept_libraries_need_no_tools(toolchain, memory, monkeypatch):
     assert works(cxxrtl.CxxrtlEngine(CONFIG), memory)
 
 
-@pytest.mark.slow
 def test_processes_share_libraries(toolchain):
     script = """if True:
         from pagewalk.hdl.config import Config
@@ -229,7 +228,6 @@ def test_a_port_that_is_not_there(memory):
         cxxrtl.CxxrtlEngine(CONFIG).run(memory, commands)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["amaranth", "cxxrtl"])
 @pytest.mark.usefixtures("toolchain")
 def test_stalled_hardware_is_given_up(memory, monkeypatch, name):
@@ -242,7 +240,6 @@ def test_stalled_hardware_is_given_up(memory, monkeypatch, name):
     assert works(engine, memory)
 
 
-@pytest.mark.slow
 def test_an_answer_with_a_wrong_tag_is_noticed(memory, monkeypatch):
     glue = cxxrtl._glue(CONFIG).replace("TAG_MASK = 1u", "TAG_MASK = 0u")
     monkeypatch.setattr(cxxrtl, "_glue", lambda _: glue)

@@ -113,7 +113,7 @@ def test_shared_memory_survives_swapoff_in_the_middle(mode, seed, swap, tmp_path
 
 @every_mode
 @pytest.mark.parametrize("name", [
-    "model", pytest.param("amaranth", marks=pytest.mark.slow), "cxxrtl"])
+    "model", *(pytest.param(name, marks=pytest.mark.slow) for name in ("amaranth", "cxxrtl"))])
 def test_every_engine_runs_the_kernel(mode, name, swap):
     made = thrash(125, visits=900, burst=1, span=16, seed=2)
     running = Running(name, mode, 2, made, swap)
