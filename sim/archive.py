@@ -148,8 +148,9 @@ class Format:
             if total > MOST_BYTES:
                 raise FieldError(f"{name} unpacks to {size} bytes; expected at most {MOST_BYTES}, "
                                  "all fields together")
-            field.check_header(name, shape, dtype)
-            lengths[name] = shape[0]
+            if not dtype.hasobject:  # which numpy refuses in its own words, from the header too
+                field.check_header(name, shape, dtype)
+            lengths[name] = shape[0] if shape else 0
         for name, field in self.fields.items():
             leader = self._leaders[field.group]
             if lengths[name] != lengths[leader]:

@@ -38,9 +38,8 @@ def _buddy(args: argparse.Namespace) -> int:
     if args.high_fraction and args.level != "pcp":
         raise InputError("argument --high-fraction: is for per-CPU lists; expected --level pcp")
     with json_file(args.json) as write:
-        lists = read_free_lists(args.free_lists)  # first, as it is the smaller one
         check_ends(args.trace, "the events of a kernel")
-        events = read_trace(args.trace)
+        events, lists = read_trace(args.trace), read_free_lists(args.free_lists)
         if args.level == "pcp":
             result = replay_requests(events, lists, args.limit,
                                      high_fraction=args.high_fraction or 0)
