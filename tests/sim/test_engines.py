@@ -21,10 +21,7 @@ from pagewalk.sim.engine.command import (
 from pagewalk.sim.engine.cxxrtl import CxxrtlEngine
 from pagewalk.sim.engine.model import ModelEngine
 
-from ..hdl.tables import (
-    PERMISSIVE,
-    Tables,
-)
+from ..hdl.tables import PERMISSIVE, Tables
 from .engine_runs import CONFIGS, VALUES, assert_same, assert_same_runs
 from .random_commands import Commands, random_memory
 
