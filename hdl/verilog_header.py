@@ -1,0 +1,92 @@
+"""The comment at the top of the generated Verilog: parameters, ports and timing."""
+
+import textwrap
+from importlib.metadata import PackageNotFoundError, version
+
+from ..model.x86 import AccessKind, InvalidateOp, Vector
+from .shapes import MemoryOp, ignored_registers, page_name
+
+__all__ = ["header"]
+
+
+def header(config, name):
+    """Return the comment that says what the module ``name`` is and how it is used."""
+    try:
+        release = f"pagewalk {version('pagewalk')}"
+    except PackageNotFoundError:  # used from its sources
+        release = "pagewalk"
+    parameters = {
+        "mode": config.mode.name, "ports": " ".join(config.ports), "entries": config.entries,
+        "walk_cache": config.walk_cache, "policy": config.policy,
+        "paddr_bits": config.paddr_bits, "tag_bits": config.tag_bits}
+    lines = [f"{name}: an x86 memory-management unit, made by {release}.", "", "Parameters"]
+    lines += [f"  {key:10} {value}" for key, value in parameters.items()]
+    notes = PORT_NOTES.format(
+        kinds=_codes(AccessKind),
+        pages=", ".join(
+            f"{code} {page_name(page).upper()}" for code, page in enumerate(config.mode.pages)),
+        vectors=", ".join(f"{vector.value} #{vector.name}" for vector in Vector),
+        invalidations=_codes(InvalidateOp),
+        operations=_codes(MemoryOp),
+        ignored=_listed(ignored_registers(config.mode) or ("nothing",)))
+    for title, text in (("Ports", notes), ("Timing", TIMING_NOTES)):
+        lines += ["", title]
+        for note in text.split("\n\n"):
+            lines += textwrap.wrap(note, 96, initial_indent="  ", subsequent_indent="    ")
+    return "".join(f"// {line}".rstrip() + "\n" for line in lines)
+
+
+def _codes(enumeration):
+    """Return the codes of an enumeration by name."""
+    return ", ".join(f"{item.value} {item.name.replace('_', ' ')}" for item in enumeration)
+
+
+def _listed(words):
+    """Return ``words`` as they are listed in a sentence."""
+    *others, last = words
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+PORT_NOTES = """\
+clk, rst: clock, rising edge; synchronous reset, active high.
+
+control_*: root is the frame number in CR3; pcid, bits of CR0, CR4 and EFER, and PKRU as in the
+registers. This mode ignores {ignored}.
+
+<port>_req_*: an access. kind is {kinds}; user at CPL 3, implicit to a system structure, ac
+EFLAGS.AC, stack relative to SS. tag comes back with the answer.
+
+<port>_rsp_*: paddr, page ({pages}) and memory_type (index into the PAT), or fault with vector
+({vectors}), error_code and vaddr (for CR2). What does not apply is 0.
+
+invalidate_*: op is {invalidations}; vaddr and pcid are its operands, new is the value moved to
+CR0, CR3 or CR4, old what CR0 or CR4 held before.
+
+memory_*: accesses to page-table entries. op is {operations}: store desired if the entry is
+expected, atomically. The response has the request's tag, the entry in data, exchanged if desired
+was stored, error if there is no memory.
+
+events_*: 1 in each cycle in which the event happens.
+"""
+
+# What a user of the module can count on, as the docstring of `Mmu` promises it.
+TIMING_NOTES = """\
+A transfer takes place in a cycle with valid and ready. Once valid is 1, it and the payload stay
+until the transfer; valid never waits for ready.
+
+Control is sampled in the cycle in which a request is accepted; an invalidation goes by what it was
+before the operation.
+
+Each port accepts a request per cycle and answers a hit in the next cycle, in order. It accepts
+nothing while it waits for a walk; other ports go on.
+
+An idle walker offers the first memory request in the cycle after a miss was accepted, each further
+one in the cycle of the response before it; the answer is valid in the cycle after the last
+response. Memory responds in a later cycle than it was asked. Entries that the walk cache holds are
+not read.
+
+While an invalidation is offered no port accepts a request; it is accepted once all answers are
+taken. A page fault that was answered stops the ports in the same way until the cycle in which it
+invalidates, the next one if all answers are taken. A port accepts nothing in the cycle in which it
+answers a fault.
+"""
