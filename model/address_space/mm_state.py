@@ -35,7 +35,9 @@ class MmState:
     exec_vm, stack_vm, data_vm
         The pages of code, of stacks, and of private writable memory.
     locked_vm, committed
-        The locked pages, and those that ``commit`` has promised.
+        The pages that count as locked, VmLck, and those that ``commit`` has promised.
+    locked_unmarked
+        How many of ``locked_vm`` are those of mappings that MREMAP_DONTUNMAP took the lock from.
     def_flags, soft_dirty
         Flags that every new mapping gets.
     start_code, end_code, start_data, end_data, start_brk, brk_end, start_stack
@@ -67,7 +69,7 @@ class MmState:
         self.soft_dirty = VmFlag.SOFTDIRTY if space.soft_dirty else 0
         self.def_flags = 0
         self.total_vm = self.exec_vm = self.stack_vm = self.data_vm = 0
-        self.locked_vm = self.committed = 0
+        self.locked_vm = self.locked_unmarked = self.committed = 0
         self.start_code = self.end_code = self.start_data = self.end_data = 0
         self.start_brk = self.brk_end = self.start_stack = 0
 
@@ -137,7 +139,7 @@ class MmState:
 
     def check(self) -> None:
         """Raise ``BrokenMm`` if mappings overlap or an account is wrong. [validate_mm]"""
-        end, pages, committed, locked = 0, 0, 0, 0
+        end, pages, committed, locked = 0, 0, 0, self.locked_unmarked
         recount = MmState(self.space, self.mmap_base)
         for vma in self.tree:
             self._check_vma(vma, end)

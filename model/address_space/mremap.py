@@ -177,10 +177,12 @@ def _move(
 def _empty_source(mm: MmState, vma: Vma, target: Vma, old: int, length: int) -> None:
     """Leave the mapping that pages were moved from, unlocked. [MREMAP_DONTUNMAP]
 
-    All of it is unlocked though only a part may have moved; Linux then fails to count the rest.
+    All of it is unlocked though only a part may have moved. As in Linux, what is counted as locked
+    stays as it was, so that the pages that did not move go on counting, for good.
     """
     vma.flags &= ~VmFlag.LOCK_MASK
-    mm.locked_vm = sum(one.pages for one in mm.tree if one.flags & VmFlag.LOCKED)
+    marked = sum(one.pages for one in mm.tree if one.flags & VmFlag.LOCKED)
+    mm.locked_unmarked = mm.locked_vm - marked
     if target is not vma and (vma.start, vma.end) == (old, old + length):
         unlink_anon_vmas(vma)
 

@@ -59,8 +59,9 @@ def _grow(mm: MmState, vma: Vma, address: int, pages: int) -> None:
     except SysError as error:
         raise SysError(errno.ENOMEM) from error
     if vma.flags & VmFlag.ACCOUNT:
-        # Linux charges a stack that is only readable too, and forgets to give that back.
         mm.charge(pages)
+    else:  # a stack that is only readable is charged too, but nobody gives that back
+        mm.commit.charge(pages)
     if vma.flags & VmFlag.LOCKED:
         mm.locked_vm += pages
     mm.account(vma.flags, pages)

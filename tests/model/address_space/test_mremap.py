@@ -130,6 +130,22 @@ def test_what_is_left_behind_is_not_locked():
     mm.check()
 
 
+def test_what_counts_as_locked_stays_when_a_part_moves_and_leaves_its_mapping_behind():
+    mm = small_mm(privileged=True)
+    mm.mmap(at(0), 6 * PAGE, RW, FIXED | MapFlag.LOCKED)
+    new = mm.mremap(at(1), 2 * PAGE, 2 * PAGE, KEEP)
+    assert mm.locked_vm == 6
+    assert not mm.tree.lookup(at(0)).flags & VmFlag.LOCKED  # nor what did not move
+    mm.check()
+    mm.mlock(at(0), PAGE)
+    assert mm.locked_vm == 7
+    mm.munmap(new, 2 * PAGE)
+    mm.munlock(at(0), PAGE)
+    mm.munmap(at(0), 6 * PAGE)
+    assert mm.locked_vm == 4  # what did not move counts for good
+    mm.check()
+
+
 def test_locked_memory_that_grows_is_limited_and_populated():
     mm = small_mm(rlimits=Rlimits(memlock=4 * PAGE))
     mm.mmap(at(0), 2 * PAGE, RW, FIXED | MapFlag.LOCKED)
