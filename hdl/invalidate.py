@@ -25,9 +25,10 @@ class Invalidator(wiring.Component):
     its entries are dropped, in the first cycle in which no request waits for its answer. So every
     answer that is given after an operation was accepted comes from a walk that began after it.
 
-    A page fault drops the entries that its address and PCID could use, from the TLBs of all ports,
-    as INVLPG would. It stops the ports in the same way and comes before any operation: a fault that
-    was answered tells software that nothing stale is left for its address.
+    A page fault drops the entries that its address and PCID could use, from the TLBs of all ports
+    as INVLPG would, but from the walk cache only the tables on the way to the address. It stops the
+    ports in the same way and comes before any operation: a fault that was answered tells software
+    that nothing stale is left for its address.
 
     Parameters
     ----------
@@ -86,7 +87,8 @@ class Invalidator(wiring.Component):
     def _page_fault(self, m):
         """Drop what the first of the pending page faults could use. [SDM 4.10.4.1]"""
         m.d.comb += [
-            self.drop.by_address.eq(1), self.drop.by_pcid.eq(1), self.drop.globals.eq(1)]
+            self.drop.by_address.eq(1), self.drop.by_pcid.eq(1), self.drop.globals.eq(1),
+            self.drop.tables_by_address.eq(1)]
         for number, fault in reversed([*enumerate(self.page_faults)]):
             with m.If(fault.valid):
                 m.d.comb += [

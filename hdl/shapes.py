@@ -278,14 +278,15 @@ def drop_layout(config):
 
     With ``by_address``, an entry goes only if its page holds ``vpn``; with ``by_pcid``, only if it
     has ``pcid``. A global entry goes only if ``globals`` is set, but then whatever its PCID. The
-    walk cache drops all entries of the PCID, or with no ``by_pcid`` of every PCID, whatever the
-    address: any of them may have been used on the way to it. [SDM 4.10.4.1]
+    walk cache drops all entries of the PCID, or with no ``by_pcid`` of every PCID; with
+    ``tables_by_address``, only those on the way to ``vpn``. [SDM 4.10.4.1]
     """
     return data.StructLayout({
         "valid": 1,
         "by_address": 1,
         "by_pcid": 1,
         "globals": 1,
+        "tables_by_address": 1,
         "vpn": config.vpn_bits,
         "pcid": PCID_BITS,
     })

@@ -34,13 +34,14 @@ class LevelCache(wiring.Component):
     Members
     -------
     key : In(key_layout)
-        The address and PCID to look up or to fill; for a drop by PCID, that PCID.
+        The address and PCID to look up, to fill or to drop.
     hit : Out(1), found : Out(table_layout)
         Whether a table is held for ``key``, and which one.
     fill : In(1), filled : In(table_layout)
         Enter the table ``filled`` for ``key``.
     drop : In(drop_layout)
-        Drop all tables, or those of the PCID in ``key``.
+        Drop the tables that meet every condition asked for: with ``by_pcid`` those of the PCID in
+        ``key``, with ``tables_by_address`` those for the address in ``key``.
     """
 
     def __init__(self, config, shift, entries):
@@ -61,12 +62,13 @@ class LevelCache(wiring.Component):
         tag_layout = data.StructLayout({
             "valid": 1, "vpn": self._config.vpn_bits - self._low, "pcid": PCID_BITS})
         tags = [Signal(tag_layout, name=f"tag_{slot}") for slot in range(self._entries)]
-        same_pcid, matches = Signal(self._entries), Signal(self._entries)
+        same_pcid, same_vpn, matches = (Signal(self._entries) for _ in range(3))
         oldest, fill_slot = Signal(range(self._entries)), Signal(range(self._entries))
         vpn = self.key.vpn[self._low:]
         m.d.comb += [
             same_pcid.eq(Cat(tag.pcid == self.key.pcid for tag in tags)),
-            matches.eq(Cat(tag.valid & (tag.vpn == vpn) for tag in tags) & same_pcid),
+            same_vpn.eq(Cat(tag.vpn == vpn for tag in tags)),
+            matches.eq(Cat(tag.valid for tag in tags) & same_pcid & same_vpn),
             self.hit.eq(matches.any()),
             fill_slot.eq(Mux(self.hit, encode(matches), oldest)),
         ]
@@ -75,7 +77,8 @@ class LevelCache(wiring.Component):
         for slot, tag in enumerate(tags):
             with m.If(self.fill & (fill_slot == slot)):
                 m.d.sync += [tag.valid.eq(1), tag.vpn.eq(vpn), tag.pcid.eq(self.key.pcid)]
-            with m.Elif(self.drop.valid & (same_pcid[slot] | ~self.drop.by_pcid)):
+            with m.Elif(self.drop.valid & (same_pcid[slot] | ~self.drop.by_pcid)
+                        & (same_vpn[slot] | ~self.drop.tables_by_address)):
                 m.d.sync += tag.valid.eq(0)
 
         m.submodules.tables = tables = memory.Memory(
@@ -146,7 +149,7 @@ class WalkCache(wiring.Component):
         key = Signal.like(self.key)
         m.d.comb += key.eq(self.key)
         with m.If(self.drop.valid):
-            m.d.comb += key.pcid.eq(self.drop.pcid)
+            m.d.comb += [key.vpn.eq(self.drop.vpn), key.pcid.eq(self.drop.pcid)]
         upper_levels = self._config.mode.levels[:-1]
         for number, level in enumerate(upper_levels):
             entries = max(self._config.walk_cache >> len(upper_levels) - 1 - number, 1)

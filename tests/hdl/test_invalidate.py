@@ -44,6 +44,8 @@ def rtl_dropped(operations, *, pcide=True, mode=X86_64):
     } for operation in operations]
     results = evaluate(Invalidator(Config(mode=mode)), stimuli, ("drop", "operation.ready"))
     assert all(result["operation.ready"] for result in results)
+    # Tables go by PCID alone.
+    assert not any(result["drop"]["tables_by_address"] for result in results)
     return [dropped(result["drop"]) for result in results]
 
 
@@ -195,7 +197,7 @@ def fault(vpn=VPN, pcid=CURRENT, valid=1):
 @pytest.mark.parametrize("pcid", [0, OTHER])
 @pytest.mark.parametrize("pcide", [False, True])
 def test_a_page_fault_drops_the_page_of_its_own_pcid_and_global_ones(mode, pcid, pcide):
-    """As INVLPG would, whatever the registers say by then and whatever operation is offered."""
+    """Whatever the registers say by then and whatever operation is offered."""
     operations = [{"op": op, "vaddr": 0xFFFF_F000, "pcid": 0xFFF, "old": 0xFFFF_FFFF}
                   for op in InvalidateOp]
     stimuli = [{
@@ -204,6 +206,7 @@ def test_a_page_fault_drops_the_page_of_its_own_pcid_and_global_ones(mode, pcid,
     } for operation in operations for valid in (0, 1)]
     for result in evaluate(Invalidator(Config(mode=mode)), stimuli, ("drop",)):
         assert dropped(result["drop"]) == entries(vpn=VPN, pcid=pcid, with_global=True)
+        assert result["drop"]["tables_by_address"]
 
 
 @pytest.mark.parametrize("offered", [0, 1])

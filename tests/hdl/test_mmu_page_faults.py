@@ -92,6 +92,30 @@ def test_a_page_fault_drops_what_its_own_pcid_can_use(flags):
 
 
 @pytest.mark.slow
+@MODES
+@pytest.mark.parametrize("on", ["hit", "walk"])
+def test_a_page_fault_drops_the_tables_on_the_way_to_its_address_and_no_others(mode, on):
+    tables = supervisor_pages(mode, vaddrs=(VADDR, BESIDE, FAR, FAR + 0x1000))
+    bench = MmuBench(tables)
+    control = registers(tables)
+
+    async def reads_of(ctx, vaddr):
+        before = len(bench.memory.log)
+        assert await walks_of(bench, ctx, control, vaddr, port=1) == 1
+        return len(bench.memory.log) - before
+
+    async def testbench(ctx):
+        await walks_of(bench, ctx, control, FAR)
+        if on == "hit":
+            await walks_of(bench, ctx, control, VADDR)
+        assert await fault(bench, ctx, control, VADDR) == (on == "walk")
+        assert await reads_of(ctx, FAR + 0x1000) == 1
+        assert await reads_of(ctx, BESIDE) == len(mode.levels)
+
+    bench.run(testbench)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "number"), [(X86_64, 0), (X86_64, 1), (X86_64, 2), (IA32, 0)],
     ids=lambda value: getattr(value, "name", value))

@@ -111,8 +111,8 @@ def test_a_walk_names_any_port_and_back(count, width):
 
 def test_a_drop_names_page_and_pcid(config):
     assert widths(shapes.drop_layout(config)) == {
-        "valid": 1, "by_address": 1, "by_pcid": 1, "globals": 1, "vpn": config.vpn_bits,
-        "pcid": 12}
+        "valid": 1, "by_address": 1, "by_pcid": 1, "globals": 1, "tables_by_address": 1,
+        "vpn": config.vpn_bits, "pcid": 12}
 
 
 def test_a_page_fault_names_page_and_pcid(config):

@@ -46,12 +46,17 @@ class Rtl:
         await self.pulse(self.dut.fill)
         self.ctx.set(self.dut.filled, random_table(self.rng, self.config))
 
-    async def drop(self, pcid=None, *, key_pcid=None):
-        """Drop by PCID or all; address and global pages do not matter to tables."""
-        self.key(bits(self.rng, self.config.vpn_bits), pcid if key_pcid is None else key_pcid)
+    async def drop(self, pcid=None, vpn=None, *, key=None):
+        """Drop by PCID or all, and by address or all; pages and global ones do not matter.
+
+        Without ``key``, that is what to drop, and random where this is all.
+        """
+        some_vpn, some_pcid = bits(self.rng, self.config.vpn_bits), bits(self.rng, 12)
+        drop_vpn, drop_pcid = some_vpn if vpn is None else vpn, some_pcid if pcid is None else pcid
+        self.key(*(key or (drop_vpn, drop_pcid)))
         self.ctx.set(self.dut.drop, {
-            "by_pcid": pcid is not None, "pcid": pcid or 0,
-            "vpn": bits(self.rng, self.config.vpn_bits),
+            "by_pcid": pcid is not None, "pcid": drop_pcid,
+            "tables_by_address": vpn is not None, "vpn": drop_vpn,
             "by_address": bits(self.rng, 1), "globals": bits(self.rng, 1)})
         await self.pulse(self.dut.drop.valid)
 
@@ -106,10 +111,9 @@ def test_a_level_holds_after_random_operations_what_the_reference_holds(
                 reference.fill(vpn, pcid, table)
                 await rtl.fill(vpn, pcid, table)
             else:
-                dropped = pcid if pick < 0.95 else None
-                reference.drop(dropped)
-                # Without a PCID to drop by, the key does not matter.
-                await rtl.drop(dropped, key_pcid=pcid)
+                dropped = pcid if pick < 0.95 else None, vpn if rng.random() < 0.5 else None
+                reference.drop(*dropped)
+                await rtl.drop(*dropped)
             for vpn, pcid in keys:
                 assert rtl.find(vpn, pcid) == reference.find(vpn, pcid), (vpn, pcid)
 
@@ -172,10 +176,11 @@ def test_the_lowest_level_that_may_be_used_is_found_after_random_operations(mode
                 reference.levels[level].fill(vpn, pcid, table)
                 await rtl.fill(vpn, pcid, table, level)
             else:
-                dropped = pcid if rng.random() < 0.7 else None
-                reference.drop(dropped)
+                dropped = pcid if rng.random() < 0.7 else None, vpn if rng.random() < 0.5 else None
+                reference.drop(*dropped)
                 # The walker's key goes on as it was.
-                await rtl.drop(dropped, key_pcid=int(rng.choice(PCIDS)))
+                other_vpn, other_pcid, _ = keys[int(rng.integers(len(keys)))]
+                await rtl.drop(*dropped, key=(other_vpn, other_pcid))
             compare(rtl)
 
     run(WalkCache(config), config, seed, body)

@@ -324,6 +324,24 @@ def test_a_drop_takes_the_tables_of_a_pcid_or_all_whatever_the_address(mode, dro
     assert len(reads(bench)) == 2 * levels + sum(1 if one else levels for one in kept)
 
 
+@pytest.mark.slow
+@MODES
+def test_a_drop_by_address_takes_the_tables_on_the_way_to_it_and_no_others(mode):
+    tables, count = Tables(mode), len(mode.levels)
+    beside = [apart(mode, number) for number in range(count - 1)]
+    # Each of these shares with one of those the entries above a level further down.
+    others = {vaddr ^ 1 << mode.levels[level].shift: level
+              for number, vaddr in enumerate(beside) for level in range(number + 1, count)}
+    paths = {vaddr: tables.map(vaddr, 0x7000) for vaddr in (VADDR, *beside, *others)}
+    drop = {"by_pcid": 1, "tables_by_address": 1, "vpn": VADDR >> 12}
+    bench = WalkerBench(Config(mode=mode, walk_cache=16), tables.memory)
+    bench.walk([*(read_of(tables, vaddr) for vaddr in (VADDR, *beside)), drop | {"pcid": 1},
+                read_of(tables), drop, *(read_of(tables, vaddr) for vaddr in (*others, VADDR))])
+    expected = [paths[VADDR][-1:], *(paths[vaddr][level:] for vaddr, level in others.items()),
+                paths[VADDR]]
+    assert reads(bench)[-sum(map(len, expected)):] == [*chain(*expected)]
+
+
 def test_without_nxe_a_walk_begins_above_an_entry_with_xd_and_finds_it_reserved():
     tables = Tables(X86_64)
     path = tables.map(VADDR, 0x7000)

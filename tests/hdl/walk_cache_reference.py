@@ -29,9 +29,10 @@ class RefLevelCache:
             self.turn = (self.turn + 1) % len(self.slots)
         self.slots[slots[0]] = key, table
 
-    def drop(self, pcid=None):
-        """Drop the entries of a PCID, or of all."""
-        self.slots = [None if entry and pcid in (None, entry[0][1]) else entry
+    def drop(self, pcid=None, vpn=None):
+        """Drop the entries of a PCID, or of all; with ``vpn`` only those for this page number."""
+        self.slots = [None if entry and pcid in (None, entry[0][1])
+                      and (vpn is None or vpn >> self.low == entry[0][0]) else entry
                       for entry in self.slots]
 
 
@@ -50,9 +51,9 @@ class RefWalkCache:
                 return number + 1, table
         return 0, None
 
-    def drop(self, pcid=None):
+    def drop(self, pcid=None, vpn=None):
         for level in self.levels:
-            level.drop(pcid)
+            level.drop(pcid, vpn)
 
 
 # (mode, entries of the lowest level) to the entries of each level, from the root down.

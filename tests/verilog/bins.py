@@ -81,7 +81,7 @@ def _table_bins(mode: PagingMode, walk_cache: bool) -> list[str]:
     return [
         *(f"walk begins at the {level.name}" for level in mode.levels),
         *(f"{op.name} drops a table" for op in InvalidateOp),
-        "page fault drops a table", "stale table used",
+        "page fault drops a table", "page fault spares a table", "stale table used",
         "walk from a cached table starts over at the root",
         *(["table of a PDE with bit 7 set not cached"] if mode is IA32 else
           ["table cached under several PCIDs", "cached table with XD not used without EFER.NXE"]),

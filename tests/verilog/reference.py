@@ -314,7 +314,8 @@ class Reference:
         held, faulty.page_fault = faulty.page_fault, None
         assert held is not None
         page = held.access.vaddr & ((1 << self._mode.translated_bits) - 1)
-        reach = Reach(page, effective_pcid(self._mode, held.control), with_globals=True)
+        pcid = effective_pcid(self._mode, held.control)
+        reach = Reach(page, pcid, with_globals=True, tables_by_address=True)
         self._scoreboard.note(f"page fault of {faulty.name}: {reach}")
         for port in self.ports.values():
             if port.tlb.invalidate(reach):
@@ -322,3 +323,5 @@ class Reference:
                 self._bins.meet(f"{faulty.name}: page fault drops {whose} entry")
         if self._walker.cache.invalidate(reach):
             self._bins.meet("page fault drops a table")
+        if self._walker.cache.holds(pcid):
+            self._bins.meet("page fault spares a table")

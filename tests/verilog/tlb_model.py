@@ -48,21 +48,24 @@ class Reach:
     """What an invalidation drops: of one page or all, of one PCID or all.
 
     Global pages go only ``with_globals``, and then whatever their PCID. Cached tables go by PCID
-    alone.
+    alone, or also by address, with ``tables_by_address``.
     """
 
     vaddr: int | None = None
     pcid: int | None = None
     with_globals: bool = False
+    tables_by_address: bool = False
 
     def includes(self, entry: TlbEntry) -> bool:
         """Return whether a page is to be dropped."""
         if self.vaddr is not None and not entry.overlaps(self.vaddr, PAGE_SHIFT):
             return False
-        return self.with_globals if entry.in_all_pcids else self.includes_table(entry.pcid)
+        return self.with_globals if entry.in_all_pcids else self.pcid in (None, entry.pcid)
 
-    def includes_table(self, pcid: int) -> bool:
-        """Return whether the cached tables of a PCID are to be dropped."""
+    def includes_table(self, prefix: int, shift: int, pcid: int) -> bool:
+        """Return whether a table is to be dropped, which ``prefix`` leads to from ``shift`` up."""
+        if self.tables_by_address and self.vaddr is not None and self.vaddr >> shift != prefix:
+            return False
         return self.pcid in (None, pcid)
 
 

@@ -13,7 +13,8 @@ from pagewalk.model.x86 import Efer, Entry, Level, PagingMode
 class CachedTable:
     """A table, by the entries from the root down that lead to it, and whose it is."""
 
-    prefix: int  # the bits of the linear address that chose the entries
+    prefix: int  # the bits of the linear address that chose the entries,
+    shift: int  # from this one up
     pcid: int
     entries: tuple[int, ...]
 
@@ -40,6 +41,10 @@ class LevelModel:
     def copies(self, prefix: int) -> int:
         """Return under how many PCIDs there is a table for an address."""
         return sum(table is not None and table.prefix == prefix for table in self._places)
+
+    def holds(self, pcid: int) -> bool:
+        """Return whether there is a table of a PCID."""
+        return any(table is not None and table.pcid == pcid for table in self._places)
 
     def drop(self, is_dropped: Callable[[CachedTable], bool]) -> int:
         """Drop the tables for which ``is_dropped`` holds; return how many."""
@@ -94,14 +99,19 @@ class WalkCacheModel:
             return False
         for level, model in self._levels:
             if level is self._mode.levels[len(entries) - 1]:
-                model.fill(CachedTable(
-                    self._prefix(level, vaddr), effective_pcid(self._mode, control), entries))
+                pcid = effective_pcid(self._mode, control)
+                model.fill(CachedTable(self._prefix(level, vaddr), level.shift, pcid, entries))
         return True
 
     def invalidate(self, reach: Reach) -> int:
         """Drop the tables that ``reach`` includes; return how many."""
-        return sum(model.drop(lambda table: reach.includes_table(table.pcid))
-                   for _, model in self._levels)
+        return sum(
+            model.drop(lambda table: reach.includes_table(table.prefix, table.shift, table.pcid))
+            for _, model in self._levels)
+
+    def holds(self, pcid: int) -> bool:
+        """Return whether there is a table of a PCID."""
+        return any(model.holds(pcid) for _, model in self._levels)
 
     def _found(self, vaddr: int, control: Control) -> list[tuple[LevelModel, CachedTable]]:
         """Return the tables of an address, the lowest first."""
