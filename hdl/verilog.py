@@ -1,14 +1,13 @@
 """Verilog of the MMU, with flat ports whose names do not change."""
 
 import re
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from amaranth.back import rtlil
 
 from .flat import FlatMmu
 from .module_names import check_module_name
+from .outside_tool import work_folder
 from .toolchain import run_yosys
 from .verilog_header import header
 
@@ -43,10 +42,10 @@ def to_verilog(config, name="pagewalk_mmu"):
     check_module_name(name)
     flat = FlatMmu(config)
     signals = [*flat.inputs.values(), *flat.outputs.values()]  # clk and rst come by themselves
-    with TemporaryDirectory() as folder:
-        run_yosys(SCRIPT, Path(folder), {
+    with work_folder() as folder:
+        run_yosys(SCRIPT, folder, {
             "mmu.il": rtlil.convert(flat, name=name, ports=signals, emit_src=False)})
-        text = (Path(folder) / "mmu.v").read_text()
+        text = (folder / "mmu.v").read_text()
     body = text[text.index(");\n", text.index(f"module {name}(")) + 3:]
     return f"{header(config, name)}\nmodule {name}{_with_ports(body, _groups(config, flat))}"
 

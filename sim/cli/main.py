@@ -20,7 +20,7 @@ from ..errors import InputError
 from . import buddy, conform, cosim, image, replay, run, verilog
 from .common import MISMATCH
 from .conditions import release
-from .output import discard_output, printing, require_output
+from .output import discard_output, notes_on_stderr, printing, require_output
 
 __all__ = ["main"]
 
@@ -42,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.verb is None:
             raise InputError("the following arguments are required: VERB; expected one of "
                              + ", ".join(verb.__name__.rpartition(".")[2] for verb in VERBS))
-        code: int = args.run(args)
+        with notes_on_stderr():
+            code: int = args.run(args)
         return code
     except InputError as error:
         return _failed(error, BAD_INPUT)

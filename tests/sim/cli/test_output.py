@@ -1,13 +1,16 @@
 """Standard output that is closed, full or a pipe without a reader; what a terminal is sent."""
 
+import logging
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from pagewalk.model.x86 import IA32
+from pagewalk.sim.cli import image as image_verb
 from pagewalk.sim.cli.main import main
 from pagewalk.sim.image import Image
 
@@ -84,3 +87,35 @@ def test_a_caller_without_standard_output_gets_the_exit_code(monkeypatch, capsys
     monkeypatch.setattr(sys, "stdout", None)
     assert main(["--help"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+# What is said of work that takes long
+
+
+def test_notes_are_lines_on_standard_error_while_a_verb_runs(monkeypatch, capsys):
+    log = logging.getLogger("pagewalk")
+
+    def busy(*_, **__):
+        log.warning("first\nuse")
+        return 0
+
+    monkeypatch.setattr(image_verb, "_image", busy)
+    before = list(log.handlers)
+    assert main(["image", "x"]) == 0
+    assert log.handlers == before
+    assert capsys.readouterr() == ("", "pagewalk: first use\n")
+
+
+@pytest.mark.parametrize("stream", [None, "full"])
+def test_notes_that_cannot_be_shown_change_nothing(stream, monkeypatch):
+    def busy(*_, **__):
+        logging.getLogger("pagewalk").warning("first use")
+        return 0
+
+    monkeypatch.setattr(image_verb, "_image", busy)
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(sys, "stderr", full if stream else None)
+        assert main(["image", "x"]) == 0
+        monkeypatch.undo()
+        with suppress(OSError):
+            full.close()
