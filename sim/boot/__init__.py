@@ -1,0 +1,1 @@
+"""Recorded boots of Linux: the accesses of a whole machine in order, and their replay."""
