@@ -1,13 +1,43 @@
-"""Files that the kernel opens on its own mounts for mappings that name none."""
+"""What the machine knows of files, and those that the kernel opens on its own mounts."""
 
 import errno
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
 
 from .errors import SysError
 from .vma import File
 
-__all__ = ["HugeFile", "HugetlbPool", "KernelFiles"]
+__all__ = ["HugeFile", "HugetlbPool", "Inode", "KernelFiles"]
+
+MAX_FILE_BYTES = (1 << 63) - 1
+"""The most that a file can have. [MAX_LFS_FILESIZE]"""
+
+
+@dataclass(slots=True, eq=False)
+class Inode:
+    """A file, however often it is open or mapped. [struct inode, struct shmem_inode_info]
+
+    Members
+    -------
+    size
+        Its bytes: pages beyond are a bus error. [i_size]
+    noreserve
+        Whether the pages of shared memory are promised one by one as they come into being, not all
+        of them with the file. [VM_NORESERVE]
+    allocated
+        Pages of shared memory that are counted, in memory or in swap; those that reclaim drops
+        are so until the file is looked at again. [alloced]
+    nameless, users
+        Whether it goes with its last user, and how many mappings and open files use it. Users of
+        other files are not counted. [i_nlink, f_count]
+    """
+
+    size: int = 0
+    noreserve: bool = False
+    allocated: int = 0
+    nameless: bool = False
+    users: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -68,7 +98,9 @@ class HugetlbPool:
 
 
 class KernelFiles:
-    """The files of shared anonymous memory and of huge pages; one for the machine.
+    """The files that there are, those of shared anonymous memory and of huge pages among them.
+
+    One for the machine.
 
     Parameters
     ----------
@@ -76,6 +108,11 @@ class KernelFiles:
         The pools by page size in bytes; the first is of the default size.
     shmem_minor, shmem_inode
         The device number of the shared-memory mount, and the inode of the next file there.
+
+    Members
+    -------
+    inodes
+        What is known of each file but those of huge pages.
     """
 
     def __init__(
@@ -85,19 +122,63 @@ class KernelFiles:
         shmem_inode: int = 2,
     ) -> None:
         self.hugetlb = hugetlb if hugetlb is not None else {}
+        self.inodes: dict[File, Inode] = {}
+        self._unused: list[File] = []
         self._shmem_minor = shmem_minor
         self._shmem_inodes = count(shmem_inode)
 
-    def open_shmem(self) -> File:
-        """Return a new file for MAP_SHARED with MAP_ANONYMOUS. [shmem_zero_setup]"""
-        inode = next(self._shmem_inodes)
-        return File("/dev/zero (deleted)", 0, self._shmem_minor, inode, is_shmem=True)
+    def open_shmem(self, size: int = 0, *, noreserve: bool = False) -> File:
+        """Return a new file for MAP_SHARED with MAP_ANONYMOUS. [shmem_zero_setup]
 
-    def open_sysv(self, key: int, segment: int) -> File:
-        """Return a new segment of System V shared memory, its id in place of the inode. [newseg]"""
-        next(self._shmem_inodes)
-        return File(f"/SYSV{key:08x} (deleted)", 0, self._shmem_minor, segment, has_close=True,
+        It has ``size`` bytes, which the caller has had promised unless ``noreserve``.
+        """
+        file = File("/dev/zero (deleted)", 0, self._shmem_minor, next(self._shmem_inodes),
                     is_shmem=True)
+        self.inodes[file] = Inode(size, noreserve, nameless=True)
+        return file
+
+    def open_sysv(self, key: int, segment: int, size: int = 0) -> File:
+        """Return a new segment of System V shared memory, its id in place of the inode. [newseg]
+
+        The rest is as for ``open_shmem``. It goes with its last mapping, as one does that is marked
+        to be destroyed. [IPC_RMID]
+        """
+        next(self._shmem_inodes)
+        file = File(f"/SYSV{key:08x} (deleted)", 0, self._shmem_minor, segment, has_close=True,
+                    is_shmem=True)
+        self.inodes[file] = Inode(size, nameless=True)
+        return file
+
+    def inode(self, file: File) -> Inode:
+        """Return what is known of a file; raise ``KeyError`` for one that was not registered.
+
+        One of tmpfs that was not is as large as a file can be, a hole, and goes with its last user.
+        """
+        if file.is_shmem and file not in self.inodes:
+            self.inodes[file] = Inode(MAX_FILE_BYTES, noreserve=True, nameless=True)
+        return self.inodes[file]
+
+    def get(self, file: File) -> None:
+        """Count one more user of a file. [get_file]"""
+        if (file.is_shmem or file in self.inodes) and self.inode(file).nameless:
+            self.inodes[file].users += 1
+
+    def put(self, file: File) -> None:
+        """Count one user of a file less; the last leaves it to ``take_unused``. [fput]"""
+        inode = self.inodes.get(file)
+        if inode is not None and inode.nameless:
+            inode.users -= 1
+            if not inode.users:
+                self._unused.append(file)
+
+    def take_unused(self) -> Iterator[tuple[File, Inode]]:
+        """Yield, and forget, the files whose last user has gone. [delayed_fput, iput_final]"""
+        while self._unused:
+            file = self._unused.pop(0)
+            inode = self.inodes.get(file)
+            if inode is not None and not inode.users:
+                del self.inodes[file]
+                yield file, inode
 
     def open_hugetlb(self, size_log2: int) -> File:
         """Return a new file of huge pages for MAP_HUGETLB; a log2 of 0 is the default size.

@@ -15,6 +15,7 @@ from .mprotect import mprotect
 from .mremap import mremap
 from .munmap import munmap, unmap_range
 from .page_table_ops import PageTableOps
+from .shmem_mapping import putting_files
 from .stack import find_or_expand
 from .vma import File, Vma
 
@@ -89,7 +90,8 @@ class Mm(MmState):
         without room or beyond any other limit, where MAP_FIXED may have unmapped the range.
         """
         word = self.space.word
-        return mmap(self, word(address), word(length), prot, flags, file, offset % OFFSETS)
+        with putting_files(self):
+            return mmap(self, word(address), word(length), prot, flags, file, offset % OFFSETS)
 
     def munmap(self, start: int, length: int) -> None:
         """Unmap a range, cutting mappings at its ends.
@@ -97,7 +99,8 @@ class Mm(MmState):
         Raise ``SysError``: EINVAL for a range that is not page-aligned, empty, beyond user
         addresses, or cuts what cannot be cut; ENOMEM if that would make too many mappings.
         """
-        munmap(self, self.space.word(start), self.space.word(length))
+        with putting_files(self):
+            munmap(self, self.space.word(start), self.space.word(length))
 
     def mprotect(self, start: int, length: int, prot: int, pkey: int | None = None) -> None:
         """Give a range new rights, and the protection key ``pkey`` if it is not None.
@@ -117,15 +120,17 @@ class Mm(MmState):
         lengths or places; EAGAIN beyond RLIMIT_MEMLOCK; ENOMEM without room or beyond a limit.
         """
         word = self.space.word
-        return mremap(self, word(address), word(old_length), word(new_length), flags,
-                      word(new_address))
+        with putting_files(self):
+            return mremap(self, word(address), word(old_length), word(new_length), flags,
+                          word(new_address))
 
     def brk(self, address: int) -> int:
         """Move the end of the heap to ``address`` and return where it is then.
 
         As in Linux, it stays where it was if it cannot move, and nothing is raised.
         """
-        return brk(self, self.space.word(address))
+        with putting_files(self):
+            return brk(self, self.space.word(address))
 
     def madvise(self, start: int, length: int, advice: int) -> None:
         """Take an advice of ``uapi.Madvise`` about a range.
@@ -161,4 +166,5 @@ class Mm(MmState):
 
     def exit(self) -> None:
         """Unmap everything. [exit_mmap]"""
-        unmap_range(self, 0, self.space.task_size)
+        with putting_files(self):
+            unmap_range(self, 0, self.space.task_size)

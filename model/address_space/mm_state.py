@@ -64,7 +64,7 @@ class MmState:
         self.commit = commit if commit is not None else Commit()
         self.files = files if files is not None else KernelFiles()
         self.privileged = privileged
-        self.tree = VmaTree()
+        self.tree = VmaTree(self.files)
         self.pkeys = ProtectionKeys(available=space.pkeys)
         self.soft_dirty = VmFlag.SOFTDIRTY if space.soft_dirty else 0
         self.def_flags = 0

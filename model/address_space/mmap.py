@@ -9,6 +9,7 @@ from .merge import can_merge_after, can_merge_before, expand
 from .mm_state import MmState
 from .munmap import unmap_range
 from .populate import mm_populate
+from .shmem_mapping import map_shmem
 from .uapi import MapFlag, Prot
 from .unmapped_area import get_unmapped_area
 from .vma import File, Vma, VmFlag, page_align
@@ -194,9 +195,12 @@ def _merge_new(
 def _new_mapping(
     mm: MmState, file: File | None, start: int, end: int, flags: int, pgoff: int
 ) -> Vma:
-    """Add a mapping to the tree, after asking the driver of its file. [file->f_op->mmap]"""
+    """Add a mapping to the tree, after asking the driver of its file. [file->f_op->mmap]
+
+    Raise ``SysError(ENOMEM)`` for shared anonymous memory that cannot be promised.
+    """
     if file is None and flags & VmFlag.SHARED:
-        file = mm.files.open_shmem()
+        file = map_shmem(mm, end - start, flags)
     vma = Vma(start, end, flags, pgoff, file)
     if file is not None:
         vma.flags |= file.vm_flags

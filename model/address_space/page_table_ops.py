@@ -2,7 +2,8 @@
 
 from typing import Protocol
 
-from .vma import Vma
+from .kernel_files import Inode
+from .vma import File, Vma
 
 __all__ = ["NoPageTables", "PageTableOps"]
 
@@ -55,6 +56,9 @@ class PageTableOps(Protocol):
         Raise ``SysError(EFAULT)`` at a page that cannot be had.
         """
 
+    def evict(self, file: File, inode: Inode) -> None:
+        """Free the pages of a file that nobody maps or has open any more. [evict_inode]"""
+
 
 class NoPageTables:
     """No page tables, for an address space of which only the mappings matter."""
@@ -84,4 +88,7 @@ class NoPageTables:
         """Do nothing."""
 
     def clear(self, start: int, end: int) -> None:
+        """Do nothing."""
+
+    def evict(self, file: File, inode: Inode) -> None:
         """Do nothing."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from sortedcontainers import SortedDict
 
+from .kernel_files import KernelFiles
 from .vma import Vma
 
 __all__ = ["VmaTree"]
@@ -13,9 +14,15 @@ class VmaTree:
     """Mappings that do not overlap, found by address in logarithmic time.
 
     A mapping in the tree changes its bounds only through ``resize``.
+
+    Parameters
+    ----------
+    files
+        Where each mapping of a file counts as a user of it; None for new ones.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, files: KernelFiles | None = None) -> None:
+        self._files = files if files is not None else KernelFiles()
         self._by_start: SortedDict[int, Vma] = SortedDict()
 
     def __len__(self) -> int:
@@ -104,10 +111,14 @@ class VmaTree:
     def insert(self, vma: Vma) -> None:
         """Add a mapping; it must not overlap another."""
         self._by_start[vma.start] = vma
+        if vma.file is not None:
+            self._files.get(vma.file)
 
     def remove(self, vma: Vma) -> None:
         """Remove a mapping that is in the tree."""
         del self._by_start[vma.start]
+        if vma.file is not None:
+            self._files.put(vma.file)
 
     def resize(self, vma: Vma, start: int, end: int) -> None:
         """Change the bounds of a mapping that is in the tree."""

@@ -2,7 +2,7 @@
 
 from enum import Enum
 
-__all__ = ["BusFault", "FaultCause"]
+__all__ = ["BusFault", "FaultCause", "NotPromised"]
 
 
 class FaultCause(Enum):
@@ -20,3 +20,7 @@ class FaultCause(Enum):
 
 class BusFault(Exception):
     """A page that a mapping does not have, past the end of a file for example. [VM_FAULT_SIGBUS]"""
+
+
+class NotPromised(BusFault):
+    """A page of shared memory that is not promised yet, and cannot be. [ENOSPC]"""

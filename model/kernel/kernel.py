@@ -9,9 +9,8 @@ import numpy as np
 
 from ..address_space.exec_layout import Program, exec_program
 from ..address_space.fork import copy_mappings
-from ..address_space.kernel_files import KernelFiles
 from ..address_space.kernel_half.kernel_map import KernelMap
-from ..address_space.limits import Commit, Rlimits, UserSpace
+from ..address_space.limits import Rlimits, UserSpace
 from ..address_space.mm import Mm
 from ..address_space.page_table_ops import PageTableOps
 from ..address_space.vma import File
@@ -79,8 +78,7 @@ class Kernel:
             word_bytes=mode.vaddr_bits // 8, task_size=self.layout.task_size,
             huge_page_bytes=mode.levels[-2].page_bytes, soft_dirty=False,
             pkeys=bool(cr4 & Cr4.PKE))
-        self.commit = Commit(limit=len(self.state.memory))
-        self.files = KernelFiles(dict(self.state.hugetlb))
+        self.commit, self.files = self.state.commit, self.state.files
         self._pids = count(1)
         self._init_pkru = INIT_PKRU if cr4 & Cr4.PKE else 0
 
@@ -231,7 +229,6 @@ class Kernel:
             if self.current is process:
                 self.state.tlb.switch(process.space.context)
             old.free()
-            self.release_shmem()
 
     def fork(self, parent: Process) -> Process:
         """Return a copy of a process that shares its pages until either writes. [kernel_clone]
@@ -249,10 +246,6 @@ class Kernel:
     def exit(self, process: Process) -> None:
         """End a process and free all that it had; raise ``SysError(ESRCH)``. [do_exit, exit_mm]"""
         self._table.exit(process)
-
-    def release_shmem(self) -> None:
-        """Free shared memory that no process maps any more. [shmem_evict_inode]"""
-        self._table.release_shmem(self.state.page_cache)
 
     def switch(self, process: Process) -> None:
         """Let a process run; raise ``SysError(ESRCH)`` if it has ended. [context_switch]"""

@@ -4,8 +4,11 @@ A file is the bytes that it was registered with; what is written to its pages re
 the pages are written back. Shared memory has no bytes but its pages, and swap (``shmem``).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from ..address_space.kernel_files import Inode, KernelFiles
+from ..address_space.limits import Commit
 from ..address_space.vma import File
 from ..physical.errors import BrokenInvariant
 from ..x86 import PAGE_BYTES, PAGE_SHIFT
@@ -20,19 +23,20 @@ __all__ = ["CachedFile", "PageCache"]
 class CachedFile:
     """The pages of one file. [struct address_space]
 
-    ``content`` is the file itself, None for shared memory. ``pages`` are the frames by page of
-    the file, ``shadows`` what reclaim remembers of those that went out, and ``slots`` where pages
-    of shared memory went.
+    ``inode`` has its size, and ``content`` its bytes, None for shared memory. ``pages`` are the
+    frames by page of the file, ``shadows`` what reclaim remembers of those that went out, and
+    ``slots`` where pages of shared memory went.
     """
 
     content: bytearray | None
+    inode: Inode = field(default_factory=Inode)
     pages: dict[int, int] = field(default_factory=dict)
     shadows: dict[int, int] = field(default_factory=dict)
     slots: dict[int, SwapEntry] = field(default_factory=dict)
 
     def holds(self, index: int) -> bool:
         """Return whether a page is within the file: beyond, an access is a bus error."""
-        return self.content is None or index < -(-len(self.content) // PAGE_BYTES)
+        return index << PAGE_SHIFT < self.inode.size
 
     def page(self, index: int) -> bytes:
         """Return the bytes of a page, with zeros past the end of the file."""
@@ -45,15 +49,25 @@ class CachedFile:
 class PageCache:
     """Which frame holds which page of which file. A page holds one reference to its frame.
 
+    Parameters
+    ----------
+    frames, swap
+        Where the pages are.
+    files, commit
+        What is known of each file, and what is promised to all.
+
     Members
     -------
     pages_in, pages_out
         How many pages were read from files and written to them.
     """
 
-    def __init__(self, frames: Frames, swap: AnonSwap) -> None:
+    def __init__(self, frames: Frames, swap: AnonSwap, files: KernelFiles,
+                 commit: Commit) -> None:
         self.frames = frames
+        self.commit = commit
         self._swap = swap
+        self._files = files
         self.pages_in = self.pages_out = 0
         self._spaces: dict[File, CachedFile] = {}
         self._owner: dict[int, tuple[CachedFile, int]] = {}
@@ -67,7 +81,8 @@ class PageCache:
         """Say what a file holds; raise ``ValueError`` if that was said."""
         if file in self._spaces:
             raise ValueError(f"File {file.name} is registered already")
-        self._spaces[file] = CachedFile(content)
+        inode = self._files.inodes[file] = Inode(len(content))
+        self._spaces[file] = CachedFile(content, inode)
 
     def space(self, file: File) -> CachedFile:
         """Return the pages of a file; raise ``KeyError`` for one that was not registered.
@@ -75,7 +90,7 @@ class PageCache:
         Shared memory comes into being when it is first asked for.
         """
         if file not in self._spaces and file.is_shmem:
-            self._spaces[file] = CachedFile(None)
+            self._spaces[file] = CachedFile(None, self._files.inode(file))
         return self._spaces[file]
 
     def owner(self, pfn: int) -> tuple[CachedFile, int] | None:
@@ -148,6 +163,7 @@ class PageCache:
 
         Slots of shared memory are freed. [truncate_inode_pages, shmem_undo_range]
         """
+        self._files.inodes.pop(file, None)
         space = self._spaces.pop(file, None)
         if space is None:
             return
@@ -155,12 +171,24 @@ class PageCache:
             if pfn in self._dirty:
                 self.write_back(pfn)
             self.remove(pfn)
-        for slot in space.slots.values():
-            self._swap.free_swap_and_cache(slot)
+        self.free_slots(space, list(space.slots))
+        self.recount(space)
 
-    def shmem_files(self) -> list[File]:
-        """Return the files of shared memory that have come into being."""
-        return [file for file, space in self._spaces.items() if space.content is None]
+    def free_slots(self, space: CachedFile, indices: Iterable[int]) -> None:
+        """Free the slots of pages of shared memory, and what they hold. [shmem_free_swap]"""
+        for index in indices:
+            self._swap.free_swap_and_cache(space.slots.pop(index))
+
+    def recount(self, space: CachedFile) -> None:
+        """Count the pages of shared memory that are left; others are promised no more.
+
+        Until then a page that was dropped, as it was never written to, counts. [shmem_recalc_inode]
+        """
+        inode = space.inode
+        freed = inode.allocated - len(space.pages) - len(space.slots)
+        if freed > 0:
+            inode.allocated -= freed
+            self.commit.uncharge(freed if inode.noreserve else 0)
 
     def shmem_spaces(self) -> list[CachedFile]:
         """Return the pages of all files of shared memory."""

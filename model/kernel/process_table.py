@@ -3,7 +3,6 @@
 import errno
 
 from ..address_space.errors import SysError
-from .page_cache import PageCache
 from .process import Process
 
 __all__ = ["ProcessTable"]
@@ -40,13 +39,3 @@ class ProcessTable:
         if self.current is process:
             self.current = None
         process.free()
-        self.release_shmem(process.space.state.page_cache)
-
-    def release_shmem(self, page_cache: PageCache) -> None:
-        """Free shared memory that no process maps any more. [shmem_evict_inode]"""
-        files = page_cache.shmem_files()
-        if files:
-            used = {vma.file for one in self.by_pid.values() for vma in one.mm.tree}
-            for file in files:
-                if file not in used:
-                    page_cache.drop(file)

@@ -42,6 +42,10 @@ class Space(Protocol):
         """Take a page away, and say whether it could be; anonymous, it leaves its swap entry."""
         ...
 
+    def unmap_file(self, file: File, first: int, end: int, *, even_cows: bool) -> None:
+        """Take pages of a file away, from ``first`` up to ``end``; private copies if wanted."""
+        ...
+
     def unmap_huge(self, file: File, index: int, pfn: int) -> None:
         """Take a huge page of a file away from mappings that have no reserve of their own."""
         ...

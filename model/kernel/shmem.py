@@ -4,14 +4,16 @@ The pages are in the page cache, and on the LRU lists of anonymous memory. One t
 to the swap cache and leaves its slot in the file; page tables remember nothing of it. One that was
 never written is dropped: it is zeros again when it is asked for.
 
-Left out: files with a size (every page exists), SHM_LOCK, huge pages, and reading ahead. A page
-that cannot be read stays in its slot, to be asked for again, where Linux gives it up for good and
-frees the slot. [shmem_set_folio_swapin_error]
+Left out: SHM_LOCK, huge pages, limits of a mount, and reading ahead. A page that cannot be read
+stays in its slot, to be asked for again, where Linux gives it up for good and frees the slot.
+[shmem_set_folio_swapin_error]
 """
 
 from collections.abc import Callable
 
+from ..address_space.errors import SysError
 from ..physical.errors import BrokenInvariant
+from .fault_cause import NotPromised
 from .page_cache import CachedFile, PageCache
 from .swap.cache import SwapEntry
 from .swap_references import AnonSwap
@@ -49,7 +51,8 @@ class Shmem:
     def page(self, space: CachedFile, index: int) -> tuple[int, bool]:
         """Return the frame of a page, referenced once more, and whether it was read from swap.
 
-        Raise ``OutOfMemory``, ``SwapIoError``, with all as it was. [shmem_get_folio_gfp]
+        Raise ``NotPromised``, ``OutOfMemory``, ``SwapIoError``, with all as it was.
+        [shmem_get_folio_gfp]
         """
         pfn = space.pages.get(index)
         if pfn is not None:
@@ -57,11 +60,39 @@ class Shmem:
             return pfn, False
         if index in space.slots:
             return self._swapin(space, index)
-        pfn = self._frames.alloc()
+        pfn = self._alloc(space)
         self._cache.read(space, index, pfn)
+        space.inode.allocated += 1
+        self._cache.recount(space)
         self._frames.get(pfn)
         self._add_to_lru(pfn)
         return pfn, False
+
+    def _alloc(self, space: CachedFile) -> int:
+        """Return a frame for a new page, promised if it is not yet. [shmem_alloc_and_acct_folio]"""
+        noreserve, commit = space.inode.noreserve, self._cache.commit
+        if noreserve:
+            self._promise(space)
+        try:
+            return self._frames.alloc()
+        except BaseException:
+            commit.uncharge(1 if noreserve else 0)
+            raise
+
+    def _promise(self, space: CachedFile) -> None:
+        """Have one page promised, if need be when those that are gone have been counted out.
+
+        [shmem_inode_acct_block]
+        """
+        for is_last in (False, True):
+            try:
+                self._cache.commit.charge(1)
+            except SysError as error:
+                if is_last:
+                    raise NotPromised from error
+                self._cache.recount(space)
+            else:
+                return
 
     def _swapin(self, space: CachedFile, index: int) -> tuple[int, bool]:
         """Move a page from its slot, by way of the swap cache, to the page cache.
@@ -71,6 +102,7 @@ class Shmem:
         slot = space.slots[index]
         pfn, major = self._read_swap(slot)
         self._cache.swap_back(space, index, pfn)
+        self._cache.recount(space)
         self._swap.delete_from_swap_cache(pfn)
         self._swap.swap_free(slot)
         return pfn, major
@@ -84,6 +116,9 @@ class Shmem:
         if slot is None:
             return False
         self._swap.swap_shmem_alloc(slot)
+        owner = self._cache.owner(pfn)
+        assert owner is not None
+        self._cache.recount(owner[0])
         self._cache.swap_out(pfn, slot)
         return self._swap.swap_writepage(pfn, self._frames.read(pfn))
 

@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+from ..address_space.kernel_files import KernelFiles
 from ..address_space.kernel_half.kernel_page_tables import KernelPageTables
 from ..address_space.kernel_half.layout import layout_of
+from ..address_space.limits import Commit
 from ..address_space.tables.software_entry import EntryFlag, EntryKind, SwapPte
 from ..address_space.vma import Vma, VmFlag
 from ..mmu.control import Access, Control
@@ -62,6 +64,8 @@ class KernelState:
         The contents of memory, and its page allocator.
     frames, kernel_tables, tlb, swap, lruvec, page_cache, shmem
         The parts, by what they are called in Linux.
+    commit, files
+        What is promised to processes, and the files of the machine.
     page_ops, reclaimer
         What reclaim can do to a page, and the ways into reclaim.
     hugetlb, thp
@@ -89,11 +93,12 @@ class KernelState:
                              out_of_memory=self._out_of_memory)
         self.swap = AnonSwap(self.frames, min(1 << self.format.offset_bits, (1 << 32) - 1))
         self.lruvec = Lruvec(self.frames.start_pfn, self.frames.end_pfn)
-        self.page_cache = PageCache(self.frames, self.swap)
+        self.hugetlb = huge_pools(mode, self.platform, self.frames)
+        self.commit, self.files = Commit(limit=len(self.memory)), KernelFiles(dict(self.hugetlb))
+        self.page_cache = PageCache(self.frames, self.swap, self.files, self.commit)
         self.shmem = Shmem(self.page_cache, self.swap, self.add_to_lru, self.read_swap)
         self.page_ops = MachinePageOps(self.frames, self.lruvec, self.page_cache, self.shmem,
                                        self.swap, self.spaces)
-        self.hugetlb = huge_pools(mode, self.platform, self.frames)
         self.thp = TransparentHuge(mode, self.frames)
         self.kernel_tables = KernelPageTables(
             mode, self.memory, self.frames, self.layout.area(self.platform.kernel_half).start)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 
 from ..address_space.errors import SysError
+from ..address_space.kernel_files import Inode
 from ..address_space.mm import Mm
 from ..address_space.page_table_ops import PageTableOps
 from ..address_space.tables.page_tables import PageTables
@@ -17,13 +18,15 @@ from ..address_space.tables.software_entry import EntryKind
 from ..address_space.uapi import Madvise
 from ..address_space.vma import File, Vma, VmFlag
 from ..physical.errors import BrokenInvariant
-from ..x86 import PAGE_BYTES, Entry
+from ..x86 import PAGE_BYTES, PAGE_SHIFT, Entry
 from .advise import cold_or_pageout, free_lazily
+from .fallocate import FallocFlag, fallocate
 from .gup import FaultIn, clear_user, get_user_pages
 from .hugetlb_entries import HugeEntries
 from .state import SPECIAL, KernelState
 from .thp_entries import ThpEntries
 from .tlb_flush import MmContext, MmuGather
+from .zap import zap_range
 
 __all__ = ["UserTables"]
 
@@ -109,27 +112,6 @@ class UserTables:
         if self.state.lruvec.is_unevictable(pfn):
             self.state.lruvec.set_unevictable(pfn, self.state.is_locked(pfn))
 
-    def _zap(self, start: int, end: int, gather: MmuGather) -> None:
-        """Clear all entries of a range. [zap_pte_range]"""
-        state = self.state
-        for leaf in self.tables.entries(start, end):
-            if leaf.level.page_bytes > PAGE_BYTES:
-                (self.huge if self.huge.owns(leaf) else self.thp).zap(leaf, gather)
-                continue
-            entry = self.tables.exchange(leaf.paddr, 0)
-            if self.kind(entry) >= EntryKind.SWAP:
-                self.swapped -= 1
-                state.swap.free_swap_and_cache(state.slot(entry))
-                continue
-            pfn = state.format.pfn(entry)
-            gather.flush_entry(leaf.vaddr)
-            if pfn == state.zero_pfn:
-                continue
-            if entry & Entry.D and not state.is_anon(pfn):
-                state.page_cache.set_dirty(pfn)
-            self.forget_page(leaf.vaddr, pfn)
-            gather.remove_page(pfn)
-
     # ---- PageTableOps
 
     def unmap(self, start: int, end: int) -> None:
@@ -138,7 +120,7 @@ class UserTables:
         floor = previous.end if previous is not None else 0
         ceiling = following.start if following is not None else 0
         with self.gather() as gather:
-            self._zap(start, end, gather)
+            zap_range(self, start, end, gather)
             if self.tables.free_pgtables(start, end, floor, ceiling):
                 gather.flush_tables(start)
 
@@ -150,7 +132,7 @@ class UserTables:
         """Forget the pages of a range whose mapping stays."""
         self.thp.cut(start, end)
         with self.gather() as gather:
-            self._zap(start, end, gather)
+            zap_range(self, start, end, gather)
 
     def protect(self, vma: Vma, start: int, end: int) -> None:
         """Give the pages of a range the rights of their mapping. [change_pte_range]
@@ -216,13 +198,16 @@ class UserTables:
             self.state.frames.rmap.remove(pfn, self.number, leaf.vaddr)
             self.state.frames.rmap.add(pfn, self.number, vaddr)
 
-    def advise(self, _vma: Vma, start: int, end: int, advice: int) -> None:
+    def advise(self, vma: Vma, start: int, end: int, advice: int) -> None:
         """Take an advice. WILLNEED, which only hints, is not acted on.
 
-        Raise ``SysError(EOPNOTSUPP)`` for MADV_REMOVE, as file systems do that cannot.
+        Raise ``SysError`` for MADV_REMOVE as ``fallocate``.
         """
         if advice == Madvise.REMOVE:
-            raise SysError(errno.EOPNOTSUPP)
+            assert vma.file is not None
+            start, end = (vma.pgoff_of(at) << PAGE_SHIFT for at in (start, end))
+            fallocate(self.state, vma.file, FallocFlag.PUNCH_HOLE | FallocFlag.KEEP_SIZE, start,
+                      end - start)
         if advice in (Madvise.COLD, Madvise.PAGEOUT, Madvise.FREE):
             self.thp.split_range(start, end)
         if advice in (Madvise.COLD, Madvise.PAGEOUT):
@@ -256,6 +241,10 @@ class UserTables:
         """Store zeros in a range of bytes; raise as ``clear_user``."""
         clear_user(self.tables, self.fault_in, start, end)
 
+    def evict(self, file: File, _inode: Inode) -> None:
+        """Free the pages of a file that nobody maps or has open any more."""
+        self.state.page_cache.drop(file)
+
     # ---- exec and exit
 
     def take_over_faults(self, old: "UserTables") -> None:
@@ -271,6 +260,18 @@ class UserTables:
         self.tables.free()
 
     # ---- what others ask
+
+    def unmap_file(self, file: File, first: int, end: int, *, even_cows: bool) -> None:
+        """Take pages of a file away, from ``first`` up to ``end``; private copies if wanted.
+
+        [unmap_mapping_range_tree]
+        """
+        with self.gather() as gather:
+            for vma in self.mm.tree:
+                if vma.file is file and vma.pgoff < end and first < vma.pgoff + vma.pages:
+                    low, high = (vma.start + (min(max(at, vma.pgoff), vma.pgoff + vma.pages)
+                                              - vma.pgoff << PAGE_SHIFT) for at in (first, end))
+                    zap_range(self, low, high, gather, even_cows=even_cows)
 
     def unmap_huge(self, file: File, index: int, pfn: int) -> None:
         """Take a huge page of a file away from mappings that have no reserve of their own."""

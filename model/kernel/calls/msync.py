@@ -1,15 +1,16 @@
-"""Writing shared pages of files back. [mm/msync.c, mm/page-writeback.c]"""
+"""Writing back what a process has mapped shared. [mm/msync.c]"""
 
 import errno
 
 from ...address_space.errors import SysError
 from ...address_space.mm import Mm
 from ...address_space.uapi import MsyncFlag
-from ...address_space.vma import File, VmFlag, page_align
+from ...address_space.vma import VmFlag, page_align
 from ...x86 import PAGE_BYTES, PAGE_SHIFT
 from ..state import KernelState
+from ..write_back import fsync_range
 
-__all__ = ["fsync_range", "msync"]
+__all__ = ["msync"]
 
 
 def msync(state: KernelState, mm: Mm, start: int, length: int, flags: int) -> None:
@@ -43,31 +44,3 @@ def msync(state: KernelState, mm: Mm, start: int, length: int, flags: int) -> No
         start = vma.end
     if has_hole:
         raise SysError(errno.ENOMEM)
-
-
-def fsync_range(state: KernelState, file: File, first: int, end: int) -> None:
-    """Write back what is dirty of the pages ``first`` up to ``end`` of a file.
-
-    Nothing is of a file that was never registered. [vfs_fsync_range, write_cache_pages]
-    """
-    try:
-        space = state.page_cache.space(file)
-    except KeyError:
-        return
-    if space.content is None:
-        return
-    for index in sorted(index for index in space.pages if first <= index < end):
-        pfn = space.pages[index]
-        _clean_mappings(state, pfn)
-        if state.page_cache.is_dirty(pfn):
-            state.page_cache.write_back(pfn)
-
-
-def _clean_mappings(state: KernelState, pfn: int) -> None:
-    """Note that a page is dirty if an entry says so, and see to it that the next write faults.
-
-    [page_mkclean]
-    """
-    for number, vaddr in state.frames.rmap.places(pfn):
-        if state.spaces[number].clean_page(vaddr):
-            state.page_cache.set_dirty(pfn)

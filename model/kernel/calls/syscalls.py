@@ -87,16 +87,12 @@ class SystemCalls:
             file = None if flags & MapFlag.ANONYMOUS else self._open(process, fd).file
             result = process.mm.mmap(address, length, prot, flags, file, offset)
             self._deny_execute_only(process, prot)
-            self.kernel.release_shmem()  # MAP_FIXED may have replaced the last mapping of some
             return result
         return self._call(work)
 
     def munmap(self, start: int, length: int) -> int:
         """Unmap a range. [munmap(2)]"""
-        def work(process: Process) -> None:
-            process.mm.munmap(start, length)
-            self.kernel.release_shmem()
-        return self._call(work)
+        return self._call(lambda process: process.mm.munmap(start, length))
 
     def mprotect(self, start: int, length: int, prot: int) -> int:
         """Give a range new rights. [mprotect(2)]"""
@@ -115,11 +111,8 @@ class SystemCalls:
         """Resize or move a mapping; return where it is. [mremap(2)]"""
         flags, = self._words(flags)
 
-        def work(process: Process) -> int:
-            result = process.mm.mremap(address, old_length, new_length, flags, new_address)
-            self.kernel.release_shmem()
-            return result
-        return self._call(work)
+        return self._call(lambda process: process.mm.mremap(address, old_length, new_length, flags,
+                                                            new_address))
 
     def madvise(self, start: int, length: int, advice: int) -> int:
         """Take an advice about a range. [madvise(2)]"""

@@ -124,7 +124,7 @@ class Combinations:
         pid = list(self.blocks)[self.draw(len(self.blocks))]
         self.kernel.switch(self.kernel.processes[pid])
         names = ["touch"] * 10 + ["advise"] * 4 + ["map", "map", "protect", "discard", "lock",
-                                                   "unmap", "fork", "transfer", "others"]
+                                                   "unmap", "fork", "transfer", "others", "remove"]
         try:
             getattr(self, names[self.draw(len(names))])(pid)
         except SwapIoError:  # how far it came is unknown
@@ -206,6 +206,13 @@ class Combinations:
         if self.call("madvise", self.address(at), self.size, Madvise.DONTNEED_LOCKED):
             block = self.blocks[pid][at]
             block.pages = block.pages if block.shared else [0] * KNOWN
+
+    def remove(self, pid):
+        """Make a hole of a few pages in shared memory or in the file; none may be locked."""
+        at, page = self.draw(BLOCKS), self.draw(KNOWN)
+        place = self.address(at) + page * self.step_bytes, self.step_bytes
+        if self.call("munlock", *place) and self.call("madvise", *place, Madvise.REMOVE):
+            self.blocks[pid][at].pages[page] = 0
 
     def advise(self, _pid):
         self.call("madvise", *self.part(), HARMLESS[self.draw(len(HARMLESS))])

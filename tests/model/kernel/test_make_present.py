@@ -89,7 +89,6 @@ def test_shared_memory_is_one_for_parent_and_child(mode):
     assert cpu.load(start + PAGE) == b"2"
     kernel.exit(child)
     process.mm.munmap(start, 2 * PAGE)
-    kernel.release_shmem()
     assert counted(kernel) == before
 
 

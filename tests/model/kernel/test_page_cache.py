@@ -85,7 +85,7 @@ def test_only_registered_files_and_shared_memory_have_pages(state):
         state.page_cache.space(File("unknown"))
     shared = File("shared", is_shmem=True)
     assert state.page_cache.space(shared).content is None
-    assert state.page_cache.shmem_files() == [shared]
+    assert state.page_cache.shmem_spaces() == [state.page_cache.space(shared)]
     assert CachedFile(None).page(5) == bytes(PAGE)
     with pytest.raises(ValueError, match="is registered already"):
         state.page_cache.register(shared, bytearray())

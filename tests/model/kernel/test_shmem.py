@@ -227,7 +227,6 @@ def test_slots_go_with_the_last_mapping(mode, swap):
     world.exit(world.first)
     assert swap_used(world) > 200
     child.mm.munmap(world.starts[0], PAGES * PAGE)
-    world.kernel.release_shmem()
     assert swap_used(world) == 0
     world.kernel.check()
     world.exit(child)

@@ -101,9 +101,12 @@ def test_advice_and_population(mode):
     assert process.space.rss == 2
     process.mm.madvise(start, 4 * PAGE, Madvise.POPULATE_WRITE)
     assert process.space.rss == 4
-    shared = process.mm.mmap(0, PAGE, RW, SHARED)
+    driver = process.mm.mmap(0, PAGE, RW, MapFlag.SHARED, File("/dev/driver"))
     with pytest.raises(SysError, match="ENOTSUP"):
-        process.mm.madvise(shared, PAGE, Madvise.REMOVE)
+        process.mm.madvise(driver, PAGE, Madvise.REMOVE)
+    shared = process.mm.mmap(0, PAGE, RW, SHARED)
+    cpu.store(shared, b"\1")
+    process.mm.madvise(shared, PAGE, Madvise.REMOVE)
     assert cpu.load(shared) == b"\0"
     kernel.check()
 
