@@ -43,6 +43,7 @@ from .common import (
     progress_bar,
 )
 from .conditions import conditions
+from .costs import add_costs, assumed_costs
 from .output import printing
 
 __all__ = ["add"]
@@ -78,6 +79,7 @@ def add(verbs: Verbs) -> None:
                         help="seed of the random numbers (%(default)s)")
     add_latency(parser)
     add_geometry(parser)
+    add_costs(parser)
 
 
 def _cosim(args: argparse.Namespace) -> int:
@@ -95,12 +97,14 @@ def _cosim(args: argparse.Namespace) -> int:
             swap = files.enter_context(_temporary_swap(swappable))
         engine = create(args.engine, config, args.latency)
         with progress_bar("running") as move:
-            result = run_on(kernel, engine, workload, swap, partial(move, workload.name))
+            result = run_on(kernel, engine, workload, swap, partial(move, workload.name),
+                            assumed_costs(args))
         write({"workload": workload.name, "seed": args.seed, "mode": args.mode,
                "engine": args.engine, "thp": args.thp, **result.as_json(), **known})
     with printing(args.json) as console:
         console.print(f"{workload}\n", soft_wrap=True)
         console.print(workload_table({f"{memory} MiB": result}))
+        console.print(f"\nAssumed: {result.costs}.", soft_wrap=True)
     return AGREED if result.agreed else MISMATCH
 
 

@@ -21,6 +21,7 @@ from .common import (
     show_results,
 )
 from .conditions import conditions
+from .costs import add_costs, assumed_costs
 from .output import printing
 
 __all__ = ["add"]
@@ -35,6 +36,7 @@ def add(verbs: Verbs) -> None:
                         help="probes for each mode (%(default)s)")
     add_latency(parser)
     add_geometry(parser)
+    add_costs(parser)
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -46,7 +48,7 @@ def _run(args: argparse.Namespace) -> int:
         with progress_bar() as move:
             results = replay_shipped(config, args.latency, args.limit, move)
         with progress_bar("running") as move:
-            runs = run_swapping(config, args.latency, move)
+            runs = run_swapping(config, args.latency, move, assumed_costs(args))
         known = conditions(args, config, map(Image.shipped_path, MODES.values()))
         if known:
             known["config"]["mode"] = [*MODES]
@@ -56,4 +58,5 @@ def _run(args: argparse.Namespace) -> int:
     with printing(args.json) as console:
         console.print("\nA program larger than memory, the kernel model behind the hardware:\n")
         console.print(workload_table(runs))
+        console.print(f"\nAssumed: {assumed_costs(args)}.", soft_wrap=True)
     return MISMATCH if not all(run.agreed for run in runs.values()) else code

@@ -17,6 +17,7 @@ from ...model.x86 import X86_64
 from ..engine import create
 from ..workloads.memory_only import thrash
 from ..workloads.workload import Workload
+from .assumed_costs import USUAL_COSTS, AssumedCosts
 from .workload_result import WorkloadResult
 from .workload_run import run_on
 
@@ -34,12 +35,13 @@ def swapping_workload(seed: int = 1) -> Workload:
 
 
 def run_swapping(
-    config: Config, latency: int, progress: Callable[[str, int, int], None]
+    config: Config, latency: int, progress: Callable[[str, int, int], None],
+    costs: AssumedCosts = USUAL_COSTS,
 ) -> Mapping[str, WorkloadResult]:
     """Run the program on a machine that is too small for it, and on one that is not.
 
     The hardware has the parameters ``config``, but for the mode and a single port. ``progress`` is
-    called with what runs and the number of runs done and of all.
+    called with what runs and the number of runs done and of all. ``costs`` are for the result.
     """
     workload = swapping_workload()
     config = replace(config, mode=X86_64, ports=("data",))
@@ -50,5 +52,6 @@ def run_swapping(
         with (tempfile.TemporaryDirectory(prefix="pagewalk-") as folder,
               SwapFile.create(Path(folder) / "swap", SWAP_PAGES, uuid=UUID(int=1)) as swap):
             runs[name] = run_on(Kernel.boot(config.mode, memory_bytes),
-                                create("amaranth", config, latency), workload, swap)
+                                create("amaranth", config, latency), workload, swap,
+                                costs=costs)
     return runs

@@ -15,6 +15,7 @@ from ...model.x86 import PAGE_BYTES
 from ..engine.base import Engine
 from ..workloads.expected import Expected
 from ..workloads.workload import Kmap, Refused, Window, Workload
+from .assumed_costs import USUAL_COSTS, AssumedCosts
 from .linux import LinuxKernel
 from .machine import AccessFailed, Machine
 from .workload_result import WorkloadResult
@@ -28,12 +29,13 @@ Progress = Callable[[int, int], None]  # told how many accesses are done, and of
 
 def run_on(
     kernel: Kernel, engine: Engine, workload: Workload, swap: SwapFile,
-    progress: Progress = lambda _done, _total: None,
+    progress: Progress = lambda _done, _total: None, costs: AssumedCosts = USUAL_COSTS,
 ) -> WorkloadResult:
     """Run a workload on a machine with one swap area, and end its processes.
 
     ``kernel`` has booted and runs nothing yet; it gets the huge pages that the workload needs.
-    ``engine`` has the kernel's paging mode, and a port of data alone. Raise ``SysError`` if the
+    ``engine`` has the kernel's paging mode, and a port of data alone. ``costs`` change nothing but
+    the times in the result. Raise ``SysError`` if the
     workload cannot be mapped, ``AccessFailed``, ``OutOfMemory``, ``SwapError``; and
     ``BrokenInvariant`` if the kernel is not sound at the end.
     """
@@ -50,7 +52,7 @@ def run_on(
     kernel.check()
     memory_bytes = len(kernel.state.memory) * PAGE_BYTES
     return WorkloadResult(memory_bytes, machine.counts, swap.counters, wrong, free - _free(kernel),
-                          perf_counter() - started)
+                          perf_counter() - started, costs)
 
 
 def set_huge_pages_aside(kernel: Kernel, workload: Workload) -> None:

@@ -2,8 +2,12 @@ from collections import Counter
 
 import pytest
 
+from pagewalk.model.kernel.swap.disk import DiskCounters
 from pagewalk.model.mmu.walk import Access, walk
 from pagewalk.model.x86 import IA32, X86_64
+from pagewalk.sim.cosim.assumed_costs import AssumedCosts
+from pagewalk.sim.cosim.machine import Counts
+from pagewalk.sim.cosim.workload_result import WorkloadResult
 from pagewalk.sim.image import Image
 from pagewalk.sim.picture import size_name
 from pagewalk.sim.report import (
@@ -13,6 +17,7 @@ from pagewalk.sim.report import (
     mismatch_report,
     result_table,
     walk_picture,
+    workload_table,
 )
 from pagewalk.sim.result import Mismatch, Result
 
@@ -55,6 +60,31 @@ def test_rows_of_both_modes_stand_in_one_order():
         "accesses", "hits", "  4K pages", "  2M pages", "  4M pages", "  1G pages", "misses",
         "walk-cache hits", "page-table reads", "  PML4E", "  PDPTE", "  PDE", "  PTE",
         "A/D updates", "cycles", "cycles per translation", "seconds"]
+
+
+def workload_run(cycles):
+    counts = Counts(accesses=10, minor=3, cycles=cycles, events=Counter(data_lookup=12))
+    return WorkloadResult(2 << 20, counts, DiskCounters(pages_in=1, seeks=1), wrong=0, leaked=0,
+                          seconds=1.0, costs=AssumedCosts(100, 500, 50))
+
+
+def test_a_workloads_table_tells_measured_cycles_from_assumed_ones():
+    rows = plain(workload_table({"x": workload_run(25)})).splitlines()
+    table = {row[:28].rstrip(): row[28:].strip() for row in rows}
+    assert table["cycles of the MMU"] == "25"
+    assert table["MMU cycles per access"] == "2.50"
+    assert table["assumed cycles of faults"] == "300"
+    assert table["assumed cycles of the disk"] == "550"
+    assert table["cycles per access with these"] == "87.5"
+
+
+def test_without_hardware_a_workloads_table_has_no_row_of_it():
+    both = plain(workload_table({"x": workload_run(25), "y": workload_run(0)}))
+    model = plain(workload_table({"y": workload_run(0)}))
+    missing = {row[:28].rstrip() for row in both.splitlines()} - {
+        row[:28].rstrip() for row in model.splitlines()}
+    assert missing == {"TLB hits", "walks", "page-table reads", "cycles of the MMU",
+                       "MMU cycles per access"}
 
 
 def test_mismatches_are_counted_by_field():

@@ -93,6 +93,20 @@ def test_what_it_prints_is_the_workload_and_its_figures(capsys):
     assert re.search(r"^major faults +[1-9]", out, re.M)
 
 
+def test_costs_that_are_assumed_are_options_and_said_to_be_assumed(tmp_path, capsys):
+    figures = tmp_path / "figures.json"
+    assert run("zipf", "--accesses", "100", "--fault-cost", "7", "--disk-seek", "0", "--disk-page",
+               "9", "--clock", "3000", "--json", str(figures)) == 0
+    written = json.loads(figures.read_text())
+    assert written["assumed"]["costs"] == {
+        "fault_cycles": 7, "seek_ns": 0, "page_ns": 9, "clock_mhz": 3000}
+    assert written["assumed"]["fault_cycles"] == 7 * written["minor_faults"] > 0
+    assert written["cycles"] == written["mmu_cycles_per_access"] == 0
+    out = capsys.readouterr().out
+    assert out.endswith("\nAssumed: 7 cycles for a page fault; 0 ns for a seek of the disk and 9 "
+                        "for a page; 3,000 MHz; nothing for all else.\n")
+
+
 def test_a_wrong_value_is_a_mismatch(monkeypatch, capsys):
     values = Expected.values
 

@@ -27,6 +27,11 @@ NUMBERS = [  # verb, option, one below the lowest value, and the bounds
     ("cosim", "--pages", 0, "from 1"),
     ("cosim", "--accesses", 0, "from 1"),
     ("cosim", "--seed", -1, "from 0"),
+    ("cosim", "--fault-cost", -1, "from 0 to 1000000000000"),
+    ("cosim", "--disk-seek", -1, "from 0 to 1000000000000"),
+    ("cosim", "--disk-page", -1, "from 0 to 1000000000000"),
+    ("cosim", "--clock", 0, "from 1 to 1000000000000"),
+    ("run", "--fault-cost", -1, "from 0 to 1000000000000"),
     ("verilog", "--entries", 0, "from 1 to 4096"),
 ]
 

@@ -5,7 +5,6 @@ import pytest
 from pagewalk.hdl.config import Config
 from pagewalk.sim.cosim import swapping
 from pagewalk.sim.cosim.swapping import run_swapping, swapping_workload
-from pagewalk.sim.cosim.workload_result import FAULT_CYCLES
 from pagewalk.sim.engine import create
 from pagewalk.sim.workloads.expected import Expected
 
@@ -25,7 +24,7 @@ def test_the_small_machine_swaps_and_the_large_one_does_not():
     assert small.counts.major == small.disk.pages_in > 20
     assert small.disk.pages_out > 20
     assert large.counts.major == large.disk.pages_in == large.disk.pages_out == 0
-    assert small.access_cycles > 100 * large.access_cycles > FAULT_CYCLES
+    assert small.access_cycles > 100 * large.access_cycles > small.costs.fault_cycles
     assert [done for _, done, _ in steps] == [0, 1]
 
 
