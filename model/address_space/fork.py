@@ -27,12 +27,13 @@ def copy_mappings(parent: MmState, child: MmState) -> None:
     child.pkeys = parent.pkeys.copy()
     for vma in parent.tree:
         if not vma.flags & VmFlag.DONTCOPY:
-            _copy(child, vma)
+            _copy(parent, child, vma)
 
 
-def _copy(child: MmState, vma: Vma) -> None:
+def _copy(parent: MmState, child: MmState, vma: Vma) -> None:
     if vma.flags & VmFlag.ACCOUNT:
-        child.charge(vma.pages)
+        child.commit.charge(vma.pages, parent.total_vm, privileged=parent.privileged)
+        child.committed += vma.pages
     copy = vma.duplicate()
     if copy.flags & VmFlag.HUGETLB:
         copy.resv_map, copy.resv_unmapped = None, False  # [hugetlb_dup_vma_private]

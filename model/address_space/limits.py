@@ -100,7 +100,7 @@ class Commit:
     ----------
     limit
         Pages. In mode GUESS the most that one call may ask for: RAM and swap together. In mode
-        NEVER the most that all together may have: the commit limit less the reserves.
+        NEVER what all together must stay below: the commit limit less the reserves.
     mode
         A value of ``Overcommit``.
 
@@ -111,20 +111,37 @@ class Commit:
     """
 
     def __init__(self, limit: int = INFINITY >> PAGE_SHIFT, mode: int = Overcommit.GUESS) -> None:
-        self.limit = limit
+        self._limit = limit
         self.mode = mode
         self.committed = 0
+
+    @property
+    def limit(self) -> int:
+        """The most pages that one call may ask for in mode GUESS."""
+        return self._limit
+
+    def allowed(self, _total_vm: int, _privileged: bool) -> int:
+        """Return what all promises together must stay below in mode NEVER, in pages.
+
+        The arguments are how many pages the address space has that asks for more, and whether it
+        may use what is kept for the administrator. [vm_commit_limit]
+        """
+        return self._limit
 
     @property
     def honours_noreserve(self) -> bool:
         """Whether MAP_NORESERVE has an effect: memory that is not promised, and so not counted."""
         return self.mode != Overcommit.NEVER
 
-    def charge(self, pages: int) -> None:
-        """Promise pages, or raise ``SysError(ENOMEM)``. [__vm_enough_memory]"""
+    def charge(self, pages: int, total_vm: int = 0, *, privileged: bool = False) -> None:
+        """Promise pages, or raise ``SysError(ENOMEM)``; the rest is as for ``allowed``.
+
+        [__vm_enough_memory]
+        """
         if self.mode == Overcommit.GUESS and pages > self.limit:
             raise SysError(errno.ENOMEM)
-        if self.mode == Overcommit.NEVER and self.committed + pages >= self.limit:
+        if self.mode == Overcommit.NEVER and self.committed + pages >= self.allowed(
+                total_vm, privileged):
             raise SysError(errno.ENOMEM)
         self.committed += pages
 

@@ -121,7 +121,7 @@ class MmState:
 
     def charge(self, pages: int) -> None:
         """Have pages promised, or raise ``SysError(ENOMEM)``. [security_vm_enough_memory_mm]"""
-        self.commit.charge(pages)
+        self.commit.charge(pages, self.total_vm, privileged=self.privileged)
         self.committed += pages
 
     def uncharge(self, pages: int) -> None:

@@ -28,7 +28,7 @@ def map_shmem(mm: MmState, length: int, flags: int) -> File:
     """
     noreserve = bool(flags & VmFlag.NORESERVE)
     if not noreserve:
-        mm.commit.charge(length >> PAGE_SHIFT)
+        mm.commit.charge(length >> PAGE_SHIFT, mm.total_vm, privileged=mm.privileged)
     return mm.files.open_shmem(length, noreserve=noreserve)
 
 

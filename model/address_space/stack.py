@@ -61,7 +61,7 @@ def _grow(mm: MmState, vma: Vma, address: int, pages: int) -> None:
     if vma.flags & VmFlag.ACCOUNT:
         mm.charge(pages)
     else:  # a stack that is only readable is charged too, but nobody gives that back
-        mm.commit.charge(pages)
+        mm.commit.charge(pages, mm.total_vm, privileged=mm.privileged)
     if vma.flags & VmFlag.LOCKED:
         mm.locked_vm += pages
     mm.account(vma.flags, pages)

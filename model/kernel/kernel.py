@@ -69,7 +69,8 @@ class Kernel:
         self.platform = self.state.platform
         self.layout, self.user = self.state.layout, self.platform.user
         self.kernel_space = KernelSpace(self.state.kernel_tables, self.state.tlb)
-        self.map = KernelMap(machine, self.kernel_space)
+        self.map = KernelMap(machine, self.kernel_space,
+                             total_pages=lambda: self.state.allocator.totalram_pages)
         self.map.map_direct()
         if self.platform.preallocates_vmalloc:
             area = self.layout.vmalloc
@@ -146,9 +147,7 @@ class Kernel:
 
     def swapon(self, device: SwapFile, priority: int | None = None) -> int:
         """Use a swap area; return its type. Raise as ``Swap.swapon``."""
-        info = self.state.swap.swapon(device, priority)
-        self.commit.limit += info.pages
-        return info.type
+        return self.state.swap.swapon(device, priority).type
 
     def swapoff(self, area: int | SwapFile) -> None:
         """Bring back what is in a swap area and use it no more. Raise as ``swapoff.swapoff``.

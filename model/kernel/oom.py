@@ -33,8 +33,16 @@ class OomKilled(Exception):
 
 
 def select_bad_process(processes: Iterable[Process]) -> Process | None:
-    """Return the process that has most memory, the first of equals; None if there is none."""
-    return max(processes, key=lambda one: one.badness, default=None)
+    """Return the process that has most memory, the last of equals; None if there is none.
+
+    ``processes`` come in the order of their making. [oom_evaluate_task]
+    """
+    chosen, points = None, 0
+    for process in processes:
+        badness = process.badness
+        if chosen is None or badness >= points:
+            chosen, points = process, badness
+    return chosen
 
 
 class OomKiller:

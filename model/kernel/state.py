@@ -6,7 +6,6 @@ from dataclasses import replace
 from ..address_space.kernel_files import KernelFiles
 from ..address_space.kernel_half.kernel_page_tables import KernelPageTables
 from ..address_space.kernel_half.layout import layout_of
-from ..address_space.limits import Commit
 from ..address_space.tables.software_entry import EntryFlag, EntryKind, SwapPte
 from ..address_space.vma import Vma, VmFlag
 from ..mmu.control import Access, Control
@@ -20,6 +19,7 @@ from ..physical.reserves import Sysctl
 from ..x86 import PAGE_SHIFT, Entry, PagingMode, lowest_bit
 from .frames import Frames
 from .hugetlb_pool import huge_pools
+from .overcommit import MachineCommit
 from .page_cache import CachedFile, PageCache
 from .page_reclaim import MachinePageOps
 from .platform import PLATFORMS
@@ -94,7 +94,8 @@ class KernelState:
         self.swap = AnonSwap(self.frames, min(1 << self.format.offset_bits, (1 << 32) - 1))
         self.lruvec = Lruvec(self.frames.start_pfn, self.frames.end_pfn)
         self.hugetlb = huge_pools(mode, self.platform, self.frames)
-        self.commit, self.files = Commit(limit=len(self.memory)), KernelFiles(dict(self.hugetlb))
+        self.commit = MachineCommit(self.allocator, self.swap, self.hugetlb.values())
+        self.files = KernelFiles(dict(self.hugetlb))
         self.page_cache = PageCache(self.frames, self.swap, self.files, self.commit)
         self.shmem = Shmem(self.page_cache, self.swap, self.add_to_lru, self.read_swap)
         self.page_ops = MachinePageOps(self.frames, self.lruvec, self.page_cache, self.shmem,

@@ -45,14 +45,9 @@ def swapoff(state: KernelState, commit: Commit, spaces: Sequence[UserTables],
         If reclaim puts back what has come out, again and again: as above.
     """
     info = _find(state, area)
-    commit.charge(info.pages)
+    commit.charge(info.pages, privileged=True)
     commit.uncharge(info.pages)
-    commit.limit -= info.pages
-    try:
-        state.swap.swapoff(info.type, lambda number: _unuse_all(state, spaces, number))
-    except BaseException:
-        commit.limit += info.pages
-        raise
+    state.swap.swapoff(info.type, lambda number: _unuse_all(state, spaces, number))
 
 
 def _find(state: KernelState, area: int | SwapFile) -> SwapInfo:

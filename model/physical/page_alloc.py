@@ -82,6 +82,11 @@ class PageAllocator(FreelistAllocator):
         if sysctl.transparent_hugepages:
             self.reserves.set_recommended_min_free_kbytes()
 
+    @property
+    def totalram_pages(self) -> int:
+        """How many pages the allocator was given, whoever has them now. [totalram_pages]"""
+        return sum(zone.managed_pages for zone in self.populated)
+
     @classmethod
     def boot(cls, machine: MemoryMap, *, reserved: Iterable[Range] = (),
              sysctl: Sysctl | None = None, reclaim: Reclaim | None = None) -> "PageAllocator":

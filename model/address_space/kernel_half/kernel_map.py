@@ -1,5 +1,7 @@
 """The kernel's half of the address space in use: the direct map and the dynamic areas."""
 
+from collections.abc import Callable
+
 from ...physical.memory_map import MemoryMap
 from .direct_map import DirectMap, MappedRange, direct_map_ranges
 from .fixmap import Fixmap
@@ -14,6 +16,13 @@ __all__ = ["KernelMap"]
 class KernelMap:
     """What the kernel of ``machine`` can map, on top of the page tables ``tables``.
 
+    Parameters
+    ----------
+    machine, tables
+        The machine, and the kernel's page tables.
+    total_pages
+        How many pages its allocator has; None if nobody maps more than that.
+
     Members
     -------
     layout
@@ -26,11 +35,13 @@ class KernelMap:
         None on a kernel without highmem.
     """
 
-    def __init__(self, machine: MemoryMap, tables: KernelPageTableOps) -> None:
+    def __init__(self, machine: MemoryMap, tables: KernelPageTableOps, *,
+                 total_pages: Callable[[], int] | None = None) -> None:
         self.machine = machine
         self.layout: Layout = layout_of(machine)
         self.direct = DirectMap(self.layout)
-        self.vmalloc = Vmalloc(self.layout, tables, cpus=len(machine.cpu_nodes))
+        self.vmalloc = Vmalloc(self.layout, tables, cpus=len(machine.cpu_nodes),
+                               total_pages=total_pages)
         self.fixmap = Fixmap(self.layout.fixed, tables)
         self.pkmap: Pkmap | None = None
         self._local: list[KmapLocal] = []

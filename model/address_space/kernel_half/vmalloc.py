@@ -78,10 +78,13 @@ class Vmalloc:
         How many processors are online.
     node_of
         The node of a page frame, for /proc/vmallocinfo; None on a machine without NUMA.
+    total_pages
+        How many pages the machine has; None if nobody asks for more.
     """
 
     def __init__(self, layout: Layout, tables: KernelPageTableOps, *, cpus: int = 1,
-                 node_of: Callable[[int], int] | None = None) -> None:
+                 node_of: Callable[[int], int] | None = None,
+                 total_pages: Callable[[], int] | None = None) -> None:
         self.space = layout.vmalloc
         self._tables = tables
         self._flags = page_kernel(layout.mode)
@@ -89,6 +92,7 @@ class Vmalloc:
         self._lazy_max = LAZY_BYTES * cpus.bit_length()
         self._ioremap_align = layout.mode.pages[-1].page_bytes  # IOREMAP_MAX_ORDER
         self._node_of = node_of
+        self._total_pages = total_pages
         self._free: list[Range] = [(self.space.start, self.space.end)]
         self._areas: dict[int, VmArea] = {}
         self._lazy: list[Range] = []
@@ -112,18 +116,40 @@ class Vmalloc:
 
     def vmalloc(self, pfns: Sequence[int], caller: str = "", *,
                 align: int = PAGE_BYTES) -> VmArea:
-        """Map pages, which then belong to the area. [__vmalloc_node_range]
+        """Map pages, which then belong to the area. Raise as ``vmalloc_node_range``.
 
-        ``pfns`` are their frame numbers, which the caller has allocated; ``align``, in bytes, is
-        more than a page for kernel stacks. Raise ``VmallocError`` for no pages or a bad alignment,
-        ``VmallocSpaceError`` if no addresses are free, and what ``tables`` raises if it has no
-        memory for a page table; then the pages stay the caller's.
+        ``pfns`` are their frame numbers, which the caller has allocated.
         """
-        return self._map_pages(pfns, VmAreaUse.VMALLOC, caller, tuple(pfns), align)
+        return self.vmalloc_node_range(len(pfns), lambda: pfns, caller, align=align)
+
+    def vmalloc_node_range(self, count: int, alloc_pages: Callable[[], Sequence[int]],
+                           caller: str = "", *, align: int = PAGE_BYTES) -> VmArea:
+        """Take addresses for ``count`` pages, then the pages, and map them. [__vmalloc_node_range]
+
+        ``alloc_pages`` returns their frame numbers, and is asked only if there are addresses;
+        ``align``, in bytes, is more than a page for kernel stacks. Raise ``VmallocError`` for no
+        pages or a bad alignment, ``VmallocSpaceError`` if no addresses are free, what
+        ``alloc_pages`` raises, and what ``tables`` raises if it has no memory for a page table;
+        then pages stay the caller's.
+        """
+        start = self._allocate_pages(count, align)
+        try:
+            pfns = alloc_pages()
+        except BaseException:
+            self._unmap(start, start + (count + 1 << PAGE_SHIFT), start)
+            raise
+        return self._map_pages(start, pfns, VmAreaUse.VMALLOC, caller, tuple(pfns))
 
     def vmap(self, pfns: Sequence[int], caller: str = "") -> VmArea:
-        """Map pages that go on belonging to the caller; raise as ``vmalloc`` does. [vmap]"""
-        return self._map_pages(pfns, VmAreaUse.VMAP, caller, (), PAGE_BYTES)
+        """Map pages that go on belonging to the caller; raise as ``vmalloc`` does. [vmap]
+
+        Raise ``VmallocError`` for more pages than the machine has.
+        """
+        if self._total_pages is not None and len(pfns) > self._total_pages():
+            raise VmallocError(f"vmap of {len(pfns)} pages, but the machine has "
+                               f"{self._total_pages()}")
+        start = self._allocate_pages(len(pfns), PAGE_BYTES)
+        return self._map_pages(start, pfns, VmAreaUse.VMAP, caller, ())
 
     def ioremap(self, paddr: int, byte_count: int, caller: str = "", *,
                 flags: int = Entry.PCD) -> int:
@@ -209,15 +235,17 @@ class Vmalloc:
     def _span(self, start: int, end: int) -> str:
         return f"0x{start:0{self._digits}x}-0x{end:0{self._digits}x} {end - start:7}"
 
-    def _map_pages(self, pfns: Sequence[int], use: VmAreaUse, caller: str, owned: tuple[int, ...],
-                   align: int) -> VmArea:
-        if not pfns or align < PAGE_BYTES or align & (align - 1):
+    def _allocate_pages(self, count: int, align: int) -> int:
+        """Take addresses for so many pages, and for a guard page behind them."""
+        if count <= 0 or align < PAGE_BYTES or align & (align - 1):
             raise VmallocError(f"An area needs at least a page, and an alignment of a power of two "
-                               f"of pages, not {len(pfns)} pages aligned to {align}")
-        size = (len(pfns) + 1) << PAGE_SHIFT
-        start = self._allocate(size, align)
+                               f"of pages, not {count} pages aligned to {align}")
+        return self._allocate(count + 1 << PAGE_SHIFT, align)
+
+    def _map_pages(self, start: int, pfns: Sequence[int], use: VmAreaUse, caller: str,
+                   owned: tuple[int, ...]) -> VmArea:
         self._map(start, pfns, self._flags)
-        area = VmArea(start, size, use, caller, owned)
+        area = VmArea(start, len(pfns) + 1 << PAGE_SHIFT, use, caller, owned)
         self._areas[start] = area
         return area
 

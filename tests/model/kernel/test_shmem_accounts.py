@@ -60,7 +60,7 @@ def test_a_page_that_cannot_be_promised_is_a_bus_error(mode):
     start = process.mm.mmap(0, 10 * PAGE, RW, NORESERVE)
     cpu.store(start, b"first")
     free = kernel.state.frames.allocated()
-    commit.mode, commit.limit = Overcommit.NEVER, 2
+    commit.mode, commit.overcommit_kbytes, commit.admin_reserve_kbytes = Overcommit.NEVER, 8, 0
     assert SystemCalls(kernel).madvise(start, 2 * PAGE, Madvise.POPULATE_WRITE) == -errno.EFAULT
     assert (commit.committed, kernel.state.frames.allocated()) == (1, free)
     kernel.check()
@@ -87,7 +87,8 @@ def test_pages_that_reclaim_dropped_count_until_the_file_is_looked_at(mode, tmp_
         assert commit.committed == 20 + 30  # 20 of them are nowhere any more
         assert world.cpu.load(start) == b"x"
         assert commit.committed == 20 + 10
-        commit.mode, commit.limit = Overcommit.NEVER, 32  # room for one more
+        commit.mode, commit.overcommit_ratio = Overcommit.NEVER, 0
+        commit.admin_reserve_kbytes = 4 * (100 - 32)  # room for one more
         world.cpu.load(start + 20 * PAGE)
         world.reclaim_all()
         world.cpu.load(start + 21 * PAGE)  # once the one that is gone has been counted out

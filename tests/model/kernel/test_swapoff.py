@@ -180,12 +180,12 @@ def test_memory_that_was_promised_is_not_taken_back(mode, swap):
     world = Sharers(mode, swap, shared=150)
     commit = world.kernel.commit
     limit, committed = commit.limit, commit.committed
-    commit.mode = Overcommit.NEVER
-    commit.committed = limit - 1000
+    commit.mode, commit.overcommit_ratio = Overcommit.NEVER, 100
+    commit.committed = below = commit.allowed(0, True) - 1000
     with pytest.raises(SysError) as info:
         world.kernel.swapoff(swap)
     assert info.value.errno == errno.ENOMEM
-    assert (commit.limit, commit.committed) == (limit, limit - 1000)
+    assert (commit.limit, commit.committed) == (limit, below)
     commit.committed = committed
     world.kernel.swapoff(swap)
     assert (commit.limit, commit.committed) == (limit - 1000, committed)

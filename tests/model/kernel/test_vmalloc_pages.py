@@ -2,10 +2,10 @@
 
 import pytest
 
-from pagewalk.model.address_space.kernel_half.vmalloc import VmallocError
+from pagewalk.model.address_space.kernel_half.vmalloc import VmallocError, VmallocSpaceError
 from pagewalk.model.kernel.kernel import Kernel
 from pagewalk.model.kernel.oom import OomKilled
-from pagewalk.model.kernel.vmalloc_pages import vfree, vmalloc
+from pagewalk.model.kernel.vmalloc_pages import VmallocTooLarge, vfree, vmalloc
 from pagewalk.model.mmu.control import Access
 from pagewalk.model.mmu.walk import PageFault, translate
 from pagewalk.model.physical.out_of_memory import OutOfMemory
@@ -69,9 +69,9 @@ def test_it_may_be_in_highmem():
 def test_without_memory_for_all_of_it_nothing_is_kept(mode):
     kernel = Kernel.boot(mode, 4 * MIB)
     kernel.map.vmalloc.vmap([1])  # its page tables are there
-    before = counted(kernel)[0]
-    with pytest.raises(OutOfMemory):
-        vmalloc(kernel, 8 * MIB)
+    before, total = counted(kernel)[0], kernel.state.allocator.totalram_pages
+    with pytest.raises(OutOfMemory, match=r"^page allocation failure: order:0"):
+        vmalloc(kernel, total * PAGE)
     assert counted(kernel)[0] == before
     with pytest.raises(VmallocError):
         vmalloc(kernel, 0)
@@ -87,8 +87,30 @@ def test_who_calls_for_it_is_killed_for_memory_once_that_is_unwound(mode):
 
     def call():
         with kernel.acting(process):
-            vmalloc(kernel, 8 * MIB)
+            vmalloc(kernel, kernel.state.allocator.totalram_pages * PAGE)
     with pytest.raises(OomKilled):
         call()
     assert kernel.processes == {}
     kernel.check()
+
+
+@both
+def test_more_than_all_memory_is_refused_at_once(mode):
+    kernel, cpu, process = machine(mode, megabytes=4)
+    cpu.store(process.mm.mmap(0, PAGE, RW, ANON), b"x")
+    before, bytes_in_all = counted(kernel), kernel.state.allocator.totalram_pages * PAGE
+    for size in (bytes_in_all + PAGE, 8 * MIB, 1 << 40):
+        with pytest.raises(VmallocTooLarge, match=rf"^vmalloc error: size {size}, exceeds total p"):
+            vmalloc(kernel, size)
+    with pytest.raises(VmallocError, match=r"^vmap of \d+ pages, but the machine has \d+$"):
+        kernel.map.vmalloc.vmap([1] * (bytes_in_all // PAGE + 1))
+    assert (counted(kernel), kernel.oom_kills) == (before, [])
+    assert kernel.map.vmalloc.lazy == []
+    kernel.check()
+
+
+def test_without_addresses_for_it_no_page_is_taken():
+    kernel, *_ = machine(IA32, megabytes=1024)
+    kernel.state.frames.alloc = None  # nobody asks
+    with pytest.raises(VmallocSpaceError):
+        vmalloc(kernel, 200 * MIB)

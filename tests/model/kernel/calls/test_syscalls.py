@@ -102,10 +102,10 @@ def test_read_and_write_go_through_the_page_cache(mode):
 def test_a_call_that_needs_more_memory_than_there_is_ends_its_process(mode):
     kernel, _, _ = machine(mode, megabytes=4)
     before = counted(kernel)
-    call = SystemCalls(kernel)
-    assert call.mmap(0, 2000 * PAGE, RW, ANON) == -errno.ENOMEM  # more than all memory
+    call, total = SystemCalls(kernel), kernel.state.allocator.totalram_pages
+    assert call.mmap(0, (total + 1) * PAGE, RW, ANON) == -errno.ENOMEM
     with pytest.raises(OomKilled, match=r"^Out of memory: Killed process \d+ \(first\)"):
-        call.mmap(0, 900 * PAGE, RW, ANON | MapFlag.POPULATE)
+        call.mmap(0, total * PAGE, RW, ANON | MapFlag.POPULATE)
     assert kernel.processes == {}
     kernel.check()
     assert counted(kernel)[0] == before[0] + 1
