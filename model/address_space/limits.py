@@ -77,12 +77,13 @@ class UserSpace:
 
 @dataclass(slots=True)
 class Rlimits:
-    """The soft limits of a process in bytes; ``INFINITY`` is no limit."""
+    """The soft limits of a process, in bytes or in open files; ``INFINITY`` is no limit."""
 
     address_space: int = INFINITY
     data: int = INFINITY
     stack: int = 8 << 20
     memlock: int = 8 << 20
+    open_files: int = 1024
 
 
 class Overcommit:

@@ -19,6 +19,7 @@ from ..mmu.widths import check_mode, check_width
 from ..physical.memory_map import MemoryMap, pc_memory
 from ..physical.reserves import Sysctl
 from ..x86 import Cr4, PagingMode
+from .file_table import FileTable
 from .fork_pages import copy_page_range
 from .hugetlb_pool import set_nr_hugepages
 from .kernel_space import KernelSpace
@@ -175,10 +176,12 @@ class Kernel:
 
     # ---- processes
 
-    def _new_process(self, name: str, make_mm: Callable[[PageTableOps], Mm], pkru: int) -> Process:
+    def _new_process(self, name: str, make_mm: Callable[[PageTableOps], Mm], pkru: int,
+                     files: FileTable) -> Process:
         """Return a process with nothing mapped, not yet among the others."""
         number = next(self._pids)
-        return Process(number, name, UserTables(self.state, number, make_mm, fault_in), pkru)
+        tables = UserTables(self.state, number, make_mm, fault_in)
+        return Process(number, name, tables, files, pkru)
 
     def _new_program(self, name: str, program: Program | None,
                      rlimits: Rlimits | None) -> Process:
@@ -188,7 +191,7 @@ class Kernel:
         make_mm = partial(Mm, self.space, layout.mmap_base, rlimits=rlimits, commit=self.commit,
                           files=self.files)
         process = self._new_process(name, lambda tables: make_mm(page_tables=tables),
-                                    self._init_pkru)
+                                    self._init_pkru, FileTable(self.files))
         with self._undone(process):
             if program is not None:
                 exec_program(process.mm, program, layout, rng=self.rng)
@@ -222,7 +225,7 @@ class Kernel:
         """
         with self.acting(process):
             fresh = self._new_program(process.name, program, process.mm.rlimits)
-            old = Process(process.pid, process.name, process.space)
+            old = Process(process.pid, process.name, process.space, fresh.files)
             fresh.space.take_over_faults(old.space)
             process.space, process.pkru = fresh.space, fresh.pkru
             if self.current is process:
@@ -235,10 +238,12 @@ class Kernel:
         Raise ``SysError``: ENOMEM if its pages cannot be promised, ESRCH; ``OomKilled``.
         """
         with self.acting(parent):
-            child = self._new_process(parent.name, parent.mm.child, parent.pkru)
+            child = self._new_process(parent.name, parent.mm.child, parent.pkru,
+                                      FileTable(self.files))
             with self._undone(child):
                 copy_mappings(parent.mm, child.mm)
                 copy_page_range(parent.space, child.space)
+            child.files = parent.files.copy()
             self.processes[child.pid] = child
         return child
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from ..address_space.mm import Mm
 from ..x86 import PAGE_SHIFT
+from .file_table import FileTable
 from .table_check import check_user_tables
 from .user_tables import UserTables
 
@@ -23,6 +24,8 @@ class Process:
         What it is known by.
     space
         Its page tables, which have its mappings. ``exec`` replaces them.
+    files
+        What it has open.
     pkru
         Its register of protection keys.
     """
@@ -30,6 +33,7 @@ class Process:
     pid: int
     name: str
     space: UserTables
+    files: FileTable
     pkru: int = 0
 
     @property

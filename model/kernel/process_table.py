@@ -38,4 +38,5 @@ class ProcessTable:
         del self.by_pid[process.pid]
         if self.current is process:
             self.current = None
+        process.files.close_all()
         process.free()

@@ -7,8 +7,9 @@ import pytest
 from pagewalk.model.address_space.errors import SysError
 from pagewalk.model.address_space.uapi import MapFlag
 from pagewalk.model.address_space.vma import File
-from pagewalk.model.kernel.calls.open_files import OpenFiles
+from pagewalk.model.kernel.calls.file_io import FileIo
 from pagewalk.model.kernel.calls.uaccess import UserAccess
+from pagewalk.model.kernel.file_table import OpenFile
 from pagewalk.model.kernel.usercopy import AMD_32, ERMS, PENTIUM_III
 from pagewalk.model.x86 import IA32, X86_64
 
@@ -26,10 +27,10 @@ class Opened:
         self.start = process.mm.mmap(1 << 20, 3 * PAGE, RW, ANON | MapFlag.FIXED)
         self.end = self.start + 2 * PAGE
         process.mm.munmap(self.end, PAGE)
-        self.files = OpenFiles(self.kernel, UserAccess(self.kernel, routines=routines))
+        self.io = FileIo(self.kernel, UserAccess(self.kernel, routines=routines))
         self.file = File("file", **modes)
         self.data = self.kernel.register_file(self.file, CONTENT)
-        self.opened = self.files.get(1, self.files.open(1, self.file))
+        self.opened = OpenFile(self.file)
 
     def dropped(self):
         """The bytes of the file once all is written back."""
@@ -47,7 +48,7 @@ def fails(call, *arguments):
 @both
 def test_what_is_refused_before_anything_is_read(mode):
     opened = Opened(mode)
-    read, write, file = opened.files.read, opened.files.write, opened.opened
+    read, write, file = opened.io.read, opened.io.write, opened.opened
     top = opened.kernel.layout.task_size
     assert fails(read, file, top - 1, 2) == errno.EFAULT
     assert fails(read, file, 0, (1 << mode.vaddr_bits) - 1) == errno.EFAULT
@@ -56,9 +57,9 @@ def test_what_is_refused_before_anything_is_read(mode):
     assert fails(read, file, opened.start, 2, (1 << 63) - 2) == errno.EINVAL
     assert read(file, opened.start, 1, (1 << 63) - 2) == 0
     locked = Opened(mode, readable=False)
-    assert fails(locked.files.read, locked.opened, top, 2) == errno.EBADF
+    assert fails(locked.io.read, locked.opened, top, 2) == errno.EBADF
     locked = Opened(mode, writable=False)
-    assert fails(locked.files.write, locked.opened, top, 2) == errno.EBADF
+    assert fails(locked.io.write, locked.opened, top, 2) == errno.EBADF
     if mode is IA32:  # a negative ssize_t that lies in user space
         assert fails(read, file, 0, 1 << 31) == errno.EINVAL
 
@@ -66,10 +67,10 @@ def test_what_is_refused_before_anything_is_read(mode):
 @both
 def test_a_file_without_bytes_is_an_input_output_error(mode):
     opened = Opened(mode)
-    empty = opened.files.get(1, opened.files.open(1, File("never registered")))
-    assert fails(opened.files.read, empty, opened.start, 1) == errno.EIO
-    assert fails(opened.files.write, empty, opened.start, 1) == errno.EIO
-    assert opened.files.read(empty, opened.start, 0) == 0
+    empty = OpenFile(File("never registered"))
+    assert fails(opened.io.read, empty, opened.start, 1) == errno.EIO
+    assert fails(opened.io.write, empty, opened.start, 1) == errno.EIO
+    assert opened.io.read(empty, opened.start, 0) == 0
 
 
 @both
@@ -77,10 +78,10 @@ def test_as_much_as_can_be_at_most_is_read(mode):
     """However much was asked for."""
     opened = Opened(mode)
     most = 0x7FFF_FFFF if mode is IA32 else 1 << 46
-    assert opened.files.read(opened.opened, opened.start, most, 20_000) == 0
-    assert opened.files.read(opened.opened, opened.end - 104, most) == 104
+    assert opened.io.read(opened.opened, opened.start, most, 20_000) == 0
+    assert opened.io.read(opened.opened, opened.end - 104, most) == 104
     assert opened.cpu.load(opened.end - 104, 104) == CONTENT[:104]
-    assert opened.files.write(opened.opened, opened.end - 96, most, 0) == 96
+    assert opened.io.write(opened.opened, opened.end - 96, most, 0) == 96
     assert opened.dropped() == CONTENT[8:104] + CONTENT[96:]
 
 
@@ -103,10 +104,10 @@ PARTIAL = [
 def test_a_buffer_before_a_hole(mode, routines, before, count, read, written):
     opened = Opened(mode, routines)
     buffer = opened.end - before
-    assert opened.files.read(opened.opened, buffer, count) == read
+    assert opened.io.read(opened.opened, buffer, count) == read
     assert opened.opened.position == read
     opened.cpu.store(buffer, b"w" * before)
-    assert opened.files.write(opened.opened, buffer, count, 0) == written
+    assert opened.io.write(opened.opened, buffer, count, 0) == written
     assert opened.opened.position == read
     assert opened.dropped() == b"w" * written + CONTENT[written:]
 
@@ -114,8 +115,8 @@ def test_a_buffer_before_a_hole(mode, routines, before, count, read, written):
 @both
 def test_nothing_copied_is_a_bad_address(mode):
     opened = Opened(mode)
-    assert fails(opened.files.read, opened.opened, opened.end, 10) == errno.EFAULT
-    assert fails(opened.files.write, opened.opened, opened.end, 10) == errno.EFAULT
+    assert fails(opened.io.read, opened.opened, opened.end, 10) == errno.EFAULT
+    assert fails(opened.io.write, opened.opened, opened.end, 10) == errno.EFAULT
     assert opened.opened.position == 0
     assert opened.dropped() == CONTENT
 
@@ -123,24 +124,6 @@ def test_nothing_copied_is_a_bad_address(mode):
 @both
 def test_a_file_does_not_grow(mode):
     opened = Opened(mode)
-    assert opened.files.write(opened.opened, opened.start, 100, len(CONTENT) - 10) == 10
-    assert fails(opened.files.write, opened.opened, opened.start, 1, len(CONTENT)) == errno.ENOSPC
-    assert opened.files.read(opened.opened, opened.start, 1, len(CONTENT)) == 0
-
-
-@both
-def test_numbers_of_files(mode):
-    opened = Opened(mode)
-    files = opened.files
-    assert [files.open(1, opened.file) for _ in range(2)] == [1, 2]
-    files.close(1, 1)
-    assert fails(files.get, 1, 1) == errno.EBADF
-    assert fails(files.close, 1, 1) == errno.EBADF
-    files.fork(1, 2)
-    assert files.open(1, opened.file) == 1
-    assert fails(files.get, 2, 1) == errno.EBADF
-    files.read(files.get(2, 0), opened.start, 5)
-    assert files.get(1, 0).position == 5
-    files.exit(1)
-    assert fails(files.get, 1, 0) == errno.EBADF
-    assert files.get(2, 0).position == 5
+    assert opened.io.write(opened.opened, opened.start, 100, len(CONTENT) - 10) == 10
+    assert fails(opened.io.write, opened.opened, opened.start, 1, len(CONTENT)) == errno.ENOSPC
+    assert opened.io.read(opened.opened, opened.start, 1, len(CONTENT)) == 0

@@ -1,71 +1,35 @@
-"""Open files of processes, and the data that ``read`` and ``write`` move. [fs/read_write.c]"""
+"""The data that ``read`` and ``write`` move. [fs/read_write.c, mm/filemap.c]"""
 
 import errno
-from dataclasses import dataclass
 
 from ...address_space.errors import SysError
 from ...address_space.vma import File
 from ...x86 import PAGE_BYTES
+from ..file_table import OpenFile
 from ..kernel import Kernel
 from ..page_cache import CachedFile
 from .uaccess import UserAccess
 
-__all__ = ["OpenFile", "OpenFiles"]
+__all__ = ["FileIo"]
 
 MAX_RW_COUNT = 0x7FFF_F000  # INT_MAX, but whole pages
 MAX_POSITION = (1 << 63) - 1
 
 
-@dataclass(slots=True, eq=False)
-class OpenFile:
-    """A file, and where it is read or written next. [struct file]"""
-
-    file: File
-    position: int = 0
-
-
-class OpenFiles:
-    """The open files of all processes, by pid and number.
+class FileIo:
+    """Copies between files and the process that runs.
 
     Parameters
     ----------
     kernel
         The kernel, with which the files are registered.
     user
-        The copies to and from the process that runs.
+        The copies to and from the process.
     """
 
     def __init__(self, kernel: Kernel, user: UserAccess) -> None:
         self._kernel = kernel
         self._user = user
-        self._files: dict[int, dict[int, OpenFile]] = {}
-
-    def open(self, pid: int, file: File) -> int:
-        """Open a file under the lowest free number, and return that."""
-        files = self._files.setdefault(pid, {})
-        fd = next(number for number in range(len(files) + 1) if number not in files)
-        files[fd] = OpenFile(file)
-        return fd
-
-    def get(self, pid: int, fd: int) -> OpenFile:
-        """Return what is open under a number; raise ``SysError(EBADF)``. [fdget]"""
-        found = self._files.get(pid, {}).get(fd)
-        if found is None:
-            raise SysError(errno.EBADF)
-        return found
-
-    def close(self, pid: int, fd: int) -> None:
-        """Close a file; raise ``SysError(EBADF)``."""
-        self.get(pid, fd)
-        del self._files[pid][fd]
-
-    def fork(self, pid: int, child: int) -> None:
-        """Give a child the files of its parent: they share where they read and write next."""
-        self._files[child] = dict(self._files.get(pid, {}))
-
-    def exit(self, pid: int) -> None:
-        """Close all files of a process."""
-        self._files.pop(pid, None)
 
     def read(self, opened: OpenFile, buffer: int, count: int, position: int | None = None) -> int:
         """Copy what follows in a file to ``buffer``; return how many bytes. [vfs_read]

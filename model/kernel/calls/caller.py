@@ -1,0 +1,57 @@
+"""What all families of system calls share: the process that calls, and how a call ends."""
+
+from collections.abc import Callable
+
+from ...address_space.errors import SysError
+from ...address_space.shmem_mapping import putting_files
+from ..kernel import Kernel
+from ..process import Process
+from .file_io import FileIo
+from .uaccess import UserAccess
+
+__all__ = ["Caller"]
+
+
+class Caller:
+    """Makes calls for whichever process runs.
+
+    Parameters
+    ----------
+    kernel
+        The kernel.
+    user
+        The copies to and from the process; by the golden walk if None.
+
+    Members
+    -------
+    user
+        The copies to and from the process.
+    io
+        The copies between files and the process.
+    """
+
+    def __init__(self, kernel: Kernel, user: UserAccess | None = None) -> None:
+        self.kernel = kernel
+        self.user = user if user is not None else UserAccess(kernel)
+        self.io = FileIo(kernel, self.user)
+
+    @property
+    def _process(self) -> Process:
+        process = self.kernel.current
+        if process is None:
+            raise ValueError("No process runs that could call")
+        return process
+
+    def _call(self, work: Callable[[Process], int | None]) -> int:
+        """Do the work of a call; return its result, by default 0, or a negative errno."""
+        process = self._process
+        try:
+            with self.kernel.acting(process), putting_files(process.mm):
+                result = work(process)
+        except SysError as error:
+            return -error.errno
+        return result or 0
+
+    def _words(self, *values: int) -> tuple[int, ...]:
+        """Return what registers hold of ``values``."""
+        return tuple(map(self.kernel.space.word, values))

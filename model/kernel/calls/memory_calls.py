@@ -1,0 +1,59 @@
+"""System calls about mappings. [mm/mmap.c, mm/mremap.c, mm/madvise.c, mm/msync.c]"""
+
+import errno
+
+from ...address_space.errors import SysError
+from ...address_space.uapi import MapFlag
+from ...x86 import PAGE_BYTES
+from ..process import Process
+from .arguments import as_int, as_uint
+from .caller import Caller
+from .msync import msync
+from .protect_calls import deny_execute_only
+
+__all__ = ["MemoryCalls"]
+
+
+class MemoryCalls(Caller):
+    """The calls that map memory, move and unmap it, and advise about it."""
+
+    def mmap(self, address: int, length: int, prot: int, flags: int, fd: int = -1,
+             offset: int = 0) -> int:
+        """Map memory or an open file; return where. [mmap(2)]"""
+        prot, flags = self._words(prot, flags)
+
+        def work(process: Process) -> int:
+            if offset % PAGE_BYTES:
+                raise SysError(errno.EINVAL)
+            file = None if flags & MapFlag.ANONYMOUS else process.files.get(as_uint(fd)).file
+            result = process.mm.mmap(address, length, prot, flags, file, offset)
+            deny_execute_only(process, prot)
+            return result
+        return self._call(work)
+
+    def munmap(self, start: int, length: int) -> int:
+        """Unmap a range. [munmap(2)]"""
+        return self._call(lambda process: process.mm.munmap(start, length))
+
+    def mremap(self, address: int, old_length: int, new_length: int, flags: int = 0,
+               new_address: int = 0) -> int:
+        """Resize or move a mapping; return where it is. [mremap(2)]"""
+        flags, = self._words(flags)
+
+        return self._call(lambda process: process.mm.mremap(address, old_length, new_length, flags,
+                                                            new_address))
+
+    def madvise(self, start: int, length: int, advice: int) -> int:
+        """Take an advice about a range. [madvise(2)]"""
+        return self._call(lambda process: process.mm.madvise(start, length, as_int(advice)))
+
+    def msync(self, start: int, length: int, flags: int) -> int:
+        """Write back what is dirty of the files that a range maps. [msync(2)]"""
+        start, length = self._words(start, length)
+
+        return self._call(lambda process: msync(self.kernel.state, process.mm, start, length,
+                                                as_int(flags)))
+
+    def brk(self, address: int) -> int:
+        """Move the end of the heap; return where it is. [brk(2)]"""
+        return self._call(lambda process: process.mm.brk(address))

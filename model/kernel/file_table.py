@@ -1,0 +1,72 @@
+"""The open files of a process. [fs/file.c]"""
+
+import errno
+from dataclasses import dataclass
+
+from ..address_space.errors import SysError
+from ..address_space.kernel_files import KernelFiles
+from ..address_space.vma import File
+
+__all__ = ["FileTable", "OpenFile"]
+
+
+@dataclass(slots=True, eq=False)
+class OpenFile:
+    """A file, and where it is read or written next. [struct file]"""
+
+    file: File
+    position: int = 0
+
+
+class FileTable:
+    """What a process has open, by number. [struct files_struct]
+
+    Parameters
+    ----------
+    files
+        Where each number counts as a user of its file.
+    """
+
+    def __init__(self, files: KernelFiles) -> None:
+        self._files = files
+        self._open: dict[int, OpenFile] = {}
+
+    def open(self, file: File, limit: int) -> int:
+        """Open a file under the lowest free number, and return that.
+
+        Raise ``SysError(EMFILE)`` if it is not below ``limit``. [alloc_fd]
+        """
+        fd = next(number for number in range(len(self._open) + 1) if number not in self._open)
+        if fd >= limit:
+            raise SysError(errno.EMFILE)
+        self._open[fd] = OpenFile(file)
+        self._files.get(file)
+        return fd
+
+    def get(self, fd: int) -> OpenFile:
+        """Return what is open under a number; raise ``SysError(EBADF)``. [fdget]"""
+        found = self._open.get(fd)
+        if found is None:
+            raise SysError(errno.EBADF)
+        return found
+
+    def close(self, fd: int) -> None:
+        """Close a file; raise ``SysError(EBADF)``."""
+        self._files.put(self.get(fd).file)
+        del self._open[fd]
+
+    def close_all(self) -> None:
+        """Close all files. [exit_files]"""
+        for fd in list(self._open):
+            self.close(fd)
+
+    def copy(self) -> "FileTable":
+        """Return the table of a child: both share where files are read and written next.
+
+        [dup_fd]
+        """
+        child = FileTable(self._files)
+        child._open = dict(self._open)
+        for opened in child._open.values():
+            self._files.get(opened.file)
+        return child
