@@ -69,8 +69,8 @@ class VmaTree:
 
     def overlapping(self, start: int, end: int) -> list[Vma]:
         """Return the mappings that share pages with a range, the lowest first."""
-        found = []
-        for index in range(self._first_above(start), len(self)):
+        found: list[Vma] = []
+        for index in range(self._first_above(start), len(self) if start < end else 0):
             vma = self._at(index)
             if vma is None or vma.start >= end:
                 break

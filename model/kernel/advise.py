@@ -42,7 +42,8 @@ def free_lazily(state: KernelState, tables: PageTables, context: MmContext, star
     """Let the pages of a range go when memory is needed, unless they are written to before.
 
     Swap entries go at once; return how many. Pages that other page tables map, too, stay as they
-    are. [madvise_free_pte_range]
+    are if they have been out: their entries do not tell that they differ from what is in swap.
+    [madvise_free_pte_range]
     """
     cleared = 0
     with MmuGather(state.tlb, context, state.put_anon) as gather:
@@ -52,10 +53,14 @@ def free_lazily(state: KernelState, tables: PageTables, context: MmContext, star
                 cleared += 1
                 continue
             pfn = state.format.pfn(leaf.entry)
-            if pfn == state.zero_pfn or state.frames.rmap.mapcount(pfn) != 1:
+            if pfn == state.zero_pfn:
                 continue
-            if state.swap.cache.entry(pfn) is not None and not state.swap.free_swap(pfn):
-                continue
+            cached = state.swap.cache.entry(pfn) is not None
+            if cached or state.swap.is_dirty(pfn):
+                shared = state.frames.rmap.mapcount(pfn) != 1
+                if shared or (cached and not state.swap.free_swap(pfn)):
+                    continue
+                state.swap.clean(pfn)
             if tables.update(leaf.paddr, clear=Entry.A | Entry.D) & (Entry.A | Entry.D):
                 gather.flush_entry(leaf.vaddr)
             state.lruvec.make_lazyfree(pfn)

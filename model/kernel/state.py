@@ -125,6 +125,7 @@ class KernelState:
         """Take a frame that is freed off the LRU lists. [__page_cache_release]"""
         if self.swap.cache.entry(pfn) is not None:
             raise BrokenInvariant(f"Page {pfn:#x} is freed, but in the swap cache")
+        self.swap.clean(pfn)
         self.lruvec.delete(pfn)
         self.frames.set_lru(pfn, False)
 
@@ -248,6 +249,15 @@ class KernelState:
         if not prot:
             return self.format.encode_prot_none(pfn, Entry.A | kept)
         return pfn << PAGE_SHIFT | prot | kept
+
+    def change_entry(self, pfn: int, prot: int, kept: int) -> int:
+        """Return the entry of a frame with new rights; A is only in it if it is ``kept``.
+
+        [pte_modify]
+        """
+        if not prot:
+            return self.format.encode_prot_none(pfn, kept)
+        return pfn << PAGE_SHIFT | prot & ~Entry.A | kept
 
     def swap_entry(self, slot: SwapEntry, exclusive: bool) -> int:
         """Return the entry of a page that is out. [swp_entry_to_pte]"""

@@ -22,13 +22,31 @@ class AnonSwap(Swap):
     def __init__(self, frames: Frames, maximum_pages: int) -> None:
         super().__init__(frames.start_pfn, frames.end_pfn, maximum_pages=maximum_pages)
         self._frames = frames
+        self._dirty: set[int] = set()
 
     def add_to_swap(self, pfn: int) -> SwapEntry | None:
         """Do as ``Swap.add_to_swap``, and take a reference."""
         entry = super().add_to_swap(pfn)
         if entry is not None:
             self._frames.get(pfn)
+            self._dirty.discard(pfn)
         return entry
+
+    def free_swap(self, pfn: int) -> bool:
+        """Do as ``Swap.free_swap``; the page is then dirty, whatever its entries say."""
+        self._dirty.add(pfn)
+        freed = super().free_swap(pfn)
+        if not freed:
+            self._dirty.discard(pfn)
+        return freed
+
+    def is_dirty(self, pfn: int) -> bool:
+        """Return whether a page that is in no slot has been in one. [PageDirty]"""
+        return pfn in self._dirty
+
+    def clean(self, pfn: int) -> None:
+        """Forget that a page is dirty: it is given up, or its frame is freed. [ClearPageDirty]"""
+        self._dirty.discard(pfn)
 
     def swap_in(self, entry: SwapEntry, pfn: int) -> int | None:
         """Fill a new frame, which has one reference of its own, and put it into the swap cache.

@@ -102,7 +102,7 @@ class ThpEntries:
         state, prot = self._space.state, self._space.state.page_prot(vma)
         before = self._tables.exchange(leaf.paddr, 0)
         pfn, kept = self.pfn(before), before & (Entry.A | Entry.D) | Entry.PS
-        entry = (pfn << PAGE_SHIFT | prot | kept if prot
+        entry = (pfn << PAGE_SHIFT | prot & ~Entry.A | kept if prot
                  else state.format.encode_prot_none(pfn, kept, self._shift))
         self._tables.write(leaf.paddr, entry)
         gather.flush_entry(leaf.vaddr, self._thp.page_bytes)
@@ -173,7 +173,7 @@ class ThpEntries:
             if pfn == self._thp.zero_pfn:
                 yield state.make_entry(state.zero_pfn, prot, SPECIAL)
             else:
-                yield state.make_entry(pfn + at, prot, kept)
+                yield state.change_entry(pfn + at, prot, kept)
 
     # ---- check
 

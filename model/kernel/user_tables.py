@@ -150,7 +150,7 @@ class UserTables:
                 entry = self.tables.exchange(leaf.paddr, 0)
                 pfn = state.format.pfn(entry)
                 rw = Entry.RW if prot and self._may_write(vma, pfn, entry) else 0
-                self.tables.write(leaf.paddr, state.make_entry(pfn, prot | rw, entry & KEPT))
+                self.tables.write(leaf.paddr, state.change_entry(pfn, prot | rw, entry & KEPT))
                 gather.flush_entry(leaf.vaddr, leaf.level.page_bytes)
 
     def _may_write(self, vma: Vma, pfn: int, entry: int) -> bool:

@@ -157,3 +157,9 @@ def test_all_counts_are_right_when_populating_is_cut_short(call):
     mm.check()
     heap = mm.tree.lookup(at(40))
     assert mm.brk_end == (heap.end if heap is not None else at(40))
+
+
+def test_locking_no_pages_asks_for_none():
+    mm = three(Prot.NONE)
+    mm.mlock(at(1), 0)
+    assert (asked(mm), mm.locked_vm) == ([], 0)

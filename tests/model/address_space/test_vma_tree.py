@@ -37,6 +37,11 @@ def test_it_finds_what_a_search_through_all_finds(case, address, length):
     assert tree.intersection(address, end) is (shared[0] if shared else None)
 
 
+@given(trees(), st.integers(0, 42))
+def test_a_range_without_pages_shares_none(case, address):
+    assert case[1].overlapping(address, address) == []
+
+
 @given(trees(), st.integers(0, 42), st.integers(0, 20))
 def test_the_holes_are_what_no_mapping_holds(case, low, length):
     vmas, tree = case

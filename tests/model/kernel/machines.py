@@ -97,11 +97,15 @@ class Cpu:
             result = kernel.handle_page_fault(vaddr, found.fault.error_code)
             self.results.append(result)
             if result.outcome is not FaultOutcome.RETRY:
-                process = kernel.current
-                if process is not None:
-                    kernel.exit(process)
-                raise Killed(result.signal)
+                self.on_signal(result.signal)
         raise AssertionError(f"address {vaddr:#x} faults for ever")
+
+    def on_signal(self, signal: Signal) -> None:
+        """End the process, as signals do that it does not handle."""
+        process = self.kernel.current
+        if process is not None:
+            self.kernel.exit(process)
+        raise Killed(signal)
 
     def load(self, vaddr: int, count: int = 1) -> bytes:
         data = b""

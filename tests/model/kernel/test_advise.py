@@ -176,15 +176,39 @@ def test_free_pages_that_are_in_swap_go_at_once(mode, swap):
 
 
 @both
-def test_free_pages_that_others_map_stay(mode, swap):
-    kernel, cpu, process = machine(mode)
-    kernel.swapon(swap)
+def test_a_page_that_one_process_frees_is_kept_for_another(mode, large):
+    kernel, cpu, process = machine(mode, megabytes=4)
+    kernel.swapon(large)
     start = process.mm.mmap(0, PAGE, RW, ANON)
     cpu.store(start, b"x")
     child = kernel.fork(process)
+    pfn = pfn_of(process, start)
     process.mm.madvise(start, PAGE, Madvise.FREE)
-    process.mm.madvise(start, PAGE, Madvise.PAGEOUT)
-    assert not kernel.state.lruvec.is_file(pfn_of(process, start))
-    kernel.exit(child)
+    assert kernel.state.lruvec.is_file(pfn)
+    assert [bool(one.space.tables.lookup(start).entry & Entry.D)
+            for one in (process, child)] == [False, True]
+    kernel.state.reclaimer.reclaim_pages([pfn])
+    kernel.check()
+    kernel.switch(child)
     assert cpu.load(start) == b"x"
+    kernel.exit(child)
+    kernel.check()
+
+
+@both
+def test_shared_pages_that_have_been_out_are_not_freed(mode, swap):
+    kernel, cpu, process = machine(mode)
+    kernel.swapon(swap)
+    start = process.mm.mmap(0, 2 * PAGE, RW, ANON)
+    cpu.store(start, b"x" * 2 * PAGE)
+    process.mm.madvise(start, 2 * PAGE, Madvise.PAGEOUT)
+    cpu.load(start, 2 * PAGE)  # the entries are clean
+    pages = [pfn_of(process, start + at) for at in (0, PAGE)]
+    assert kernel.state.swap.free_swap(pages[0])  # the other stays in the swap cache
+    child = kernel.fork(process)
+    process.mm.madvise(start, 2 * PAGE, Madvise.FREE)
+    assert [kernel.state.lruvec.is_file(pfn) for pfn in pages] == [False, False]
+    kernel.exit(child)
+    process.mm.madvise(start, 2 * PAGE, Madvise.FREE)
+    assert [kernel.state.lruvec.is_file(pfn) for pfn in pages] == [True, True]
     kernel.check()

@@ -190,9 +190,15 @@ def test_the_entry_says_for_all_its_pages_whether_they_were_used(thp):
     assert thp.space.test_clear_young(AREA + 5 * PAGE)
     assert not thp.space.test_clear_young(AREA + 6 * PAGE)
     assert not thp.space.tables.lookup(AREA).entry & Entry.A
-    thp.owed()
+    thp.mm.mprotect(AREA, thp.size, Prot.READ)
+    thp.mm.mprotect(AREA, thp.size, Prot.NONE)
+    assert not thp.space.tables.lookup(AREA).entry & Entry.A
+    thp.space.thp.split_at(AREA + thp.size)
+    thp.space.thp.split_at(AREA)
+    assert [leaf.entry & Entry.A for leaf in thp.space.tables.entries(AREA, AREA + 2 * thp.size)
+            ] == [0] * thp.count + [Entry.A] * thp.count
     thp.cpu.tlb.entries.clear()
-    assert thp.huge == 2
+    assert thp.huge == 0
 
 
 def test_locks_hold_for_every_small_page(thp):

@@ -93,6 +93,19 @@ def test_protect_makes_own_pages_writable_and_no_others(mode):
 
 
 @both
+@pytest.mark.parametrize("prot", [Prot.NONE, Prot.READ, RW])
+def test_protect_says_of_no_page_that_it_was_accessed(mode, prot):
+    _, cpu, process = machine(mode)
+    start = process.mm.mmap(0, 2 * PAGE, RW, ANON)
+    cpu.store(start, bytes(2 * PAGE))
+    process.mm.madvise(start, PAGE, Madvise.COLD)  # clears A
+    process.mm.mprotect(start, 2 * PAGE, prot)
+    process.mm.mprotect(start, 2 * PAGE, RW)
+    assert [bool(leaf.entry & Entry.A) for leaf in
+            process.space.tables.entries(start, start + 2 * PAGE)] == [False, True]
+
+
+@both
 def test_advice_and_population(mode):
     kernel, cpu, process = machine(mode)
     start = process.mm.mmap(0, 4 * PAGE, RW, ANON | MapFlag.POPULATE)
