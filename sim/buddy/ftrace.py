@@ -1,25 +1,32 @@
 """A strict reader of page allocator events in the text of ftrace, as the kernel prints them.
 
-The file is gzipped. The traced program wrote two marks into it: one after the free lists had been
-read, one before they were read again. Only the events between the two are read.
+The file is plain, gzipped or packed with xz. The traced program wrote two marks into it: one after
+the free lists had been read, one before they were read again. Only the events between the two are
+read.
 """
 
 import gzip
+import lzma
 import re
 import zlib
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from ...model.physical.fallback import Fallback
 from ...model.physical.page import MAX_ORDER, MIGRATE_PCPTYPES, MIGRATE_TYPES, MigrateType
 from ..errors import InputError
 
-__all__ = ["Event", "Kind", "read_trace"]
+__all__ = ["TRACE", "Event", "Kind", "read_trace"]
 
 FIRST_MARK, LAST_MARK = "SNAP_BEFORE_END", "SNAP_AFTER"
-TRACE = "the events of a kernel in the text of ftrace, gzipped"
+TRACE = "the events of a kernel in the text of ftrace, gzipped or not"
+
+GZIP, XZ = b"\x1f\x8b", b"\xfd7zXZ\0"  # how a packed file begins
+
+# What a trace may have: hours of a busy kernel have less, and a file that unpacks to more is none.
+MOST_BYTES, MOST_LINES, LONGEST_LINE = 512 << 20, 8_000_000, 10_000
 
 
 class Kind(Enum):
@@ -43,7 +50,7 @@ class Kind(Enum):
         self.types = types
         self.fields = ("pfn", *fields.split())
         self.pattern = re.compile(r"page=\S+ pfn=(?:0x)?([0-9a-f]+)" + "".join(
-            rf" {name}=" + (r"\S.*" if name == "gfp_flags" else r"(\d+)")
+            rf" {name}=" + (r"\S.*" if name == "gfp_flags" else r"(\d{1,9})")
             for name in self.fields[1:]))
 
 
@@ -74,7 +81,7 @@ def read_trace(path: str | Path) -> list[Event]:
     file that is not such a trace, or has lost events between the marks.
     """
     events: list[Event] = []
-    inside = False
+    inside = begun = False
     for number, line in _lines(path):
         if line.startswith("#"):
             continue
@@ -83,7 +90,9 @@ def read_trace(path: str | Path) -> list[Event]:
             if LOST.match(line) and not inside:
                 continue
             what = "tells that events were lost" if LOST.match(line) else f"is {line[:60]!r}"
-            raise InputError(f"{path}: line {number} {what}; expected an event")
+            expected = "an event" if begun else TRACE
+            raise InputError(f"{path}: line {number} {what}; expected {expected}")
+        begun = True
         name, details = match.groups()
         if name == "tracing_mark_write":
             if inside and details == LAST_MARK:
@@ -99,13 +108,32 @@ def read_trace(path: str | Path) -> list[Event]:
 
 
 def _lines(path: str | Path) -> Iterator[tuple[int, str]]:
+    """Yield the lines of the file at ``path`` with their numbers; raise ``InputError``."""
     try:
-        with gzip.open(path, "rt", encoding="utf-8") as file:
-            for number, line in enumerate(file, start=1):
-                yield number, line.rstrip("\n")
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
+        with Path(path).open("rb") as file, _unpacked(file) as text:
+            size, number = 0, 0
+            while line := text.readline(LONGEST_LINE + 1):
+                size, number = size + len(line), number + 1
+                if len(line) > LONGEST_LINE:
+                    raise InputError(f"{path}: line {number} has more than {LONGEST_LINE} bytes; "
+                                     f"expected {TRACE}")
+                if size > MOST_BYTES or number > MOST_LINES:
+                    raise InputError(f"{path}: has more than {MOST_BYTES} bytes or {MOST_LINES} "
+                                     f"lines, unpacked; expected {TRACE}")
+                yield number, line.decode().rstrip("\r\n")
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, MemoryError,
+            UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise InputError(f"{path}: cannot be read: {reason}; expected {TRACE}") from None
+
+
+def _unpacked(file: BinaryIO) -> BinaryIO | gzip.GzipFile | lzma.LZMAFile:
+    """Return what reads the text of a file that is open at its beginning, packed or not."""
+    start = file.read(len(XZ))
+    file.seek(0)
+    if start.startswith(GZIP):
+        return gzip.open(file)
+    return lzma.open(file) if start.startswith(XZ) else file
 
 
 def _event(path: str | Path, number: int, kind: Kind, details: str) -> Event:

@@ -7,9 +7,10 @@ from rich.text import Text
 
 from ..buddy.findings import BuddyResult
 from ..buddy.free_lists import read_free_lists
-from ..buddy.ftrace import read_trace
+from ..buddy.ftrace import TRACE, read_trace
 from ..buddy.replay_events import replay_events
 from ..buddy.replay_requests import replay_requests
+from ..buddy.same_machine import check_same_machine
 from ..errors import InputError, check_ends
 from .common import AGREED, MISMATCH, Verbs, add_verb, json_file, positive
 from .conditions import conditions
@@ -22,7 +23,8 @@ def add(verbs: Verbs) -> None:
     """Add the verb to the command line."""
     parser = add_verb(verbs, "buddy", _buddy,
                       "Replay the page allocator events of a real kernel and compare every page.")
-    parser.add_argument("trace", metavar="TRACE.txt.gz", help="kmem events in the text of ftrace")
+    parser.add_argument("trace", metavar="TRACE.txt.gz",
+                        help="kmem events in the text of ftrace; plain or packed with xz, too")
     parser.add_argument("free_lists", metavar="FREELISTS.npz", help="free lists before and after")
     parser.add_argument("--level", choices=("buddy", "pcp"), default="buddy",
                         help="what is replayed: the calls of the buddy allocator, or only the "
@@ -38,8 +40,9 @@ def _buddy(args: argparse.Namespace) -> int:
     if args.high_fraction and args.level != "pcp":
         raise InputError("argument --high-fraction: is for per-CPU lists; expected --level pcp")
     with json_file(args.json) as write:
-        check_ends(args.trace, "the events of a kernel")
+        check_ends(args.trace, TRACE)
         events, lists = read_trace(args.trace), read_free_lists(args.free_lists)
+        check_same_machine(events, lists)
         if args.level == "pcp":
             result = replay_requests(events, lists, args.limit,
                                      high_fraction=args.high_fraction or 0)

@@ -1,8 +1,10 @@
 import gzip
+import lzma
 
 import pytest
 
 from pagewalk.model.physical.fallback import Fallback
+from pagewalk.sim.buddy import ftrace
 from pagewalk.sim.buddy.ftrace import Event, Kind, read_trace
 from pagewalk.sim.errors import InputError
 
@@ -116,6 +118,49 @@ def test_a_file_that_is_no_trace_is_refused(trace, damage):
         read_trace(path)
     assert str(error.value).startswith(f"{path}: ")
     assert "expected the events of a kernel in the text of ftrace, gzipped" in str(error.value)
+
+
+@pytest.mark.parametrize("packed", [bytes, gzip.compress, lzma.compress, lambda text: (
+    gzip.compress(text[:200]) + gzip.compress(text[200:]))], ids=["plain", "gz", "xz", "two gz"])
+@pytest.mark.parametrize("newline", [b"\n", b"\r\n"])
+def test_a_trace_is_packed_or_not(trace, packed, newline):
+    path = trace(ALLOC, FREE)
+    events = read_trace(path)
+    path.write_bytes(packed(gzip.decompress(path.read_bytes()).replace(b"\n", newline)))
+    assert read_trace(path) == events != []
+
+
+@pytest.mark.parametrize("damage", [
+    lambda data: data[:len(data) // 2], lambda data: data[:40] + b"\0" * 9 + data[49:],
+    lambda data: data[:6]])
+def test_a_damaged_xz_file_is_refused(trace, damage):
+    path = trace(*[FREE] * 100)
+    path.write_bytes(damage(lzma.compress(gzip.decompress(path.read_bytes()))))
+    with pytest.raises(InputError, match=r": cannot be read: .*; expected the events of a kernel"):
+        read_trace(path)
+
+
+@pytest.mark.parametrize("packed", [bytes, gzip.compress, lzma.compress])
+@pytest.mark.parametrize(("text", "message"), [
+    (b"x" * 2_000_000, "line 1 has more than 10000 bytes; expected the events"),
+    (b"# tracer: nop\n" + b"#" * 2_000_000, "line 2 has more than 10000 bytes"),
+    (b"#\n" * 50, "has more than 90 bytes or 60 lines, unpacked; expected the events"),
+    (b"\n" * 70, "line 1 is ''; expected the events"),
+    (b"#\n" * 40, "has more than 90 bytes or 30 lines, unpacked"),
+], ids=["a line", "a second line", "bytes", "empty lines", "lines"])
+def test_a_file_that_unpacks_to_too_much_is_refused(text, message, packed, tmp_path, monkeypatch):
+    monkeypatch.setattr(ftrace, "MOST_BYTES", 90)
+    monkeypatch.setattr(ftrace, "MOST_LINES", 30 if "30" in message else 60)
+    path = tmp_path / "bomb"
+    path.write_bytes(packed(text))
+    with pytest.raises(InputError) as error:
+        read_trace(path)
+    assert str(error.value).startswith(f"{path}: {message}")
+
+
+def test_a_number_of_many_digits_is_refused(trace):
+    with pytest.raises(InputError, match=r"line 4, mm_page_free: 'page="):
+        read_trace(trace(FREE + "0" * 5000))
 
 
 @pytest.mark.slow

@@ -9,6 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pagewalk.sim.buddy.free_lists import read_free_lists
+from pagewalk.sim.buddy.ftrace import read_trace
+from pagewalk.sim.buddy.same_machine import check_same_machine
 from pagewalk.sim.cli.main import main
 
 DATA = Path(__file__).parents[2] / "data"
@@ -95,17 +98,39 @@ def test_files_that_are_missing_or_changed_over_are_refused(refused, tmp_path):
     assert refused("buddy", trace, other).startswith(f"{other}: zone: none has page 0x")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("level", ["buddy", "pcp"])
+def test_free_lists_of_another_machine_are_bad_input(level, refused):
+    lists = files("i686-A")[1]
+    message = refused("buddy", files("amd64-D")[0], lists, "--level", level, "--limit", 1)
+    assert message.startswith(f"{lists}: before_free: page 0x61be is in use, but is allocated by ")
+    assert message.endswith("expected the free lists of the machine that the trace is of")
+
+
+def test_a_trace_that_is_not_packed_is_taken(pagewalk, tmp_path):
+    trace, lists = files("i686-A")
+    (tmp_path / "trace.txt").write_bytes(gzip.decompress(trace.read_bytes()))
+    code, out, _ = pagewalk("buddy", tmp_path / "trace.txt", lists, "--limit", 100)
+    assert code == 0
+    assert out.split()[:2] == ["events", "100"]
+
+
 # Nothing that a file may hold ends in a traceback
 
 
 @pytest.fixture(scope="session")
 def short(tmp_path_factory):
-    """The beginning of a trace, with lines of its very end, and where to write changed files."""
+    """The beginning of a trace, what becomes of its pages, and where to write changed files."""
     text = gzip.decompress(files("i686-A")[0].read_bytes()).decode().splitlines()
-    kept = [*text[:500], *(line for line in text[500:] if "pcpu_drain" in line)][:700]
+    pages = {*re.findall(r"pfn=\S+", "\n".join(text[:500]))}
+    kept = [*text[:500], *(line for line in text[500:] if pages & {*line.split()}
+                           and re.search("zone_locked|pcpu_drain", line))]
     folder = tmp_path_factory.mktemp("fuzz")
     write_text(folder / "t.gz", [*kept, text[-1]])
     shutil.copy(files("i686-A")[1], folder / "x.npz")
+    assert len(kept) < 900
+    assert "pcpu_drain" in "".join(kept)
+    check_same_machine(read_trace(folder / "t.gz"), read_free_lists(folder / "x.npz"))
     return [*kept, text[-1]], folder
 
 
