@@ -30,6 +30,7 @@ FLAG_CHANGES = {
 }
 DISCARDS = (Madvise.DONTNEED, Madvise.DONTNEED_LOCKED)
 PAGE_HINTS = (Madvise.WILLNEED, Madvise.FREE, Madvise.REMOVE, Madvise.COLD, Madvise.PAGEOUT)
+INJECTIONS = (Madvise.HWPOISON, Madvise.SOFT_OFFLINE)
 POPULATES = (Madvise.POPULATE_READ, Madvise.POPULATE_WRITE)
 NOT_RECLAIMED = VmFlag.LOCKED | VmFlag.PFNMAP | VmFlag.HUGETLB
 NEVER_SAME_PAGE = VmFlag.SHARED | VmFlag.MAYSHARE | VmFlag.SPECIAL | VmFlag.HUGETLB
@@ -38,11 +39,15 @@ NEVER_SAME_PAGE = VmFlag.SHARED | VmFlag.MAYSHARE | VmFlag.SPECIAL | VmFlag.HUGE
 
 def madvise(mm: MmState, start: int, length: int, advice: int) -> None:
     """Take advice about a range; see ``Mm.madvise``. [do_madvise, madvise_walk_vmas]"""
-    if advice not in FLAG_CHANGES and advice not in DISCARDS + PAGE_HINTS + POPULATES:
+    injects = advice in INJECTIONS and mm.space.word_bytes == 8
+    if not injects and advice not in FLAG_CHANGES and (
+            advice not in DISCARDS + PAGE_HINTS + POPULATES):
         raise SysError(errno.EINVAL)
     end = start + page_align(length)
     if start & (PAGE_BYTES - 1) or end >= 1 << 8 * mm.space.word_bytes:
         raise SysError(errno.EINVAL)
+    if injects and start < end:  # pages that fail are not modelled  [madvise_inject_error]
+        raise SysError(errno.EOPNOTSUPP if mm.privileged else errno.EPERM)
     has_hole = False
     while start < end:
         vma = mm.tree.find(start)

@@ -47,6 +47,8 @@ class Mm(MmState):
     commit, files
         The account of promised memory and the kernel's own files, which all processes of a machine
         share; None for new ones.
+    rng
+        Randomises where MAP_32BIT begins to look; None for no randomness. [randomize_va_space]
     """
 
     def __iter__(self) -> Iterator[Vma]:
@@ -86,8 +88,10 @@ class Mm(MmState):
         Raise ``SysError``: EINVAL for a bad length, offset, kind or alignment; EBADF without a
         file or MAP_ANONYMOUS; EACCES if the file's mode forbids it; EEXIST where
         MAP_FIXED_NOREPLACE meets a mapping; EPERM below ``mmap_min_addr``, or to lock with a
-        limit of 0; EAGAIN beyond RLIMIT_MEMLOCK; EOVERFLOW beyond what a file can have; ENOMEM
-        without room or beyond any other limit, where MAP_FIXED may have unmapped the range.
+        limit of 0; EAGAIN beyond RLIMIT_MEMLOCK; EOVERFLOW beyond what a file can have; EOPNOTSUPP
+        for MAP_SHARED_VALIDATE with a flag that the file does not support, and for MAP_SYNC of a
+        file on a disk; ENOMEM without room or beyond any other limit, where MAP_FIXED may have
+        unmapped the range.
         """
         word = self.space.word
         with putting_files(self):
@@ -136,9 +140,9 @@ class Mm(MmState):
         """Take an advice of ``uapi.Madvise`` about a range.
 
         Raise ``SysError``: EINVAL for a bad range, an unknown advice, or a mapping that it does
-        not fit; EACCES for MADV_REMOVE of what may not be written; EFAULT where
-        MADV_POPULATE_READ and MADV_POPULATE_WRITE find no page; EAGAIN for too many mappings;
-        ENOMEM after all is done, if the range had holes.
+        not fit; EPERM for MADV_HWPOISON and MADV_SOFT_OFFLINE; EACCES for MADV_REMOVE of what may
+        not be written; EFAULT where MADV_POPULATE_READ and MADV_POPULATE_WRITE find no page;
+        EAGAIN for too many mappings; ENOMEM after all is done, if the range had holes.
         """
         madvise(self, self.space.word(start), self.space.word(length), advice)
 
@@ -162,7 +166,7 @@ class Mm(MmState):
         """
         return Mm(self.space, self.mmap_base, topdown=self.topdown, rlimits=replace(self.rlimits),
                   page_tables=page_tables, commit=self.commit, files=self.files,
-                  privileged=self.privileged)
+                  privileged=self.privileged, rng=self.rng)
 
     def exit(self) -> None:
         """Unmap everything. [exit_mmap]"""

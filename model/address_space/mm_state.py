@@ -6,6 +6,8 @@ Pages that are present (RSS) are counted where page-table entries change: ``kern
 
 import errno
 
+import numpy as np
+
 from ..x86 import PAGE_BYTES, PAGE_SHIFT
 from .anon_vma import anon_vma_prepare, unlink_anon_vmas
 from .errors import BrokenMm, SysError
@@ -55,6 +57,7 @@ class MmState:
         commit: Commit | None = None,
         files: KernelFiles | None = None,
         privileged: bool = False,
+        rng: np.random.Generator | None = None,
     ) -> None:
         self.space = space
         self.mmap_base = mmap_base
@@ -64,6 +67,7 @@ class MmState:
         self.commit = commit if commit is not None else Commit()
         self.files = files if files is not None else KernelFiles()
         self.privileged = privileged
+        self.rng = rng
         self.tree = VmaTree(self.files)
         self.pkeys = ProtectionKeys(available=space.pkeys)
         self.soft_dirty = VmFlag.SOFTDIRTY if space.soft_dirty else 0

@@ -16,8 +16,6 @@ from .vma import File, Vma, VmFlag, page_align
 
 __all__ = ["map_region", "mmap", "prot_flags"]
 
-SHARED_TYPES = (MapFlag.SHARED, MapFlag.SHARED_VALIDATE)
-
 
 def prot_flags(prot: int, pkey: int) -> int:
     """Return the flags of a mapping with these rights and key. [calc_vm_prot_bits]"""
@@ -76,7 +74,7 @@ def _place(
         raise SysError(errno.EOVERFLOW)
     if mm.map_count > mm.space.max_map_count:
         raise SysError(errno.ENOMEM)
-    address = get_unmapped_area(mm, file, address, length, flags)
+    address = get_unmapped_area(mm, file, address, length, flags, pgoff)
     if flags & MapFlag.FIXED_NOREPLACE and mm.tree.intersection(address, address + length):
         raise SysError(errno.EEXIST)
     return address, length
@@ -91,8 +89,8 @@ def _vm_flags(
     """
     pkey = mm.pkeys.for_execute_only() if prot == Prot.EXEC else 0
     vm_flags = prot_flags(prot, pkey) | mm.def_flags | VmFlag.MAY_ACCESS
-    if flags & MapFlag.GROWSDOWN:
-        vm_flags |= VmFlag.GROWSDOWN
+    vm_flags |= VmFlag.GROWSDOWN if flags & MapFlag.GROWSDOWN else 0
+    vm_flags |= VmFlag.SYNC if flags & MapFlag.SYNC else 0
     if flags & MapFlag.LOCKED:
         vm_flags |= VmFlag.LOCKED
         if not mm.may_lock:
@@ -100,19 +98,34 @@ def _vm_flags(
     mm.check_lock_limit(vm_flags, length)
     if file is not None and pgoff > _largest_file(mm, file) - length >> PAGE_SHIFT:
         raise SysError(errno.EOVERFLOW)
-    kind = flags & MapFlag.TYPE
-    if kind not in (MapFlag.PRIVATE, MapFlag.SHARED) and (
-            file is None or kind != MapFlag.SHARED_VALIDATE):
-        raise SysError(errno.EINVAL)
-    if kind in SHARED_TYPES:
+    if _is_shared(file, flags):
         vm_flags |= VmFlag.SHARED | VmFlag.MAYSHARE
+    may_grow = file is None and not vm_flags & VmFlag.SHARED
     if file is not None:
         vm_flags = _file_flags(file, prot, vm_flags)
-    if vm_flags & VmFlag.GROWSDOWN and (file is not None or kind in SHARED_TYPES):
+    if vm_flags & VmFlag.GROWSDOWN and not may_grow:
         raise SysError(errno.EINVAL)
-    if flags & MapFlag.NORESERVE and mm.commit.honours_noreserve:
+    if flags & MapFlag.NORESERVE and (mm.commit.honours_noreserve or (
+            file is not None and file.huge_page_bytes)):
         vm_flags |= VmFlag.NORESERVE
     return vm_flags
+
+
+def _is_shared(file: File | None, flags: int) -> bool:
+    """Return whether a mapping is shared.
+
+    Raise ``SysError``: EINVAL if it is neither that nor private, EOPNOTSUPP for flags that the
+    file does not support if the call wants to know.
+    """
+    kind = flags & MapFlag.TYPE
+    if file is not None and kind == MapFlag.SHARED_VALIDATE:
+        known = MapFlag.LEGACY | (MapFlag.SYNC if file.knows_sync else 0)
+        if flags & ~known:
+            raise SysError(errno.EOPNOTSUPP)
+        return True
+    if kind not in (MapFlag.PRIVATE, MapFlag.SHARED):
+        raise SysError(errno.EINVAL)
+    return kind == MapFlag.SHARED
 
 
 def _largest_file(mm: MmState, file: File) -> int:
@@ -141,8 +154,8 @@ def map_region(
 ) -> None:
     """Map a range in place of what is there, as part of its neighbours if possible.
 
-    Raise ``SysError(ENOMEM)`` if that exceeds a limit; what was in the range may then be unmapped.
-    [mmap_region]
+    Raise ``SysError``: ENOMEM if that exceeds a limit, or as the file's driver; what was in the
+    range may then be unmapped. [mmap_region]
     """
     end, pages = start + length, length >> PAGE_SHIFT
     if not mm.may_expand(flags, pages):
@@ -161,7 +174,11 @@ def map_region(
         flags |= VmFlag.ACCOUNT
     vma = _merge_new(mm, file, start, end, flags, pgoff)
     if vma is None:
-        vma = _new_mapping(mm, file, start, end, flags, pgoff)
+        try:
+            vma = _new_mapping(mm, file, start, end, flags, pgoff)
+        except SysError:
+            mm.uncharge(pages if flags & VmFlag.ACCOUNT else 0)
+            raise
         flags = vma.flags
     mm.account(flags, pages)
     if flags & VmFlag.LOCKED:
@@ -197,13 +214,16 @@ def _new_mapping(
 ) -> Vma:
     """Add a mapping to the tree, after asking the driver of its file. [file->f_op->mmap]
 
-    Raise ``SysError(ENOMEM)`` for shared anonymous memory that cannot be promised.
+    Raise ``SysError``: ENOMEM for shared anonymous memory that cannot be promised; EOPNOTSUPP for
+    MAP_SYNC of a file on a disk; or as ``map_huge``.
     """
     if file is None and flags & VmFlag.SHARED:
         file = map_shmem(mm, end - start, flags)
     vma = Vma(start, end, flags, pgoff, file)
     if file is not None:
         vma.flags |= file.vm_flags
+        if file.knows_sync and flags & VmFlag.SYNC:
+            raise SysError(errno.EOPNOTSUPP)
         if file.huge_page_bytes:
             map_huge(mm, vma)
     mm.tree.insert(vma)

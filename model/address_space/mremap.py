@@ -82,7 +82,7 @@ def _grow(mm: MmState, address: int, old_length: int, new_length: int, flags: in
         return address
     if not flags & MremapFlag.MAYMOVE:
         raise SysError(errno.ENOMEM)
-    new_address = get_unmapped_area(mm, vma.file, 0, new_length, 0)
+    new_address = get_unmapped_area(mm, vma.file, 0, new_length, 0, vma.pgoff_of(address))
     return _move(mm, vma, address, old_length, new_address, new_length, flags)
 
 
@@ -137,7 +137,7 @@ def _move_to(
     if flags & MremapFlag.DONTUNMAP and not mm.may_expand(vma.flags, old_length >> PAGE_SHIFT):
         raise SysError(errno.ENOMEM)
     new_address = get_unmapped_area(mm, vma.file, new_address, new_length,
-                                    MapFlag.FIXED if fixed else 0)
+                                    MapFlag.FIXED if fixed else 0, vma.pgoff_of(address))
     return _move(mm, vma, address, old_length, new_address, new_length, flags)
 
 

@@ -7,6 +7,7 @@ Size, page sizes and flags follow from the mapping; what the page tables say of 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from .huge_memory import ThpEnabled, hugepage_vma_check, transhuge_vma_suitable
 from .maps_text import maps_line
 from .mm_state import MmState
 from .vma import Vma, VmFlag
@@ -73,18 +74,20 @@ MNEMONICS = {
 """Two letters for each flag, in the order of the bits; protection keys have a field of theirs."""
 
 
-def smaps_text(mm: MmState, stats: Callable[[Vma], MemSizeStats]) -> str:
+def smaps_text(mm: MmState, stats: Callable[[Vma], MemSizeStats],
+               thp: ThpEnabled = ThpEnabled.ALWAYS) -> str:
     """Return the file; ``stats`` is asked for the pages of each mapping."""
-    return "".join(smaps_entry(mm, vma, stats(vma)) for vma in mm.tree)
+    return "".join(smaps_entry(mm, vma, stats(vma), thp) for vma in mm.tree)
 
 
-def smaps_entry(mm: MmState, vma: Vma, stats: MemSizeStats) -> str:
-    """Return the lines of one mapping."""
+def smaps_entry(mm: MmState, vma: Vma, stats: MemSizeStats,
+                thp: ThpEnabled = ThpEnabled.ALWAYS) -> str:
+    """Return the lines of one mapping; ``thp`` is which mappings get huge pages."""
     sizes = {"Size": vma.end - vma.start, "KernelPageSize": vma.page_bytes,
              "MMUPageSize": vma.page_bytes}
     sizes |= {name: getattr(stats, field) for name, field in STATS.items()}
     lines = [_line(name, size) for name, size in sizes.items()]
-    lines.append(f"THPeligible:    {thp_eligible(mm, vma):d}\n")
+    lines.append(f"THPeligible:    {thp_eligible(mm, vma, thp):d}\n")
     if mm.space.pkeys:
         lines.append(f"ProtectionKey:  {(vma.flags & VmFlag.PKEY) >> VmFlag.PKEY_SHIFT:8}\n")
     return maps_line(mm, vma) + "".join(lines) + f"VmFlags: {vm_flags_text(vma.flags)}\n"
@@ -114,14 +117,11 @@ def vm_flags_text(flags: int) -> str:
     return "".join(f"{letters} " for flag, letters in MNEMONICS.items() if flags & flag)
 
 
-def thp_eligible(mm: MmState, vma: Vma) -> bool:
-    """Return whether a transparent huge page could be there, with THP set to ``always``.
+def thp_eligible(mm: MmState, vma: Vma, thp: ThpEnabled = ThpEnabled.ALWAYS) -> bool:
+    """Return whether a transparent huge page could be there, with THP set to ``thp``.
 
     As in Linux 6.1, the address of the last huge page that fits wraps around if the mapping ends
     below the size of one, so that a mapping near 0 passes for eligible. [hugepage_vma_check]
     """
-    if vma.flags & (VmFlag.NOHUGEPAGE | VmFlag.SPECIAL | VmFlag.HUGETLB) or not vma.is_anonymous:
-        return False
-    huge, word = mm.space.huge_page_bytes, 1 << 8 * mm.space.word_bytes
-    last = (vma.end - huge) % word & -huge
-    return vma.start <= last and (last + huge) % word <= vma.end
+    last = vma.end - mm.space.huge_page_bytes
+    return hugepage_vma_check(vma, thp) and transhuge_vma_suitable(mm.space, vma, last)

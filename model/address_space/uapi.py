@@ -22,7 +22,9 @@ class MapFlag:
     """How ``mmap`` maps. [``MAP_*``] ``TYPE`` masks the first three, which exclude each other.
 
     The log2 of the page size of a ``HUGETLB`` mapping stands from bit ``HUGE_SHIFT`` on, 0 for
-    the default.
+    the default. ``BELOW_2G`` is MAP_32BIT. ``LEGACY`` are the flags that every file takes, whether
+    they mean anything or not; SHARED_VALIDATE refuses any other that a file does not support.
+    [LEGACY_MAP_MASK]
     """
 
     SHARED = 1
@@ -31,6 +33,7 @@ class MapFlag:
     TYPE = 0xF
     FIXED = 1 << 4
     ANONYMOUS = 1 << 5
+    BELOW_2G = 1 << 6
     GROWSDOWN = 1 << 8
     DENYWRITE = 1 << 11
     EXECUTABLE = 1 << 12
@@ -42,8 +45,14 @@ class MapFlag:
     HUGETLB = 1 << 18
     SYNC = 1 << 19
     FIXED_NOREPLACE = 1 << 20
+    UNINITIALIZED = 1 << 26
     HUGE_SHIFT = 26
     HUGE_MASK = 0x3F
+    HUGE_2MB = 21 << HUGE_SHIFT
+    HUGE_1GB = 30 << HUGE_SHIFT
+    LEGACY = (SHARED | PRIVATE | FIXED | ANONYMOUS | DENYWRITE | EXECUTABLE | UNINITIALIZED
+              | GROWSDOWN | LOCKED | NORESERVE | POPULATE | NONBLOCK | STACK | HUGETLB | BELOW_2G
+              | HUGE_2MB | HUGE_1GB)
 
 
 class MremapFlag:
@@ -88,3 +97,5 @@ class Madvise:
     POPULATE_WRITE = 23
     DONTNEED_LOCKED = 24
     COLLAPSE = 25
+    HWPOISON = 100
+    SOFT_OFFLINE = 101

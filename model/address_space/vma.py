@@ -83,6 +83,12 @@ class File:
         Whether its pages are those of tmpfs or of shared memory.
     huge_page_bytes
         The page size of a hugetlbfs file, else 0.
+    thp_aligned
+        Whether its file system has large mappings begin where a huge page could: ext2, ext4, XFS
+        and Btrfs do on 64-bit machines. [thp_get_unmapped_area]
+    knows_sync
+        Whether its file system knows MAP_SYNC, and so refuses it where memory is not the file
+        itself: ext4 and XFS. [mmap_supported_flags, daxdev_mapping_supported]
     """
 
     name: str
@@ -95,6 +101,8 @@ class File:
     has_close: bool = False
     is_shmem: bool = False
     huge_page_bytes: int = 0
+    thp_aligned: bool = False
+    knows_sync: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -189,7 +189,7 @@ class Kernel:
         rlimits = rlimits if rlimits is not None else Rlimits()
         layout = self.user.layout(self.rng, stack_rlimit=rlimits.stack)
         make_mm = partial(Mm, self.space, layout.mmap_base, rlimits=rlimits, commit=self.commit,
-                          files=self.files)
+                          files=self.files, rng=self.rng)
         process = self._new_process(name, lambda tables: make_mm(page_tables=tables),
                                     self._init_pkru, FileTable(self.files))
         with self._undone(process):

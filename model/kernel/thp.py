@@ -5,24 +5,13 @@ one by one from the beginning, to counts, the reverse map and the LRU lists; wha
 entry that maps them all, and splitting the page is splitting that. khugepaged is left out.
 """
 
-from enum import Enum
-
+from ..address_space.huge_memory import ThpEnabled, hugepage_vma_check
 from ..address_space.vma import Vma, VmFlag
 from ..physical.gfp import Gfp
 from ..x86 import PAGE_SHIFT, PagingMode
 from .frames import Frames
 
 __all__ = ["ThpEnabled", "TransparentHuge"]
-
-NEVER_HUGE = VmFlag.NOHUGEPAGE | VmFlag.SPECIAL | VmFlag.HUGETLB
-
-
-class ThpEnabled(Enum):
-    """Which mappings get huge pages. [/sys/kernel/mm/transparent_hugepage/enabled]"""
-
-    ALWAYS = "always"
-    MADVISE = "madvise"
-    NEVER = "never"
 
 
 class TransparentHuge:
@@ -51,10 +40,8 @@ class TransparentHuge:
 
         [hugepage_vma_check, transhuge_vma_suitable]
         """
-        wanted = self.enabled is ThpEnabled.ALWAYS or (
-            self.enabled is ThpEnabled.MADVISE and vma.flags & VmFlag.HUGEPAGE)
-        return bool(wanted and vma.is_anonymous and not vma.flags & NEVER_HUGE
-                    and vma.start <= vaddr and vaddr + self.page_bytes <= vma.end)
+        return (hugepage_vma_check(vma, self.enabled)
+                and vma.start <= vaddr and vaddr + self.page_bytes <= vma.end)
 
     def alloc(self, vma: Vma) -> int | None:
         """Allocate a huge page of zeros; return its first frame, or None without memory for it.

@@ -69,7 +69,7 @@ class KernelPages:
 
 def smaps(state: KernelState, process: Process) -> str:
     """Return the text of ``/proc/PID/smaps``: every mapping, and what its pages add up to."""
-    return smaps_text(process.mm, lambda vma: _stats(state, process, [vma]))
+    return smaps_text(process.mm, lambda vma: _stats(state, process, [vma]), state.thp.enabled)
 
 
 def smaps_rollup(state: KernelState, process: Process) -> str:

@@ -1,4 +1,5 @@
 import errno
+from dataclasses import replace
 
 import pytest
 
@@ -7,7 +8,7 @@ from pagewalk.model.address_space.kernel_files import HugetlbPool, KernelFiles
 from pagewalk.model.address_space.uapi import Madvise, MapFlag
 from pagewalk.model.address_space.vma import File, VmFlag
 
-from .small_mm import ANON, FIXED, PAGE, RW, at, ranges, small_mm
+from .small_mm import ANON, FIXED, PAGE, RW, SPACE, at, ranges, small_mm
 
 SHARED = MapFlag.SHARED | MapFlag.FIXED
 DEVICE = File("/dev/mem", vm_flags=VmFlag.DEVICE_MEMORY)
@@ -38,6 +39,7 @@ def mm():
     "forking device memory": (20, Madvise.DOFORK, errno.EINVAL),
     "dumping device memory": (20, Madvise.DODUMP, errno.EINVAL),
     "a hole": (5, Madvise.RANDOM, errno.ENOMEM),
+    "pages that fail": (0, Madvise.HWPOISON, errno.EOPNOTSUPP),
 }.values())
 def test_madvise_fails_as_linux_does(mm, page, advice, error):
     before = ranges(mm)
@@ -45,6 +47,17 @@ def test_madvise_fails_as_linux_does(mm, page, advice, error):
         mm.madvise(at(page), 2 * PAGE, advice)
     assert caught.value.errno == error
     assert (ranges(mm), mm.page_tables.calls) == (before, [])
+
+
+@pytest.mark.parametrize("advice", [Madvise.HWPOISON, Madvise.SOFT_OFFLINE])
+def test_pages_may_not_be_made_to_fail(advice):
+    mm = small_mm()
+    mm.madvise(at(0), 0, advice)
+    for start, error in ((0, "EPERM"), (1, "EINVAL")):
+        with pytest.raises(SysError, match=error):
+            mm.madvise(at(0) + start, PAGE, advice)
+    with pytest.raises(SysError, match="EINVAL"):
+        small_mm(replace(SPACE, word_bytes=4)).madvise(at(0), PAGE, advice)
 
 
 def test_a_misaligned_range_is_refused(mm):

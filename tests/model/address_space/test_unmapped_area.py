@@ -3,11 +3,14 @@
 import errno
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from pagewalk.model.address_space.errors import SysError
 from pagewalk.model.address_space.kernel_files import HugetlbPool, KernelFiles
-from pagewalk.model.address_space.uapi import MapFlag, Prot
+from pagewalk.model.address_space.mm import Mm
+from pagewalk.model.address_space.uapi import MapFlag, MremapFlag, Prot
+from pagewalk.model.address_space.vma import File
 
 from .small_mm import ANON, FIXED, MMAP_BASE, PAGE, RW, SPACE, small_mm
 
@@ -128,3 +131,92 @@ def test_huge_pages_are_aligned_and_their_hole_has_room_for_any_alignment():
     with pytest.raises(SysError, match="EINVAL"):
         mm.mmap(0x200_0000 + PAGE, huge, RW, flags | MapFlag.FIXED)
     mm.check()
+
+
+# ---- below 2 Gbytes, and where a file system wants it
+
+LOW = ANON | MapFlag.BELOW_2G
+WIDE = replace(SPACE, task_size=(1 << 47) - PAGE)
+BASE = (1 << 46)
+HUGE = WIDE.huge_page_bytes
+DISK, OTHER = File("/disk", thp_aligned=True), File("/other")
+
+
+def wide_mm(**options) -> Mm:
+    return Mm(WIDE, BASE, **options)
+
+
+@pytest.mark.parametrize("topdown", [True, False])
+def test_map_32bit_looks_up_from_the_second_gbyte(topdown):
+    mm = wide_mm(topdown=topdown)
+    low = 0x4000_0000
+    assert mm.mmap(0, 3 * PAGE, RW, LOW) == low
+    mm.munmap(low, PAGE)
+    assert mm.mmap(0, 2 * PAGE, RW, LOW) == low + 3 * PAGE
+    assert mm.mmap(0, PAGE, RW, LOW) == low
+    for hint, found in ((0x1000_0000, 0x1000_0000), (0x7FFF_F000, 0x7FFF_F000),
+                        (0x8000_0000, low + 5 * PAGE), (1 << 40, low + 6 * PAGE),
+                        (low, low + 7 * PAGE)):
+        assert mm.mmap(hint, PAGE, Prot.READ, LOW) == found
+    assert mm.mmap(0x7FFF_E000, 2 * PAGE, RW, LOW) == low + 8 * PAGE  # the hint is taken in part
+    for length in (1 << 30, (1 << 31) + PAGE):
+        with pytest.raises(SysError, match="ENOMEM"):  # though there is room elsewhere
+            mm.mmap(0, length, Prot.READ, LOW)
+
+
+def test_map_32bit_begins_anywhere_in_32_mbytes_if_addresses_are_random():
+    rng = np.random.default_rng(1)
+    found = {wide_mm(rng=rng).mmap(0, PAGE, RW, LOW) for _ in range(300)}
+    assert len(found) > 200
+    assert 0x4000_0000 <= min(found) < 0x4010_0000
+    assert 0x41F0_0000 < max(found) < 0x4200_0000
+    assert wide_mm(rng=rng).child().rng is rng
+
+
+@pytest.mark.parametrize(("length", "offset", "rest"), [
+    (2 * HUGE + PAGE, 0, 0), (2 * HUGE + PAGE, PAGE, PAGE), (HUGE, 0, 0), (2 * HUGE, PAGE, PAGE),
+    (HUGE - PAGE, 0, None), (HUGE, PAGE, None), (2 * HUGE - 2 * PAGE, PAGE, None)])
+def test_a_mapping_that_huge_pages_fit_into_begins_where_they_could_if_the_disk_wants_it(
+        length, offset, rest):
+    mm = wide_mm()
+    top = mm.mmap(0, 7 * PAGE, RW, ANON)
+    start = mm.mmap(0, length, RW, MapFlag.SHARED, DISK, offset)
+    assert start == (top - length if rest is None else
+                     top - length - HUGE + (rest - (top - length - HUGE)) % HUGE)
+    assert rest is None or start % HUGE == rest
+    assert mm.mmap(0, length, RW, MapFlag.SHARED, OTHER, offset) == start - length
+
+
+def test_a_hint_is_taken_only_with_room_for_a_huge_page_behind_it():
+    mm = wide_mm()
+    hint = 1 << 40 | PAGE
+    assert mm.mmap(hint, 2 * HUGE, RW, MapFlag.SHARED, DISK) == hint
+    mm.munmap(hint, 2 * HUGE)
+    mm.mmap(hint + 3 * HUGE - PAGE, PAGE, RW, FIXED)
+    assert mm.mmap(hint, 2 * HUGE, RW, MapFlag.SHARED, DISK) % HUGE == 0
+    assert mm.mmap(hint, 2 * HUGE, RW, MapFlag.SHARED, OTHER) == hint
+    assert mm.mmap(hint, HUGE, RW, MapFlag.SHARED | MapFlag.FIXED, DISK) == hint
+
+
+def test_without_room_to_spare_any_place_will_do():
+    mm = Mm(replace(SPACE, mmap_min_addr=0), MMAP_BASE)
+    mm.mmap(PAGE, MMAP_BASE - 3 * HUGE, RW, FIXED)
+    mm.mmap(MMAP_BASE, SPACE.task_size - MMAP_BASE, RW, FIXED)
+    assert mm.mmap(0, 2 * HUGE + PAGE, RW, MapFlag.SHARED, DISK) == MMAP_BASE - 2 * HUGE - PAGE
+
+
+def test_a_mapping_that_moves_begins_there_too_and_one_below_2_gbytes_does():
+    mm = wide_mm()
+    flags = MapFlag.SHARED | MapFlag.BELOW_2G
+    assert mm.mmap(0, PAGE, RW, flags, OTHER) == 0x4000_0000
+    assert mm.mmap(0, 2 * HUGE, RW, flags, DISK) == 0x4000_0000 + HUGE
+    start = mm.mmap(0, 4 * PAGE, RW, MapFlag.SHARED, DISK, 3 * PAGE)
+    mm.mmap(start + 4 * PAGE, PAGE, Prot.READ, FIXED)
+    moved = mm.mremap(start + PAGE, 3 * PAGE, 3 * HUGE, MremapFlag.MAYMOVE)
+    assert moved % HUGE == 4 * PAGE
+
+
+def test_32_bit_kernels_align_no_files(mm):
+    start = mm.mmap(0, 2 * HUGE + PAGE, RW, MapFlag.SHARED, DISK)
+    aligned = mm.space.word_bytes == 8
+    assert start == (MMAP_BASE - 3 * HUGE if aligned else MMAP_BASE - 2 * HUGE - PAGE)

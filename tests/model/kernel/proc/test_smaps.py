@@ -308,6 +308,20 @@ def test_huge_pages_set_aside_are_in_no_other_figure(mode):
     assert of(kernel, process, start) == {"Private_Hugetlb": 2 * size >> 10}
 
 
+@pytest.mark.parametrize(("thp", "plain", "advised"), [
+    (ThpEnabled.ALWAYS, 1, 1), (ThpEnabled.MADVISE, 0, 1), (ThpEnabled.NEVER, 0, 0)])
+def test_which_mappings_are_eligible_for_huge_pages_depends_on_the_setting(
+        mode, thp, plain, advised):
+    kernel, _, process = machine(mode)
+    kernel.state.thp.enabled = thp
+    size = kernel.state.thp.page_bytes
+    start = process.mm.mmap(0x4000_0000, 2 * size, Prot.READ, ANON | MapFlag.FIXED)
+    process.mm.madvise(start, size, Madvise.HUGEPAGE)
+    lines = smaps(kernel.state, process).splitlines()
+    assert [line for line in lines if line.startswith("THP")] == [
+        f"THPeligible:    {advised}", f"THPeligible:    {plain}"]
+
+
 def test_transparent_huge_pages_count_as_their_small_pages(mode):
     kernel, cpu, process = machine(mode, 64)
     kernel.state.thp.enabled = ThpEnabled.ALWAYS
