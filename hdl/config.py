@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 from ..model.x86 import PAGE_SHIFT, X86_64, PagingMode
+from .identifiers import check_identifier
 from .replacement import POLICIES
 
 __all__ = ["Config"]
@@ -18,7 +19,8 @@ class Config:
     mode : :class:`PagingMode`
         Paging mode, one of ``model.x86.MODES``, with or without 1-Gbyte pages.
     ports : tuple of str
-        Names of the request ports; each has a TLB of its own, all share the walker.
+        Names of the request ports, lower-case letters and digits, no keyword of Verilog; each port
+        has a TLB of its own, all share the walker.
     entries : int
         Entries of each port's L1 TLB.
     walk_cache : int
@@ -62,8 +64,12 @@ class Config:
         if not self.ports or len(set(self.ports)) != len(self.ports):
             raise ValueError(f"Port names must be distinct, at least one, not {self.ports!r}")
         for port in self.ports:
-            if not re.fullmatch(r"[a-z][a-z0-9]*", port) or port in TAKEN_NAMES:
-                raise ValueError(f"Port name must be a lower-case word of its own, not {port!r}")
+            if not re.fullmatch(r"[a-z][a-z0-9]*", port):
+                raise ValueError("Port name must be lower-case letters and digits, a letter first,"
+                                 f" not {port!r}")
+            if port in TAKEN_NAMES:
+                raise ValueError(f"Port name must not be one that the MMU uses, as {port!r} is")
+            check_identifier("Port name", port)
 
     def _check_types(self) -> None:
         if not isinstance(self.mode, PagingMode):

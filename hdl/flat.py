@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """The MMU with flat ports: one plain signal for each field, under a name that does not change."""
 
 from amaranth import Module, Shape, Signal
@@ -7,7 +8,9 @@ from amaranth.lib.wiring import Flow
 
 from .mmu import Mmu
 
-__all__ = ["FlatMmu", "flat_fields"]
+__all__ = ["FlatMmu", "flat_fields", "flat_names"]
+
+# The line at the top: `flat_names` makes an MMU, and no hardware of it.
 
 
 def flat_fields(layout):
@@ -64,3 +67,9 @@ class FlatMmu(Elaboratable):
         m.submodules.mmu = self._mmu
         m.d.comb += self._connections
         return m
+
+
+def flat_names(config):
+    """Return the names of the ports of a :class:`FlatMmu`, without clock and reset."""
+    flat = FlatMmu(config)
+    return [*flat.inputs, *flat.outputs]

@@ -3,15 +3,13 @@
 import re
 from typing import NamedTuple
 
-from amaranth.back import rtlil
-
-from .flat import FlatMmu
-from .module_names import check_module_name
-from .outside_tool import work_folder
-from .toolchain import run_yosys
+from .flat import FlatMmu, flat_names
+from .identifiers import check_identifier
 from .verilog_header import header
+from .verilog_netlist import netlist
+from .verilog_unused import SINK, sink
 
-__all__ = ["Port", "port_list", "to_verilog"]
+__all__ = ["Port", "check_names", "port_list", "to_verilog"]
 
 
 class Port(NamedTuple):
@@ -22,7 +20,7 @@ class Port(NamedTuple):
     width: int
 
 
-def to_verilog(config, name="pagewalk_mmu"):
+def to_verilog(config, name="pagewalk_mmu", *, clock="clk", reset="rst"):
     """Return the MMU as the text of a Verilog module, the same for the same parameters.
 
     Parameters
@@ -31,23 +29,43 @@ def to_verilog(config, name="pagewalk_mmu"):
         Parameters of the MMU.
     name : str
         Name of the Verilog module.
+    clock : str
+        Name of the clock, of which rising edges count.
+    reset : str
+        Name of the reset, which is synchronous and active high.
 
     Raises
     ------
-    :exc:`ValueError`
-        If ``name`` cannot name a module.
+    :exc:`TypeError`, :exc:`ValueError`
+        If ``check_names`` refuses a name.
     :exc:`ToolMissing`, :exc:`ToolFailed`
         If Yosys is missing or fails.
     """
-    check_module_name(name)
+    check_names(config, name, clock=clock, reset=reset)
     flat = FlatMmu(config)
-    signals = [*flat.inputs.values(), *flat.outputs.values()]  # clk and rst come by themselves
-    with work_folder() as folder:
-        run_yosys(SCRIPT, folder, {
-            "mmu.il": rtlil.convert(flat, name=name, ports=signals, emit_src=False)})
-        text = (folder / "mmu.v").read_text()
+    text = netlist(flat, name, clock, reset)
     body = text[text.index(");\n", text.index(f"module {name}(")) + 3:]
-    return f"{header(config, name)}\nmodule {name}{_with_ports(body, _groups(config, flat))}"
+    groups = [[Port(clock, "input", 1), Port(reset, "input", 1)], *_groups(config, flat)]
+    return (f"{header(config, name, clock, reset)}\n{MODULE.format(name=name)}"
+            f"{_with_ports(body, groups)}")
+
+
+def check_names(config, name, *, clock, reset):
+    """Check the names that ``to_verilog`` takes, before it does anything that takes long.
+
+    Raises
+    ------
+    :exc:`TypeError`
+        If a name is not a string.
+    :exc:`ValueError`
+        If it is no Verilog identifier, or a keyword, or the name of something else in the module.
+    """
+    taken = {*flat_names(config), SINK}
+    for what, word in (("Clock", clock), ("Reset", reset), ("Module", name)):
+        check_identifier(f"{what} name", word)
+        if word in taken:
+            raise ValueError(f"{what} name must be one that no other signal has, not {word!r}")
+        taken.add(word)
 
 
 def port_list(verilog):
@@ -61,35 +79,33 @@ PORT = re.compile(
     r"^  (?P<direction>input|output) +(?:wire|reg) +(?:\[(?P<msb>\d+):0\] +)?(?P<name>\w+)",
     re.MULTILINE)
 
-# Amaranth writes Verilog too, but Icarus Verilog 11 gets X out of its `always @*` blocks.
-SCRIPT = """
-read_rtlil mmu.il
-proc
-flatten
-opt -full
-clean
-write_verilog -noattr mmu.v
+# A file may have another name than its module, which linters find fault with.
+MODULE = """\
+// This file can have any name.
+/* verilator lint_off DECLFILENAME */
+module {name}(
+/* verilator lint_on DECLFILENAME */
 """
 
 
 def _groups(config, flat):
-    """Return the ports in groups, clock and reset first, then one group per interface."""
+    """Return the ports but clock and reset, in one group per interface."""
     streams = [f"{port}_{part}" for port in (*config.ports, "memory") for part in ("req", "rsp")]
     groups = {prefix: [] for prefix in ("control", *streams, "invalidate", "events")}
     for direction, signals in (("input", flat.inputs), ("output", flat.outputs)):
         for name, signal in signals.items():
             prefix = next(prefix for prefix in groups if name.startswith(f"{prefix}_"))
             groups[prefix].append(Port(name, direction, len(signal)))
-    return [[Port("clk", "input", 1), Port("rst", "input", 1)], *groups.values()]
+    return [*groups.values()]
 
 
 def _with_ports(body, groups):
-    """Return the module with all ports declared in one list, from the port list on.
+    """Return the module from its ports on, with all of them declared in one list.
 
     Yosys lists only names, in an order of its own, and declares each in the body, once as a port
-    and once as a net: that goes.
+    and once as a net: that goes. What nothing reads is given to a net for it.
     """
-    names = {port.name for group in groups for port in group}
+    names = {port.name: port for group in groups for port in group}
     nets = {net["name"]: net for net in NET.finditer(body)}
     declarations = []
     for group in groups:
@@ -100,7 +116,9 @@ def _with_ports(body, groups):
             declarations[-1].append(f"  {direction:6} {kind:4} {vector:6} {name}{initial}")
     ports = ",\n\n".join(",\n".join(group) for group in declarations)
     body = NET.sub(lambda net: "" if net["name"] in names else net[0], DIRECTION.sub("", body))
-    return f"(\n{ports}\n);\n{body}"
+    inputs = {name: port.width for name, port in names.items() if port.direction == "input"}
+    end = body.rindex("endmodule")
+    return f"{ports}\n);\n{body[:end]}{sink(inputs, body[:end])}{body[end:]}"
 
 
 DIRECTION = re.compile(r"^  (?:input|output) [^;]+;\n", re.MULTILINE)

@@ -9,22 +9,28 @@ from .shapes import MemoryOp, ignored_registers, page_name
 __all__ = ["header"]
 
 
-def header(config, name):
-    """Return the comment that says what the module ``name`` is and how it is used."""
+def header(config, name, clock, reset):
+    """Return the comment that says what the module ``name`` is and how it is used.
+
+    ``clock`` and ``reset`` are the names of these two ports.
+    """
     try:
         release = f"pagewalk {version('pagewalk')}"
     except PackageNotFoundError:  # used from its sources
         release = "pagewalk"
     parameters = {
-        "mode": config.mode.name, "ports": " ".join(config.ports), "entries": config.entries,
+        "mode": config.mode.name, "pages": " ".join(map(_page, config.mode.pages)),
+        "ports": " ".join(config.ports), "entries": config.entries,
         "walk_cache": config.walk_cache, "policy": config.policy,
-        "paddr_bits": config.paddr_bits, "tag_bits": config.tag_bits}
+        "paddr_bits": config.paddr_bits, "tag_bits": config.tag_bits,
+        "clock": clock, "reset": reset}
     lines = [f"{name}: an x86 memory-management unit, made by {release}.", "", "Parameters"]
     lines += [f"  {key:10} {value}" for key, value in parameters.items()]
     notes = PORT_NOTES.format(
         kinds=_codes(AccessKind),
-        pages=", ".join(
-            f"{code} {page_name(page).upper()}" for code, page in enumerate(config.mode.pages)),
+        clock=clock,
+        reset=reset,
+        pages=", ".join(f"{code} {_page(page)}" for code, page in enumerate(config.mode.pages)),
         vectors=", ".join(f"{vector.value} #{vector.name}" for vector in Vector),
         invalidations=_codes(InvalidateOp),
         operations=_codes(MemoryOp),
@@ -34,6 +40,11 @@ def header(config, name):
         for note in text.split("\n\n"):
             lines += textwrap.wrap(note, 96, initial_indent="  ", subsequent_indent="    ")
     return "".join(f"// {line}".rstrip() + "\n" for line in lines)
+
+
+def _page(level):
+    """Return the name of a page size as it is written in text, such as ``4K``."""
+    return page_name(level).upper()
 
 
 def _codes(enumeration):
@@ -48,7 +59,7 @@ def _listed(words):
 
 
 PORT_NOTES = """\
-clk, rst: clock, rising edge; synchronous reset, active high.
+{clock}, {reset}: clock, rising edge; synchronous reset, active high.
 
 control_*: root is the frame number in CR3; pcid, bits of CR0, CR4 and EFER, and PKRU as in the
 registers. This mode ignores {ignored}.

@@ -107,7 +107,7 @@ def parameter_lines():
         elif field.name == "policy":
             allowed = ", ".join(f"``{policy}``" for policy in config_module.POLICIES)
         elif field.name == "ports":
-            allowed = "lower-case words, at least one"
+            allowed = "lower-case letters and digits, no keyword of Verilog; at least one"
         rows.append((f"``{field.name}``", f"``{default}``", allowed))
     return table(("parameter", "default", "allowed"), rows, "20 30 50", "ports")
 

@@ -24,7 +24,7 @@ from .output import STDOUT, print_text, printing
 __all__ = ["AGREED", "DEFAULTS", "MISMATCH", "Progress", "Verb", "Verbs", "add_engine",
            "add_geometry", "add_image", "add_latency", "add_verb", "compare", "hardware_config",
            "json_file", "natural", "output_file", "positive", "progress_bar",
-           "show_results"]
+           "show_results", "whole"]
 
 AGREED, MISMATCH = 0, 1
 """The exit codes that verbs return; ``main`` makes the others of exceptions."""
@@ -67,8 +67,8 @@ def add_image(parser: argparse.ArgumentParser) -> None:
                         help="only N probes, with the same share for every sort of probe")
 
 
-def add_geometry(parser: argparse.ArgumentParser) -> None:
-    """Add the parameters of the hardware that ``hardware_config`` takes."""
+def add_geometry(parser: argparse.ArgumentParser) -> Any:
+    """Add the parameters of the hardware that ``hardware_config`` takes; return their group."""
     group = parser.add_argument_group("geometry")
     group.add_argument("--entries", type=whole(*RANGES["entries"]), metavar="N",
                        default=DEFAULTS.entries,
@@ -81,6 +81,7 @@ def add_geometry(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--paddr-bits", type=whole(*RANGES["paddr_bits"]), metavar="N",
                        default=DEFAULTS.paddr_bits,
                        help="bits of a physical address, MAXPHYADDR (%(default)s)")
+    return group
 
 
 def add_latency(parser: argparse.ArgumentParser) -> None:
@@ -111,11 +112,14 @@ positive, natural = whole(1), whole(0)
 """Types for argparse: a number of 1 or more, and one of 0 or more."""
 
 
-def hardware_config(args: argparse.Namespace, mode: PagingMode) -> Config:
+def hardware_config(
+    args: argparse.Namespace, mode: PagingMode, *, ports: tuple[str, ...] = DEFAULTS.ports,
+    tag_bits: int = DEFAULTS.tag_bits,
+) -> Config:
     """Return the hardware's parameters; raise ``InputError`` for what cannot be built."""
     try:
-        return Config(mode=mode, entries=args.entries, walk_cache=args.walk_cache,
-                      policy=args.policy, paddr_bits=args.paddr_bits)
+        return Config(mode=mode, ports=ports, entries=args.entries, walk_cache=args.walk_cache,
+                      policy=args.policy, paddr_bits=args.paddr_bits, tag_bits=tag_bits)
     except ValueError as error:
         raise InputError(error) from None
 

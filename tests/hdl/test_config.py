@@ -22,6 +22,8 @@ WRONG_TYPES = [
     ({"ports": ("data", 1)}, "Ports must be a tuple of strings, not ('data', 1)"),
 ]
 
+PORT_WORD = "Port name must be lower-case letters and digits, a letter first"
+
 WRONG_VALUES = [
     ({"entries": 0}, "Parameter entries must be from 1 to 4096, not 0"),
     ({"entries": -8}, "Parameter entries must be from 1 to 4096, not -8"),
@@ -38,10 +40,12 @@ WRONG_VALUES = [
     ({"ports": ()}, "Port names must be distinct, at least one, not ()"),
     ({"ports": ("data", "data")},
      "Port names must be distinct, at least one, not ('data', 'data')"),
-    ({"ports": ("Data",)}, "Port name must be a lower-case word of its own, not 'Data'"),
-    ({"ports": ("a_b",)}, "Port name must be a lower-case word of its own, not 'a_b'"),
-    ({"ports": ("data", "0")}, "Port name must be a lower-case word of its own, not '0'"),
-    ({"ports": ("",)}, "Port name must be a lower-case word of its own, not ''"),
+    ({"ports": ("Data",)}, f"{PORT_WORD}, not 'Data'"),
+    ({"ports": ("a_b",)}, f"{PORT_WORD}, not 'a_b'"),
+    ({"ports": ("data", "0")}, f"{PORT_WORD}, not '0'"),
+    ({"ports": ("",)}, f"{PORT_WORD}, not ''"),
+    ({"ports": ("fetch", "table")}, "Port name must not be a keyword of Verilog, as 'table' is"),
+    ({"ports": ("logic",)}, "Port name must not be a keyword of Verilog, as 'logic' is"),
 ]
 
 # What else has a name in the MMU: its other ports and events, its parts, and what every
@@ -75,7 +79,7 @@ def test_a_parameter_out_of_range_is_a_value_error(parameters, message):
 
 @pytest.mark.parametrize("name", TAKEN_NAMES)
 def test_a_port_may_not_take_a_name_that_the_mmu_uses(name):
-    message = f"Port name must be a lower-case word of its own, not {name!r}"
+    message = f"Port name must not be one that the MMU uses, as {name!r} is"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         Config(ports=("data", name))
 

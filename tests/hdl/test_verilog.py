@@ -1,8 +1,10 @@
 """Verilog of the MMU: ports that stay, text that tools read, the same text every time."""
 
 import os
+import shutil
 import subprocess
 import sys
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 
@@ -11,14 +13,27 @@ import pytest
 from pagewalk.hdl.config import Config
 from pagewalk.hdl.toolchain import run_yosys
 from pagewalk.hdl.verilog import port_list, to_verilog
-from pagewalk.model.x86 import MODES, X86_64
+from pagewalk.model.x86 import IA32, MODES, X86_64
 
 pytestmark = pytest.mark.slow
 
 DATA = Path(__file__).parents[1] / "data"
-CONFIGS = {name: Config(mode=mode) for name, mode in MODES.items()}
+NAMES = {"name": "my_mmu", "clock": "clock_i", "reset": "reset_i"}
+CONFIGS = {mode.name: Config(mode=mode) for mode in MODES.values()}
+GEOMETRIES = {
+    "smallest": Config(ports=("data",), entries=1, walk_cache=0),
+    "smallest walk cache": Config(
+        ports=("data",), entries=1, walk_cache=1, mode=X86_64.without_1g_pages()),
+    "three ports": Config(
+        ports=("fetch", "load", "store"), entries=3, policy="lru", walk_cache=5, tag_bits=1),
+    "fifo": Config(IA32, ports=("dma",), entries=4, policy="fifo", paddr_bits=32, tag_bits=64),
+    "random": Config(ports=("a", "b"), entries=5, policy="random", paddr_bits=52, walk_cache=3),
+}
 
 every_mode = pytest.mark.parametrize("mode", MODES)
+every_geometry = pytest.mark.parametrize("geometry", GEOMETRIES)
+needs_verilator = pytest.mark.skipif(
+    shutil.which("verilator") is None, reason="needs verilator: make test installs it")
 
 
 @cache
@@ -26,11 +41,23 @@ def verilog(mode: str) -> str:
     return to_verilog(CONFIGS[mode])
 
 
+@cache
+def named_verilog(geometry: str) -> str:
+    return to_verilog(GEOMETRIES[geometry], **NAMES)
+
+
 def icarus(source: Path) -> str:
     """Compile ``source`` and return all that Icarus Verilog says; it must be installed."""
-    result = subprocess.run(
-        ["iverilog", "-g2012", "-Wall", "-o", source.with_suffix(".vvp"), source],
-        capture_output=True, text=True, check=False)
+    return output_of("iverilog", "-g2005", "-Wall", "-o", source.with_suffix(".vvp"), source)
+
+
+def verilator(source: Path) -> str:
+    """Return all that Verilator finds fault with in ``source``."""
+    return output_of("verilator", "--lint-only", "-Wall", source)
+
+
+def output_of(*command: str | Path) -> str:
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
     return result.stdout + result.stderr + (f"exit code {result.returncode}"
                                             if result.returncode else "")
 
@@ -58,7 +85,7 @@ def test_icarus_compiles_it_without_a_warning(mode, tmp_path):
 @every_mode
 def test_yosys_reads_it_back(mode, tmp_path):
     script = """
-        read_verilog -sv mmu.v
+        read_verilog mmu.v
         hierarchy -check -top pagewalk_mmu
         proc
         check -assert
@@ -80,10 +107,19 @@ def test_header_lists_the_parameters(mode):
     lines = verilog(mode).splitlines()
     assert lines[0].startswith("// pagewalk_mmu: an x86 memory-management unit, made by pagewalk")
     start = lines.index("// Parameters") + 1
-    parameters = dict(line.removeprefix("//").split(maxsplit=1) for line in lines[start:start + 7])
+    parameters = dict(line.removeprefix("//").split(maxsplit=1) for line in lines[start:start + 10])
     assert parameters == {
-        "mode": mode, "ports": "fetch data", "entries": "32", "walk_cache": "8",
-        "policy": "plru", "paddr_bits": "40", "tag_bits": "4"}
+        "mode": mode, "pages": {"x86_64": "4K 2M 1G", "ia32": "4K 4M"}[mode],
+        "ports": "fetch data", "entries": "32", "walk_cache": "8", "policy": "plru",
+        "paddr_bits": "40", "tag_bits": "4", "clock": "clk", "reset": "rst"}
+    assert {field.name for field in fields(Config)} <= {*parameters}
+
+
+def test_header_has_the_names_of_clock_and_reset():
+    header = named_verilog("smallest").partition("\nmodule ")[0]
+    assert header.startswith("// my_mmu: an x86")
+    assert "//   clock      clock_i\n//   reset      reset_i\n" in header
+    assert "//   clock_i, reset_i: clock, rising edge; " in header
 
 
 @every_mode
@@ -103,23 +139,45 @@ def test_header_gives_the_encodings(mode):
         assert codes in header
 
 
-@pytest.mark.parametrize("parameters", [
-    {"ports": ("data",), "entries": 1, "walk_cache": 0},
-    {"ports": ("data",), "entries": 1, "walk_cache": 1, "mode": X86_64.without_1g_pages()},
-    {"ports": ("fetch", "load", "store"), "entries": 3, "policy": "lru", "walk_cache": 5,
-     "tag_bits": 1},
-], ids=["smallest", "smallest walk cache", "three ports"])
-def test_other_geometries_compile_under_another_name(parameters, tmp_path):
-    config = Config(**parameters)
-    text = to_verilog(config, name="my_mmu")
+@every_geometry
+def test_other_geometries_compile_under_other_names(geometry, tmp_path):
+    text = named_verilog(geometry)
     source = tmp_path / "mmu.v"
     source.write_text(text)
     assert icarus(source) == ""
     assert "\nmodule my_mmu(\n" in text
-    requests = [port.name for port in port_list(text) if port.name.endswith("_req_vaddr")]
-    assert requests == [f"{port}_req_vaddr" for port in config.ports]
+    ports = port_list(text)
+    assert [tuple(port) for port in ports[:2]] == [("clock_i", "input", 1), ("reset_i", "input", 1)]
+    requests = [port.name for port in ports if port.name.endswith("_req_vaddr")]
+    assert requests == [f"{port}_req_vaddr" for port in GEOMETRIES[geometry].ports]
 
 
-def test_module_name_must_be_an_identifier():
-    with pytest.raises(ValueError, match=r"^Module name must be a Verilog identifier, not '2x'$"):
-        to_verilog(Config(), name="2x")
+@needs_verilator
+@every_mode
+def test_verilator_finds_nothing(mode, tmp_path):
+    source = tmp_path / "mmu.v"
+    source.write_text(verilog(mode))
+    assert verilator(source) == ""
+
+
+@needs_verilator
+@every_geometry
+def test_verilator_finds_nothing_in_other_geometries(geometry, tmp_path):
+    source = tmp_path / "mmu.v"
+    source.write_text(named_verilog(geometry))
+    assert verilator(source) == ""
+
+
+@needs_verilator
+@pytest.mark.parametrize(("old", "new", "warning"), [
+    ("\n    control_pse,", "", "UNUSEDSIGNAL"),
+    ("endmodule", "wire more;\nassign events_flush = more;\nendmodule", "UNDRIVEN"),
+    ("/* verilator lint_off DECLFILENAME */\n", "", "DECLFILENAME"),
+])
+def test_verilator_still_sees_what_is_not_as_it_was(old, new, warning, tmp_path):
+    """One warning is waived, and that one alone."""
+    text = named_verilog("smallest")
+    assert text.count(old) == text.count("lint_off") == 1
+    source = tmp_path / "mmu.v"
+    source.write_text(text.replace(old, new))
+    assert f"%Warning-{warning}: " in verilator(source)

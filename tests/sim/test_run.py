@@ -64,9 +64,15 @@ def test_a_missing_compiler_is_exit_3_and_the_line_that_installs_it(capsys, monk
 def test_verilog_has_the_parameters_asked_for(mode, capsys, tmp_path):
     file = tmp_path / "mmu.v"
     assert main(["verilog", "--mode", mode, "--entries", "4", "--name", "my_mmu",
-                     "-o", str(file), "--json", str(tmp_path / "mmu.json")]) == 0
+                 "--ports", "dma", "--tag-bits", "9", "--clock", "clk_i", "--reset", "rst_i",
+                 "-o", str(file), "--json", str(tmp_path / "mmu.json")]) == 0
     text = file.read_text()
     assert "module my_mmu(" in text
+    ports = {port.name: port.width for port in port_list(text)}
+    assert ports["clk_i"] == ports["rst_i"] == 1
+    assert ports["dma_req_tag"] == ports["dma_rsp_tag"] == 9
+    assert not any(name.startswith(("fetch", "data", "clk_", "rst_")) for name in ports
+                   if name not in ("clk_i", "rst_i"))
     assert f"mode       {mode}" in text
     figures = json.loads((tmp_path / "mmu.json").read_text())
     assert figures["ports"] == [port._asdict() for port in port_list(text)]

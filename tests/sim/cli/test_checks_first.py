@@ -14,7 +14,7 @@ def nothing_expensive(monkeypatch):
         pytest.fail("began the expensive part")
 
     monkeypatch.setattr(verilog, "to_verilog", expensive)
-    monkeypatch.setattr(hdl_verilog, "run_yosys", expensive)
+    monkeypatch.setattr(hdl_verilog, "netlist", expensive)
     monkeypatch.setattr(cosim, "create", expensive)
     monkeypatch.setattr(cosim, "_boot", expensive)
     monkeypatch.setattr(common, "create", expensive)
@@ -27,19 +27,48 @@ def test_a_place_that_verilog_cannot_be_written_to(option, refused, tmp_path):
             f"{path}: cannot be written: {reason}")
 
 
+NAMES = [("--name", "Module"), ("--clock", "Clock"), ("--reset", "Reset")]
+
+
+@pytest.mark.parametrize(("option", "what"), [*NAMES, ("--ports", "Port")])
 @pytest.mark.parametrize("name", ["module", "wire", "endmodule", "always", "logic", "bit"])
-def test_a_keyword_names_no_module(name, refused, tmp_path):
+def test_a_keyword_names_nothing(option, what, name, refused, tmp_path):
     file = tmp_path / "kept.v"
     file.write_text("kept")
-    assert refused("verilog", "--name", name, "-o", file) == (
-        f"Module name must not be a keyword of Verilog, as {name!r} is")
+    assert refused("verilog", option, name, "-o", file) == (
+        f"{what} name must not be a keyword of Verilog, as {name!r} is")
     assert file.read_text() == "kept"
 
 
+@pytest.mark.parametrize(("option", "what"), NAMES)
 @pytest.mark.parametrize("name", ["", "1x", "a-b", "a b", "modul\u00e9"])
-def test_what_is_no_identifier_names_no_module(name, refused):
-    assert refused("verilog", f"--name={name}") == (
-        f"Module name must be a Verilog identifier, not {name!r}")
+def test_what_is_no_identifier_names_nothing(option, what, name, refused):
+    assert refused("verilog", f"{option}={name}") == (
+        f"{what} name must be a Verilog identifier, not {name!r}")
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["--clock", "data_req_valid"],
+     "Clock name must be one that no other signal has, not 'data_req_valid'"),
+    (["--ports", "dma", "--reset", "dma_rsp_tag"],
+     "Reset name must be one that no other signal has, not 'dma_rsp_tag'"),
+    (["--clock", "x", "--reset", "x"], "Reset name must be one that no other signal has, not 'x'"),
+    (["--name", "clk"], "Module name must be one that no other signal has, not 'clk'"),
+])
+def test_a_name_that_another_signal_has_is_refused(arguments, message, refused):
+    assert refused("verilog", *arguments) == message
+
+
+@pytest.mark.parametrize(("ports", "message"), [
+    ("data,data", "Port names must be distinct, at least one, not ('data', 'data')"),
+    *((ports, f"Port name must be lower-case letters and digits, a letter first, not {offender!r}")
+      for ports, offender in (("", ""), ("data,", ""), ("a, b", " b"), ("a,a_req", "a_req"),
+                              ("Data", "Data"), ("data,2", "2"))),
+    *((f"data,{name}", f"Port name must not be one that the MMU uses, as {name!r} is")
+      for name in ("memory", "control", "events", "invalidate", "walk", "flush", "clk")),
+])
+def test_ports_that_cannot_be_are_refused(ports, message, refused):
+    assert refused("verilog", f"--ports={ports}") == message
 
 
 def test_a_swap_file_that_cannot_be_used(refused, tmp_path):
@@ -49,8 +78,3 @@ def test_a_swap_file_that_cannot_be_used(refused, tmp_path):
         message = refused("cosim", "thrash", "--swap", path)
         assert message.startswith("argument --swap: ")
         assert reason in message
-
-
-def test_the_library_refuses_a_keyword_too():
-    with pytest.raises(ValueError, match="keyword of Verilog, as 'module' is"):
-        hdl_verilog.check_module_name("module")

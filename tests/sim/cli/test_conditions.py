@@ -19,6 +19,8 @@ DATA = Path(__file__).parents[2] / "data"
 TRACE, LISTS = DATA / "i686-A.trace-buddy.txt.gz", DATA / "i686-A.freelists.npz"
 VECTORS = DATA / "vectors-ia32.npz"
 GEOMETRY = ["--entries", "16", "--policy", "lru", "--latency", "7", "--paddr-bits", "40"]
+VERILOG = [*GEOMETRY[:4], *GEOMETRY[6:], "--ports", "dma,walker2", "--tag-bits", "9",
+           "--clock", "c", "--reset", "r"]
 CONFIG = {"mode": "ia32", "ports": ["fetch", "data"], "entries": 16, "walk_cache": 8,
           "policy": "lru", "paddr_bits": 40, "tag_bits": 4}
 
@@ -43,7 +45,7 @@ def words_of(image, tmp_path, monkeypatch):
         "buddy": (["buddy", TRACE, LISTS, "--limit", "50"], [TRACE, LISTS]),
         "image": (["image", image], [image]),
         "verilog": (["verilog", "--mode", "ia32", "-o", tmp_path / "x.v",
-                     *GEOMETRY[:4], *GEOMETRY[6:]], []),
+                     *VERILOG], []),
     }.__getitem__
 
 
@@ -61,8 +63,11 @@ def test_figures_tell_their_conditions(verb, words_of, pagewalk, tmp_path):
     assert figures["version"] == version("pagewalk")
     assert figures["latency"] == (7 if verb in ("replay", "conform", "cosim") else None)
     assert figures.get("seed") == (3 if verb == "cosim" else None)
-    expected = {"cosim": CONFIG | {"ports": ["data"]}, "buddy": None, "image": None}
+    expected = {"cosim": CONFIG | {"ports": ["data"]}, "buddy": None, "image": None,
+                "verilog": CONFIG | {"ports": ["dma", "walker2"], "tag_bits": 9}}
     assert figures["config"] == expected.get(verb, CONFIG)
+    names = [figures.get(name) for name in ("name", "clock", "reset")]
+    assert names == (["pagewalk_mmu", "c", "r"] if verb == "verilog" else [None] * 3)
 
 
 def test_every_parameter_is_told():

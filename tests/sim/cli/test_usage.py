@@ -33,6 +33,7 @@ NUMBERS = [  # verb, option, one below the lowest value, and the bounds
     ("cosim", "--clock", 0, "from 1 to 1000000000000"),
     ("run", "--fault-cost", -1, "from 0 to 1000000000000"),
     ("verilog", "--entries", 0, "from 1 to 4096"),
+    ("verilog", "--tag-bits", 0, "from 1 to 64"),
 ]
 
 

@@ -1,16 +1,28 @@
-"""Which names a Verilog module can have."""
+"""Which words can name a module, a clock or a port in Verilog."""
 
 import re
 
-__all__ = ["check_module_name"]
+__all__ = ["check_identifier"]
 
 
-def check_module_name(name: str) -> None:
-    """Raise ``ValueError`` if ``name`` cannot name a module in Verilog or SystemVerilog."""
+def check_identifier(what: str, name: str) -> None:
+    """Check that ``name`` is an identifier of Verilog and of SystemVerilog.
+
+    ``what`` says in an error message whose name it is, such as ``Module name``.
+
+    Raises
+    ------
+    :exc:`TypeError`
+        If ``name`` is not a string.
+    :exc:`ValueError`
+        If it is no identifier, or a keyword.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"{what} must be a string, not {name!r}")
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-        raise ValueError(f"Module name must be a Verilog identifier, not {name!r}")
+        raise ValueError(f"{what} must be a Verilog identifier, not {name!r}")
     if name in KEYWORDS:
-        raise ValueError(f"Module name must not be a keyword of Verilog, as {name!r} is")
+        raise ValueError(f"{what} must not be a keyword of Verilog, as {name!r} is")
 
 
 KEYWORDS = frozenset("""
