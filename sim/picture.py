@@ -20,6 +20,7 @@ from ..model.x86 import (
     Vector,
     lowest_bit,
 )
+from .uncut import Uncut
 
 __all__ = ["size_name", "walk_picture"]
 
@@ -39,17 +40,19 @@ def size_name(page_bytes: int) -> str:
     return f"{1 << shift % 10}{'KMG'[shift // 10 - 1]}"
 
 
-def walk_picture(mode: PagingMode, control: Control, walk: Walk) -> Text:
+def walk_picture(mode: PagingMode, control: Control, walk: Walk) -> Uncut:
     """Return the picture of one walk: the bits of the address, every level, the outcome.
+
+    It is text for ``print``, and with colours for rich, however narrow the console is.
 
     A level shows its index, the address and value of its entry as read, the flags decoded, and
     what the walk set. A fault shows its vector and decoded error code.
     """
-    picture = Text(no_wrap=True, overflow="ignore")
+    picture = Text(end="")
     for line in _lines(mode, control, walk):
         line.rstrip()
         picture.append_text(line).append("\n")
-    return picture
+    return Uncut(picture)
 
 
 def _lines(mode: PagingMode, control: Control, walk: Walk) -> Iterator[Text]:

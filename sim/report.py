@@ -16,6 +16,7 @@ from .cosim.workload_result import WorkloadResult
 from .image import Image
 from .picture import size_name, walk_picture
 from .result import Mismatch, Result
+from .uncut import Uncut
 from .vectors import NO_PADDR, NO_VECTOR
 
 __all__ = [
@@ -52,7 +53,7 @@ def make_console(*, stderr: bool = False) -> Console:
                     markup=False, force_terminal=False if os.environ.get("NO_COLOR") else None)
 
 
-def result_table(results: Mapping[str, Result]) -> Table:
+def result_table(results: Mapping[str, Result]) -> Uncut:
     """Return a table with a column for each of the results, by name.
 
     A row is left out if no result has anything for it, as those of the hardware if there was
@@ -65,10 +66,10 @@ def result_table(results: Mapping[str, Result]) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for row in sorted({row for column in columns for row in column}, key=_place):
         table.add_row(_label(row), *(column.get(row, "") for column in columns))
-    return table
+    return Uncut(table)
 
 
-def workload_table(runs: Mapping[str, WorkloadResult]) -> Table:
+def workload_table(runs: Mapping[str, WorkloadResult]) -> Uncut:
     """Return a table with a column for each run of a workload on a machine, by name.
 
     The cycles of the MMU are measured; rows whose name begins with "assumed" are not, and go into
@@ -82,7 +83,7 @@ def workload_table(runs: Mapping[str, WorkloadResult]) -> Table:
     for key, label in WORKLOAD_LABELS.items():
         if any(key in column for column in columns):
             table.add_row(label, *(column.get(key, "") for column in columns))
-    return table
+    return Uncut(table)
 
 
 WORKLOAD_LABELS = {
@@ -139,7 +140,7 @@ def _mmu_rows(run: WorkloadResult) -> dict[str, str]:
     }
 
 
-def mismatch_report(mode: PagingMode, mismatches: Iterable[Mismatch]) -> Group:
+def mismatch_report(mode: PagingMode, mismatches: Iterable[Mismatch]) -> Uncut:
     """Return each mismatch: what was expected and what came, and the golden walk as a picture.
 
     Mismatches of one access that follow each other share its picture.
@@ -150,8 +151,8 @@ def mismatch_report(mode: PagingMode, mismatches: Iterable[Mismatch]) -> Group:
         parts += [Text(_headline(mode, mismatch), style="bold red") for mismatch in group]
         if control is not None and walk is not None:
             parts.append(Text("The golden model walks:\n"))
-            parts.append(walk_picture(mode, control, walk))
-    return Group(*parts)
+            parts += [walk_picture(mode, control, walk), Text()]
+    return Uncut(Group(*parts))
 
 
 def image_summary(image: Image) -> dict[str, Any]:
@@ -170,7 +171,7 @@ def image_summary(image: Image) -> dict[str, Any]:
     return {"mode": image.mode.name, "views": views}
 
 
-def image_table(image: Image) -> Table:
+def image_table(image: Image) -> Uncut:
     """Return a table of the views of an image: frames of the cap, probes by page size."""
     summary = image_summary(image)
     table = Table(box=None, pad_edge=False)
@@ -180,7 +181,7 @@ def image_table(image: Image) -> Table:
     for name, figures in summary["views"].items():
         table.add_row(name, *(f"{value:#x}" if key == "cr3" else _count(value)
                               for key, value in figures.items()))
-    return table
+    return Uncut(table)
 
 
 LABELS = {

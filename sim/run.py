@@ -4,8 +4,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
-from rich.text import Text
-
 from ..hdl.config import Config
 from ..model.mmu.walk import Access, walk
 from ..model.x86 import MODES, AccessKind
@@ -14,11 +12,12 @@ from .image import Image, ProbeRight
 from .picture import walk_picture
 from .replay import replay
 from .result import Result
+from .uncut import Uncut
 
 __all__ = ["replay_shipped", "sample_walks"]
 
 
-def sample_walks() -> Iterator[Text]:
+def sample_walks() -> Iterator[Uncut]:
     """Yield, for each paging mode, the picture of one walk of the shipped image.
 
     The walk is that of a user's write to the highest page that users may write, which is in the

@@ -12,6 +12,7 @@ from ..buddy.replay_events import replay_events
 from ..buddy.replay_requests import replay_requests
 from ..buddy.same_machine import check_same_machine
 from ..errors import InputError, check_ends
+from ..uncut import Uncut
 from .common import AGREED, MISMATCH, Verbs, add_verb, json_file, positive
 from .conditions import conditions
 from .output import printing
@@ -58,7 +59,7 @@ def _buddy(args: argparse.Namespace) -> int:
     return AGREED if result.agreed else MISMATCH
 
 
-def _table(result: BuddyResult) -> Table:
+def _table(result: BuddyResult) -> Uncut:
     """Return what the replay found as a table."""
     figures = result.as_json()
     rows = {
@@ -76,4 +77,4 @@ def _table(result: BuddyResult) -> Table:
     table.add_column(justify="right", no_wrap=True)
     for name, value in rows.items():
         table.add_row(name, value)
-    return table
+    return Uncut(table)

@@ -33,6 +33,8 @@ DEFAULTS = Config()
 
 MOST_DIGITS = 40  # of a number on the command line: beyond all that can be counted
 
+BAR_COLUMNS = 70  # what a progress bar with long words and numbers takes
+
 MOST_LATENCY = 10_000  # cycles: slower than any memory, and a replay still comes to its end
 
 Verbs = Any  # argparse has no public name for the type
@@ -163,13 +165,14 @@ def output_file(path: Path) -> Iterator[Callable[[str], None]]:
 def progress_bar(doing: str = "replaying") -> Iterator[Callable[[str, int, int], None]]:
     """Show a progress bar if stderr is a terminal; give a function ``move(what, done, total)``.
 
-    The bar shows the words ``doing`` and ``what``, and ``done`` of ``total``.
+    The bar shows the words ``doing`` and ``what``, and ``done`` of ``total``. There is none on a
+    terminal that is too narrow for it.
     """
     console = make_console(stderr=True)
     with progress.Progress(
-        "{task.description}", progress.BarColumn(), progress.MofNCompleteColumn(),
+        "{task.description}", progress.BarColumn(bar_width=None), progress.MofNCompleteColumn(),
         progress.TimeRemainingColumn(), console=console, transient=True,
-        disable=not console.is_terminal,
+        disable=not console.is_terminal or console.width < BAR_COLUMNS,
     ) as bar:
         task = bar.add_task("", total=None)
         yield lambda what, done, total: bar.update(
@@ -201,6 +204,6 @@ def show_results(args: argparse.Namespace, results: Mapping[str, Result]) -> int
     """Show the mismatches and a table with a column for each result; return an exit code."""
     with printing(args.json) as console:
         for result in results.values():
-            console.print(mismatch_report(result.mode, result.first), soft_wrap=True)
+            console.print(mismatch_report(result.mode, result.first))
         console.print(result_table(results))
     return AGREED if all(result.agreed for result in results.values()) else MISMATCH

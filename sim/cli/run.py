@@ -44,7 +44,8 @@ def _run(args: argparse.Namespace) -> int:
     with json_file(args.json) as write:
         with printing(args.json) as console:
             for picture in sample_walks():
-                console.print(picture, soft_wrap=True)
+                console.print(picture)
+                console.print()
         with progress_bar() as move:
             results = replay_shipped(config, args.latency, args.limit, move)
         with progress_bar("running") as move:
