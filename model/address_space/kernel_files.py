@@ -8,10 +8,25 @@ from itertools import count
 from .errors import SysError
 from .vma import File
 
-__all__ = ["HugeFile", "HugetlbPool", "Inode", "KernelFiles"]
+__all__ = ["HugeFile", "HugetlbPool", "Inode", "KernelFiles", "Seal"]
 
 MAX_FILE_BYTES = (1 << 63) - 1
 """The most that a file can have. [MAX_LFS_FILESIZE]"""
+
+
+class Seal:
+    """What is forbidden of a file: to seal it further, to shrink, to grow, and to write to it.
+
+    FUTURE_WRITE leaves those mappings writable that there are. [``F_SEAL_*``]
+    """
+
+    SEAL = 1
+    SHRINK = 2
+    GROW = 4
+    WRITE = 8
+    FUTURE_WRITE = 16
+
+    ANY_WRITE = WRITE | FUTURE_WRITE
 
 
 @dataclass(slots=True, eq=False)
@@ -28,6 +43,8 @@ class Inode:
     allocated
         Pages of shared memory that are counted, in memory or in swap; those that reclaim drops
         are so until the file is looked at again. [alloced]
+    seals
+        What may not be done to shared memory any more, bits of ``Seal``.
     nameless, users
         Whether it goes with its last user, and how many mappings and open files use it. Users of
         other files are not counted. [i_nlink, f_count]
@@ -36,6 +53,7 @@ class Inode:
     size: int = 0
     noreserve: bool = False
     allocated: int = 0
+    seals: int = Seal.SEAL
     nameless: bool = False
     users: int = 0
 
@@ -135,6 +153,17 @@ class KernelFiles:
         file = File("/dev/zero (deleted)", 0, self._shmem_minor, next(self._shmem_inodes),
                     is_shmem=True)
         self.inodes[file] = Inode(size, noreserve, nameless=True)
+        return file
+
+    def open_memfd(self, name: str, *, sealable: bool) -> File:
+        """Return a new file of shared memory without bytes, for ``memfd_create``.
+
+        Its pages are promised one by one. [shmem_file_setup]
+        """
+        file = File(f"/memfd:{name} (deleted)", 0, self._shmem_minor, next(self._shmem_inodes),
+                    is_shmem=True)
+        self.inodes[file] = Inode(noreserve=True, seals=0 if sealable else Seal.SEAL,
+                                  nameless=True)
         return file
 
     def open_sysv(self, key: int, segment: int, size: int = 0) -> File:

@@ -84,6 +84,7 @@ class Rlimits:
     stack: int = 8 << 20
     memlock: int = 8 << 20
     open_files: int = 1024
+    file_size: int = INFINITY
 
 
 class Overcommit:

@@ -87,10 +87,11 @@ class Mm(MmState):
 
         Raise ``SysError``: EINVAL for a bad length, offset, kind or alignment; EBADF without a
         file or MAP_ANONYMOUS; EACCES if the file's mode forbids it; EEXIST where
-        MAP_FIXED_NOREPLACE meets a mapping; EPERM below ``mmap_min_addr``, or to lock with a
-        limit of 0; EAGAIN beyond RLIMIT_MEMLOCK; EOVERFLOW beyond what a file can have; EOPNOTSUPP
-        for MAP_SHARED_VALIDATE with a flag that the file does not support, and for MAP_SYNC of a
-        file on a disk; ENOMEM without room or beyond any other limit, where MAP_FIXED may have
+        MAP_FIXED_NOREPLACE meets a mapping; EPERM below ``mmap_min_addr``, to lock with a limit
+        of 0, or to write to what is sealed; EAGAIN beyond RLIMIT_MEMLOCK; EOVERFLOW beyond what
+        a file can have; EOPNOTSUPP for MAP_SHARED_VALIDATE with a flag that the file does not
+        support, and for MAP_SYNC of a file on a disk; ENOMEM without room or beyond any other
+        limit, where MAP_FIXED may have
         unmapped the range.
         """
         word = self.space.word

@@ -5,6 +5,7 @@ import errno
 from ..x86 import PAGE_BYTES, PAGE_SHIFT
 from .errors import SysError
 from .hugetlb_mapping import map_huge
+from .kernel_files import Seal
 from .merge import can_merge_after, can_merge_before, expand
 from .mm_state import MmState
 from .munmap import unmap_range
@@ -102,7 +103,7 @@ def _vm_flags(
         vm_flags |= VmFlag.SHARED | VmFlag.MAYSHARE
     may_grow = file is None and not vm_flags & VmFlag.SHARED
     if file is not None:
-        vm_flags = _file_flags(file, prot, vm_flags)
+        vm_flags = _file_flags(mm, file, prot, vm_flags)
     if vm_flags & VmFlag.GROWSDOWN and not may_grow:
         raise SysError(errno.EINVAL)
     if flags & MapFlag.NORESERVE and (mm.commit.honours_noreserve or (
@@ -135,18 +136,27 @@ def _largest_file(mm: MmState, file: File) -> int:
     return (1 << 63) - 1 if mm.space.word_bytes == 8 else ((1 << 32) - 1) << PAGE_SHIFT
 
 
-def _file_flags(file: File, prot: int, vm_flags: int) -> int:
-    """Return ``vm_flags`` without those that the mode of the file forbids.
+def _file_flags(mm: MmState, file: File, prot: int, vm_flags: int) -> int:
+    """Return ``vm_flags`` without those that the mode of the file or its seals forbid.
 
-    Raise ``SysError(EACCES)`` if it forbids what was asked for.
+    Raise ``SysError(EACCES)`` if the mode forbids what was asked for.
     """
     if vm_flags & VmFlag.SHARED and not file.writable:
         if prot & Prot.WRITE:
             raise SysError(errno.EACCES)
         vm_flags &= ~(VmFlag.MAYWRITE | VmFlag.SHARED)
+    elif _seals(mm, file) & Seal.ANY_WRITE and (
+            vm_flags & (VmFlag.SHARED | VmFlag.WRITE) == VmFlag.SHARED):
+        vm_flags &= ~VmFlag.MAYWRITE
     if not file.readable:
         raise SysError(errno.EACCES)
     return vm_flags
+
+
+def _seals(mm: MmState, file: File | None) -> int:
+    """Return what a file is sealed against, 0 if it is none of shared memory."""
+    inode = mm.files.inodes.get(file) if file is not None and file.is_shmem else None
+    return inode.seals if inode is not None else 0
 
 
 def map_region(
@@ -154,9 +164,12 @@ def map_region(
 ) -> None:
     """Map a range in place of what is there, as part of its neighbours if possible.
 
-    Raise ``SysError``: ENOMEM if that exceeds a limit, or as the file's driver; what was in the
-    range may then be unmapped. [mmap_region]
+    Raise ``SysError``: EPERM if the file is sealed against writing; ENOMEM if that exceeds a limit,
+    or as the file's driver. What was in the range may then be unmapped. [mmap_region]
     """
+    writable = VmFlag.SHARED | VmFlag.MAYWRITE
+    if flags & writable == writable and _seals(mm, file) & Seal.WRITE:
+        raise SysError(errno.EPERM)
     end, pages = start + length, length >> PAGE_SHIFT
     if not mm.may_expand(flags, pages):
         replaced = sum(min(end, vma.end) - max(start, vma.start)
@@ -214,9 +227,12 @@ def _new_mapping(
 ) -> Vma:
     """Add a mapping to the tree, after asking the driver of its file. [file->f_op->mmap]
 
-    Raise ``SysError``: ENOMEM for shared anonymous memory that cannot be promised; EOPNOTSUPP for
-    MAP_SYNC of a file on a disk; or as ``map_huge``.
+    Raise ``SysError``: ENOMEM for shared anonymous memory that cannot be promised; EPERM for what
+    is sealed against being written from now on; EOPNOTSUPP for MAP_SYNC of a file on a disk; or as
+    ``map_huge``.
     """
+    if not ~flags & (VmFlag.SHARED | VmFlag.WRITE) and _seals(mm, file) & Seal.ANY_WRITE:
+        raise SysError(errno.EPERM)
     if file is None and flags & VmFlag.SHARED:
         file = map_shmem(mm, end - start, flags)
     vma = Vma(start, end, flags, pgoff, file)

@@ -30,17 +30,25 @@ class FileTable:
     def __init__(self, files: KernelFiles) -> None:
         self._files = files
         self._open: dict[int, OpenFile] = {}
+        self._close_on_exec: set[int] = set()
 
-    def open(self, file: File, limit: int) -> int:
+    def open(self, file: File, limit: int, *, close_on_exec: bool = False) -> int:
         """Open a file under the lowest free number, and return that.
 
         Raise ``SysError(EMFILE)`` if it is not below ``limit``. [alloc_fd]
         """
+        fd = self.require_room(limit)
+        self._open[fd] = OpenFile(file)
+        self._files.get(file)
+        if close_on_exec:
+            self._close_on_exec.add(fd)
+        return fd
+
+    def require_room(self, limit: int) -> int:
+        """Return the lowest free number; raise as ``open``. [get_unused_fd_flags]"""
         fd = next(number for number in range(len(self._open) + 1) if number not in self._open)
         if fd >= limit:
             raise SysError(errno.EMFILE)
-        self._open[fd] = OpenFile(file)
-        self._files.get(file)
         return fd
 
     def get(self, fd: int) -> OpenFile:
@@ -54,6 +62,12 @@ class FileTable:
         """Close a file; raise ``SysError(EBADF)``."""
         self._files.put(self.get(fd).file)
         del self._open[fd]
+        self._close_on_exec.discard(fd)
+
+    def exec(self) -> None:
+        """Close what does not outlive an exec. [do_close_on_exec]"""
+        for fd in list(self._close_on_exec):
+            self.close(fd)
 
     def close_all(self) -> None:
         """Close all files. [exit_files]"""
@@ -66,7 +80,7 @@ class FileTable:
         [dup_fd]
         """
         child = FileTable(self._files)
-        child._open = dict(self._open)
+        child._open, child._close_on_exec = dict(self._open), set(self._close_on_exec)
         for opened in child._open.values():
             self._files.get(opened.file)
         return child

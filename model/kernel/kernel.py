@@ -66,7 +66,8 @@ class Kernel:
         self.rng = rng
         self._table = ProcessTable()
         self.oom = OomKiller(self._table)
-        self.state = KernelState(mode, machine, cr4=cr4, kill=self.oom.kill, sysctl=sysctl)
+        self.state = KernelState(mode, machine, cr4=cr4, kill=self.oom.kill, sysctl=sysctl,
+                                 current_mm=lambda: self._table.current_mm)
         self.platform = self.state.platform
         self.layout, self.user = self.state.layout, self.platform.user
         self.kernel_space = KernelSpace(self.state.kernel_tables, self.state.tlb)
@@ -169,9 +170,17 @@ class Kernel:
             return set_nr_hugepages(self.state.hugetlb, count, page_bytes)
 
     def register_file(self, file: File, content: bytes) -> bytearray:
-        """Say what a file holds; return its bytes, which write-back changes."""
+        """Say what a file holds; return its bytes, which write-back changes.
+
+        Those of a file of tmpfs are in memory at once, and what is returned does not change. Raise
+        ``ValueError`` if that was said, ``OutOfMemory``. See ``PageCache.register``.
+        """
         data = bytearray(content)
-        self.state.page_cache.register(file, data)
+        if file.is_shmem:
+            with self.acting(None):
+                self.state.shmem.create(self.state.page_cache.add_tmpfs(file, len(data)), content)
+        else:
+            self.state.page_cache.register(file, data)
         return data
 
     # ---- processes
@@ -230,6 +239,7 @@ class Kernel:
             process.space, process.pkru = fresh.space, fresh.pkru
             if self.current is process:
                 self.state.tlb.switch(process.space.context)
+            process.files.exec()
             old.free()
 
     def fork(self, parent: Process) -> Process:

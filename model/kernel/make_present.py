@@ -157,8 +157,7 @@ class _MmFault:
         start = max(self.vaddr & -FAULT_AROUND_BYTES, self.vma.start)
         end = min(start + FAULT_AROUND_BYTES, self.vma.end, (start | table - 1) + 1)
         for vaddr in range(start, end, PAGE_BYTES):
-            index = self.vma.pgoff_of(vaddr)
-            pfn = pages.pages.get(index) if pages.holds(index) else None
+            pfn = pages.mappable(self.vma.pgoff_of(vaddr))
             paddr = self.paddr + (vaddr - self.vaddr >> PAGE_SHIFT) * entry_bytes
             if pfn is not None and not self.tables.read(paddr):
                 self.state.frames.get(pfn)

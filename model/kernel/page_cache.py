@@ -12,6 +12,7 @@ from ..address_space.limits import Commit
 from ..address_space.vma import File
 from ..physical.errors import BrokenInvariant
 from ..x86 import PAGE_BYTES, PAGE_SHIFT
+from .file_bytes import FileBytes
 from .frames import Frames
 from .swap.cache import SwapEntry
 from .swap_references import AnonSwap
@@ -23,27 +24,55 @@ __all__ = ["CachedFile", "PageCache"]
 class CachedFile:
     """The pages of one file. [struct address_space]
 
-    ``inode`` has its size, and ``content`` its bytes, None for shared memory. ``pages`` are the
-    frames by page of the file, ``shadows`` what reclaim remembers of those that went out, and
-    ``slots`` where pages of shared memory went.
+    Members
+    -------
+    content, inode
+        Its bytes, None for shared memory, and its size.
+    pages, shadows
+        The frames by page of the file, and what reclaim remembers of those that went out.
+    slots
+        Where pages of shared memory went.
+    unwritten
+        Pages of shared memory that were allocated, and never used: they read as holes.
+        [not folio_test_uptodate]
+    allocating, refused
+        The pages that a call is allocating now, and how many of them had to stay in memory. [struct
+        shmem_falloc]
     """
 
-    content: bytearray | None
+    content: FileBytes | None
     inode: Inode = field(default_factory=Inode)
     pages: dict[int, int] = field(default_factory=dict)
     shadows: dict[int, int] = field(default_factory=dict)
     slots: dict[int, SwapEntry] = field(default_factory=dict)
+    unwritten: set[int] = field(default_factory=set)
+    allocating: range = range(0)
+    refused: int = 0
 
     def holds(self, index: int) -> bool:
         """Return whether a page is within the file: beyond, an access is a bus error."""
         return index << PAGE_SHIFT < self.inode.size
 
+    def is_hole(self, index: int) -> bool:
+        """Return whether a page of shared memory is nowhere, and so zeros. [SGP_READ]"""
+        is_there = index in self.pages and index not in self.unwritten
+        return self.content is None and not is_there and index not in self.slots
+
+    def mappable(self, index: int) -> int | None:
+        """Return the frame of a page that can be mapped with no more ado. [filemap_map_pages]"""
+        if self.holds(index) and index not in self.unwritten:
+            return self.pages.get(index)
+        return None
+
     def page(self, index: int) -> bytes:
         """Return the bytes of a page, with zeros past the end of the file."""
-        if self.content is None:
-            return bytes(PAGE_BYTES)
-        start = index << PAGE_SHIFT
-        return bytes(self.content[start : start + PAGE_BYTES]).ljust(PAGE_BYTES, b"\0")
+        return self.content.read(index) if self.content is not None else bytes(PAGE_BYTES)
+
+    def set_size(self, size: int) -> None:
+        """Give the file so many bytes, new ones zeros; no page changes. [i_size_write]"""
+        self.inode.size = size
+        if self.content is not None:
+            self.content.resize(size)
 
 
 class PageCache:
@@ -77,12 +106,28 @@ class PageCache:
         """Return the number of pages. [NR_FILE_PAGES without the swap cache]"""
         return len(self._owner)
 
-    def register(self, file: File, content: bytearray) -> None:
-        """Say what a file holds; raise ``ValueError`` if that was said."""
+    def add_tmpfs(self, file: File, size: int) -> CachedFile:
+        """Return the pages of a new file of tmpfs, none yet; raise as ``register``.
+
+        Its pages are promised one by one. [shmem_mknod]
+        """
+        self._require_new(file)
+        inode = self._files.inodes[file] = Inode(size, noreserve=True)
+        self._spaces[file] = CachedFile(None, inode)
+        return self._spaces[file]
+
+    def _require_new(self, file: File) -> None:
         if file in self._spaces:
             raise ValueError(f"File {file.name} is registered already")
+
+    def register(self, file: File, content: bytearray) -> None:
+        """Say what a file holds; raise ``ValueError`` if that was said.
+
+        What is written back reaches ``content``, if it lies within the first 16 Mbytes of the file.
+        """
+        self._require_new(file)
         inode = self._files.inodes[file] = Inode(len(content))
-        self._spaces[file] = CachedFile(content, inode)
+        self._spaces[file] = CachedFile(FileBytes(content), inode)
 
     def space(self, file: File) -> CachedFile:
         """Return the pages of a file; raise ``KeyError`` for one that was not registered.
@@ -114,7 +159,7 @@ class PageCache:
         self.frames.write(pfn, space.page(index))
         space.pages[index] = pfn
         self._owner[pfn] = space, index
-        self.pages_in += space.content is not None
+        self.pages_in += space.content is not None and space.holds(index)
         return space.shadows.pop(index, None)
 
     def swap_out(self, pfn: int, slot: SwapEntry) -> None:
@@ -140,12 +185,17 @@ class PageCache:
         return pfn in self._dirty
 
     def write_back(self, pfn: int) -> None:
-        """Write a page to its file, up to the end of that; it is clean then. [writepage]"""
+        """Write a page to its file, up to the end of that; it is clean then. [writepage]
+
+        What a mapping has stored past the end is lost. [ext4_bio_write_page]
+        """
         space, index = self._owner[pfn]
         if space.content is not None:
-            start = index << PAGE_SHIFT
-            size = min(PAGE_BYTES, max(0, len(space.content) - start))
-            space.content[start : start + size] = self.frames.read(pfn)[:size]
+            size = min(PAGE_BYTES, max(0, space.inode.size - (index << PAGE_SHIFT)))
+            data = self.frames.read(pfn)[:size]
+            space.content.write(index, data)
+            if size < PAGE_BYTES:
+                self.frames.write(pfn, data.ljust(PAGE_BYTES, b"\0"))
             self.pages_out += 1
             self._dirty.discard(pfn)
 
@@ -153,6 +203,7 @@ class PageCache:
         """Take a clean page out and drop the reference to its frame. [__filemap_remove_folio]"""
         space, index = self._owner.pop(pfn)
         del space.pages[index]
+        space.unwritten.discard(index)
         self._dirty.discard(pfn)
         if shadow is not None:
             space.shadows[index] = shadow

@@ -3,6 +3,7 @@
 import errno
 
 from ..address_space.errors import SysError
+from ..address_space.mm import Mm
 from .process import Process
 
 __all__ = ["ProcessTable"]
@@ -26,6 +27,12 @@ class ProcessTable:
         self.by_pid: dict[int, Process] = {}
         self.current: Process | None = None
         self.actors: list[Process | None] = []
+
+    @property
+    def current_mm(self) -> Mm | None:
+        """The address space that the kernel works for, None if for none. [current->mm]"""
+        process = self.actors[-1] if self.actors else self.current
+        return process.mm if process is not None else None
 
     def require(self, process: Process) -> None:
         """Raise ``SysError(ESRCH)`` for a process that has ended."""

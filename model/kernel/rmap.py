@@ -12,7 +12,7 @@ from array import array
 from collections.abc import Iterator
 from typing import Protocol
 
-from ..address_space.vma import File
+from ..address_space.vma import File, Vma
 from ..physical.errors import BrokenInvariant
 from ..x86 import PAGE_SHIFT
 
@@ -40,6 +40,10 @@ class Space(Protocol):
 
     def unmap_page(self, vaddr: int, pfn: int) -> bool:
         """Take a page away, and say whether it could be; anonymous, it leaves its swap entry."""
+        ...
+
+    def mappings(self, file: File) -> list[Vma]:
+        """Return the mappings of a file. [i_mmap]"""
         ...
 
     def unmap_file(self, file: File, first: int, end: int, *, even_cows: bool) -> None:

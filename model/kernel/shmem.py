@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from ..address_space.errors import SysError
 from ..physical.errors import BrokenInvariant
+from ..x86 import PAGE_BYTES, PAGE_SHIFT
 from .fault_cause import NotPromised
 from .page_cache import CachedFile, PageCache
 from .swap.cache import SwapEntry
@@ -33,15 +34,19 @@ class Shmem:
     read_swap
         Returns the frame in the swap cache for a slot, referenced once more, and whether it was
         read.
+    charge
+        Has pages promised to the process that runs, or raises ``SysError(ENOMEM)``.
     """
 
     def __init__(self, page_cache: PageCache, swap: AnonSwap, add_to_lru: Callable[[int], None],
-                 read_swap: Callable[[SwapEntry], tuple[int, bool]]) -> None:
+                 read_swap: Callable[[SwapEntry], tuple[int, bool]],
+                 charge: Callable[[int], None]) -> None:
         self._frames = page_cache.frames
         self._cache = page_cache
         self._swap = swap
         self._add_to_lru = add_to_lru
         self._read_swap = read_swap
+        self._charge = charge
 
     @property
     def swapped(self) -> int:
@@ -56,17 +61,35 @@ class Shmem:
         """
         pfn = space.pages.get(index)
         if pfn is not None:
+            space.unwritten.discard(index)
             self._frames.get(pfn)
             return pfn, False
         if index in space.slots:
             return self._swapin(space, index)
+        return self._new(space, index), False
+
+    def preallocate(self, space: CachedFile, index: int) -> None:
+        """Have a page, dirty, that reads as a hole until it is used; raise as ``page``.
+
+        [shmem_get_folio_gfp with SGP_FALLOC]
+        """
+        if index in space.pages or index in space.slots:
+            pfn, _ = self.page(space, index)
+        else:
+            pfn = self._new(space, index)
+            space.unwritten.add(index)
+        self._cache.set_dirty(pfn)
+        self._frames.put(pfn)
+
+    def _new(self, space: CachedFile, index: int) -> int:
+        """Return the frame of a new page of zeros, referenced once more."""
         pfn = self._alloc(space)
         self._cache.read(space, index, pfn)
         space.inode.allocated += 1
         self._cache.recount(space)
         self._frames.get(pfn)
         self._add_to_lru(pfn)
-        return pfn, False
+        return pfn
 
     def _alloc(self, space: CachedFile) -> int:
         """Return a frame for a new page, promised if it is not yet. [shmem_alloc_and_acct_folio]"""
@@ -86,7 +109,7 @@ class Shmem:
         """
         for is_last in (False, True):
             try:
-                self._cache.commit.charge(1)
+                self._charge(1)
             except SysError as error:
                 if is_last:
                     raise NotPromised from error
@@ -107,18 +130,34 @@ class Shmem:
         self._swap.swap_free(slot)
         return pfn, major
 
-    def writepage(self, pfn: int) -> bool:
-        """Move a page that nobody maps to the swap cache and write it; False if swap is full.
+    def create(self, space: CachedFile, content: bytes) -> None:
+        """Fill a new file; raise as ``page``, with some of its pages made."""
+        for index in range(-(-len(content) // PAGE_BYTES)):
+            pfn, _ = self.page(space, index)
+            data = content[index << PAGE_SHIFT : index + 1 << PAGE_SHIFT]
+            self._frames.write(pfn, data.ljust(PAGE_BYTES, b"\0"))
+            self._cache.set_dirty(pfn)
+            self._frames.put(pfn)
 
-        If the device fails, with ``SwapIoError``, it stays there, dirty. [shmem_writepage]
+    def writepage(self, pfn: int) -> bool:
+        """Move a page that nobody maps to the swap cache and write it; False if it is to stay.
+
+        That is if swap is full, or if the page was allocated by a call that is under way. If the
+        device fails, with ``SwapIoError``, it stays in the swap cache, dirty. [shmem_writepage]
         """
+        owner = self._cache.owner(pfn)
+        assert owner is not None
+        space, index = owner
+        if index in space.unwritten:
+            if index in space.allocating:
+                space.refused += 1
+                return False
+            space.unwritten.discard(index)
         slot = self._swap.add_to_swap(pfn)
         if slot is None:
             return False
         self._swap.swap_shmem_alloc(slot)
-        owner = self._cache.owner(pfn)
-        assert owner is not None
-        self._cache.recount(owner[0])
+        self._cache.recount(space)
         self._cache.swap_out(pfn, slot)
         return self._swap.swap_writepage(pfn, self._frames.read(pfn))
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from ..address_space.kernel_files import KernelFiles
 from ..address_space.kernel_half.kernel_page_tables import KernelPageTables
 from ..address_space.kernel_half.layout import layout_of
+from ..address_space.mm import Mm
 from ..address_space.tables.software_entry import EntryFlag, EntryKind, SwapPte
 from ..address_space.vma import Vma, VmFlag
 from ..mmu.control import Access, Control
@@ -53,6 +54,8 @@ class KernelState:
     kill
         Kills a process for its memory, given what swap fails with, if it does; returns whether one
         was.
+    current_mm
+        Returns the address space that the kernel works for, None if for none.
     sysctl
         Tunables that differ from what a kernel boots with.
 
@@ -77,7 +80,8 @@ class KernelState:
     """
 
     def __init__(self, mode: PagingMode, machine: MemoryMap, *, cr4: int,
-                 kill: Callable[[SwapIoError | None], bool], sysctl: Sysctl | None = None) -> None:
+                 kill: Callable[[SwapIoError | None], bool],
+                 current_mm: Callable[[], Mm | None], sysctl: Sysctl | None = None) -> None:
         self.mode = mode
         self.platform = PLATFORMS[mode.name]
         self.layout = layout_of(machine)
@@ -97,7 +101,9 @@ class KernelState:
         self.commit = MachineCommit(self.allocator, self.swap, self.hugetlb.values())
         self.files = KernelFiles(dict(self.hugetlb))
         self.page_cache = PageCache(self.frames, self.swap, self.files, self.commit)
-        self.shmem = Shmem(self.page_cache, self.swap, self.add_to_lru, self.read_swap)
+        self._current_mm = current_mm
+        self.shmem = Shmem(self.page_cache, self.swap, self.add_to_lru, self.read_swap,
+                           self.charge)
         self.page_ops = MachinePageOps(self.frames, self.lruvec, self.page_cache, self.shmem,
                                        self.swap, self.spaces)
         self.thp = TransparentHuge(mode, self.frames)
@@ -137,6 +143,17 @@ class KernelState:
         """Return how the kernel's own tables translate an access."""
         control = replace(self.control(), cr3=self.kernel_tables.root << PAGE_SHIFT)
         return walk(self.memory, self.mode, control, access)
+
+    def charge(self, pages: int) -> None:
+        """Have pages promised to the process that the kernel works for.
+
+        Raise ``SysError(ENOMEM)`` if they cannot be. [security_vm_enough_memory_mm]
+        """
+        mm = self._current_mm()
+        if mm is None:
+            self.commit.charge(pages)
+        else:
+            self.commit.charge(pages, mm.total_vm, privileged=mm.privileged)
 
     # ---- pages
 

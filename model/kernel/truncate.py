@@ -8,7 +8,7 @@ from ..x86 import PAGE_BYTES, PAGE_SHIFT
 from .page_cache import CachedFile
 from .state import KernelState
 
-__all__ = ["punch_hole", "truncate_range", "unmap_mapping_range"]
+__all__ = ["drop_unwritten", "punch_hole", "truncate_range", "unmap_mapping_range"]
 
 
 def unmap_mapping_range(state: KernelState, file: File, start: int, end: int, *,
@@ -36,8 +36,7 @@ def punch_hole(state: KernelState, file: File, start: int, end: int) -> None:
     unmap_mapping_range(state, file, start, end, even_cows=False)
     truncate_range(state, space, start, end)
     if space.content is not None:
-        first, last = -(-start // PAGE_BYTES) * PAGE_BYTES, min(end, space.inode.size)
-        space.content[first:last] = bytes(max(0, last - first))
+        space.content.clear(-(-start // PAGE_BYTES), end // PAGE_BYTES)
 
 
 def truncate_range(state: KernelState, space: CachedFile, start: int, end: int) -> None:
@@ -59,6 +58,13 @@ def truncate_range(state: KernelState, space: CachedFile, start: int, end: int) 
     state.page_cache.recount(space)
 
 
+def drop_unwritten(state: KernelState, space: CachedFile, first: int, end: int) -> None:
+    """Free the pages of a range that were allocated and never used. [shmem_undo_range]"""
+    for index in sorted(index for index in space.unwritten if first <= index < end):
+        _delete(state, space.pages[index])
+    state.page_cache.recount(space)
+
+
 def _delete(state: KernelState, pfn: int) -> None:
     """Take a page out of its file, whatever it holds. [truncate_inode_folio]
 
@@ -72,13 +78,14 @@ def _delete(state: KernelState, pfn: int) -> None:
 
 
 def _zero(state: KernelState, space: CachedFile, index: int, start: int, end: int) -> None:
-    """Fill a part of a page with zeros, if there is such a page. [truncate_inode_partial_folio]
+    """Fill a part of a page with zeros, if it may have anything else there.
 
     One that lies in the file is brought back from swap or from the disk for it.
-    [shmem_get_partial_folio, ext4_block_zero_page_range]
+    [truncate_inode_partial_folio, shmem_get_partial_folio, ext4_block_zero_page_range]
     """
     is_away = index in space.slots or space.content is not None
-    if index not in space.pages and not (is_away and space.holds(index)):
+    if index in space.unwritten or (
+            index not in space.pages and not (is_away and space.holds(index))):
         return
     pfn, _ = state.file_page(space, index)
     try:

@@ -207,7 +207,7 @@ class UserTables:
             assert vma.file is not None
             start, end = (vma.pgoff_of(at) << PAGE_SHIFT for at in (start, end))
             fallocate(self.state, vma.file, FallocFlag.PUNCH_HOLE | FallocFlag.KEEP_SIZE, start,
-                      end - start)
+                      end - start, self.mm.rlimits)
         if advice in (Madvise.COLD, Madvise.PAGEOUT, Madvise.FREE):
             self.thp.split_range(start, end)
         if advice in (Madvise.COLD, Madvise.PAGEOUT):
@@ -261,14 +261,18 @@ class UserTables:
 
     # ---- what others ask
 
+    def mappings(self, file: File) -> list[Vma]:
+        """Return the mappings of a file. [i_mmap]"""
+        return [vma for vma in self.mm.tree if vma.file is file]
+
     def unmap_file(self, file: File, first: int, end: int, *, even_cows: bool) -> None:
         """Take pages of a file away, from ``first`` up to ``end``; private copies if wanted.
 
         [unmap_mapping_range_tree]
         """
         with self.gather() as gather:
-            for vma in self.mm.tree:
-                if vma.file is file and vma.pgoff < end and first < vma.pgoff + vma.pages:
+            for vma in self.mappings(file):
+                if vma.pgoff < end and first < vma.pgoff + vma.pages:
                     low, high = (vma.start + (min(max(at, vma.pgoff), vma.pgoff + vma.pages)
                                               - vma.pgoff << PAGE_SHIFT) for at in (first, end))
                     zap_range(self, low, high, gather, even_cows=even_cows)
@@ -276,9 +280,8 @@ class UserTables:
     def unmap_huge(self, file: File, index: int, pfn: int) -> None:
         """Take a huge page of a file away from mappings that have no reserve of their own."""
         with self.gather() as gather:
-            for vma in self.mm.tree:
-                if vma.file is file:
-                    self.huge.unmap_ref(vma, index, pfn, gather)
+            for vma in self.mappings(file):
+                self.huge.unmap_ref(vma, index, pfn, gather)
 
     def test_clear_young(self, vaddr: int) -> bool:
         """Clear the accessed bit of an address; return whether it was set.

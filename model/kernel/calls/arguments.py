@@ -4,7 +4,7 @@ import errno
 
 from ...address_space.errors import SysError
 
-__all__ = ["as_int", "as_position", "as_uint"]
+__all__ = ["as_int", "as_offset", "as_position", "as_uint"]
 
 
 def as_int(value: int) -> int:
@@ -17,9 +17,14 @@ def as_uint(value: int) -> int:
     return value & 0xFFFF_FFFF
 
 
+def as_offset(value: int) -> int:
+    """Return what a ``loff_t`` holds of a value."""
+    return (value & (1 << 64) - 1 ^ 1 << 63) - (1 << 63)
+
+
 def as_position(value: int) -> int:
     """Return what a ``loff_t`` holds of a value; raise ``SysError(EINVAL)`` if it is negative."""
-    value &= (1 << 64) - 1
-    if value >> 63:
+    value = as_offset(value)
+    if value < 0:
         raise SysError(errno.EINVAL)
     return value

@@ -3,11 +3,15 @@
 import errno
 
 from ...address_space.errors import SysError
+from ...address_space.kernel_files import Seal
 from ...address_space.vma import File
 from ...x86 import PAGE_BYTES
+from ..fault_cause import NotPromised
+from ..file_size import max_bytes
 from ..file_table import OpenFile
 from ..kernel import Kernel
 from ..page_cache import CachedFile
+from ..truncate import truncate_range
 from .uaccess import UserAccess
 
 __all__ = ["FileIo"]
@@ -46,9 +50,10 @@ class FileIo:
         return done
 
     def write(self, opened: OpenFile, buffer: int, count: int, position: int | None = None) -> int:
-        """Copy ``buffer`` to a file, not past its end; return how many bytes. [vfs_write]
+        """Copy ``buffer`` to a file, which grows to hold it; return how many bytes. [vfs_write]
 
-        A file does not grow: at its end it is ``SysError(ENOSPC)``. Otherwise as ``read``.
+        Raise ``SysError``: EFBIG beyond what a file may have, EPERM for what is sealed, ENOSPC for
+        shared memory that cannot be promised; otherwise as ``read``.
         """
         at = opened.position if position is None else position
         count = self._check(opened.file.writable, at, buffer, count)
@@ -68,27 +73,21 @@ class FileIo:
             raise SysError(errno.EINVAL)
         return min(count, MAX_RW_COUNT)
 
-    def _room(self, file: File, position: int, count: int) -> tuple[CachedFile, int]:
-        """Return the pages of a file, and how many bytes it has from ``position`` on."""
+    def _space(self, file: File) -> CachedFile:
+        """Return the pages of a file; raise ``SysError(EIO)`` for one without bytes."""
         try:
-            space = self._kernel.state.page_cache.space(file)
+            return self._kernel.state.page_cache.space(file)
         except KeyError:
             raise SysError(errno.EIO) from None
-        return space, min(count, max(0, len(space.content or b"") - position))
 
     def _read(self, file: File, position: int, buffer: int, count: int) -> int:
         """Copy page by page, up to the first that is not copied whole. [filemap_read]"""
-        space, wanted = self._room(file, position, count)
-        state, done = self._kernel.state, 0
+        space, done = self._space(file), 0
+        wanted = min(count, max(0, space.inode.size - position))
         while done < wanted:
             index, offset = divmod(position + done, PAGE_BYTES)
             step = min(wanted - done, PAGE_BYTES - offset)
-            pfn, _ = state.file_page(space, index)
-            try:
-                data = state.memory.read_bytes(pfn * PAGE_BYTES + offset, step)
-                left = self._user.copy_to_user(buffer + done, data, offset)
-            finally:
-                state.frames.put(pfn)
+            left = self._read_page(space, index, offset, buffer + done, step)
             done += step - left
             if left:
                 break
@@ -96,29 +95,89 @@ class FileIo:
             raise SysError(errno.EFAULT)
         return done
 
+    def _read_page(self, space: CachedFile, index: int, offset: int, buffer: int,
+                   size: int) -> int:
+        """Copy a part of one page; return how many bytes were not copied.
+
+        A hole in shared memory stays one. [shmem_file_read_iter]
+        """
+        state = self._kernel.state
+        if space.is_hole(index):
+            return self._user.copy_to_user(buffer, bytes(size), offset)
+        pfn, _ = state.file_page(space, index)
+        try:
+            data = state.memory.read_bytes(pfn * PAGE_BYTES + offset, size)
+            return self._user.copy_to_user(buffer, data, offset)
+        finally:
+            state.frames.put(pfn)
+
     def _write(self, file: File, position: int, buffer: int, count: int) -> int:
         """Copy page by page until nothing more can be copied. [generic_perform_write]
 
         Where the first byte can be read but the routine copies none, Linux 6.1 tries for ever:
         here that is the end, too.
         """
-        space, wanted = self._room(file, position, count)
-        if not wanted:
-            raise SysError(errno.ENOSPC)
-        state, done, copied = self._kernel.state, 0, 1
+        space, done, copied = self._space(file), 0, 1
+        wanted = self._room(space, position, count)
         while done < wanted and copied:
             index, offset = divmod(position + done, PAGE_BYTES)
             step = min(wanted - done, PAGE_BYTES - offset)
-            pfn, _ = state.file_page(space, index)
             try:
-                data, left = self._user.copy_from_user(buffer + done, step, offset)
-                copied = step - left
-                state.memory.write_bytes(pfn * PAGE_BYTES + offset, data[:copied])
-                if copied:
-                    state.page_cache.set_dirty(pfn)
-            finally:
-                state.frames.put(pfn)
+                copied = self._write_page(space, index, offset, buffer + done, step)
+            except (NotPromised, SysError) as error:
+                if done:
+                    break
+                if self._user.copy_from_user(buffer, 1)[1]:  # which comes first
+                    raise SysError(errno.EFAULT) from None
+                raise SysError(errno.ENOSPC if isinstance(error, NotPromised) else errno.EPERM
+                               ) from error
             done += copied
         if not done:
             raise SysError(errno.EFAULT)
         return done
+
+    def _room(self, space: CachedFile, position: int, count: int) -> int:
+        """Return how many bytes a file may take from ``position`` on.
+
+        Raise ``SysError(EFBIG)`` if none. [generic_write_check_limits]
+        """
+        process = self._kernel.current
+        assert process is not None, "a copy has a process"
+        most = min(max_bytes(self._kernel.state, space), process.mm.rlimits.file_size)
+        if position >= most:
+            raise SysError(errno.EFBIG)
+        return min(count, most - position)
+
+    def _write_page(self, space: CachedFile, index: int, offset: int, buffer: int,
+                    size: int) -> int:
+        """Copy to a part of one page; return how many bytes were copied.
+
+        The file has a new page only if there are any. Raise ``NotPromised``, ``SysError(EPERM)``.
+        [shmem_write_begin, shmem_write_end]
+        """
+        state, start = self._kernel.state, index * PAGE_BYTES
+        if space.content is None:
+            _check_seals(space, start + offset + size)
+        is_new = index not in space.pages.keys() | space.slots.keys() and (
+            space.content is None or not space.holds(index))
+        pfn, _ = state.file_page(space, index)
+        try:
+            data, left = self._user.copy_from_user(buffer, size, offset)
+            copied = size - left
+            state.memory.write_bytes(pfn * PAGE_BYTES + offset, data[:copied])
+            if copied:
+                state.page_cache.set_dirty(pfn)
+        finally:
+            state.frames.put(pfn)
+        if copied and start + offset + copied > space.inode.size:
+            space.set_size(start + offset + copied)
+        if is_new and not copied:
+            truncate_range(state, space, start, start + PAGE_BYTES)
+        return copied
+
+
+def _check_seals(space: CachedFile, end: int) -> None:
+    """Raise ``SysError(EPERM)`` if seals forbid to write up to a position. [shmem_write_begin]"""
+    grows = end > space.inode.size
+    if space.inode.seals & (Seal.ANY_WRITE | (Seal.GROW if grows else 0)):
+        raise SysError(errno.EPERM)

@@ -11,6 +11,7 @@ from pagewalk.model.kernel.calls.file_io import FileIo
 from pagewalk.model.kernel.calls.uaccess import UserAccess
 from pagewalk.model.kernel.file_table import OpenFile
 from pagewalk.model.kernel.usercopy import AMD_32, ERMS, PENTIUM_III
+from pagewalk.model.kernel.write_back import fsync_range
 from pagewalk.model.x86 import IA32, X86_64
 
 from ..machines import ANON, MODES, PAGE, RW, machine
@@ -122,8 +123,43 @@ def test_nothing_copied_is_a_bad_address(mode):
 
 
 @both
-def test_a_file_does_not_grow(mode):
+def test_a_file_grows_to_hold_what_is_written(mode):
     opened = Opened(mode)
-    assert opened.io.write(opened.opened, opened.start, 100, len(CONTENT) - 10) == 10
-    assert fails(opened.io.write, opened.opened, opened.start, 1, len(CONTENT)) == errno.ENOSPC
-    assert opened.io.read(opened.opened, opened.start, 1, len(CONTENT)) == 0
+    opened.cpu.store(opened.start, b"w" * (2 * PAGE))
+    end = len(CONTENT)
+    assert opened.io.write(opened.opened, opened.start, 100, end - 10) == 100
+    assert opened.io.write(opened.opened, opened.start, 2 * PAGE, end + 3 * PAGE) == 2 * PAGE
+    expected = CONTENT[:-10] + b"w" * 100 + bytes(3 * PAGE - 90) + b"w" * (2 * PAGE)
+    buffer = opened.kernel.current.mm.mmap(0, 32 * PAGE, RW, ANON)
+    assert opened.io.read(opened.opened, buffer, 30 * PAGE, 0) == len(expected)
+    assert opened.cpu.load(buffer, len(expected)) == expected
+    assert opened.dropped() == expected
+
+
+@both
+def test_a_file_of_terabytes_holds_what_was_written(mode):
+    opened = Opened(mode)
+    opened.cpu.store(opened.start, b"far away")
+    far = (1 << 42) - 3
+    assert opened.io.write(opened.opened, opened.start, 8, far) == 8
+    fsync_range(opened.kernel.state, opened.file, 0, 1 << 40)
+    opened.kernel.check()
+    assert opened.io.read(opened.opened, opened.start + PAGE, 20, far - 10) == 18
+    assert opened.cpu.load(opened.start + PAGE, 20) == bytes(10) + b"far away" + bytes(2)
+    most = (1 << 44) - PAGE
+    assert opened.io.write(opened.opened, opened.start, 8, most - 3) == 3
+    assert fails(opened.io.write, opened.opened, opened.start, 8, most) == errno.EFBIG
+    assert opened.io.write(opened.opened, opened.start, 0, most) == 0
+    opened.kernel.current.mm.rlimits.file_size = 10
+    assert opened.io.write(opened.opened, opened.start, 8, 7) == 3
+    assert fails(opened.io.write, opened.opened, opened.end, 8, 10) == errno.EFBIG
+
+
+@both
+def test_a_bad_buffer_leaves_the_size_as_it_was(mode):
+    opened = Opened(mode)
+    pages = len(opened.kernel.state.page_cache)
+    assert fails(opened.io.write, opened.opened, opened.end, 10, 100 * PAGE) == errno.EFAULT
+    assert len(opened.kernel.state.page_cache) == pages
+    assert opened.io.write(opened.opened, opened.end - 8, 10, len(CONTENT)) == 8
+    assert opened.dropped() == CONTENT + bytes(8)

@@ -117,7 +117,8 @@ ODD = [0, 1, -1, PAGE, -PAGE, 1 - PAGE, 1 << 31, -1 << 31, (1 << 32) - PAGE, 1 <
        1 << 47, (1 << 63) - 1, 1 << 63, (1 << 64) - PAGE, 1 << 64, 1 << 70]
 CALLS = {"mmap": 6, "munmap": 2, "mprotect": 3, "mremap": 5, "madvise": 3, "msync": 3, "brk": 1,
          "mlock": 2, "mlock2": 3, "munlock": 2, "pkey_alloc": 2, "pkey_free": 1,
-         "pkey_mprotect": 4, "read": 3, "write": 3, "pread": 4, "pwrite": 4, "close": 1}
+         "pkey_mprotect": 4, "read": 3, "write": 3, "pread": 4, "pwrite": 4, "close": 1,
+         "lseek": 3, "llseek": 4, "ftruncate": 2, "fallocate": 4, "memfd_create": 2, "fcntl": 3}
 
 
 @pytest.mark.slow
@@ -138,10 +139,14 @@ def test_no_argument_is_an_error_of_python(mode, data):
     for _ in range(6):
         name = data.draw(st.sampled_from([*CALLS]))
         arguments = [data.draw(argument) for _ in range(CALLS[name])]
-        result = getattr(call, name)(*arguments)
+        try:
+            result = getattr(call, name)(*arguments)
+        except OomKilled:  # it may have allocated more of a memfd than there is
+            break
         assert -134 < result < 1 << mode.vaddr_bits
     kernel.check()
-    kernel.exit(process)
+    if process.pid in kernel.processes:
+        kernel.exit(process)
     kernel.check()
 
 
