@@ -6,3 +6,16 @@ def pytest_addoption(parser):
                      help="accesses, for each mode, while page tables change (%(default)s)")
     parser.addoption("--operations", type=int, default=300_000, metavar="N",
                      help="random operations of the buddy allocator (%(default)s)")
+    parser.addoption("--programs", type=int, default=300, metavar="N",
+                     help="programs that the kernel model and this machine's kernel both run "
+                          "(%(default)s)")
+    parser.addoption("--first-seed", type=int, default=0, metavar="SEED",
+                     help="the seed of the first of them (%(default)s)")
+    parser.addoption("--kernel-release", type=release, metavar="X.Y",
+                     help="the release to take this machine's kernel for, known or not")
+
+
+def release(text):
+    """Return the two numbers of a release such as 6.18."""
+    major, minor = text.split(".")
+    return int(major), int(minor)

@@ -1,0 +1,163 @@
+"""The rules of kernels after 6.1, each as a change of the model while a program runs.
+
+``later.DIFFERENCES`` says which kernels have them.
+"""
+
+import errno
+from contextlib import AbstractContextManager
+from unittest.mock import patch
+
+from pagewalk.model.address_space import (
+    maps_text,
+    merge,
+    mm,
+    mmap,
+    mprotect,
+    mremap,
+    smaps_text,
+)
+from pagewalk.model.address_space.errors import SysError
+from pagewalk.model.address_space.uapi import Madvise, MremapFlag
+from pagewalk.model.address_space.vma import VmFlag, page_align
+from pagewalk.model.kernel import user_tables
+from pagewalk.model.x86 import PAGE_BYTES, PAGE_SHIFT, Entry
+
+WORD = 1 << 64
+MOVES = MremapFlag.FIXED | MremapFlag.DONTUNMAP
+
+
+def lock_on_fault_has_letters() -> AbstractContextManager[object]:
+    return patch.dict(smaps_text.MNEMONICS, {VmFlag.LOCKONFAULT: "lf"})
+
+
+def heap_is_what_overlaps_it() -> AbstractContextManager[object]:
+    """[vma_is_initial_heap]"""
+    name_of = maps_text.vma_name
+
+    def vma_name(space, vma):
+        name = name_of(space, vma)
+        inside = vma.start < space.brk_end and vma.end > space.start_brk
+        return "" if name == "[heap]" and not inside else name
+    return patch.object(maps_text, "vma_name", vma_name)
+
+
+def untouched_memory_is_uncharged() -> AbstractContextManager[object]:
+    """[mprotect_fixup]"""
+    mprotect_vma = mprotect.mprotect_vma
+
+    def fixup(space, vma, start, end, flags):
+        if (vma.flags & VmFlag.ACCOUNT and not flags & VmFlag.WRITE and vma.is_anonymous
+                and vma.anon_vma is None and flags != vma.flags):
+            vma = mprotect_vma(space, vma, start, end, flags & ~VmFlag.ACCOUNT)
+            space.uncharge(end - start >> PAGE_SHIFT)
+            return vma
+        return mprotect_vma(space, vma, start, end, flags)
+    return patch.object(mprotect, "mprotect_vma", fixup)
+
+
+def mremap_checks_before_it_acts() -> AbstractContextManager[object]:
+    """[check_mremap_params, check_prep_vma]"""
+    unchecked = mm.mremap
+
+    def checked(space, address, old_length, new_length, flags, new_address):
+        old, new = page_align(old_length), page_align(new_length)
+        if flags & ~7 or address % PAGE_BYTES or not new % WORD:
+            raise SysError(errno.EINVAL)
+        if new > space.space.task_size:
+            raise SysError(errno.EINVAL)
+        if flags & MOVES:
+            if new_address % PAGE_BYTES or new_address > space.space.task_size - new or (
+                    (address + old) % WORD > new_address and new_address + new > address):
+                raise SysError(errno.EINVAL)
+            if flags & MremapFlag.MAYMOVE and not (flags & MremapFlag.DONTUNMAP and old != new):
+                mremap._resizable(space, address, min(old % WORD, new), new, flags)
+        return unchecked(space, address, old % WORD, new % WORD, flags, new_address)
+    return patch.object(mm, "mremap", checked)
+
+
+def touched_and_untouched_memory_merge() -> AbstractContextManager[object]:
+    """[is_mergeable_anon_vma, vma_is_fork_child]"""
+    def may_share(one, other, vma):
+        if vma is None or (one is None) == (other is None):
+            return one is None or other is None or one is other
+        owned = [vma] if one is None else [each for each in one.vmas if each.anon_vma is one]
+        return all(len(each.anon_vma_chain) == 1 for each in owned)
+    return patch.object(merge, "may_share_anon_vma", may_share)
+
+
+def mmap_cuts_before_it_fails() -> AbstractContextManager[object]:
+    """[__mmap_setup, vms_abort_munmap_vmas]"""
+    uncut = mmap.map_region
+
+    def map_region(space, file, start, length, flags, pgoff):
+        end, pages = start + length, length >> PAGE_SHIFT
+        replaced = sum(min(end, vma.end) - max(start, vma.start)
+                       for vma in space.tree.overlapping(start, end)) >> PAGE_SHIFT
+        if not space.may_expand(flags, pages - replaced):
+            for address in (start, end):
+                vma = space.tree.lookup(address)
+                if vma is not None and vma.start < address:
+                    merge.split(space, vma, address, new_below=address == end)
+        uncut(space, file, start, length, flags, pgoff)
+    return patch.object(mmap, "map_region", map_region)
+
+
+def mremap_moves_many() -> AbstractContextManager[object]:
+    """[remap_move]"""
+    one_by_one = mm.mremap
+
+    def moved(space, address, old_length, new_length, flags, new_address):
+        length, end = page_align(old_length), address + page_align(old_length)
+        vmas = space.tree.overlapping(address, end) if length else []
+        apart = address + length <= new_address or new_address + length <= address
+        if not (flags & MremapFlag.FIXED and flags & MremapFlag.MAYMOVE and apart
+                and length == page_align(new_length) and vmas and vmas[0].start <= address
+                and not (address | new_address) % PAGE_BYTES):
+            return one_by_one(space, address, old_length, new_length, flags, new_address)
+        for start, stop in [(max(address, vma.start), min(end, vma.end)) for vma in vmas]:
+            one_by_one(space, start, stop - start, stop - start, flags,
+                       new_address + start - address)
+        return new_address
+    return patch.object(mm, "mremap", moved)
+
+
+def locked_memory_counts_twice() -> AbstractContextManager[object]:
+    """[vrm_stat_account]"""
+    empty_source = mremap._empty_source
+
+    def counted(space, vma, target, old, length):
+        empty_source(space, vma, target, old, length)
+        if target.flags & VmFlag.LOCKED:
+            space.locked_vm += length >> PAGE_SHIFT
+            space.locked_unmarked += length >> PAGE_SHIFT
+    return patch.object(mremap, "_empty_source", counted)
+
+
+def populate_stops_at_a_hole() -> AbstractContextManager[object]:
+    """[madvise_populate]"""
+    with_holes = mm.madvise
+
+    def madvise(space, start, length, advice):
+        end, at = start + page_align(length), start
+        while at < end and (vma := space.tree.lookup(at)) is not None:
+            at = vma.end
+        if advice not in (Madvise.POPULATE_READ, Madvise.POPULATE_WRITE) or at >= end or (
+                start % PAGE_BYTES or end >= WORD):
+            return with_holes(space, start, length, advice)
+        with_holes(space, start, at - start, advice)
+        raise SysError(errno.ENOMEM)
+    return patch.object(mm, "madvise", madvise)
+
+
+def pageout_leaves_accessed_flags() -> AbstractContextManager[object]:
+    """[madvise_cold_or_pageout_pte_range]"""
+    clearing = user_tables.cold_or_pageout
+
+    def cold_or_pageout(state, tables, context, start, end, *, pageout):
+        young = [leaf.paddr for leaf in tables.entries(start, end)
+                 if pageout and leaf.entry & Entry.P and leaf.entry & Entry.A]
+        clearing(state, tables, context, start, end, pageout=pageout)
+        for paddr in young:
+            if tables.read(paddr) & Entry.P:
+                tables.update(paddr, add=Entry.A)
+    return patch.object(user_tables, "cold_or_pageout", cold_or_pageout)
