@@ -1,21 +1,20 @@
-"""What limits an address space: the machine, the kernel's settings, the process's rlimits."""
+"""What limits an address space: the machine, the kernel's settings, and what is promised."""
 
 import errno
 from dataclasses import dataclass
 
 from ..x86 import PAGE_BYTES, PAGE_SHIFT
 from .errors import SysError
+from .rlimits import INFINITY, Rlimits
 from .user_layout import UserBuild
 
 __all__ = ["INFINITY", "Commit", "Overcommit", "Rlimits", "UserSpace"]
 
-INFINITY = (1 << 64) - 1
-"""No limit. [RLIM_INFINITY]"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class UserSpace:
     """What is the same for all processes of a machine; sizes in bytes.
+
+    Its settings may change while processes live.
 
     Parameters
     ----------
@@ -73,18 +72,6 @@ class UserSpace:
     def unmapped_base(self) -> int:
         """Where a search from the bottom starts. [TASK_UNMAPPED_BASE]"""
         return (self.task_size // 3 + PAGE_BYTES - 1) & -PAGE_BYTES
-
-
-@dataclass(slots=True)
-class Rlimits:
-    """The soft limits of a process, in bytes or in open files; ``INFINITY`` is no limit."""
-
-    address_space: int = INFINITY
-    data: int = INFINITY
-    stack: int = 8 << 20
-    memlock: int = 8 << 20
-    open_files: int = 1024
-    file_size: int = INFINITY
 
 
 class Overcommit:

@@ -4,7 +4,6 @@ What is mapped is accounted in ``mm_state``; what is present (RSS) in ``kernel.u
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from .brk import brk
 from .madvise import madvise
@@ -91,8 +90,7 @@ class Mm(MmState):
         of 0, or to write to what is sealed; EAGAIN beyond RLIMIT_MEMLOCK; EOVERFLOW beyond what
         a file can have; EOPNOTSUPP for MAP_SHARED_VALIDATE with a flag that the file does not
         support, and for MAP_SYNC of a file on a disk; ENOMEM without room or beyond any other
-        limit, where MAP_FIXED may have
-        unmapped the range.
+        limit, where MAP_FIXED may have unmapped the range.
         """
         word = self.space.word
         with putting_files(self):
@@ -165,7 +163,7 @@ class Mm(MmState):
 
         ``fork.copy_mappings`` gives it the mappings. [mm_init]
         """
-        return Mm(self.space, self.mmap_base, topdown=self.topdown, rlimits=replace(self.rlimits),
+        return Mm(self.space, self.mmap_base, topdown=self.topdown, rlimits=self.rlimits.copy(),
                   page_tables=page_tables, commit=self.commit, files=self.files,
                   privileged=self.privileged, rng=self.rng)
 

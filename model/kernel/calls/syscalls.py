@@ -5,6 +5,7 @@ boundary by copies that may fail in the middle.
 """
 
 from .file_calls import FileCalls
+from .limit_calls import LimitCalls
 from .lock_calls import LockCalls
 from .memory_calls import MemoryCalls
 from .process_calls import ProcessCalls
@@ -13,7 +14,8 @@ from .protect_calls import ProtectCalls
 __all__ = ["SystemCalls"]
 
 
-class SystemCalls(MemoryCalls, ProtectCalls, LockCalls, FileCalls, ProcessCalls):
+class SystemCalls(MemoryCalls, ProtectCalls, LockCalls, FileCalls, ProcessCalls,
+                  LimitCalls):
     """The calls of whichever process runs.
 
     Arguments are numbers of any size, of which a call sees what a register, or the ``int`` that
