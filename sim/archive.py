@@ -21,6 +21,8 @@ Fields = dict[str, NDArray[Any]]
 MOST_BYTES = 512 << 20
 """What the fields of an archive may take in memory; the page tables of 200 Gbytes have room."""
 
+LONGEST_TEXT = 1000  # of a name, which is shown in tables and messages
+
 MOST_HEADER_BYTES = 12 + 10_000  # of one array: what numpy reads without being asked to
 
 
@@ -51,6 +53,7 @@ class Field:
         """Return the array of the field ``name`` as it should be; raise ``FieldError``."""
         self.check_header(name, array.shape, array.dtype)
         if self.dtype == "U":
+            self._check_texts(name, array)
             return array
         limits = np.iinfo(self.dtype)
         for value in (int(array.min()), int(array.max())) if array.size else ():
@@ -71,6 +74,12 @@ class Field:
             raise FieldError(f"{name} is {dtype}; expected text")
         if self.dtype != "U" and dtype.kind not in "iu":
             raise FieldError(f"{name} is {dtype}; expected whole numbers")
+
+    def _check_texts(self, name: str, array: NDArray[Any]) -> None:
+        for place, text in enumerate(array.tolist()):
+            if not text.isprintable() or len(text) > LONGEST_TEXT:
+                raise FieldError(f"{name} holds {text[:40]!r} for {self.group} {place}; expected "
+                                 f"at most {LONGEST_TEXT} letters that can be printed")
 
     def _check_values(self, name: str, array: NDArray[Any]) -> None:
         wrong = np.flatnonzero(~np.isin(array, self.values))

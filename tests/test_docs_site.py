@@ -13,7 +13,7 @@ from textwrap import dedent
 
 import pytest
 
-from pagewalk.sim.cli import main as command
+from pagewalk.sim.cli.dispatch import command_parser
 from pagewalk.sim.workloads.catalog import WORKLOADS
 
 ROOT = Path(__file__).parents[1]
@@ -56,7 +56,7 @@ def test_the_code_of_a_page_prints_what_stands_below_it(name, capsys):
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("pagewalk ")])
 def test_a_command_shown_is_one_that_the_command_line_takes(line):
-    args = command._parser().parse_args(shlex.split(line)[1:])
+    args = command_parser().parse_args(shlex.split(line)[1:])
     assert callable(args.run)
 
 

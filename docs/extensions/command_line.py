@@ -5,15 +5,14 @@ import argparse
 from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
-from pagewalk.sim.cli import main
+from pagewalk.sim.cli.dispatch import VERBS, command_parser
+from pagewalk.sim.cli.parser import verbs_of
 
 
 def parsers():
     """Return the parser of the command, and that of each verb by its name."""
-    command = main._parser()
-    verbs = next(action for action in command._actions
-                 if isinstance(action, argparse._SubParsersAction))
-    return command, dict(verbs.choices)
+    command = command_parser()
+    return command, verbs_of(command)
 
 
 def usage(parser):
@@ -73,7 +72,7 @@ class CommandLine(SphinxDirective):
         lines = [command.description, ""]
         for name, parser in verbs.items():
             lines += verb(name, parser)
-        for module in main.VERBS:
+        for module in VERBS:
             self.env.note_dependency(module.__file__)
         return self.parse_text_to_nodes(
             StringList(lines, source="command line"), allow_section_headings=True)

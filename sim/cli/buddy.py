@@ -15,6 +15,7 @@ from ..errors import InputError, check_ends
 from ..uncut import Uncut
 from .common import AGREED, MISMATCH, Verbs, add_verb, json_file, positive
 from .conditions import conditions
+from .files import file_name
 from .output import printing
 
 __all__ = ["add"]
@@ -24,9 +25,10 @@ def add(verbs: Verbs) -> None:
     """Add the verb to the command line."""
     parser = add_verb(verbs, "buddy", _buddy,
                       "Replay the page allocator events of a real kernel and compare every page.")
-    parser.add_argument("trace", metavar="TRACE.txt.gz",
+    parser.add_argument("trace", metavar="TRACE.txt.gz", type=file_name,
                         help="kmem events in the text of ftrace; plain or packed with xz, too")
-    parser.add_argument("free_lists", metavar="FREELISTS.npz", help="free lists before and after")
+    parser.add_argument("free_lists", metavar="FREELISTS.npz", type=file_name,
+                        help="free lists before and after")
     parser.add_argument("--level", choices=("buddy", "pcp"), default="buddy",
                         help="what is replayed: the calls of the buddy allocator, or only the "
                              "requests, so that the per-CPU lists in front of it must refill and "

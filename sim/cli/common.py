@@ -1,11 +1,9 @@
 """What verbs share: options, the file of ``--json``, the progress bar, the way to a result."""
 
 import argparse
-import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from rich import progress
@@ -15,19 +13,18 @@ from ...hdl.replacement import POLICIES
 from ...model.x86 import PagingMode
 from ..engine import ENGINES, create
 from ..engine.base import Engine
-from ..errors import InputError, writing
+from ..errors import InputError
 from ..report import make_console, mismatch_report, result_table
 from ..result import Result
 from .conditions import conditions
-from .output import STDOUT, print_text, printing
+from .exit_codes import AGREED, MISMATCH
+from .files import file_name, json_file, output_file, output_name
+from .output import printing
 
 __all__ = ["AGREED", "DEFAULTS", "MISMATCH", "Progress", "Verb", "Verbs", "add_engine",
            "add_geometry", "add_image", "add_latency", "add_verb", "compare", "hardware_config",
            "json_file", "natural", "output_file", "positive", "progress_bar",
            "show_results", "whole"]
-
-AGREED, MISMATCH = 0, 1
-"""The exit codes that verbs return; ``main`` makes the others of exceptions."""
 
 DEFAULTS = Config()
 
@@ -46,7 +43,7 @@ def add_verb(verbs: Verbs, name: str, run: Verb, summary: str) -> argparse.Argum
     """Add the verb ``name`` with the options that all verbs have; ``run`` is called for it."""
     parser: argparse.ArgumentParser = verbs.add_parser(name, help=summary, description=summary)
     parser.set_defaults(run=run)
-    parser.add_argument("--json", metavar="FILE", type=Path,
+    parser.add_argument("--json", metavar="FILE", type=output_name,
                         help="write the figures to FILE; - is standard output, and what is shown "
                              "beside them goes to standard error")
     return parser
@@ -62,7 +59,7 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
 
 def add_image(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that name a memory image and choose among its probes."""
-    parser.add_argument("image", metavar="IMAGE.npz", help="a memory image")
+    parser.add_argument("image", metavar="IMAGE.npz", type=file_name, help="a memory image")
     parser.add_argument("--view", metavar="NAME", action="append",
                         help="only the view NAME; may be given more than once")
     parser.add_argument("--limit", metavar="N", type=positive,
@@ -100,7 +97,7 @@ def whole(lowest: int, highest: int | None = None) -> Callable[[str], int]:
     span = f"from {lowest}" if highest is None else f"from {lowest} to {highest}"
 
     def number(text: str) -> int:
-        if text.isdecimal() and len(text) <= MOST_DIGITS:
+        if text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS:
             value = int(text)
             if value >= lowest and (highest is None or value <= highest):
                 return value
@@ -124,41 +121,6 @@ def hardware_config(
                       policy=args.policy, paddr_bits=args.paddr_bits, tag_bits=tag_bits)
     except ValueError as error:
         raise InputError(error) from None
-
-
-@contextmanager
-def json_file(path: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Open the file of ``--json``, and give a function that writes figures to it.
-
-    It is opened before the work is done, as ``output_file`` says.
-    """
-    if path is None:
-        yield lambda _: None
-        return
-    with output_file(path) if path != STDOUT else nullcontext(print_text) as write:
-        yield lambda figures: write(json.dumps(figures, indent=2) + "\n")
-
-
-@contextmanager
-def output_file(path: Path) -> Iterator[Callable[[str], None]]:
-    """Open the file ``path``, and give a function that writes text to it.
-
-    It is opened before the work is done, so that a file that cannot be written is found at once.
-    Raise ``InputError`` for one.
-    """
-    with writing(path):
-        file = path.open("w", encoding="utf-8")
-
-    def write(text: str) -> None:
-        with writing(path):
-            file.write(text)
-            file.flush()
-
-    try:
-        yield write
-    finally:
-        with writing(path):  # which closing does, too, after a write that failed
-            file.close()
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from .common import (
     compare,
     positive,
 )
+from .files import file_name
 
 __all__ = ["add"]
 
@@ -24,7 +25,7 @@ def add(verbs: Verbs) -> None:
     """Add the verb to the command line."""
     parser = add_verb(verbs, "conform", _conform,
                       "Make the accesses of a file of access vectors and compare every field.")
-    parser.add_argument("vectors", metavar="VECTORS.npz", help="access vectors")
+    parser.add_argument("vectors", metavar="VECTORS.npz", type=file_name, help="access vectors")
     parser.add_argument("--limit", metavar="N", type=positive,
                         help="only N accesses, spread evenly over the file")
     add_engine(parser)

@@ -44,6 +44,7 @@ from .common import (
 )
 from .conditions import conditions
 from .costs import add_costs, assumed_costs
+from .files import file_name
 from .output import printing
 
 __all__ = ["add"]
@@ -70,7 +71,7 @@ def add(verbs: Verbs) -> None:
                              "machine has free; for huge a quarter of these")
     parser.add_argument("--accesses", metavar="N", type=positive, default=100_000,
                         help="loads and stores to make, at least (%(default)s)")
-    parser.add_argument("--swap", metavar="FILE", type=Path,
+    parser.add_argument("--swap", metavar="FILE", type=file_name,
                         help="a file that mkswap has made; by default a temporary one that is "
                              "large enough")
     parser.add_argument("--thp", choices=[one.value for one in ThpEnabled], default="never",
@@ -149,7 +150,7 @@ def _set_aside(kernel: Kernel, workload: Workload, memory: int) -> None:
                          f"fewer --pages") from None
 
 
-def _given_swap(path: Path) -> SwapFile:
+def _given_swap(path: str) -> SwapFile:
     """Open the swap file of ``--swap``."""
     try:
         return SwapFile(path)

@@ -1,96 +1,89 @@
-"""The ``pagewalk`` command.
+"""The ``pagewalk`` command, as a shell starts it.
 
-Exit codes: 0 all agreed; 1 a mismatch was found; 2 bad usage or bad input, or output that cannot be
-written; 3 a needed tool is missing or does not work; 130 interrupted; 141 nobody reads the output
-any more. What goes wrong is said in one line on stderr that starts ``pagewalk: error:``, except for
-141.
+``dispatch`` does the work. It is loaded late, so that an interrupt is met from the very start.
 """
 
-import argparse
-import io
+import os
+import signal
 import sys
+import threading
+import warnings
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, NoReturn
+from types import FrameType
 
-from ...hdl.toolchain import ToolFailed, ToolMissing
-from ..cosim.machine import AccessFailed
-from ..engine.base import EngineStalled
-from ..errors import InputError
-from . import buddy, conform, cosim, image, replay, run, verilog
-from .common import MISMATCH
-from .conditions import release
-from .output import discard_output, notes_on_stderr, printing, require_output
+from .exit_codes import INTERRUPTED
 
 __all__ = ["main"]
 
-VERBS = (run, cosim, replay, conform, buddy, image, verilog)
-"""The verbs in the order in which help lists them."""
-
-BAD_INPUT, TOOL_MISSING = 2, 3
-INTERRUPTED = 130  # what a shell says of a program that SIGINT ended ...
-PIPE_CLOSED = 141  # ... and of one that SIGPIPE ended
-
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line ``argv``, by default that of the process; return the exit code."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # pictures in a locale that cannot draw them
+    """Run the command line ``argv``, by default that of the process; return the exit code.
+
+    The codes are those of ``EXIT_CODES``. With the command line of the process, the process is the
+    command's own: Ctrl-C ends it with one line and code 130 at any time, without a traceback.
+    """
+    if argv is None:
+        _fill_descriptors()
+        if (threading.current_thread() is threading.main_thread()
+                and signal.getsignal(signal.SIGINT) is signal.default_int_handler):
+            return _interruptible()
+    from .dispatch import dispatch
+
+    return dispatch(argv)
+
+
+def _interruptible() -> int:
+    """Run the command line of the process, whose interrupts are ours from now on.
+
+    While modules load, nothing has to be cleaned up. Then an interrupt is an exception; where
+    Python can only print one, as in a finalizer, it ends the process. When the work is done, it is
+    too late for an interrupt.
+    """
+    signal.signal(signal.SIGINT, _end_at_once)
+    from .dispatch import dispatch
+
+    usual = sys.unraisablehook
+
+    def report(lost: "sys.UnraisableHookArgs") -> None:
+        if issubclass(lost.exc_type, KeyboardInterrupt):
+            _end_at_once()
+        usual(lost)
+
+    sys.unraisablehook = report
     try:
-        require_output()
-        args = _parser().parse_args(argv)
-        if args.verb is None:
-            raise InputError("the following arguments are required: VERB; expected one of "
-                             + ", ".join(verb.__name__.rpartition(".")[2] for verb in VERBS))
-        with notes_on_stderr():
-            code: int = args.run(args)
-        return code
-    except InputError as error:
-        return _failed(error, BAD_INPUT)
-    except (ToolMissing, ToolFailed) as error:
-        return _failed(error, TOOL_MISSING)
-    except (EngineStalled, AccessFailed) as error:
-        return _failed(error, MISMATCH)
+        signal.signal(signal.SIGINT, _interrupt)
+        return dispatch(None)
     except KeyboardInterrupt:
-        return _failed("interrupted", INTERRUPTED)
-    except BrokenPipeError:
-        discard_output()  # nobody reads on
-        return PIPE_CLOSED
+        return _interrupted()
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _failed(message: object, code: int) -> int:
-    if sys.stderr is not None:  # or `print` would take standard output in its place
-        with suppress(OSError):  # nobody can be told; the exit code still says what it was
-            print("pagewalk: error:", " ".join(str(message).splitlines()), file=sys.stderr)
-            sys.stderr.flush()
-    return code
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    """Begin to clean up; whoever interrupts that, too, does not want to wait for it."""
+    signal.signal(signal.SIGINT, _end_at_once)
+    warnings.simplefilter("ignore")  # as those of Amaranth, of hardware that is not finished
+    raise KeyboardInterrupt
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser that says what is wrong in one line, without the usage."""
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(message)
-
-    def _print_message(self, message: str, file: Any = None) -> None:
-        """Print help, of which argparse would not say that it could not be written."""
-        if file is sys.stdout:
-            with printing():
-                file.write(message)
-        else:
-            super()._print_message(message, file)
+def _end_at_once(_number: int = 0, _frame: FrameType | None = None) -> None:
+    os._exit(_interrupted())
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="pagewalk",
-        description="An x86 MMU in Amaranth HDL, checked against real Linux page tables.",
-        epilog="Exit codes: 0 agreed, 1 mismatch, 2 bad usage or input, 3 a tool is missing, "
-               "130 interrupted, 141 whoever read the output reads no more.",
-    )
-    parser.add_argument("--version", action="version", version=f"pagewalk {release()}",
-                        help="show the version and exit")
-    verbs = parser.add_subparsers(title="verbs", metavar="VERB", dest="verb")
-    for verb in VERBS:
-        verb.add(verbs)
-    return parser
+def _interrupted() -> int:
+    with suppress(OSError):
+        os.write(2, b"pagewalk: error: interrupted\n")
+    return INTERRUPTED
+
+
+def _fill_descriptors() -> None:
+    """Let a standard stream that is closed lead nowhere.
+
+    Its descriptor would be that of the next file to be opened, which then got what programs print.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest that is free

@@ -12,10 +12,12 @@ from rich.console import Console
 from ..errors import InputError
 from ..report import make_console
 
-__all__ = ["STDOUT", "discard_output", "notes_on_stderr", "print_text", "printing",
+__all__ = ["STDOUT", "discard_output", "notes_on_stderr", "one_line", "print_text", "printing",
            "require_output"]
 
 STDOUT = Path("-")  # what names standard output where a file is expected
+
+MOST_LETTERS = 1000  # of a message
 
 EXPECTED = "expected a place to write to"
 
@@ -83,8 +85,18 @@ class _Notes(logging.Handler):
         """Show a message; if that cannot be done, nobody is told."""
         if sys.stderr is not None:
             with suppress(OSError):
-                print("pagewalk:", " ".join(record.getMessage().splitlines()), file=sys.stderr,
-                      flush=True)
+                print("pagewalk:", one_line(record.getMessage()), file=sys.stderr, flush=True)
+
+
+def one_line(message: object) -> str:
+    """Return a message as one line, of at most about 1,000 characters, that a terminal can show.
+
+    What a file or an argument has in it, such as an escape sequence, is written as Python would.
+    """
+    text = "".join(letter if letter.isprintable() else " " if letter.isspace() else
+                   letter.encode("unicode_escape").decode() for letter in str(message).strip())
+    half = MOST_LETTERS // 2
+    return text if len(text) <= MOST_LETTERS else f"{text[:half]} ... {text[-half:]}"
 
 
 def discard_output() -> None:

@@ -51,6 +51,10 @@ def test_fields_come_in_the_types_of_the_format(tmp_path):
 
 @pytest.mark.parametrize(("name", "value", "message"), [
     ("weight", np.array([1, 0x10000]), "weight holds 65536; expected values from 0 to 65535"),
+    ("name", np.array(["a", "\x1b[31mb"]),
+     "name holds '\\x1b[31mb' for box 1; expected at most 1000 letters that can be printed"),
+    ("name", np.array(["x" * 1001, "b"]),
+     f"name holds {'x' * 40!r} for box 0; expected at most 1000 letters that can be printed"),
     ("weight", np.array([1.0, 2.0]), "weight is float64; expected whole numbers"),
     ("weight", np.array([1, 2, 3]), "weight has 3 values; expected 2, as many as name"),
     ("weight", np.array([[1], [2]]), "weight has shape (2, 1); expected one dimension"),

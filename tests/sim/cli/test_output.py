@@ -12,6 +12,7 @@ import pytest
 from pagewalk.model.x86 import IA32
 from pagewalk.sim.cli import image as image_verb
 from pagewalk.sim.cli.main import main
+from pagewalk.sim.cli.output import one_line
 from pagewalk.sim.image import Image
 
 DATA = Path(__file__).parents[2] / "data"
@@ -87,6 +88,37 @@ def test_a_caller_without_standard_output_gets_the_exit_code(monkeypatch, capsys
     monkeypatch.setattr(sys, "stdout", None)
     assert main(["--help"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+# Lines that a terminal can show
+
+
+@pytest.mark.parametrize(("text", "line"), [
+    ("a\nb\r\nc\td", "a b  c d"),
+    (" a \n", "a"),
+    ("\x1b[31mred\x07\x00\x9b", r"\x1b[31mred\x07\x00\x9b"),
+    ("\udcff \u202e", r"\udcff \u202e"),
+    ("modulé …", "modulé …"),
+])
+def test_a_message_is_one_line_without_escape_sequences(text, line):
+    assert one_line(text) == line
+
+
+def test_a_message_has_an_end():
+    line = one_line("first " + "x" * 100_000 + " last")
+    assert len(line) < 1100
+    assert line.startswith("first ")
+    assert line.endswith(" last")
+
+
+@pytest.mark.parametrize("name", ["\x1b[31mred", "a\rb", "x" * 50_000, "\udcff"])
+@pytest.mark.parametrize("words", [["image"], ["walk"], ["cosim"], ["cosim", "zipf", "--swap"]])
+def test_no_name_gets_escape_sequences_or_much_text_into_an_error(words, name, refused):
+    if words == ["walk"]:
+        words = []
+    message = refused(*words, name)
+    assert message.isprintable()
+    assert len(message) < 1200
 
 
 # What is said of work that takes long
