@@ -24,7 +24,7 @@ from .result import Difference, Mismatch, Result
 __all__ = ["replay"]
 
 CHUNK_PROBES = 256
-TIMES = ("accepted", "answered")
+NOT_MODELLED = ("accepted", "answered", "hit")
 """Fields of ``ANSWER`` that the model has nothing to say about."""
 
 
@@ -132,6 +132,6 @@ def _model_differences(
     answers: NDArray[np.void], expected: NDArray[np.void]
 ) -> Iterator[Difference]:
     for name in ANSWER.names or ():
-        if name not in TIMES:
+        if name not in NOT_MODELLED:
             wrong = answers[name] != expected[name]
             yield Difference.where("model_" + name, wrong, expected[name], answers[name])

@@ -51,7 +51,8 @@ class EntrySource(Protocol):
 class FrameSource:
     """The entries of ``mode`` in the frames of ``memory``, which walks change in place.
 
-    Make a new one after frames were added to the memory.
+    Make a new one after frames were added to the memory. Absent frames that read as zero have their
+    places among the zeros, where no walk sets a flag, as the entries are not present.
     """
 
     SPARSE = 32
@@ -59,10 +60,12 @@ class FrameSource:
     a table of the numbers to be worth its memory; a wider range is searched."""
 
     def __init__(self, memory: PhysicalMemory, mode: PagingMode) -> None:
-        self.words: Words = memory.frames.reshape(-1).view(f"<u{mode.entry_bytes}")
+        self.words: Words = memory.frames_and_zeros.reshape(-1).view(f"<u{mode.entry_bytes}")
         self._pfns, rows = memory.index()
         per_frame = PAGE_BYTES // mode.entry_bytes
         self._places = rows.astype(np.intp) * per_frame
+        self._zeros = len(memory) * per_frame
+        self._zero_pfns = memory.zero_below >> PAGE_SHIFT
         self._first = int(self._pfns[0]) if len(memory) else 0
         span = int(self._pfns[-1]) - self._first + 1 if len(memory) else 0
         self._dense: Places | None = None
@@ -87,6 +90,8 @@ class FrameSource:
         else:
             found = np.searchsorted(self._pfns[:-1], tables)
             out[:] = np.where(self._pfns[found] == tables, self._places[found], MISSING)
+        if self._zero_pfns:
+            out[(out < 0) & (tables < self._zero_pfns)] = self._zeros
         np.add(out, indices.view(np.intp), out=out)
 
 

@@ -31,6 +31,9 @@ class PhysicalMemory:
     must be asked for again then. Accesses are 1, 2, 4 or 8 bytes wide and naturally aligned; runs
     of bytes may begin anywhere and cross frames.
 
+    Memory that nobody has written yet need not take room: frames below ``zero_below`` that were not
+    added can be read, as zeros, but not written. A frame that will be written has to be added.
+
     All methods raise ``ValueError`` for what no processor can ask for: a size, an address or a
     value out of range. ``BusError`` is for addresses that could have memory, but have none.
 
@@ -38,14 +41,21 @@ class PhysicalMemory:
     ----------
     frame_count
         How many frames there is room for before the pool moves.
+    zero_below
+        The physical address, a multiple of the frame size, below which absent frames read as
+        zero; 0 if there is no such memory.
     """
 
-    def __init__(self, frame_count: int = 0) -> None:
+    def __init__(self, frame_count: int = 0, zero_below: int = 0) -> None:
         if frame_count < 0:
             raise ValueError(f"Frame count must not be negative, not {frame_count}")
+        if zero_below % PAGE_BYTES or not 0 <= zero_below <= 1 << PFN_BITS + PAGE_SHIFT:
+            raise ValueError("Memory that reads as zero must end at a multiple of 4096 up to 2**52,"
+                             f" not {zero_below:#x}")
+        self._zero_below = zero_below
         self._rows: dict[int, int] = {}
         self._index: tuple[NDArray[np.uint64], NDArray[np.uint32]] | None = None
-        self._adopt(np.zeros((max(frame_count, 16), FRAME_WORDS), "<u8"))
+        self._adopt(np.zeros((max(frame_count, 15) + 1, FRAME_WORDS), "<u8"))
 
     def _adopt(self, pool: NDArray[np.uint64]) -> None:
         """Take ``pool`` as the frames; the flat memoryviews make scalar access fast."""
@@ -65,6 +75,16 @@ class PhysicalMemory:
     def frames(self) -> NDArray[np.uint64]:
         """All frames in the order they were added, shape (len, 512), a view and not a copy."""
         return self._pool[: len(self._rows)]
+
+    @property
+    def frames_and_zeros(self) -> NDArray[np.uint64]:
+        """``frames`` and one more that is all zeros and must stay so, shape (len + 1, 512)."""
+        return self._pool[: len(self._rows) + 1]
+
+    @property
+    def zero_below(self) -> int:
+        """The physical address below which absent frames read as zero."""
+        return self._zero_below
 
     def index(self) -> tuple[NDArray[np.uint64], NDArray[np.uint32]]:
         """Return frame numbers in ascending order, and the row of ``frames`` of each."""
@@ -89,8 +109,8 @@ class PhysicalMemory:
         for pfn in wanted:
             self._rows.setdefault(pfn, len(self._rows))
         self._index = None
-        if len(self._rows) > len(self._pool):
-            pool = np.zeros((max(len(self._rows), 2 * len(self._pool)), FRAME_WORDS), "<u8")
+        if len(self._rows) >= len(self._pool):
+            pool = np.zeros((max(len(self._rows) + 1, 2 * len(self._pool)), FRAME_WORDS), "<u8")
             pool[: len(self._pool)] = self._pool
             self._adopt(pool)
 
@@ -109,7 +129,7 @@ class PhysicalMemory:
 
     def copy(self) -> "PhysicalMemory":
         """Return an independent memory with the same frames."""
-        other = PhysicalMemory()
+        other = PhysicalMemory(zero_below=self._zero_below)
         other._rows = dict(self._rows)
         other._adopt(self._pool.copy())
         return other
@@ -124,17 +144,26 @@ class PhysicalMemory:
             raise _wrong_place(paddr, size)
         return (row * PAGE_BYTES + (paddr & (PAGE_BYTES - 1))) // size
 
+    def _at_zeros(self, paddr: int, size: int) -> int:
+        """Return where zeros lie, for an absent frame; raise ``BusError`` if it reads otherwise."""
+        if paddr >= self._zero_below:
+            raise BusError(paddr)
+        return (len(self._rows) * PAGE_BYTES + (paddr & (PAGE_BYTES - 1))) // size
+
     def read(self, paddr: int, size: int) -> int:
         """Return the ``size``-byte value at ``paddr``; raise ``BusError`` if there is no memory.
 
-        Raise ``ValueError`` for another size than 1, 2, 4 or 8, and for an address that is negative
-        or not a multiple of the size.
+        An absent frame below ``zero_below`` has zeros. Raise ``ValueError`` for another size than
+        1, 2, 4 or 8, and for an address that is negative or not a multiple of the size.
         """
         try:
             view = self._views[size]
         except KeyError:
             raise _wrong_size(size) from None
-        return view[self._at(paddr, size)]
+        try:
+            return view[self._at(paddr, size)]
+        except BusError:
+            return view[self._at_zeros(paddr, size)]
 
     def write(self, paddr: int, size: int, value: int) -> None:
         """Store the ``size``-byte ``value`` at ``paddr``; raise as ``read`` does.
@@ -157,7 +186,8 @@ class PhysicalMemory:
 
         Raise ``ValueError`` for a negative count, or bytes at negative addresses.
         """
-        return b"".join(self._bytes[start:stop] for start, stop in self._runs(paddr, count))
+        runs = self._runs(paddr, count, reading=True)
+        return b"".join(self._bytes[start:stop] for start, stop in runs)
 
     def write_bytes(self, paddr: int, data: bytes) -> None:
         """Store ``data`` at ``paddr``; raise ``BusError``, and store nothing, if any lacks.
@@ -169,15 +199,21 @@ class PhysicalMemory:
             self._bytes[start:stop] = data[done : done + stop - start]
             done += stop - start
 
-    def _runs(self, paddr: int, count: int) -> list[tuple[int, int]]:
-        """Return where in the pool the bytes lie: one run, start and stop, for each frame."""
+    def _runs(
+        self, paddr: int, count: int, *, reading: bool = False
+    ) -> list[tuple[int, int]]:
+        """Return where in the pool the bytes lie: one run, start and stop, for each frame.
+
+        Those that are only for ``reading`` may lie among the zeros.
+        """
         if count < 0:
             raise ValueError(f"Byte count must not be negative, not {count}")
         runs = []
         end = paddr + count
         while paddr < end:
             stop = min(end, (paddr | (PAGE_BYTES - 1)) + 1)
-            start = self._at(paddr, 1)
+            absent = reading and paddr >> PAGE_SHIFT not in self._rows
+            start = self._at_zeros(paddr, 1) if absent else self._at(paddr, 1)
             runs.append((start, start + stop - paddr))
             paddr = stop
         return runs

@@ -13,6 +13,7 @@ from ...hdl.replacement import POLICIES
 from ...model.x86 import PagingMode
 from ..engine import ENGINES, create
 from ..engine.base import Engine
+from ..engine.memory_model import MOST_LATENCY
 from ..errors import InputError
 from ..report import make_console, mismatch_report, result_table
 from ..result import Result
@@ -31,8 +32,6 @@ DEFAULTS = Config()
 MOST_DIGITS = 40  # of a number on the command line: beyond all that can be counted
 
 BAR_COLUMNS = 70  # what a progress bar with long words and numbers takes
-
-MOST_LATENCY = 10_000  # cycles: slower than any memory, and a replay still comes to its end
 
 Verbs = Any  # argparse has no public name for the type
 Verb = Callable[[argparse.Namespace], int]

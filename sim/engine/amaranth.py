@@ -8,15 +8,17 @@ from amaranth.sim import Simulator
 from numpy.typing import NDArray
 
 from ...hdl.config import Config
-from ...hdl.flat import flat_fields
 from ...hdl.mmu import Mmu
-from ...hdl.shapes import MemoryOp
-from ...model.physical.memory import BusError, PhysicalMemory
+from ...model.physical.memory import PhysicalMemory
 from ...model.x86 import AccessKind
 from .answer import ANSWER, NOTHING, Answer, access_memory
-from .base import EngineStalled, Run, stall_limit
-from .command import COMMAND, THROUGH_PORT, Op, check_sizes
+from .base import BUS_ERROR, EngineStalled, Run, check_stops
+from .command import COMMAND, THROUGH_PORT, Op
+from .intake import Intake
+from .memory_model import MemoryModel
 from .ports import INVALIDATE_FIELDS, REQUEST_FIELDS, RESPONSE_FIELDS, control_values
+from .timed_memory import TimedMemory
+from .wires import Wires
 
 __all__ = ["AmaranthEngine"]
 
@@ -24,51 +26,65 @@ __all__ = ["AmaranthEngine"]
 class AmaranthEngine:
     """Drives an ``Mmu`` cycle by cycle, at a few thousand cycles per second.
 
-    It drives as ``harness.cc`` does, cycle for cycle: commands are offered one at a time in order,
-    answers are taken at once, memory takes an access per cycle, does it at once and responds
-    ``latency`` cycles later.
+    It drives as ``harness.cc`` does, cycle for cycle: commands are offered one at a time in order;
+    memory takes an access, does it at once and responds later, and answers are taken, as
+    ``latency`` says.
 
     Parameters
     ----------
     config : Config
         Parameters of the MMU.
-    latency : int
-        Cycles that page-table memory takes, at least 1.
+    latency : int or MemoryModel
+        Cycles that page-table memory takes, or all that there is to say of its behaviour.
     """
 
-    def __init__(self, config: Config, latency: int = 1) -> None:
+    def __init__(self, config: Config, latency: int | MemoryModel = 1) -> None:
         self.config = config
-        self.latency = latency
-        self._wires = _Wires(Mmu(config))
+        self.memory_model = MemoryModel.of(latency)
+        self._intake = Intake(config.mode, len(config.ports))
+        self._power_up()
+
+    def _power_up(self) -> None:
+        self._wires = Wires(Mmu(self.config))
+        self._timed = TimedMemory(
+            self.memory_model, self.config.mode.entry_bytes, len(self.config.ports))
+        self._cycle = 0  # cycles of all runs so far
         self._job: _Job | None = None
         self._simulator: Simulator | None = None  # made by the first run
 
     def run(
-        self, memory: PhysicalMemory, commands: NDArray[np.void], *, stop_on_fault: bool = False
+        self,
+        memory: PhysicalMemory,
+        commands: NDArray[np.void],
+        *,
+        stop_on_fault: bool = False,
+        stop_on_unexpected: bool = False,
     ) -> Run:
         """Carry out ``commands``; see ``Engine.run``."""
-        check_sizes(commands)
+        check_stops(stop_on_fault, stop_on_unexpected)
+        commands = self._intake.take(commands)
         if self._simulator is None:
-            self._simulator = Simulator(self._wires.mmu)
+            self._simulator = Simulator(self._wires.top)
             self._simulator.add_clock(1e-6)
             self._simulator.add_process(self._drive)
         self._job = job = _Job(
-            self._wires, memory, commands, self.latency, stop_on_fault=stop_on_fault)
+            self._wires, self._timed, self._cycle, memory, commands, stop_on_fault=stop_on_fault,
+            stop_on_unexpected=stop_on_unexpected)
         while not job.done:
             self._simulator.advance()
-            if job.stalled:
+            if job.idle_cycles > self.memory_model.stall_limit:
                 # Requests that still wait must not meet the next run's.
-                self._wires, self._simulator = _Wires(Mmu(self.config)), None
-                raise EngineStalled(f"No progress for {stall_limit(self.latency)} cycles, "
+                self._power_up()
+                raise EngineStalled(f"No progress for {self.memory_model.stall_limit} cycles, "
                                     f"at command {job.row} of {len(commands)}")
-        answers = np.array(job.answers[:job.end], ANSWER)
-        return Run(answers, job.cycle, job.events(), job.stopped)
+        run = job.run()
+        self._cycle += job.cycle
+        self._intake.keep(commands, run.done)
+        return run
 
     async def _drive(self, ctx: Any) -> None:
         # A process, not a testbench: the inputs of a cycle follow from earlier cycles alone, and a
         # process lets the simulator settle once a cycle instead of after every input.
-        for stream in self._wires.taken:
-            ctx.set(stream.ready, 1)
         driven: _Job | None = None
         async for _, _, *outputs in ctx.tick().sample(*self._wires.outputs):
             if driven is not None:
@@ -80,70 +96,8 @@ class AmaranthEngine:
                 self._wires.rest(ctx)
 
 
-class _Record:
-    """Packs the fields of a layout into one number, and back; quick enough for every cycle."""
-
-    def __init__(self, layout: Any) -> None:
-        self.fields = {name: (low, (1 << width) - 1) for name, low, width in flat_fields(layout)}
-
-    def pack(self, values: dict[str, int]) -> int:
-        return sum((value & self.fields[name][1]) << self.fields[name][0]
-                   for name, value in values.items())
-
-    def unpack(self, word: int) -> dict[str, int]:
-        return {name: word >> low & mask for name, (low, mask) in self.fields.items()}
-
-
-class _Wires:
-    """The ports of an MMU as signals, and their payloads as records."""
-
-    def __init__(self, mmu: Mmu) -> None:
-        self.mmu = mmu
-        ports = [getattr(mmu, name) for name in mmu.config.ports]
-        self.offered = [*(_Offer(port.req) for port in ports), _Offer(mmu.invalidate)]
-        self.taken = [*(port.rsp for port in ports), mmu.memory.req]
-        self.response = _Offer(mmu.memory.rsp)
-        # Sampled as they are: the simulator is slow to put a value together.
-        self.outputs = (
-            mmu.events.as_value(),
-            *(offer.ready for offer in self.offered),
-            *(part for stream in self.taken for part in (stream.valid, stream.payload.as_value())),
-        )
-        self.control = _Record(mmu.control.shape())
-        self.control_signal = mmu.control.as_value()
-        self.answer = _Record(ports[0].rsp.payload.shape())
-        self.access = _Record(mmu.memory.req.payload.shape())
-        self.events = _Record(mmu.events.shape())
-
-    def rest(self, ctx: Any) -> None:
-        """Offer nothing."""
-        for offer in (*self.offered, self.response):
-            offer.withdraw(ctx)
-
-
-class _Offer:
-    """A stream into the MMU, whose inputs are only set when they change: setting costs time."""
-
-    def __init__(self, stream: Any) -> None:
-        self.valid, self.ready = stream.valid, stream.ready
-        self.payload = stream.payload.as_value()
-        self.record = _Record(stream.payload.shape())
-        self.is_valid = False
-
-    def offer(self, ctx: Any, values: dict[str, int]) -> None:
-        ctx.set(self.payload, self.record.pack(values))
-        if not self.is_valid:
-            ctx.set(self.valid, 1)
-            self.is_valid = True
-
-    def withdraw(self, ctx: Any) -> None:
-        if self.is_valid:
-            ctx.set(self.valid, 0)
-            self.is_valid = False
-
-
 class _Job:
-    """One run: the command on offer, the answers due, the memory responses under way.
+    """One run: the command on offer, the answers due, what of it all happens in a cycle.
 
     In each cycle of the clock ``drive`` sets the inputs, and ``observe`` takes in the outputs. The
     order in ``observe`` is that of ``harness.cc``: the MMU's access to memory, the answers, then
@@ -152,49 +106,51 @@ class _Job:
 
     def __init__(
         self,
-        wires: _Wires,
+        wires: Wires,
+        timed: TimedMemory,
+        first_cycle: int,
         memory: PhysicalMemory,
         commands: NDArray[np.void],
-        latency: int,
         *,
         stop_on_fault: bool,
+        stop_on_unexpected: bool,
     ) -> None:
-        self.wires = wires
+        self.wires, self.timed, self.memory = wires, timed, memory
         self.config: Config = wires.mmu.config
-        self.memory = memory
-        self.latency = latency
-        self.stop_on_fault = stop_on_fault
+        self.stop_on_fault, self.stop_on_unexpected = stop_on_fault, stop_on_unexpected
         self.stopped = False
         names = COMMAND.names or ()
         self.commands = [dict(zip(names, row, strict=True)) for row in commands.tolist()]
         self.answers = [NOTHING] * len(commands)
-        # By port, the command and the cycle in which it was accepted.
+        # By port, the command and the cycle in which it was accepted, and whether it needs a walk.
         self.due: list[deque[tuple[int, int]]] = [deque() for _ in self.config.ports]
-        self.responses: deque[tuple[int, dict[str, int]]] = deque()
+        self.missed = [False for _ in self.config.ports]
         self.event_words: Counter[int] = Counter()
-        self.end = len(commands)  # where the run ends: after a fault, if that stops it
+        self.end = len(commands)  # where the run ends: earlier, if a fault stops it
         self.row = 0  # the command whose turn it is
         self.started = -1  # the command whose turn has begun,
         self.start = 0  # in this cycle
         self.cycle = 0
-        self.progress = 0  # cycle of the last acceptance, answer, memory access or wait
+        self.first_cycle = first_cycle  # of this run, as ``timed`` counts
+        self.progress = 0  # cycle of the last acceptance, answer or wait
+        self.accepting, self.taking = True, [True for _ in self.config.ports]
+        self.responding = False
 
     @property
     def done(self) -> bool:
         return self.row >= self.end and not any(self.due)
 
     @property
-    def stalled(self) -> bool:
-        return self.cycle - self.progress > stall_limit(self.latency)
+    def idle_cycles(self) -> int:
+        """The number of cycles without progress up to now."""
+        return self.cycle - self.progress
 
     def drive(self, ctx: Any) -> None:
         """Set the inputs of the cycle that begins."""
-        if self.responses and self.responses[0][0] == self.cycle:
-            self.wires.response.offer(ctx, self.responses.popleft()[1])
-        else:
-            self.wires.response.withdraw(ctx)
+        self._surround(ctx)
         if self.started == self.row:
             return
+        self.wires.reset.put(ctx, 0)
         for offer in self.wires.offered:
             offer.withdraw(ctx)
         if self.row >= self.end or self._must_wait(self.commands[self.row]):
@@ -209,6 +165,21 @@ class _Job:
             self._put_control(ctx, command)
             values = {name: command[field] for name, field in INVALIDATE_FIELDS.items()}
             self.wires.offered[-1].offer(ctx, values)
+        elif command["op"] == Op.RESET:
+            self.wires.reset.put(ctx, 1)
+
+    def _surround(self, ctx: Any) -> None:
+        """Give the memory response that is due, and say what is taken in this cycle."""
+        now = self.first_cycle + self.cycle
+        response = self.timed.response(now)
+        self.responding = response is not None
+        if response is not None:
+            self.wires.response.offer(ctx, response)
+        else:
+            self.wires.response.withdraw(ctx)
+        self.accepting, self.taking = self.timed.accepts(now), self.timed.answers_taken(now)
+        for ready, value in zip(self.wires.ready, [*self.taking, self.accepting], strict=True):
+            ready.put(ctx, value)
 
     def _must_wait(self, command: dict[str, int]) -> bool:
         """Return whether other ports have to answer before it is the turn of ``command``."""
@@ -221,19 +192,26 @@ class _Job:
         control = control_values(self.config, command)
         ctx.set(self.wires.control_signal, self.wires.control.pack(control))
 
-    def observe(self, events: int, *outputs: int) -> None:
+    def observe(self, events: int, response_ready: int, *outputs: int) -> None:
         """Take in the outputs of the cycle that ends, in the order of ``wires.outputs``."""
         self.event_words[events] += 1
+        now = self.first_cycle + self.cycle
         ready, taken = outputs[:len(self.due) + 1], outputs[len(self.due) + 1:]
         *answers, (access_valid, access) = zip(taken[::2], taken[1::2], strict=True)
-        if access_valid:
-            self._serve(self.wires.access.unpack(access))
-        for due, (valid, answer) in zip(self.due, answers, strict=True):
-            if valid:
-                self._collect(*due.popleft(), self.wires.answer.unpack(answer))
+        if self.responding and response_ready:
+            self.timed.taken(now)
+        if access_valid and self.accepting:
+            self.timed.access(self.memory, self.wires.access.unpack(access), now)
+        for port, (valid, answer) in enumerate(answers):
+            if events & self.wires.misses[port]:
+                self.missed[port] = True
+            if valid and self.taking[port]:
+                self._collect(port, self.wires.answer.unpack(answer))
         if self.started == self.row and self._is_turn_over(self.commands[self.row], ready):
             self._accept(self.commands[self.row])
             self.row += 1
+        if self.stopped and self.row < self.end:  # by what was unexpected: nothing more is begun
+            self.end, self.started = self.row, -1
         self.cycle += 1
 
     def _is_turn_over(self, command: dict[str, int], ready: tuple[int, ...]) -> bool:
@@ -247,13 +225,15 @@ class _Job:
             return bool(ready[command["port"]])
         if op == Op.INVALIDATE:
             return bool(ready[-1])
+        if op == Op.BARRIER:
+            return not any(self.due)
         if op == Op.WAIT:
             self.progress = self.cycle
             return self.cycle - self.start + 1 >= command["new"]
         return True
 
     def _accept(self, command: dict[str, int]) -> None:
-        """Note that the turn of ``command`` is over, and do it if it is another processor's."""
+        """Note that the turn of ``command`` is over, and do it if it is not for a port."""
         self.progress = self.cycle
         op, answer = command["op"], NOTHING
         if op in THROUGH_PORT:
@@ -263,15 +243,24 @@ class _Job:
             answer = access_memory(
                 self.memory, command["vaddr"], self.config.mode.entry_bytes,
                 new=command["new"] if op == Op.EXCHANGE else None)
+        elif op == Op.RESET:
+            self._lose()
         self.answers[self.row] = answer._replace(accepted=self.cycle, answered=self.cycle)
 
-    def _collect(self, row: int, accepted: int, response: dict[str, int]) -> None:
-        """Note the answer to command ``row``, unless it comes after the end of the run.
+    def _lose(self) -> None:
+        """Note that the accesses under way are lost with this cycle."""
+        for port, due in enumerate(self.due):
+            for row, accepted in due:
+                self.answers[row] = Answer(accepted=accepted, answered=self.cycle, lost=1)
+            due.clear()
+            self.missed[port] = False
 
-        ``accepted`` is the cycle in which the command was accepted.
-        """
+    def _collect(self, port: int, response: dict[str, int]) -> None:
+        """Note an answer, unless it comes after the end of the run."""
+        row, accepted = self.due[port].popleft()
         assert response["tag"] == row & (1 << self.config.tag_bits) - 1
         self.progress = self.cycle
+        hit, self.missed[port] = not self.missed[port], False
         if row >= self.end:
             return
         answer = Answer(**{field: response[name] for name, field in RESPONSE_FIELDS.items()})
@@ -281,30 +270,18 @@ class _Job:
                 self.memory, answer.paddr, command["size"],
                 new=command["new"] if command["kind"] == AccessKind.WRITE else None,
                 translation=answer, vaddr=command["vaddr"])
-        self.answers[row] = answer._replace(accepted=accepted, answered=self.cycle)
+        self.answers[row] = answer._replace(accepted=accepted, answered=self.cycle, hit=int(hit))
         if self.stop_on_fault and answer.fault:
             self.end, self.stopped = row + 1, True
+        elif self.stop_on_unexpected and answer.fault and not command["expect_fault"]:
+            self.stopped = True
 
-    def _serve(self, access: dict[str, int]) -> None:
-        """Do a page-table access, and keep the response until it is due."""
-        self.progress = self.cycle
-        size, address = self.config.mode.entry_bytes, access["address"]
-        response = {"tag": access["tag"]}
-        try:
-            if MemoryOp(access["op"]) == MemoryOp.READ:
-                response["data"] = self.memory.read(address, size)
-            else:
-                response["data"] = self.memory.compare_exchange(
-                    address, size, access["expected"], access["desired"])
-                response["exchanged"] = int(response["data"] == access["expected"])
-        except BusError:
-            response["error"] = 1
-        self.responses.append((self.cycle + self.latency, response))
-
-    def events(self) -> dict[str, int]:
-        """Return the number of cycles in which each event bit was set."""
-        totals: Counter[str] = Counter()
+    def run(self) -> Run:
+        """Return what the run has brought, when it is done."""
+        errors = [(cycle - self.first_cycle, paddr) for cycle, paddr in self.timed.new_errors()]
+        totals: Counter[str] = Counter()  # cycles in which each event bit was set
         for word, count in self.event_words.items():
             for name, bit in self.wires.events.unpack(word).items():
                 totals[name] += bit * count
-        return dict(totals)
+        return Run(np.array(self.answers[:self.end], ANSWER), self.cycle, dict(totals),
+                   self.stopped, self.stop_on_fault, np.array(errors, BUS_ERROR))

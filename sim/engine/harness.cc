@@ -1,92 +1,43 @@
 // Drives a compiled MMU through batches of commands, cycle for cycle as amaranth.py does.
-//
-// mmu.cc is what Yosys makes of the hardware. glue.h, made by cxxrtl.py, knows the ports of the
-// same MMU: it has the types Top, Entry, Command and Answer, the functions that set and read the
-// ports of a stream, and the numbers that Python has by the same names: the operations OP_* and
-// what a run returns, DONE, STALLED or UNASKED. Streams are numbered: request ports in their
-// order, then INVALIDATE.
 
-#include <algorithm>
-#include <cstddef>
-#include <cstdint>
 #include <cstring>
 #include <deque>
 
-#include "mmu.cc"
+#include "hardware.h"
+#include "timed_memory.h"
 
 namespace {
-
-template <size_t Bits>
-void put(cxxrtl::value<Bits> &port, uint64_t value) {
-    port.set(Bits < 64 ? value & ((uint64_t{1} << Bits % 64) - 1) : value);
-}
-
-template <class Port>
-uint64_t take(const Port &port) {
-    return port.template get<uint64_t>();
-}
-
-#include "glue.h"
 
 // Arguments and results of one run; `_Batch` in cxxrtl.py has the same members.
 struct Batch {
     const Command *commands;
     Answer *answers;  // all zero at first
-    uint64_t count;   // of commands, and of answers; up to the fault that stopped the run
-    unsigned char *frames;
-    const uint64_t *pfns;  // frame numbers, ascending
-    const uint32_t *rows;  // for each of them, where it is in `frames`
-    uint64_t frame_count;
-    uint64_t latency;
+    uint64_t count;   // of commands, and of answers; fewer where a fault stopped the run
+    Frames frames;
+    Model model;
+    uint64_t first_cycle;  // of this run, as page-table memory counts
     uint64_t stall_limit;
     uint64_t stop_on_fault;
+    uint64_t stop_on_unexpected;
     uint64_t stopped;  // whether a fault did so, 0 at first
     uint64_t *events;  // a counter for each event, all zero at first
     uint64_t cycle;    // cycles played, 0 at first
     uint64_t row;      // the command whose turn it is, 0 at first
+    const BusError *errors;  // those by chance; they are there until the next run
+    uint64_t error_count;
 };
 
-// The hardware. While nothing changes, neither inputs nor registers, it sleeps: cycles in which it
-// only waits for memory cost next to nothing.
-class Mmu {
-public:
-    Top top;
-
-    Mmu() : loops_(!top.eval()) { top.commit(); }  // eval() says whether all wires have settled
-
-    // Note that inputs are not as they were in the cycle before.
-    void wake() { asleep_ = false; }
-
-    // Let the outputs follow the inputs.
-    void settle() {
-        if (asleep_)
-            return;
-        // One evaluation at the clock edge gives the outputs before it, and what the registers
-        // will hold after it. Only wires that feed back on each other have to settle beforehand.
-        if (loops_)
-            top.step();
-        put(top.p_clk, 1);
-        top.eval();
-    }
-
-    // Let the clock edge pass.
-    void advance() {
-        if (asleep_)
-            return;
-        put(top.p_clk, 0);
-        // If no register changes, no output will until an input does.
-        asleep_ = !top.commit();
-    }
-
-private:
-    const bool loops_;
-    bool asleep_ = false;
+// What stays from one run to the next.
+struct Machine {
+    Mmu mmu;
+    TimedMemory memory;
 };
 
 // One run: plays all that surrounds the hardware, as software, other processors and memory.
 class Job {
 public:
-    Job(Mmu &mmu, Batch &batch) : mmu_(mmu), top_(mmu.top), batch_(batch) {}
+    Job(Machine &machine, Batch &batch)
+        : mmu_(machine.mmu), top_(machine.mmu.top), memory_(machine.memory), batch_(batch) {}
 
     // Play cycles until the run has ended; return DONE, STALLED or UNASKED.
     //
@@ -98,13 +49,18 @@ public:
     int run() {
         rest();
         while (batch_.row < batch_.count || answers_due_ > 0) {
+            const uint64_t now = batch_.first_cycle + batch_.cycle;
+            memory_.respond(mmu_, now);
+            memory_.say_ready(mmu_, batch_.model, now);
             drive();
             mmu_.settle();
             count_events(top_, batch_.events);
-            serve();
+            memory_.note_response(top_, now);
+            memory_.serve(top_, batch_.model, batch_.frames, now);
             if (!collect())
                 return UNASKED;
             accept();
+            stop();
             mmu_.advance();
             ++batch_.cycle;
             if (batch_.cycle - progress_ > batch_.stall_limit)
@@ -114,35 +70,33 @@ public:
     }
 
 private:
-    struct Response {
-        uint64_t cycle, tag, data;
-        bool exchanged, error;
-    };
-
     // Play a cycle in which nothing is offered, so that the MMU does not take what the run before
     // offered last for a new request. It is not counted.
     void rest() {
         accept_outputs(top_);
         offer_nothing(top_);
+        put(top_.p_rst, 0);
         put(top_.p_memory__rsp__valid, 0);
         mmu_.wake();
         mmu_.settle();
         mmu_.advance();
     }
 
-    // Set the inputs of the cycle that begins: a memory response that is due, and, if the turn of
-    // the command `row` begins now, what it offers. The offer stays until it is accepted.
+    // If the turn of the command `row` begins now, set the inputs that it is about. An offer stays
+    // until it is accepted.
     void drive() {
-        respond();
         if (started_)
             return;
         mmu_.wake();
         offer_nothing(top_);
+        put(top_.p_rst, 0);
         if (batch_.row >= batch_.count || must_wait(batch_.commands[batch_.row]))
             return;
         started_ = true;
         start_ = batch_.cycle;
         const Command &command = batch_.commands[batch_.row];
+        if (command.op_ == OP_RESET)
+            put(top_.p_rst, 1);
         if (!is_access(command) && command.op_ != OP_INVALIDATE)
             return;
         stream_ = is_access(command) ? command.port_ : INVALIDATE;
@@ -161,63 +115,11 @@ private:
         return answers_due_ > (is_access(command) ? due_[command.port_].size() : 0);
     }
 
-    // Give the memory response that is due.
-    void respond() {
-        const bool due = !responses_.empty() && responses_.front().cycle == batch_.cycle;
-        if (due || responding_)
-            mmu_.wake();
-        put(top_.p_memory__rsp__valid, due);
-        responding_ = due;
-        if (!due)
-            return;
-        const Response &response = responses_.front();
-        put(top_.p_memory__rsp__tag, response.tag);
-        put(top_.p_memory__rsp__data, response.data);
-        put(top_.p_memory__rsp__exchanged, response.exchanged);
-        put(top_.p_memory__rsp__error, response.error);
-        responses_.pop_front();
-    }
-
-    // Do the page-table access that is offered, if any, and keep the response until it is due.
-    void serve() {
-        if (!take(top_.p_memory__req__valid))
-            return;
-        progress_ = batch_.cycle;
-        Response response{batch_.cycle + batch_.latency, take(top_.p_memory__req__tag),
-                          0, false, false};
-        if (Entry *entry = find_entry(take(top_.p_memory__req__address))) {
-            response.data = *entry;
-            if (take(top_.p_memory__req__op) == COMPARE_EXCHANGE &&
-                *entry == take(top_.p_memory__req__expected)) {
-                response.exchanged = true;
-                *entry = static_cast<Entry>(take(top_.p_memory__req__desired));
-            }
-        } else {
-            response.error = true;
-        }
-        responses_.push_back(response);
-    }
-
-    // Return the page-table entry at a physical address, null where there is no memory.
-    Entry *find_entry(uint64_t address) const {
-        return reinterpret_cast<Entry *>(find(address & -sizeof(Entry)));
-    }
-
-    // Return the byte at a physical address, null where there is no memory.
-    unsigned char *find(uint64_t address) const {
-        const uint64_t pfn = address / FRAME_BYTES;
-        const uint64_t *end = batch_.pfns + batch_.frame_count;
-        const uint64_t *found = std::lower_bound(batch_.pfns, end, pfn);
-        if (found == end || *found != pfn)
-            return nullptr;
-        const uint64_t row = batch_.rows[found - batch_.pfns];
-        return batch_.frames + row * FRAME_BYTES + address % FRAME_BYTES;
-    }
-
-    // Note the answers given; return whether each carries the tag of the command that is due.
+    // Note the answers taken; return whether each carries the tag of the command that is due.
     bool collect() {
         for (unsigned port = 0; port < INVALIDATE; ++port) {
-            if (!is_answered(top_, port))
+            missed_[port] |= is_missed(top_, port);
+            if (!is_answered(top_, port) || !memory_.takes_answer(port))
                 continue;
             if (due_[port].empty())
                 return false;
@@ -229,29 +131,58 @@ private:
                 return false;
             progress_ = batch_.cycle;
             if (row < batch_.count)
-                finish(row, answer);
+                finish(row, answer, !missed_[port]);
+            missed_[port] = false;
         }
         return true;
     }
 
     // Note the answer to a command; access its data, or stop, as the case may be.
-    void finish(uint64_t row, Answer answer) {
+    void finish(uint64_t row, Answer answer, bool hit) {
         const Command &command = batch_.commands[row];
         if (command.op_ == OP_DATA && !answer.fault_)
             access_data(command, answer);
         answer.accepted_ = batch_.answers[row].accepted_;
         answer.answered_ = batch_.cycle;
+        answer.hit_ = hit;
         batch_.answers[row] = answer;
-        if (batch_.stop_on_fault && answer.fault_) {
+        if (!answer.fault_)
+            return;
+        if (batch_.stop_on_fault) {
             batch_.stopped = 1;
             batch_.count = row + 1;
+        } else if (batch_.stop_on_unexpected && !command.expect_fault_) {
+            batch_.stopped = 1;
         }
+    }
+
+    // Begin nothing more after a fault that was not expected; what is on offer is withdrawn.
+    void stop() {
+        if (!batch_.stopped || batch_.row >= batch_.count)
+            return;
+        batch_.count = batch_.row;
+        started_ = false;
+    }
+
+    // Note that the accesses under way are lost with this cycle.
+    void lose() {
+        for (unsigned port = 0; port < INVALIDATE; ++port) {
+            for (const uint64_t row : due_[port]) {
+                batch_.answers[row].answered_ = batch_.cycle;
+                batch_.answers[row].lost_ = 1;
+            }
+            due_[port].clear();
+            missed_[port] = false;
+        }
+        answers_due_ = 0;
     }
 
     // Load or store data at the physical address in the answer.
     void access_data(const Command &command, Answer &answer) {
-        unsigned char *data = find(answer.paddr_);
-        if (!data) {
+        const bool writes = command.kind_ == WRITE;
+        const unsigned char *data = batch_.frames.find_to_read(answer.paddr_);
+        unsigned char *written = writes ? batch_.frames.find(answer.paddr_) : nullptr;
+        if (!data || (writes && !written)) {
             answer = Answer{};
             answer.fault_ = 1;
             answer.vector_ = MACHINE_CHECK;
@@ -259,8 +190,8 @@ private:
             return;
         }
         std::memcpy(&answer.value_, data, command.size_);
-        if (command.kind_ == WRITE)
-            std::memcpy(data, &command.new_, command.size_);
+        if (writes)
+            std::memcpy(written, &command.new_, command.size_);
     }
 
     // Go on to the next command if the turn of this one is over.
@@ -280,6 +211,8 @@ private:
         }
         if (command.op_ == OP_EXCHANGE || command.op_ == OP_READ)
             access_as_peer(command, answer);
+        if (command.op_ == OP_RESET)
+            lose();
         ++batch_.row;
         started_ = false;
     }
@@ -291,6 +224,8 @@ private:
         case OP_DATA:
         case OP_INVALIDATE:
             return is_ready(top_, stream_);
+        case OP_BARRIER:
+            return answers_due_ == 0;
         case OP_WAIT:
             progress_ = batch_.cycle;
             return batch_.cycle - start_ + 1 >= command.new_;
@@ -301,40 +236,46 @@ private:
 
     // Do another processor's access to a page-table entry.
     void access_as_peer(const Command &command, Answer &answer) {
-        Entry *entry = find_entry(command.vaddr_);
-        if (!entry) {
+        const Entry *entry = batch_.frames.entry(command.vaddr_);
+        const uint64_t before = entry ? *entry : 0;
+        if (!entry || (command.op_ == OP_EXCHANGE &&
+                       !batch_.frames.store(command.vaddr_, command.new_))) {
             answer.fault_ = 1;
             answer.vector_ = MACHINE_CHECK;
             return;
         }
-        answer.value_ = *entry;
-        if (command.op_ == OP_EXCHANGE)
-            *entry = static_cast<Entry>(command.new_);
+        answer.value_ = before;
     }
 
     Mmu &mmu_;
     Top &top_;
+    TimedMemory &memory_;
     Batch &batch_;
     bool started_ = false;  // whether the turn of the command `row` has begun,
     uint64_t start_ = 0;    // in which cycle,
     unsigned stream_ = 0;   // and on which stream it is offered, if on any
     std::deque<uint64_t> due_[INVALIDATE];  // commands accepted and not yet answered, by port
     uint64_t answers_due_ = 0;
-    std::deque<Response> responses_;
-    bool responding_ = false;
-    uint64_t progress_ = 0;  // cycle of the last acceptance, answer, memory access or wait
+    bool missed_[INVALIDATE] = {};  // whether the request at hand needs a walk, by port
+    uint64_t progress_ = 0;  // cycle of the last acceptance, answer or wait
 };
 
 }  // namespace
 
 extern "C" {
 
-void *mmu_create() { return new Mmu; }
+void *mmu_create() { return new Machine; }
 
-void mmu_destroy(void *mmu) { delete static_cast<Mmu *>(mmu); }
+void mmu_destroy(void *machine) { delete static_cast<Machine *>(machine); }
 
-int mmu_run(void *mmu, void *batch) {
-    return Job(*static_cast<Mmu *>(mmu), *static_cast<Batch *>(batch)).run();
+int mmu_run(void *machine, void *arguments) {
+    Machine &one = *static_cast<Machine *>(machine);
+    Batch &batch = *static_cast<Batch *>(arguments);
+    one.memory.errors.clear();
+    const int status = Job(one, batch).run();
+    batch.errors = one.memory.errors.data();
+    batch.error_count = one.memory.errors.size();
+    return status;
 }
 
 }

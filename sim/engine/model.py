@@ -1,5 +1,6 @@
 """The engine without hardware: the golden walk of every access, with empty TLBs."""
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -10,8 +11,9 @@ from ...model.mmu.walk import Access, Control, Walk, walk
 from ...model.physical.memory import PhysicalMemory
 from ...model.x86 import AccessKind, PagingMode
 from .answer import ANSWER, NOTHING, Answer, access_memory
-from .base import Run
-from .command import FLAGS, REGISTERS, THROUGH_PORT, Op, check_sizes
+from .base import Run, check_stops
+from .command import FLAGS, REGISTERS, THROUGH_PORT, Op
+from .intake import Intake
 
 __all__ = ["ModelEngine", "golden_walk"]
 
@@ -27,32 +29,59 @@ class ModelEngine:
         The paging mode.
     paddr_bits : int
         MAXPHYADDR.
+    ports : int
+        Number of request ports, of which it only checks that there is the one of each command.
     """
 
     SHORTEST_BATCH = 28
     """From this many accesses in a row on, walking them together is faster (measured)."""
 
-    def __init__(self, mode: PagingMode, paddr_bits: int = 40) -> None:
+    def __init__(self, mode: PagingMode, paddr_bits: int = 40, ports: int = 256) -> None:
         self.mode = mode
         self.paddr_bits = paddr_bits
+        self._intake = Intake(mode, ports)
         self._pages = {level: index for index, level in enumerate(mode.pages)}
 
     def run(
-        self, memory: PhysicalMemory, commands: NDArray[np.void], *, stop_on_fault: bool = False
+        self,
+        memory: PhysicalMemory,
+        commands: NDArray[np.void],
+        *,
+        stop_on_fault: bool = False,
+        stop_on_unexpected: bool = False,
     ) -> Run:
         """Carry out ``commands``; see ``Engine.run``."""
-        check_sizes(commands)
-        if stop_on_fault:  # walked together, accesses after the fault would set flags, too
-            return self._one_by_one(memory, commands, stop_on_fault=True)
+        check_stops(stop_on_fault, stop_on_unexpected)
+        commands = self._intake.take(commands)
+        stops = np.isin(commands["op"], THROUGH_PORT) & (
+            stop_on_fault | (stop_on_unexpected & (commands["expect_fault"] == 0)))
+        # Walked together, accesses behind the fault at which to stop would set flags, too.
+        run = (self._one_by_one(memory, commands, stops) if stop_on_fault else
+               self._together(memory, commands, stops))
+        self._intake.keep(commands, run.done)
+        return run
+
+    def _together(
+        self, memory: PhysicalMemory, commands: NDArray[np.void], stops: NDArray[np.bool_]
+    ) -> Run:
+        """Carry out commands, long runs of accesses each at once.
+
+        A fault of a command that ``stops`` is the end, at the latest behind such a run.
+        """
         runs = _long_runs(commands["op"] == Op.ACCESS, self.SHORTEST_BATCH)
         if not runs:
-            return self._one_by_one(memory, commands)
+            return replace(self._one_by_one(memory, commands, stops), precise=False)
         answers, source, done = np.zeros(len(commands), ANSWER), FrameSource(memory, self.mode), 0
-        for first, stop in runs:
-            answers[done:first] = self._one_by_one(memory, commands[done:first]).answers
-            answers[first:stop] = self.answers(source, commands[first:stop])
+        for first, stop in [*runs, (len(commands), len(commands))]:
+            single = self._one_by_one(memory, commands[done:first], stops[done:first])
+            answers[done : done + len(single.answers)] = single.answers
+            if single.stopped:
+                return Run(answers[: done + len(single.answers)], stopped=True, precise=False)
+            if first < stop:
+                answers[first:stop] = self.answers(source, commands[first:stop])
+            if (stops[first:stop] & (answers["fault"][first:stop] != 0)).any():
+                return Run(answers[:stop], stopped=True, precise=False)
             done = stop
-        answers[done:] = self._one_by_one(memory, commands[done:]).answers
         return Run(answers)
 
     def answers(self, source: EntrySource, commands: NDArray[np.void]) -> NDArray[np.void]:
@@ -68,22 +97,25 @@ class ModelEngine:
         return answers
 
     def _one_by_one(
-        self, memory: PhysicalMemory, commands: NDArray[np.void], *, stop_on_fault: bool = False
+        self, memory: PhysicalMemory, commands: NDArray[np.void], stops: NDArray[np.bool_]
     ) -> Run:
-        """Carry out commands in turn, each access by a walk of its own."""
+        """Carry out commands in turn, each access by a walk of its own.
+
+        A fault of a command that ``stops`` is the end.
+        """
         # Plain tuples on the way in and out: storing into numpy row by row costs more than a walk.
         registers, flags = commands[list(REGISTERS)].tolist(), commands[list(FLAGS)].tolist()
         heads = commands[["op", "vaddr", "kind", "new", "size"]].tolist()
         control_of = cache(Control)
         answers = []
-        for (op, vaddr, kind, new, size), flag, values in zip(
-                heads, flags, registers, strict=True):
+        for (op, vaddr, kind, new, size), flag, values, stop in zip(
+                heads, flags, registers, stops.tolist(), strict=True):
             if op in THROUGH_PORT:
                 access = Access(vaddr, KINDS[kind], *map(bool, flag))
                 result = walk(memory, self.mode, control_of(*values), access, self.paddr_bits)
                 answer = self._answer(memory, result, new, size if op == Op.DATA else 0)
                 answers.append(answer)
-                if stop_on_fault and answer.fault:
+                if stop and answer.fault:
                     return Run(np.array(answers, ANSWER), stopped=True)
             elif op in (Op.EXCHANGE, Op.READ):
                 answers.append(access_memory(

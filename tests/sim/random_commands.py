@@ -8,7 +8,17 @@ import numpy as np
 from pagewalk.model.mmu.walk import Access, Control, walk
 from pagewalk.model.physical.memory import PhysicalMemory
 from pagewalk.model.x86 import Cr0, Cr4, Entry, InvalidateOp
-from pagewalk.sim.engine.command import accesses, data_accesses, exchange, invalidation, read, wait
+from pagewalk.sim.engine.command import (
+    accesses,
+    barrier,
+    data_accesses,
+    exchange,
+    invalidation,
+    read,
+    reset,
+    set_control,
+    wait,
+)
 
 from ..hdl.tables import (
     bits,
@@ -72,6 +82,19 @@ class Commands:
         self.vaddrs = sorted(vaddrs, key=lambda vaddr: len(self._path(vaddr)))[-5:]
         races = (self._race(longest_wait) for _ in range(count // 4))
         return np.concatenate([part for race in races for part in race])
+
+    def make_unsettled(self, count):
+        """Return commands of every kind, resets at any time; the answers are a matter of cycles."""
+        parts = []
+        while len(parts) < count:
+            parts += self._epoch()
+            for _ in range(8):  # at any place in what was added just now
+                place = len(parts) - int(self.rng.integers(EPOCH))
+                parts.insert(place, [reset(), reset(), barrier(), wait(int(self.rng.integers(9)))][
+                    int(self.rng.integers(4))])
+            control = self._control(random_control(self.rng, self.config.mode, self.cr3))
+            parts += [set_control(control), *(self._access(None) for _ in range(6))]
+        return np.concatenate(parts)
 
     def _epoch(self):
         lasting = random_control(self.rng, self.config.mode, self.cr3)

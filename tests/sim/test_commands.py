@@ -18,12 +18,16 @@ from pagewalk.sim.engine.command import (
     REGISTERS,
     THROUGH_PORT,
     accesses,
+    barrier,
     data_accesses,
     exchange,
     invalidation,
     read,
+    reset,
+    set_control,
     wait,
 )
+from pagewalk.sim.engine.memory_model import PURPOSES
 from pagewalk.sim.engine.ports import CONTROL_FIELDS
 
 CONTROL = Control(cr3=0x1_2000, cr0=0x8001_0001, cr4=0x30, efer=0x800, pkru=0xC)
@@ -36,14 +40,16 @@ def made(commands):
 
 
 @pytest.mark.parametrize(("commands", "fields"), [
-    (accesses(CONTROL, 0x123, 2, user=1, implicit=1, ac=1, stack=1, port=3),
-     {"port": 3, "kind": 2, "user": 1, "implicit": 1, "ac": 1, "stack": 1, "vaddr": 0x123}),
+    (accesses(CONTROL, 0x123, 2, user=1, implicit=1, ac=1, stack=1, port=3, expect_fault=1),
+     {"port": 3, "kind": 2, "user": 1, "implicit": 1, "ac": 1, "stack": 1, "vaddr": 0x123,
+      "expect_fault": 1}),
     (data_accesses(CONTROL, 0x124, 1, 1 << 63, size=4, user=1, ac=1, stack=1, port=2),
      {"op": 5, "port": 2, "kind": 1, "user": 1, "ac": 1, "stack": 1, "vaddr": 0x124,
       "new": 1 << 63, "size": 4}),
+    (set_control(CONTROL), {"op": 8}),
     (invalidation(CONTROL, InvalidateOp.MOV_CR4, vaddr=1, pcid=2, old=3, new=4),
      {"op": 1, "invalidate": 6, "vaddr": 1, "pcid": 2, "old": 3, "new": 4}),
-], ids=["access", "data", "invalidation"])
+], ids=["access", "data", "control", "invalidation"])
 def test_what_software_does_is_done_under_its_registers(commands, fields):
     registers = {name: getattr(CONTROL, name) for name in REGISTERS}
     assert made(commands) == fields | registers
@@ -53,9 +59,20 @@ def test_what_software_does_is_done_under_its_registers(commands, fields):
     (exchange(0x2000, 7), {"op": 2, "vaddr": 0x2000, "new": 7}),
     (read(0x2000), {"op": 3, "vaddr": 0x2000}),
     (wait(9), {"op": 4, "new": 9}),
-], ids=["exchange", "read", "wait"])
+    (barrier(), {"op": 6}),
+    (reset(), {"op": 7}),
+], ids=["exchange", "read", "wait", "barrier", "reset"])
 def test_what_others_do_has_no_registers(commands, fields):
     assert made(commands) == fields
+
+
+@pytest.mark.parametrize(("commands", "fields"), [
+    (accesses(None, 0x123, 2), {"kind": 2, "vaddr": 0x123}),
+    (data_accesses(None, 0x123, size=1), {"op": 5, "vaddr": 0x123, "size": 1}),
+    (invalidation(None, InvalidateOp.MOV_CR3, new=9), {"op": 1, "invalidate": 5, "new": 9}),
+], ids=["access", "data", "invalidation"])
+def test_without_registers_a_command_inherits_them(commands, fields):
+    assert made(commands) == fields | {"inherit": 1}
 
 
 def test_each_command_may_have_registers_of_its_own():
@@ -103,9 +120,12 @@ def test_the_harness_is_given_the_numbers_of_the_operations():
                  re.findall(r"^const (?:unsigned|int) (\w+) = (\d+);$", glue, re.M)}
     operations = {name: number for name, number in constants.items() if name.startswith("OP_")}
     assert operations == {"OP_ACCESS": 0, "OP_INVALIDATE": 1, "OP_EXCHANGE": 2, "OP_READ": 3,
-                          "OP_WAIT": 4, "OP_DATA": 5}
+                          "OP_WAIT": 4, "OP_DATA": 5, "OP_BARRIER": 6, "OP_RESET": 7,
+                          "OP_CONTROL": 8}
     assert {name: constants[name] for name in ("DONE", "STALLED", "UNASKED")} == {
         "DONE": 0, "STALLED": 1, "UNASKED": 2}
+    assert {name: constants[name] for name in map(str.upper, PURPOSES)} == {
+        "REQUEST_STALL": 0, "LATENCY": 1, "ERROR": 2, "ANSWER_STALL": 3}
 
 
 def test_control_fields_lie_where_the_manual_has_them():

@@ -17,6 +17,7 @@ from pagewalk.model.x86 import IA32, Entry, InvalidateOp
 from pagewalk.sim.engine import build, create, cxxrtl
 from pagewalk.sim.engine.base import EngineStalled
 from pagewalk.sim.engine.command import accesses, invalidation
+from pagewalk.sim.engine.memory_model import MemoryModel
 
 pytestmark = pytest.mark.slow
 
@@ -232,9 +233,8 @@ def test_a_port_that_is_not_there(memory):
 @pytest.mark.usefixtures("toolchain")
 def test_stalled_hardware_is_given_up(memory, monkeypatch, name):
     engine = create(name, CONFIG, latency=50)
-    module = sys.modules[type(engine).__module__]
     with monkeypatch.context() as patch:
-        patch.setattr(module, "stall_limit", lambda _: 20)
+        patch.setattr(MemoryModel, "stall_limit", 20)
         with pytest.raises(EngineStalled, match=r"^No progress for 20 cycles, at command 1 of 2$"):
             engine.run(memory, accesses(CONTROL, [0x123, 0x456]))
     assert works(engine, memory)

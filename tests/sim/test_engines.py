@@ -8,7 +8,6 @@ from pagewalk.model.mmu.walk import Control
 from pagewalk.model.x86 import IA32, X86_64, AccessKind, Entry, InvalidateOp, Vector
 from pagewalk.sim.engine import ENGINES, create
 from pagewalk.sim.engine.amaranth import AmaranthEngine
-from pagewalk.sim.engine.base import stall_limit
 from pagewalk.sim.engine.command import (
     Op,
     accesses,
@@ -19,6 +18,7 @@ from pagewalk.sim.engine.command import (
     wait,
 )
 from pagewalk.sim.engine.cxxrtl import CxxrtlEngine
+from pagewalk.sim.engine.memory_model import MemoryModel
 from pagewalk.sim.engine.model import ModelEngine
 
 from ..hdl.tables import PERMISSIVE, Tables
@@ -210,7 +210,7 @@ def test_an_exchange_before_the_update_of_a_flag_makes_the_walk_start_over(name,
 @pytest.mark.slow
 @pytest.mark.parametrize("name", HARDWARE)
 def test_a_long_wait_is_no_stall(name, tables):
-    cycles = 3 * stall_limit(1)
+    cycles = 3 * MemoryModel().stall_limit
     run = create(name, PLAIN).run(tables.memory, np.concatenate([wait(cycles), tables.access]))
     assert run.answers["accepted"].tolist() == [cycles - 1, cycles]
 

@@ -230,6 +230,8 @@ SPOILS = {
     "value": {"model_value"},
     "accepted": set(),
     "answered": set(),
+    "hit": set(),
+    "lost": {"model_lost"},
 }
 
 

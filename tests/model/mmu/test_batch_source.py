@@ -33,6 +33,23 @@ def test_each_frame_is_found_and_no_other(mode, pfns):
         assert [place if place >= 0 else None for place in places.tolist()] == expected
 
 
+@every_mode
+@pytest.mark.parametrize("pfns", [[7], [], [3, 0, 0x80000]], ids=str)
+@pytest.mark.parametrize("bound", [1, 4, 8, 0x10_0000])
+def test_absent_frames_below_a_bound_are_found_among_the_zeros(mode, pfns, bound):
+    memory = PhysicalMemory(zero_below=bound << 12)
+    memory.add(pfns)
+    memory.load(np.array(pfns, np.uint64), np.ones((len(pfns), 512), np.uint64))
+    asked = sorted({near for pfn in [0, bound, *pfns, 1 << 40]
+                    for near in (pfn, pfn + 1, abs(pfn - 1))})
+    source, places = FrameSource(memory, mode), np.empty(len(asked), np.intp)
+    index = 4096 // mode.entry_bytes - 2
+    source.locate(0, slice(0, len(asked)), np.array(asked, np.uint64),
+                  np.full(len(asked), index, np.uint64), places)
+    found = [int(source.words[place]) if place >= 0 else None for place in places.tolist()]
+    assert found == [1 if pfn in pfns else 0 if pfn < bound else None for pfn in asked]
+
+
 # Rows with entries of their own
 
 

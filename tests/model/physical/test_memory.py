@@ -266,6 +266,42 @@ def test_growing_keeps_every_frame(memory):
     assert memory.frames[0, 511] == 1  # scalar accesses and the view are of the same pool
 
 
+def test_absent_frames_below_a_bound_read_as_zero_until_they_are_added():
+    memory = PhysicalMemory(15, zero_below=0x8000)
+    memory.add([0, 1])
+    memory.write(0x1000, 8, 5)
+    for other in (memory, memory.copy()):
+        assert other.zero_below == 0x8000
+        assert other.read(0x1000, 8) == 5
+        assert [other.read(0x7FF8, 8), other.read(0x2000, 1)] == [0, 0]
+        assert other.read_bytes(0x1000, 0x1001) == bytes([5, *[0] * 0x1000])
+        assert other.compare_exchange(0x3000, 4, 1, 2) == 0
+        for refused in (lambda one: one.read(0x8000, 8), lambda one: one.write(0x2000, 8, 1),
+                        lambda one: one.write_bytes(0x1FFF, b"12"),
+                        lambda one: one.compare_exchange(0x2000, 8, 0, 1),
+                        lambda one: one.read_bytes(0x7FFF, 2)):
+            with pytest.raises(BusError):
+                refused(other)
+        assert other.read(0x1FFF, 1) == 0
+        with pytest.raises(ValueError, match=r"^Physical address of 8 bytes must be a multiple"):
+            other.read(0x2004, 8)
+        for _ in range(40):  # the zeros stay where no frame is, however often the pool moves
+            other.add([0x1000 + len(other)])
+            assert not other.frames_and_zeros[-1].any()
+            assert len(other.frames_and_zeros) == len(other) + 1
+        other.add([2])
+        other.write(0x2000, 8, 7)
+        assert [other.read(0x2000, 8), other.read(0x3000, 8)] == [7, 0]
+
+
+@pytest.mark.parametrize("bound", [1, -4096, (1 << 52) + 4096], ids=hex)
+def test_the_bound_of_zeros_is_one_of_frames(bound):
+    with pytest.raises(ValueError, match=(
+            r"^Memory that reads as zero must end at a multiple of 4096 up to 2\*\*52, "
+            rf"not {bound:#x}$")):
+        PhysicalMemory(zero_below=bound)
+
+
 def test_growing_one_frame_at_a_time_seldom_moves_the_pool(memory):
     moves = 0
     for pfn in range(1000, 2000):

@@ -1,0 +1,106 @@
+"""Page-table memory as the MMU meets it in each cycle, for the engine in Amaranth's simulator.
+
+``timed_memory.h`` does the same, draw for draw.
+"""
+
+from collections.abc import Mapping
+
+from ...hdl.shapes import MemoryOp
+from ...model.physical.memory import BusError, PhysicalMemory
+from .memory_model import CHANCE_BITS, PURPOSES, MemoryModel, draw
+
+__all__ = ["TimedMemory"]
+
+REQUEST_STALL, LATENCY, ERROR, ANSWER_STALL = range(len(PURPOSES))
+
+Response = dict[str, int]
+
+
+class TimedMemory:
+    """Takes accesses to page tables, and keeps the responses until they are due.
+
+    Cycles are numbered from the engine's first run on, without a gap.
+
+    Parameters
+    ----------
+    model : MemoryModel
+        How it behaves.
+    entry_bytes : int
+        Size of a page-table entry.
+    ports : int
+        Number of the MMU's request ports.
+    """
+
+    def __init__(self, model: MemoryModel, entry_bytes: int, ports: int) -> None:
+        self._model, self._entry_bytes = model, entry_bytes
+        self._keys = [model.key(purpose) for purpose in range(ANSWER_STALL + ports)]
+        self._ports = range(ANSWER_STALL, ANSWER_STALL + ports)
+        # Of each: the cycle from which it may be given, the response, the address of an error.
+        self._waiting: list[tuple[int, Response, int | None]] = []
+        self._errors: list[tuple[int, int]] = []
+
+    def accepts(self, cycle: int) -> bool:
+        """Return whether it takes an access in that cycle."""
+        return not self._happens(REQUEST_STALL, cycle, self._model.request_stall)
+
+    def answers_taken(self, cycle: int) -> list[bool]:
+        """Return for each port whether its answer is taken in that cycle."""
+        chance = self._model.answer_stall
+        return [not self._happens(port, cycle, chance) for port in self._ports]
+
+    def _happens(self, purpose: int, cycle: int, chance: float) -> bool:
+        if not chance:
+            return False
+        random = draw(self._keys[purpose], cycle)
+        return random >> 64 - CHANCE_BITS < self._model.threshold(chance)
+
+    def response(self, cycle: int) -> Response | None:
+        """Return the response to give in that cycle, None if none is due.
+
+        It is the one due first, of equals the one asked for first, and stays until ``taken``.
+        """
+        if not self._waiting or min(due for due, *_ in self._waiting) > cycle:
+            return None
+        first = min(range(len(self._waiting)), key=lambda place: self._waiting[place][0])
+        # To the front, where none that is asked for from now on comes before it.
+        self._waiting.insert(0, (0, *self._waiting.pop(first)[1:]))
+        return self._waiting[0][1]
+
+    def taken(self, cycle: int) -> None:
+        """Note that the response was taken in that cycle."""
+        _, _, error = self._waiting.pop(0)
+        if error is not None:
+            self._errors.append((cycle, error))
+
+    def new_errors(self) -> list[tuple[int, int]]:
+        """Return the bus errors by chance that were taken since the last call: cycle, address."""
+        errors, self._errors = self._errors, []
+        return errors
+
+    def access(self, memory: PhysicalMemory, request: Mapping[str, int], cycle: int) -> None:
+        """Do an access that was accepted in that cycle; keep the response until it is due."""
+        low, high = self._model.latencies
+        random = draw(self._keys[LATENCY], cycle) if high > low else 0
+        due = cycle + low + random % (high - low + 1)
+        response = {"tag": request["tag"]}
+        if self._happens(ERROR, cycle, self._model.error_rate):
+            response["error"] = 1
+            self._waiting.append((due, response, request["address"]))
+            return
+        try:
+            self._do(memory, request, response)
+        except BusError:
+            response["error"] = 1
+        self._waiting.append((due, response, None))
+
+    def _do(
+        self, memory: PhysicalMemory, request: Mapping[str, int], response: Response
+    ) -> None:
+        """Read or exchange an entry, and put what was there into ``response``."""
+        size, address = self._entry_bytes, request["address"]
+        if MemoryOp(request["op"]) == MemoryOp.READ:
+            response["data"] = memory.read(address, size)
+        else:
+            response["data"] = memory.compare_exchange(
+                address, size, request["expected"], request["desired"])
+            response["exchanged"] = int(response["data"] == request["expected"])
