@@ -13,21 +13,32 @@ def copy_page_range(parent: UserTables, child: UserTables) -> None:
     """Give a forked child the pages of its parent, all of them shared. [copy_page_range]
 
     Private pages can be written by neither side any more. Mappings without private pages are
-    left out: faults will fill them. Raise ``OutOfMemory``.
+    left out, as faults will fill them, but not those of frames that nobody counts. Of what is not
+    left out the child has every table that its parent has, even an empty one. Raise
+    ``OutOfMemory``.
     """
     try:
         for vma in child.mm.tree:
             origin = parent.mm.tree.lookup(vma.start)
-            if origin is None or origin.anon_vma is None or vma.flags & VmFlag.WIPEONFORK:
+            if vma.flags & VmFlag.WIPEONFORK or origin is None or not _needs_copy(origin):
                 continue
-            for leaf in parent.tables.entries(vma.start, vma.end):
+            for leaf in parent.tables.entries(vma.start, vma.end, tables=True):
                 _copy(parent, child, vma, leaf)
     finally:
         parent.state.tlb.flush_mm(parent.context)
 
 
+def _needs_copy(vma: Vma) -> bool:
+    """Return whether a fault could not fill a mapping anew. [vma_needs_copy]"""
+    return vma.anon_vma is not None or bool(vma.flags & (VmFlag.PFNMAP | VmFlag.MIXEDMAP))
+
+
 def _copy(parent: UserTables, child: UserTables, vma: Vma, leaf: LeafEntry) -> None:
-    if leaf.level.page_bytes == PAGE_BYTES:
+    """Copy an entry; for one that points to a table make a table. [copy_pmd_range]"""
+    depth = parent.tables.points_to(leaf)
+    if depth is not None:
+        child.tables.alloc(max(leaf.vaddr, vma.start), depth)
+    elif leaf.level.page_bytes == PAGE_BYTES:
         _copy_small(parent, child, vma, leaf)
     elif parent.huge.owns(leaf):
         parent.huge.copy_to(child.huge, vma, leaf)

@@ -47,7 +47,7 @@ def _check_frames(state: KernelState, processes: Collection[Process], vmalloc: s
     users = {*vmalloc, *state.thp.own_frames, *state.frames.rmap.mapped(), *state.swap.cached(),
              *state.page_cache.frames_used()}
     tables = sum(state.kernel_tables.tables) + sum(
-        sum(process.space.tables.tables) + len(process.space.thp.deposits)
+        sum(process.space.tables.tables) + len(process.space.tables.deposits)
         for process in processes)
     huge = sum(pool.frame_count for pool in state.hugetlb.values())
     expected = len(users) + tables + huge + 1  # the zero page

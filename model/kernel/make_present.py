@@ -27,8 +27,8 @@ def handle_mm_fault(space: UserTables, vma: Vma, address: int, *,
 
     This is where faults are counted: each that could be dealt with, whether an access of the
     process or the kernel itself had it. ``vma`` holds the address and permits the access. Raise
-    ``BusFault``, ``OutOfMemory``, ``SwapIoError``, with all pages as they were. [handle_mm_fault,
-    mm_account_fault]
+    ``BusFault``, ``OutOfMemory``, ``SwapIoError``; a fault that fails may have mapped pages around,
+    and made tables above the last. [handle_mm_fault, mm_account_fault]
     """
     cause, major = _handle(space, vma, address, write=write)
     space.maj_flt += major
@@ -56,26 +56,31 @@ def fault_in(space: UserTables, vaddr: int, write: bool) -> None:
 class _MmFault:
     """One fault. [struct vm_fault]
 
-    The table comes first, as reclaim may change entries while memory is looked for.
+    Tables down to the one whose entries may map huge pages come first. The last table is there
+    when the fault begins, or is made for the page that it ends with: an access that fails leaves
+    none. Where memory is looked for, reclaim may change entries that are not clear.
     """
 
     def __init__(self, space: UserTables, vma: Vma, vaddr: int, write: bool) -> None:
         self.state, self.mm, self.space = space.state, space.mm, space
         self.tables = space.tables
         self.vma, self.vaddr, self.write = vma, vaddr, write
-        self.paddr = self.tables.alloc(vaddr)
         self.prot = self.state.page_prot(vma)
+        self.pmd = self.tables.alloc(vaddr, space.thp.depth)
+        self.paddr = self._pte_offset()
+        self.prealloc: int | None = None
 
     def handle(self) -> tuple[FaultCause, bool]:
-        result = self._handle()
-        if self.vma.flags & VmFlag.LOCKED:
-            pfn = self.tables.pfn(self.tables.read(self.paddr))
-            if pfn in self.state.lruvec:
-                self.state.lruvec.set_unevictable(pfn, True)
+        try:
+            result = self._handle()
+        finally:
+            if self.prealloc is not None:
+                self.state.frames.free_table(self.prealloc)
+        self._mlock(self.tables.pfn(self.tables.read(self._pte())))
         return result
 
     def _handle(self) -> tuple[FaultCause, bool]:
-        entry = self.tables.read(self.paddr)
+        entry = 0 if self.paddr is None else self.tables.read(self.paddr)
         kind = self.space.kind(entry)
         if kind is EntryKind.NONE:
             if self.vma.is_anonymous:
@@ -88,17 +93,52 @@ class _MmFault:
                                   "that may be accessed")
         if self.write and not entry & Entry.RW:
             return self._write_protected(self.tables.pfn(entry)), False
-        self.tables.update(self.paddr, add=Entry.A | (Entry.D if self.write else 0))
+        self.tables.update(self._pte(), add=Entry.A | (Entry.D if self.write else 0))
         return FaultCause.SPURIOUS, False
 
+    # ---- the table, and entries in it
+
+    def _pte_offset(self) -> int | None:
+        """Return where the entry of the page is, None if there is no table for it."""
+        entry = self.tables.read(self.pmd)
+        return self.tables.below(entry, self.vaddr, self.space.thp.depth + 1) if entry else None
+
+    def _pte(self) -> int:
+        """Return where the entry of the page is; its table must be there."""
+        assert self.paddr is not None
+        return self.paddr
+
+    def _preallocate(self) -> None:
+        """Have a table at hand if there is none yet."""
+        if self.paddr is None and self.prealloc is None:
+            self.prealloc = self.state.frames.alloc_table()
+
+    def _install(self) -> None:
+        """Put the table in that is at hand, unless there is one. [pmd_install]"""
+        if self.prealloc is not None:
+            self.tables.install(self.pmd, self.space.thp.depth, self.prealloc)
+            self.prealloc, self.paddr = None, self._pte_offset()
+
+    def _alloc_table(self) -> None:
+        """Make the table if there is none yet. [pte_alloc]"""
+        self._preallocate()
+        self._install()
+
     def _map(self, pfn: int, flags: int = 0) -> None:
-        self.space.map_page(self.vaddr, self.paddr, pfn,
+        self.space.map_page(self.vaddr, self._pte(), pfn,
                             self.state.make_entry(pfn, self.prot, flags))
 
     def _map_new_anon(self, pfn: int) -> None:
         """Map a new page that is this process's own, written already. [page_add_new_anon_rmap]"""
         self._map(pfn, WRITTEN)
         self.state.add_to_lru(pfn)
+
+    def _mlock(self, pfn: int) -> None:
+        """Keep a page from reclaim that a locked mapping has now. [mlock_vma_page]"""
+        if self.vma.flags & VmFlag.LOCKED and pfn in self.state.lruvec:
+            self.state.lruvec.set_unevictable(pfn, True)
+
+    # ---- the kinds of faults
 
     def _anonymous(self) -> FaultCause:
         """Untouched memory: the zero page if read, a page of zeros if written.
@@ -107,6 +147,7 @@ class _MmFault:
         """
         if self.vma.flags & VmFlag.SHARED:
             raise BusFault
+        self._alloc_table()
         if not self.write:
             self._map(self.state.zero_pfn, SPECIAL)
             return FaultCause.ZERO_PAGE
@@ -118,51 +159,89 @@ class _MmFault:
         """A page of a file, or a copy of it for a private write. [do_fault]"""
         state, file = self.state, self.vma.file
         if file is None:  # the kernel's own pages, the contents of which are not modelled
+            self._alloc_table()
             self._map(state.zero_pfn, SPECIAL)
             return FaultCause.FILE, False
         try:
             pages = state.page_cache.space(file)
         except KeyError:
             raise BusFault from None
+        if not self.write:
+            return FaultCause.FILE, self._read(pages)
+        if self.vma.flags & VmFlag.SHARED:
+            return FaultCause.FILE, self._write_shared(pages)
+        return FaultCause.COPY_ON_WRITE, self._copy_file(pages)
+
+    def _file_page(self, pages: CachedFile) -> tuple[int, bool]:
+        """Return the frame of the file's page, referenced once more, and whether it was read.
+
+        The table comes first. Raise ``BusFault`` past the end of the file. [__do_fault,
+        filemap_fault, shmem_fault]
+        """
+        self._preallocate()
         index = self.vma.pgoff_of(self.vaddr)
         if not pages.holds(index):
             raise BusFault
-        if self.write and not self.vma.flags & VmFlag.SHARED:
-            self.mm.prepare_anon_vma(self.vma)
-            new = state.frames.alloc()
-            try:
-                pfn, major = state.file_page(pages, index)
-            except BaseException:
-                state.frames.put(new)
-                raise
-            state.frames.copy(pfn, new)
-            state.frames.put(pfn)
-            self._map_new_anon(new)
-            return FaultCause.COPY_ON_WRITE, major
-        if not self.write and self._fault_around(pages):
-            return FaultCause.FILE, False
-        pfn, major = state.file_page(pages, index)
-        if self.write:
-            state.page_cache.set_dirty(pfn)
-        self._map(pfn, WRITTEN if self.write else 0)
-        return FaultCause.FILE, major
+        return self.state.file_page(pages, index)
+
+    def _read(self, pages: CachedFile) -> bool:
+        """Map the page of a file and those around it; return whether it was read from disk.
+
+        Those around are mapped even if there is no such page. [do_read_fault]
+        """
+        if self._fault_around(pages):
+            return False
+        pfn, major = self._file_page(pages)
+        self._install()
+        self._map(pfn)
+        return major
+
+    def _write_shared(self, pages: CachedFile) -> bool:
+        """Map the page of a file to be written; return as ``_read``. [do_shared_fault]"""
+        pfn, major = self._file_page(pages)
+        self.state.page_cache.set_dirty(pfn)
+        self._install()
+        self._map(pfn, WRITTEN)
+        return major
+
+    def _copy_file(self, pages: CachedFile) -> bool:
+        """Map a copy of the page of a file; return as ``_read``. [do_cow_fault]"""
+        frames = self.state.frames
+        self.mm.prepare_anon_vma(self.vma)
+        new = frames.alloc()
+        try:
+            pfn, major = self._file_page(pages)
+        except BaseException:
+            frames.put(new)
+            raise
+        frames.copy(pfn, new)
+        self._install()
+        self._map_new_anon(new)
+        frames.put(pfn)
+        return major
 
     def _fault_around(self, pages: CachedFile) -> bool:
         """Map what is in memory of the 16 pages around; return whether the one wanted is there.
 
         They are those of an aligned block, or as many from the start of the mapping if that is
-        in it, as far as the mapping and one page table go. [do_fault_around, filemap_map_pages]
+        in it, as far as the mapping and one page table go. A table is made only if there is a page
+        to map. [do_fault_around, filemap_map_pages]
         """
         entry_bytes, table = self.state.mode.entry_bytes, self.state.mode.levels[-2].page_bytes
         start = max(self.vaddr & -FAULT_AROUND_BYTES, self.vma.start)
         end = min(start + FAULT_AROUND_BYTES, self.vma.end, (start | table - 1) + 1)
+        self._preallocate()
         for vaddr in range(start, end, PAGE_BYTES):
             pfn = pages.mappable(self.vma.pgoff_of(vaddr))
-            paddr = self.paddr + (vaddr - self.vaddr >> PAGE_SHIFT) * entry_bytes
-            if pfn is not None and not self.tables.read(paddr):
+            if pfn is None:
+                continue
+            self._install()
+            paddr = self._pte() + (vaddr - self.vaddr >> PAGE_SHIFT) * entry_bytes
+            if not self.tables.read(paddr):
                 self.state.frames.get(pfn)
                 self.space.map_page(vaddr, paddr, pfn, self.state.make_entry(pfn, self.prot))
-        return bool(self.tables.read(self.paddr))
+                self._mlock(pfn)
+        return self.paddr is not None and bool(self.tables.read(self.paddr))
 
     def _write_protected(self, pfn: int) -> FaultCause:
         """A write to a page that may be read: it becomes writable, or a copy. [do_wp_page]
@@ -175,18 +254,18 @@ class _MmFault:
         state = self.state
         if self.vma.flags & VmFlag.SHARED:
             state.page_cache.set_dirty(pfn)
-            self.tables.update(self.paddr, add=WRITTEN)
+            self.tables.update(self._pte(), add=WRITTEN)
             return FaultCause.SHARED_WRITE
         zero = pfn == state.zero_pfn
         if not zero and state.is_anon(pfn) and state.is_exclusive(pfn):
-            self.tables.update(self.paddr, add=WRITTEN)
+            self.tables.update(self._pte(), add=WRITTEN)
             return FaultCause.REUSE
         self.mm.prepare_anon_vma(self.vma)
         if zero:
             new = state.frames.alloc_zeroed()
         else:
             new = self._copy(pfn)
-        self.tables.exchange(self.paddr, 0)
+        self.tables.exchange(self._pte(), 0)
         state.tlb.flush_range(self.space.context, self.vaddr, self.vaddr + PAGE_BYTES)
         if not zero:
             self.space.forget_page(self.vaddr, pfn)
@@ -221,7 +300,7 @@ class _MmFault:
         if (swap.swap_full or self.vma.flags & VmFlag.LOCKED
                 or (self.write and state.frames.refcount(pfn) == 2)):
             swap.free_swap(pfn)
-        self.tables.write(self.paddr, 0)
+        self.tables.write(self._pte(), 0)
         self.space.swapped -= 1
         self._map(pfn)
         if self.write:

@@ -54,7 +54,7 @@ class Process:
     @property
     def badness(self) -> int:
         """How many pages would be free without it, swap included. [oom_badness]"""
-        tables = (self.space.tables.pgtables_bytes >> PAGE_SHIFT) + len(self.space.thp.deposits)
+        tables = self.space.tables.pgtables_bytes >> PAGE_SHIFT
         return self.space.rss + self.space.swapped + tables
 
     def free(self) -> None:

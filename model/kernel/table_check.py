@@ -1,10 +1,12 @@
 """Whether the user page tables of a process agree with its mappings and with all counts."""
 
+from collections import Counter
+
 from ..address_space.tables.parts import LeafEntry
 from ..address_space.tables.software_entry import EntryKind
 from ..address_space.vma import Vma, VmFlag
 from ..physical.errors import BrokenInvariant
-from ..x86 import PAGE_BYTES, Entry
+from ..x86 import PAGE_BYTES, PAGE_SHIFT, Entry
 from .user_tables import UserTables
 
 __all__ = ["check_user_tables"]
@@ -13,7 +15,8 @@ __all__ = ["check_user_tables"]
 def check_user_tables(space: UserTables) -> None:
     """Raise ``BrokenInvariant`` if entries contradict mappings, counts or the reverse map."""
     space.tables.check()
-    rss = swapped = usage = transparent = 0
+    rss = swapped = usage = 0
+    transparent: Counter[int] = Counter()
     for leaf in space.tables.entries(0, space.mm.space.task_size):
         vma = space.mm.tree.lookup(leaf.vaddr)
         if vma is None:
@@ -22,7 +25,7 @@ def check_user_tables(space: UserTables) -> None:
         if vma.flags & VmFlag.HUGETLB:
             usage += space.huge.check(leaf, vma)
         elif leaf.level.page_bytes > PAGE_BYTES:
-            transparent += 1
+            transparent[leaf.paddr >> PAGE_SHIFT] += 1
             rss += space.thp.check(leaf, vma)
         elif space.kind(leaf.entry) >= EntryKind.SWAP:
             swapped += 1
@@ -32,9 +35,9 @@ def check_user_tables(space: UserTables) -> None:
         raise BrokenInvariant(f"{space.rss} pages, {space.swapped} swap entries and "
                               f"{space.huge.usage} frames of huge pages are counted, but there "
                               f"are {rss}, {swapped} and {usage}")
-    if transparent != len(space.thp.deposits):
-        raise BrokenInvariant(f"{len(space.thp.deposits)} tables are kept for splits, but there "
-                              f"are {transparent} transparent huge pages")
+    if transparent != space.tables.deposits.counts:
+        raise BrokenInvariant(f"{space.tables.deposits.counts} tables are kept for splits, but "
+                              f"there are {dict(transparent)} transparent huge pages")
 
 
 def _check_page(space: UserTables, leaf: LeafEntry, vma: Vma) -> int:

@@ -37,23 +37,25 @@ class ThpSpace(Protocol):
         """Count an entry that no longer maps a page."""
         ...
 
+    def move_rmap(self, pfn: int, old: int, new: int) -> None:
+        """Note that a page is mapped at another address."""
+        ...
+
 
 class ThpEntries:
-    """The transparent huge pages of one address space.
-
-    Members
-    -------
-    deposits
-        The frames of the tables that are kept for splits, one for each entry.
-    """
+    """The transparent huge pages of one address space."""
 
     def __init__(self, space: ThpSpace) -> None:
-        self.deposits: list[int] = []
         self._space = space
         self._thp = space.state.thp
         self._tables = space.tables
         self.depth = space.tables.depth_of(self._thp.page_bytes)
         self._shift = self._thp.page_bytes.bit_length() - 1
+
+    @property
+    def deposits(self) -> list[int]:
+        """The frames of the tables that are kept for splits, one for each entry."""
+        return self._tables.deposits.frames
 
     def pfn(self, entry: int) -> int:
         """Return the first frame that an entry maps. [pmd_pfn]"""
@@ -72,7 +74,7 @@ class ThpEntries:
 
     def find(self, vaddr: int) -> LeafEntry | None:
         """Return the entry that maps ``vaddr`` if it is one of these. [pmd_trans_huge]"""
-        leaf = self._tables.lookup(vaddr) if self.deposits else None
+        leaf = self._tables.lookup(vaddr) if self._tables.deposits else None
         return leaf if leaf is not None and leaf.level.page_bytes > PAGE_BYTES else None
 
     # ---- pages that come and go
@@ -83,7 +85,7 @@ class ThpEntries:
         References to its small pages are the entry's now. [set_pmd_at]
         """
         self._tables.write(paddr, entry)
-        self.deposits.append(table)
+        self._tables.deposits.deposit(paddr >> PAGE_SHIFT, table)
         for at, page in self._pages(vaddr, pfn):
             self._space.add_page(at, page)
 
@@ -91,7 +93,8 @@ class ThpEntries:
         """Clear an entry; its pages go with the gather. [zap_huge_pmd]"""
         pfn = self.pfn(self._tables.exchange(leaf.paddr, 0))
         gather.flush_entry(leaf.vaddr, self._thp.page_bytes)
-        self._space.state.frames.free_table(self.deposits.pop())
+        table = self._tables.deposits.withdraw(leaf.paddr >> PAGE_SHIFT)
+        self._space.state.frames.free_table(table)
         for vaddr, page in self._pages(leaf.vaddr, pfn):
             self._space.forget_page(vaddr, page)
             gather.remove_page(page)
@@ -107,15 +110,14 @@ class ThpEntries:
         self._tables.write(leaf.paddr, entry)
         gather.flush_entry(leaf.vaddr, self._thp.page_bytes)
 
-    def move(self, leaf: LeafEntry, vaddr: int) -> None:
-        """Take a page to another address, where no table is in the way. [move_huge_pmd]"""
-        target = self._tables.alloc(vaddr, self.depth)
-        entry = self._tables.exchange(leaf.paddr, 0)
+    def move(self, leaf: LeafEntry, target: int, vaddr: int) -> None:
+        """Take a page to the clear entry at ``target``, which maps ``vaddr``. [move_huge_pmd]"""
+        entry, kept = self._tables.exchange(leaf.paddr, 0), self._tables.deposits
+        if leaf.paddr >> PAGE_SHIFT != target >> PAGE_SHIFT:
+            kept.deposit(target >> PAGE_SHIFT, kept.withdraw(leaf.paddr >> PAGE_SHIFT))
         self._tables.write(target, entry)
-        rmap, number = self._space.state.frames.rmap, self._space.number
         for at, page in self._pages(vaddr, self.pfn(entry)):
-            rmap.remove(page, number, at - vaddr + leaf.vaddr)
-            rmap.add(page, number, at)
+            self._space.move_rmap(page, at - vaddr + leaf.vaddr, at)
 
     def copy_to(self, child: ThpSpace, leaf: LeafEntry) -> bool:
         """Give a forked child a page, which neither side can write any more.
@@ -140,13 +142,13 @@ class ThpEntries:
     def cut(self, *boundaries: int) -> None:
         """Split what lies on both sides of an address. [vma_adjust_trans_huge]"""
         for vaddr in boundaries:
-            if self.deposits and vaddr % self._thp.page_bytes:
+            if self._tables.deposits and vaddr % self._thp.page_bytes:
                 self.split_at(vaddr)
 
     def split_range(self, start: int, end: int) -> None:
         """Split all that a range holds."""
         for vaddr in range(start & -self._thp.page_bytes, end, self._thp.page_bytes):
-            if not self.deposits:
+            if not self._tables.deposits:
                 return
             self.split_at(vaddr)
 
@@ -158,11 +160,10 @@ class ThpEntries:
         space, tables, size = self._space, self._tables, self._thp.page_bytes
         before = tables.exchange(leaf.paddr, 0)
         space.state.tlb.flush_range(space.context, leaf.vaddr, leaf.vaddr + size, size)
-        table = self.deposits.pop()
+        table = tables.deposits.withdraw(leaf.paddr >> PAGE_SHIFT)
         entries = np.array(list(self._small_entries(before)), f"<u{tables.mode.entry_bytes}")
         tables.memory.write_bytes(table << PAGE_SHIFT, entries.tobytes())
-        tables.write(leaf.paddr, table << PAGE_SHIFT | tables.table_flags)
-        tables.tables[-1] += 1
+        tables.install(leaf.paddr, self.depth, table)
 
     def _small_entries(self, entry: int) -> Iterator[int]:
         """Yield the entries of the small pages of one. [__split_huge_pmd_locked]"""

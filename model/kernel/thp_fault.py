@@ -40,6 +40,32 @@ def _is_own(state: KernelState, pfn: int) -> bool:
     return all(map(state.is_exclusive, range(pfn, pfn + state.thp.page_count)))
 
 
+def _new_page(state: KernelState, vma: Vma) -> tuple[int, int] | None:
+    """Return the first frame of a new huge page, and then a table to keep for it.
+
+    [__do_huge_pmd_anonymous_page]
+    """
+    pfn = state.thp.alloc(vma)
+    if pfn is None:
+        return None
+    try:
+        return pfn, state.frames.alloc_table()
+    except BaseException:
+        for page in range(pfn, pfn + state.thp.page_count):
+            state.frames.put(page)
+        raise
+
+
+def _zero_page(state: KernelState) -> tuple[int, int] | None:
+    """Return the first frame of the huge zero page, and a table to keep, which comes first."""
+    table = state.frames.alloc_table()
+    pfn = state.thp.get_zero()
+    if pfn is None:
+        state.frames.free_table(table)
+        return None
+    return pfn, table
+
+
 def _anonymous(space: UserTables, vma: Vma, vaddr: int, *, write: bool) -> FaultCause | None:
     """Map untouched memory: the huge zero page for a read, a new page of zeros for a write.
 
@@ -54,11 +80,10 @@ def _anonymous(space: UserTables, vma: Vma, vaddr: int, *, write: bool) -> Fault
     if space.tables.read(paddr):
         return None
     space.mm.prepare_anon_vma(vma)
-    table = state.frames.alloc_table()
-    pfn = state.thp.alloc(vma) if write else state.thp.get_zero()
-    if pfn is None:
-        state.frames.free_table(table)
+    found = _new_page(state, vma) if write else _zero_page(state)
+    if found is None:
         return None
+    pfn, table = found
     entry = pfn << PAGE_SHIFT | state.page_prot(vma) | Entry.PS | (WRITTEN if write else 0)
     space.thp.map(vaddr, paddr, pfn, entry, table)
     if not write:

@@ -13,7 +13,6 @@ from ..address_space.kernel_files import Inode
 from ..address_space.mm import Mm
 from ..address_space.page_table_ops import PageTableOps
 from ..address_space.tables.page_tables import PageTables
-from ..address_space.tables.parts import LeafEntry
 from ..address_space.tables.software_entry import EntryKind
 from ..address_space.uapi import Madvise
 from ..address_space.vma import File, Vma, VmFlag
@@ -23,6 +22,7 @@ from .advise import cold_or_pageout, free_lazily
 from .fallocate import FallocFlag, fallocate
 from .gup import FaultIn, clear_user, get_user_pages
 from .hugetlb_entries import HugeEntries
+from .move_tables import move_page_tables
 from .state import SPECIAL, KernelState
 from .thp_entries import ThpEntries
 from .tlb_flush import MmContext, MmuGather
@@ -163,40 +163,15 @@ class UserTables:
             return bool(entry & Entry.D)
         return self.state.is_anon(pfn) and self.state.is_exclusive(pfn)
 
-    def move(self, _source: Vma, old: int, _target: Vma, new: int, length: int) -> None:
-        """Take the pages of a range to another. [move_page_tables]
+    def move(self, source: Vma, old: int, _target: Vma, new: int, length: int) -> None:
+        """Take the pages of a range to another; raise ``OutOfMemory``, with all where it was."""
+        move_page_tables(self, source, old, new, length)
 
-        The tables there come first, so that without memory for them nothing is moved.
-        """
-        self.thp.cut(old, old + length)
-        if (new - old) % self.state.thp.page_bytes:
-            self.thp.split_range(old, old + length)
-        moving, unsplit = [], -1
-        while unsplit != len(self.thp.deposits):  # memory for a table may be had by a split
-            unsplit, moving = len(self.thp.deposits), list(self.tables.entries(old, old + length))
-            for leaf in moving:
-                self.tables.alloc(new + leaf.vaddr - old,
-                                  self.tables.depth_of(leaf.level.page_bytes))
-        with self.gather() as gather:
-            for leaf in moving:
-                self._move_one(leaf, new + leaf.vaddr - old)
-                gather.flush_entry(leaf.vaddr, leaf.level.page_bytes)
-
-    def _move_one(self, leaf: LeafEntry, vaddr: int) -> None:
-        if leaf.level.page_bytes > PAGE_BYTES and not self.huge.owns(leaf):
-            self.thp.move(leaf, vaddr)
-            return
-        entry = self.tables.exchange(leaf.paddr, 0)
-        if not entry:
-            return
-        size = leaf.level.page_bytes
-        self.tables.write(self.tables.alloc(vaddr, self.tables.depth_of(size)), entry)
-        if size > PAGE_BYTES or self.kind(entry) >= EntryKind.SWAP:
-            return
-        pfn = self.state.format.pfn(entry)
-        if pfn != self.state.zero_pfn:
-            self.state.frames.rmap.remove(pfn, self.number, leaf.vaddr)
-            self.state.frames.rmap.add(pfn, self.number, vaddr)
+    def move_rmap(self, pfn: int, old: int, new: int) -> None:
+        """Note that a page is mapped at another address; nobody counts the pages of zeros."""
+        if pfn != self.state.zero_pfn and pfn not in self.state.thp.own_frames:
+            self.state.frames.rmap.remove(pfn, self.number, old)
+            self.state.frames.rmap.add(pfn, self.number, new)
 
     def advise(self, vma: Vma, start: int, end: int, advice: int) -> None:
         """Take an advice. WILLNEED, which only hints, is not acted on.

@@ -11,6 +11,7 @@ import numpy as np
 from ...physical.errors import BrokenInvariant
 from ...physical.memory import PhysicalMemory
 from ...x86 import PAGE_BYTES, PAGE_SHIFT, Entry, Leaf, PagingMode
+from .deposits import Deposits
 from .parts import KernelHalf, LeafEntry, TableFrames, TableInTheWay
 
 __all__ = ["USER_TABLE", "PageTables"]
@@ -40,6 +41,8 @@ class PageTables:
     tables
         How many tables there are at each level, the root first. Those of the kernel half are not
         among them, except in ``KernelPageTables``.
+    deposits
+        Tables that are kept for large pages.
     """
 
     table_flags = USER_TABLE
@@ -59,6 +62,7 @@ class PageTables:
         self._kernel_index = self._index(kernel_start, 0)
         self.root = frames.alloc_table()
         self.tables = [1] + [0] * self._last
+        self.deposits = Deposits()
         if kernel is not None:
             kernel.attach(self.root)
 
@@ -121,6 +125,11 @@ class PageTables:
         return depth == self._last or bool(
             entry & Entry.PS and self.mode.levels[depth].leaf is not Leaf.NEVER)
 
+    def points_to(self, leaf: LeafEntry) -> int | None:
+        """Return the depth of the table that an entry points to, None if it maps a page."""
+        depth = self.mode.levels.index(leaf.level)
+        return None if not leaf.entry & Entry.P or self.is_leaf(depth, leaf.entry) else depth + 1
+
     def find(self, vaddr: int, depth: int | None = None) -> int | None:
         """Return the physical address of the entry of ``vaddr`` at a depth, by default its PTE.
 
@@ -164,13 +173,27 @@ class PageTables:
             entry = self.read(paddr)
             if not entry & Entry.P:
                 table = self.frames.alloc_table()
-                self.tables[at + 1] += 1
-                self._populate(paddr, table << PAGE_SHIFT | self.table_flags)
+                self.install(paddr, at, table)
             elif self.is_leaf(at, entry):
                 raise TableInTheWay(vaddr, self.mode.levels[at].name)
             else:
                 table = self.pfn(entry)
         return (table << PAGE_SHIFT) + self._index(vaddr, depth) * self._size
+
+    def install(self, paddr: int, depth: int, table: int) -> None:
+        """Point the clear entry at ``paddr``, of a table at a depth, to a new table.
+
+        [pmd_install, p4d_populate]
+        """
+        self.tables[depth + 1] += 1
+        self._populate(paddr, table << PAGE_SHIFT | self.table_flags)
+
+    def below(self, entry: int, vaddr: int, depth: int) -> int:
+        """Return the physical address of the entry of ``vaddr`` in a table at a depth.
+
+        ``entry`` is the one that points to the table. [pte_offset]
+        """
+        return (self.pfn(entry) << PAGE_SHIFT) + self._index(vaddr, depth) * self._size
 
     def _populate(self, paddr: int, entry: int) -> None:
         """Store an entry that points to a new table, or maps a new page. [pgd_populate]"""
@@ -202,15 +225,17 @@ class PageTables:
 
     # ---- ranges
 
-    def entries(self, start: int, end: int) -> Iterator[LeafEntry]:
+    def entries(self, start: int, end: int, *, tables: bool = False) -> Iterator[LeafEntry]:
         """Yield every entry from ``start`` up to ``end`` that is not zero, by ascending address.
 
-        All entries of a table are read when the first of them is due, so they may be out of date:
-        change them with ``exchange`` or ``update``. [walk_page_range]
+        Those that point to tables are passed over, or with ``tables`` come before what is in the
+        table. All entries of a table are read when the first of them is due, so they may be out of
+        date: change them with ``exchange`` or ``update``. [walk_page_range]
         """
-        yield from self._entries(self.root, 0, start, end - 1)
+        yield from self._entries(self.root, 0, start, end - 1, tables)
 
-    def _entries(self, table: int, depth: int, first: int, last: int) -> Iterator[LeafEntry]:
+    def _entries(self, table: int, depth: int, first: int, last: int,
+                 tables: bool) -> Iterator[LeafEntry]:
         level = self.mode.levels[depth]
         low, high = self._index(first, depth), self._index(last, depth)
         data = self.memory.read_bytes((table << PAGE_SHIFT) + low * self._size,
@@ -219,12 +244,13 @@ class PageTables:
         base = first >> level.shift << level.shift
         for at in np.flatnonzero(values).tolist():
             vaddr, entry = base + (at << level.shift), int(values[at])
-            if entry & Entry.P and not self.is_leaf(depth, entry):
-                yield from self._entries(self.pfn(entry), depth + 1, max(first, vaddr),
-                                         min(last, vaddr + level.page_bytes - 1))
-            else:
+            points_on = entry & Entry.P and not self.is_leaf(depth, entry)
+            if tables or not points_on:
                 paddr = (table << PAGE_SHIFT) + (low + at) * self._size
                 yield LeafEntry(vaddr, level, paddr, entry)
+            if points_on:
+                yield from self._entries(self.pfn(entry), depth + 1, max(first, vaddr),
+                                         min(last, vaddr + level.page_bytes - 1), tables)
 
     def free_pgtables(self, start: int, end: int, floor: int, ceiling: int) -> int:
         """Free the tables of an unmapped range, whose entries must be 0; return how many.
@@ -282,7 +308,7 @@ class PageTables:
     @property
     def pgtables_bytes(self) -> int:
         """Bytes of the tables under the root: VmPTE of ``/proc/PID/status``. [mm_pgtables_bytes]"""
-        return sum(self.tables[1:]) << PAGE_SHIFT
+        return sum(self.tables[1:]) + len(self.deposits) << PAGE_SHIFT
 
     # ---- check
 

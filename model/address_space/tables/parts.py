@@ -55,7 +55,7 @@ class TableInTheWay(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LeafEntry:
-    """An entry that maps a page, or a software entry.
+    """An entry that maps a page, or a software entry; where asked for, one that points to a table.
 
     ``vaddr`` is the first address that it maps, ``level`` the level that it is on, ``paddr`` where
     the entry lies in memory, and ``entry`` what it was when it was read.

@@ -5,6 +5,7 @@ from itertools import count
 import pytest
 
 from pagewalk.model.address_space.uapi import Madvise, MapFlag, MremapFlag
+from pagewalk.model.address_space.vma import SpecialMapping, Vma, VmFlag
 from pagewalk.model.kernel.thp import ThpEnabled
 
 from .machines import ANON, MODES, PAGE, RW, SHARED, machine
@@ -26,6 +27,45 @@ def test_what_is_not_to_be_copied_is_not(mode):
     assert child.space.rss == 1  # shared memory is filled by faults
     kernel.switch(child)
     assert cpu.load(start) + cpu.load(start + PAGE) + cpu.load(shared) == b"\0bc"
+    kernel.check()
+
+
+@both
+def test_a_child_has_every_table_that_its_parent_has_even_empty_ones(mode):
+    kernel, cpu, process = machine(mode)
+    span = mode.levels[-2].page_bytes
+    process.mm.mmap(AREA, 4 * span, RW, ANON | MapFlag.FIXED | MapFlag.NORESERVE)
+    for at in (0, 2):
+        cpu.store(AREA + at * span, b"x")
+    process.mm.madvise(AREA, span, Madvise.DONTNEED)
+    parent = process.space.tables
+    child = kernel.fork(process).space.tables
+    assert child.tables == parent.tables
+    assert [child.find(AREA + at * span) is None for at in range(4)] == [False, True, False, True]
+    kernel.check()
+
+
+@both
+def test_a_child_has_no_tables_for_what_faults_can_fill(mode):
+    kernel, cpu, process = machine(mode)
+    process.mm.mmap(AREA, PAGE, RW, ANON | MapFlag.FIXED)
+    cpu.load(AREA)
+    assert process.space.tables.pgtables_bytes == (len(mode.levels) - 1) * PAGE
+    assert kernel.fork(process).space.tables.pgtables_bytes == 0
+
+
+@both
+def test_a_child_has_the_frames_that_nobody_counts(mode):
+    """A fault could not fill them in anew. [vma_needs_copy]"""
+    kernel, cpu, process = machine(mode)
+    special = SpecialMapping("[vvar]")
+    for at, flags in ((0, VmFlag.PFNMAP | VmFlag.IO), (1, 0)):
+        process.mm.tree.insert(Vma(AREA + at * PAGE, AREA + (at + 1) * PAGE, VmFlag.READ
+                                   | VmFlag.MAYREAD | flags, 0, special=special))
+        process.mm.account(VmFlag.READ, 1)
+        cpu.load(AREA + at * PAGE)
+    child = kernel.fork(process)
+    assert [leaf.vaddr for leaf in child.space.tables.entries(AREA, AREA + 2 * PAGE)] == [AREA]
     kernel.check()
 
 

@@ -269,8 +269,8 @@ def test_check_finds_what_contradicts(thp):
            lambda: rmap.add(pfn + 3, thp.space.number, AREA + 3 * PAGE))
     broken("which is shared", lambda: rmap.add(pfn + 3, 99, AREA),
            lambda: rmap.remove(pfn + 3, 99, AREA))
-    broken("tables are kept", lambda: thp.space.thp.deposits.append(0),
-           lambda: thp.space.thp.deposits.pop())
+    kept = thp.space.tables.deposits
+    broken("tables are kept", lambda: kept.deposit(0, 1), lambda: kept.withdraw(0))
     broken("are counted", lambda: thp.space.tables.exchange(leaf.paddr, 0),
            lambda: thp.space.tables.exchange(leaf.paddr, leaf.entry))
 

@@ -7,6 +7,7 @@ from pagewalk.model.kernel.fault_cause import FaultCause
 from pagewalk.model.kernel.page_fault import FaultOutcome
 from pagewalk.model.kernel.reclaim.lru import LruFlag
 from pagewalk.model.kernel.thp import ThpEnabled
+from pagewalk.model.physical.out_of_memory import OutOfMemory
 from pagewalk.model.x86 import MODES, Entry, ErrorCode
 
 from .machines import ANON, MIB, PAGE, RW, counted, machine
@@ -46,6 +47,38 @@ def test_one_fault_fills_a_huge_page(thp):
     assert cpu.load(AREA + 2 * size - PAGE, PAGE) == bytes(PAGE)
     assert cpu.load(AREA + size + 7 * PAGE, 4) == b"data"
     assert causes(cpu) == []
+    kernel.check()
+
+
+@every
+@pytest.mark.parametrize(("error_code", "order"), [(6, "page, table"), (4, "table, page")])
+def test_the_table_that_is_kept_comes_after_a_new_page_and_before_the_zero_page(
+        thp, error_code, order, monkeypatch):
+    kernel, _, process = thp
+    frames, asked = kernel.state.frames, []
+    process.space.tables.alloc(AREA, len(kernel.mode.levels) - 2)
+    alloc_table, alloc_block = frames.alloc_table, frames.alloc_block
+    monkeypatch.setattr(frames, "alloc_table", lambda: asked.append("table") or alloc_table())
+    monkeypatch.setattr(frames, "alloc_block",
+                        lambda *which: asked.append("page") or alloc_block(*which))
+    kernel.handle_page_fault(AREA, error_code)
+    assert ", ".join(asked) == order
+    kernel.check()
+
+
+@every
+def test_without_memory_for_the_table_the_huge_page_is_given_back(thp, monkeypatch):
+    kernel, _, process = thp
+    process.space.tables.alloc(AREA, len(kernel.mode.levels) - 2)
+    before = counted(kernel)
+
+    def fail():
+        raise OutOfMemory(0, 0, ())
+
+    monkeypatch.setattr(kernel.state.frames, "alloc_table", fail)
+    with pytest.raises(OutOfMemory):
+        kernel.handle_page_fault(AREA, ErrorCode.WR | ErrorCode.US)
+    assert counted(kernel) == before
     kernel.check()
 
 

@@ -66,7 +66,7 @@ def test_a_move_without_memory_for_tables_leaves_all_where_it_was(mode, works):
     kernel.state.frames.alloc_table = fail
     with pytest.raises(OutOfMemory):
         process.mm.mremap(start, span + PAGE, span + PAGE, MremapFlag.MAYMOVE | MremapFlag.FIXED,
-                          start + 32 * span)
+                          start + 32 * span + PAGE)
     kernel.state.frames.alloc_table = alloc_table
     assert cpu.load(start, 5) + cpu.load(start + span, 4) == b"firstlast"
     assert (process.space.tables.tables, counted(kernel)) == (tables, free)
