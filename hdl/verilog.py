@@ -105,22 +105,33 @@ def _with_ports(body, groups):
     Yosys lists only names, in an order of its own, and declares each in the body, once as a port
     and once as a net: that goes. What nothing reads is given to a net for it.
     """
-    names = {port.name: port for group in groups for port in group}
-    nets = {net["name"]: net for net in NET.finditer(body)}
+    body, initial = _initial_values(body[:body.rindex("endmodule")])
+    kinds = {net["name"]: net["kind"] for net in NET.finditer(body)}
     declarations = []
     for group in groups:
         declarations.append([])
         for name, direction, width in group:
             vector = f"[{width - 1}:0]" if width > 1 else ""
-            kind, initial = nets[name]["kind"], nets[name]["initial"] or ""
-            declarations[-1].append(f"  {direction:6} {kind:4} {vector:6} {name}{initial}")
+            declarations[-1].append(f"  {direction:6} {kinds[name]:4} {vector:6} {name}")
     ports = ",\n\n".join(",\n".join(group) for group in declarations)
+    inputs = {port.name: port.width for group in groups for port in group
+              if port.direction == "input"}
+    names = {port.name for group in groups for port in group}
     body = NET.sub(lambda net: "" if net["name"] in names else net[0], DIRECTION.sub("", body))
-    inputs = {name: port.width for name, port in names.items() if port.direction == "input"}
-    end = body.rindex("endmodule")
-    return f"{ports}\n);\n{body[:end]}{sink(inputs, body[:end])}{body[end:]}"
+    return f"{ports}\n);\n{body}{initial}{sink(inputs, body)}endmodule\n"
+
+
+def _initial_values(body):
+    """Return ``body`` with no initial values in its declarations, and a block that sets them.
+
+    Linters doubt the purpose of one in the declaration of a register that has a reset, too.
+    """
+    values = "".join(f"    {net['name']} = {net['value']};\n" for net in INITIAL.finditer(body))
+    return (INITIAL.sub(r"\g<declaration>;\n", body),
+            f"  initial begin\n{values}  end\n" if values else "")
 
 
 DIRECTION = re.compile(r"^  (?:input|output) [^;]+;\n", re.MULTILINE)
-NET = re.compile(
-    r"^  (?P<kind>wire|reg) (?:\[\d+:0\] )?(?P<name>\w+)(?P<initial> = [^;]+)?;\n", re.MULTILINE)
+NET = re.compile(r"^  (?P<kind>wire|reg) (?:\[\d+:0\] )?(?P<name>\w+);\n", re.MULTILINE)
+INITIAL = re.compile(r"^(?P<declaration>  reg (?:\[\d+:\d+\] )?(?P<name>\\\S+ |\w+)) = "
+                     r"(?P<value>[^;]+);\n", re.MULTILINE)
