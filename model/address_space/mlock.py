@@ -7,9 +7,10 @@ from .errors import SysError
 from .merge import set_flags
 from .mm_state import MmState
 from .populate import mm_populate
+from .uapi import MlockallFlag
 from .vma import Vma, VmFlag, page_align
 
-__all__ = ["mlock", "munlock"]
+__all__ = ["mlock", "mlockall", "munlock", "munlockall"]
 
 POPULATE_ERRORS = {errno.EFAULT: errno.ENOMEM, errno.ENOMEM: errno.EAGAIN}
 """What POSIX has mlock say for errors of faults. [__mlock_posix_error_return]"""
@@ -39,6 +40,39 @@ def mlock(mm: MmState, start: int, length: int, *, on_fault: bool) -> None:
 def munlock(mm: MmState, start: int, length: int) -> None:
     """Unlock a range; see ``Mm.munlock``. [sys_munlock]"""
     _apply(mm, *_whole_pages(mm, start, length), 0)
+
+
+def mlockall(mm: MmState, flags: int) -> None:
+    """Lock all that is mapped, or will be; see ``Mm.mlockall``. [sys_mlockall]"""
+    known = MlockallFlag.CURRENT | MlockallFlag.FUTURE | MlockallFlag.ONFAULT
+    if not flags or flags & ~known or flags == MlockallFlag.ONFAULT:
+        raise SysError(errno.EINVAL)
+    if not mm.may_lock:
+        raise SysError(errno.EPERM)
+    current = flags & MlockallFlag.CURRENT
+    if current and mm.total_vm > mm.rlimits.memlock >> PAGE_SHIFT and not mm.privileged:
+        raise SysError(errno.ENOMEM)
+    add = VmFlag.LOCKED | (VmFlag.LOCKONFAULT if flags & MlockallFlag.ONFAULT else 0)
+    mm.def_flags &= ~VmFlag.LOCK_MASK
+    if flags & MlockallFlag.FUTURE:
+        mm.def_flags |= add
+    if current:
+        _apply_all(mm, add)
+        mm_populate(mm, 0, mm.space.task_size)
+
+
+def munlockall(mm: MmState) -> None:
+    """Unlock all that is mapped, and lock nothing that will be. [sys_munlockall]"""
+    mm.def_flags &= ~VmFlag.LOCK_MASK
+    _apply_all(mm, 0)
+
+
+def _apply_all(mm: MmState, add: int) -> None:
+    """Set the lock flags of all mappings. [apply_mlockall_flags]"""
+    end = 0
+    while (vma := mm.tree.find(end)) is not None:
+        end = vma.end
+        _fixup(mm, vma, vma.start, end, vma.flags & ~VmFlag.LOCK_MASK | add)
 
 
 def _whole_pages(mm: MmState, start: int, length: int) -> tuple[int, int]:

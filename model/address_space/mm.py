@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from .brk import brk
 from .madvise import madvise
-from .mlock import mlock, munlock
+from .mlock import mlock, mlockall, munlock, munlockall
 from .mm_state import MmState
 from .mmap import mmap
 from .mprotect import mprotect
@@ -39,8 +39,9 @@ class Mm(MmState):
     mmap_base, topdown
         The address that mappings are put below or, if not ``topdown``, from which on they are put.
     rlimits, privileged
-        The limits of the process, and whether it may exceed RLIMIT_MEMLOCK and map below
-        ``mmap_min_addr`` (CAP_IPC_LOCK, CAP_SYS_RAWIO).
+        The limits of the process, and whether it is the administrator's: it may exceed
+        RLIMIT_MEMLOCK, map below ``mmap_min_addr``, raise limits, use swap areas, and be promised
+        what is kept from others (CAP_IPC_LOCK, CAP_SYS_RAWIO, CAP_SYS_RESOURCE, CAP_SYS_ADMIN).
     page_tables
         What is called when mappings change; None for no page tables.
     commit, files
@@ -157,6 +158,19 @@ class Mm(MmState):
     def munlock(self, start: int, length: int) -> None:
         """Unlock the pages of a range; raise ``SysError``: ENOMEM at a hole, EINVAL if it wraps."""
         munlock(self, self.space.word(start), self.space.word(length))
+
+    def mlockall(self, flags: int) -> None:
+        """Lock all that is mapped now, all that will be mapped, or both, by ``MlockallFlag``.
+
+        Raise ``SysError``: EINVAL for flags that say nothing or too much; EPERM if the process may
+        lock none; ENOMEM if it has more mapped than RLIMIT_MEMLOCK. Pages that cannot be had are
+        passed over.
+        """
+        mlockall(self, flags)
+
+    def munlockall(self) -> None:
+        """Unlock all that is mapped, and lock nothing that will be."""
+        munlockall(self)
 
     def child(self, page_tables: PageTableOps | None = None) -> "Mm":
         """Return the address space of a child, with the limits of this one and nothing mapped.

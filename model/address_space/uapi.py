@@ -3,7 +3,7 @@
 Plain ints, to be combined; values are those of x86.
 """
 
-__all__ = ["Madvise", "MapFlag", "MremapFlag", "MsyncFlag", "Prot"]
+__all__ = ["Madvise", "MapFlag", "MlockallFlag", "MremapFlag", "MsyncFlag", "Prot"]
 
 
 class Prot:
@@ -69,6 +69,14 @@ class MsyncFlag:
     ASYNC = 1
     INVALIDATE = 2
     SYNC = 4
+
+
+class MlockallFlag:
+    """What ``mlockall`` locks. [``MCL_*``]"""
+
+    CURRENT = 1
+    FUTURE = 2
+    ONFAULT = 4
 
 
 class Madvise:

@@ -28,7 +28,7 @@ from .make_present import fault_in
 from .oom import OomKill, OomKilled, OomKiller
 from .page_fault import FaultOutcome, FaultResult, Signal, SignalNumber, handle_page_fault
 from .platform import PLATFORMS
-from .process import INIT_PKRU, Process
+from .process import INIT_PID, INIT_PKRU, Process
 from .process_table import ProcessTable
 from .reclaimer import Reclaimer
 from .state import KernelState
@@ -82,7 +82,7 @@ class Kernel:
             huge_page_bytes=mode.levels[-2].page_bytes, soft_dirty=False,
             pkeys=bool(cr4 & Cr4.PKE))
         self.commit, self.files = self.state.commit, self.state.files
-        self._pids = count(1)
+        self._pids, self._spaces = count(INIT_PID + 1), count(1)
         self._init_pkru = INIT_PKRU if cr4 & Cr4.PKE else 0
 
     @classmethod
@@ -151,18 +151,19 @@ class Kernel:
         """Use a swap area; return its type. Raise as ``Swap.swapon``."""
         return self.state.swap.swapon(device, priority).type
 
-    def swapoff(self, area: int | SwapFile) -> None:
+    def swapoff(self, area: int | SwapFile, process: Process | None = None) -> None:
         """Bring back what is in a swap area and use it no more. Raise as ``swapoff.swapoff``.
 
-        Nobody is killed for memory that is lacking: the process that asks for swapoff is the first
-        that Linux would kill. [set_current_oom_origin]
+        The process that asks for it is the first to be killed for memory that is lacking: raise
+        ``OomKilled``; nobody is if no process does. [set_current_oom_origin]
         """
-        spaces = [process.space for process in self.processes.values()]
+        spaces = [one.space for one in self.processes.values()]
         try:
-            with self.oom.disabled():
+            with self.oom.origin(process):
                 swapoff(self.state, self.commit, spaces, area)
         finally:
-            self.reclaimer.run_kswapd()
+            if process is None:
+                self.reclaimer.run_kswapd()
 
     def set_nr_hugepages(self, count: int, page_bytes: int | None = None) -> int:
         """Have so many huge pages, as ``hugetlb_pool.set_nr_hugepages``. [vm.nr_hugepages]"""
@@ -185,45 +186,45 @@ class Kernel:
 
     # ---- processes
 
-    def _new_process(self, name: str, make_mm: Callable[[PageTableOps], Mm], pkru: int,
-                     files: FileTable) -> Process:
-        """Return a process with nothing mapped, not yet among the others."""
-        number = next(self._pids)
-        tables = UserTables(self.state, number, make_mm, fault_in)
-        return Process(number, name, tables, files, pkru)
+    def _new_space(self, make_mm: Callable[[PageTableOps], Mm]) -> UserTables:
+        """Return an address space with nothing mapped."""
+        return UserTables(self.state, next(self._spaces), make_mm, fault_in)
 
-    def _new_program(self, name: str, program: Program | None,
-                     rlimits: Rlimits | None) -> Process:
-        """Return a process that runs a program, or has nothing mapped."""
-        rlimits = rlimits if rlimits is not None else Rlimits()
+    def _new_program(self, program: Program | None, rlimits: Rlimits,
+                     privileged: bool) -> UserTables:
+        """Return an address space that has a program, or nothing, mapped."""
         layout = self.user.layout(self.rng, stack_rlimit=rlimits.stack)
         make_mm = partial(Mm, self.space, layout.mmap_base, rlimits=rlimits, commit=self.commit,
-                          files=self.files, rng=self.rng)
-        process = self._new_process(name, lambda tables: make_mm(page_tables=tables),
-                                    self._init_pkru, FileTable(self.files))
-        with self._undone(process):
+                          files=self.files, privileged=privileged, rng=self.rng)
+        space = self._new_space(lambda tables: make_mm(page_tables=tables))
+        with _undone(space):
             if program is not None:
-                exec_program(process.mm, program, layout, rng=self.rng)
-        return process
+                exec_program(space.mm, program, layout, rng=self.rng)
+        return space
 
-    @contextmanager
-    def _undone(self, process: Process) -> Iterator[None]:
-        """Free a process that is not yet among the others if it cannot be completed."""
-        try:
-            yield
-        except BaseException:
-            process.free()
-            raise
-
-    def spawn(self, name: str, program: Program | None = None,
-              rlimits: Rlimits | None = None) -> Process:
+    def spawn(self, name: str, program: Program | None = None, rlimits: Rlimits | None = None, *,
+              privileged: bool = False, init: bool = False) -> Process:
         """Return a new process that has no parent, with ``program`` or with nothing mapped.
 
-        Raise ``SysError`` as ``exec_program``, ``OutOfMemory``.
+        Raise ``SysError`` as ``exec_program``, ``OutOfMemory``, and ``ValueError`` for a second
+        ``init``.
+
+        Parameters
+        ----------
+        privileged
+            Whether it is the administrator's; see ``Mm``.
+        init
+            Whether it is the first process of the machine, with pid 1: it is not killed for its
+            memory, and must not end. Others begin with pid 2, whether there is one or not.
         """
+        if init and INIT_PID in self.processes:
+            raise ValueError("A machine has one init only")
         with self.acting(None):
-            process = self._new_program(name, program, rlimits)
-            self.processes[process.pid] = process
+            space = self._new_program(program, rlimits if rlimits is not None else Rlimits(),
+                                      privileged)
+            pid = INIT_PID if init else next(self._pids)
+            process = Process(pid, name, space, FileTable(self.files), self._init_pkru)
+            self.processes[pid] = process
         return process
 
     def exec(self, process: Process, program: Program) -> None:
@@ -233,14 +234,14 @@ class Kernel:
         late to go back. Raise ``SysError(ESRCH)``, ``OomKilled``.
         """
         with self.acting(process):
-            fresh = self._new_program(process.name, program, process.mm.rlimits)
-            old = Process(process.pid, process.name, process.space, fresh.files)
-            fresh.space.take_over_faults(old.space)
-            process.space, process.pkru = fresh.space, fresh.pkru
+            old = process.space
+            space = self._new_program(program, old.mm.rlimits, old.mm.privileged)
+            space.take_over_faults(old)
+            process.space, process.pkru = space, self._init_pkru
             if self.current is process:
-                self.state.tlb.switch(process.space.context)
+                self.state.tlb.switch(space.context)
             process.files.exec()
-            old.free()
+            old.end()
 
     def fork(self, parent: Process) -> Process:
         """Return a copy of a process that shares its pages until either writes. [kernel_clone]
@@ -248,17 +249,19 @@ class Kernel:
         Raise ``SysError``: ENOMEM if its pages cannot be promised, ESRCH; ``OomKilled``.
         """
         with self.acting(parent):
-            child = self._new_process(parent.name, parent.mm.child, parent.pkru,
-                                      FileTable(self.files))
-            with self._undone(child):
-                copy_mappings(parent.mm, child.mm)
-                copy_page_range(parent.space, child.space)
-            child.files = parent.files.copy()
+            space = self._new_space(parent.mm.child)
+            with _undone(space):
+                copy_mappings(parent.mm, space.mm)
+                copy_page_range(parent.space, space)
+            child = parent.copy(next(self._pids), space)
             self.processes[child.pid] = child
         return child
 
     def exit(self, process: Process) -> None:
-        """End a process and free all that it had; raise ``SysError(ESRCH)``. [do_exit, exit_mm]"""
+        """End a process and free all that it had.
+
+        Raise ``SysError(ESRCH)``, and ``AttemptedToKillInit`` for the first one. [do_exit, exit_mm]
+        """
         self._table.exit(process)
 
     def switch(self, process: Process) -> None:
@@ -315,6 +318,16 @@ class Kernel:
         """Raise ``BrokenInvariant`` or ``BrokenMm`` if anything contradicts anything else."""
         self.map.vmalloc.check()
         check_machine(self.state, self.processes.values(), self.map.vmalloc.areas)
+
+
+@contextmanager
+def _undone(space: UserTables) -> Iterator[None]:
+    """Free an address space that is no process's yet if it cannot be completed."""
+    try:
+        yield
+    except BaseException:
+        space.end()
+        raise
 
 
 def _check_boot(mode: PagingMode, memory_bytes: int, sysctl: Sysctl | None,

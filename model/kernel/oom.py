@@ -4,11 +4,16 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from ..physical.out_of_memory import OutOfMemory
+from .panic import DeadlockedOnMemory
 from .process import Process
 from .process_table import ProcessTable
 from .swap.errors import SwapIoError
 
-__all__ = ["OomKill", "OomKilled", "OomKiller", "select_bad_process"]
+__all__ = ["OomKill", "OomKilled", "OomKiller", "oom_badness", "select_bad_process"]
+
+
+OOM_SCORE_ADJ_MIN = -1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +37,33 @@ class OomKilled(Exception):
         self.kill = kill
 
 
-def select_bad_process(processes: Iterable[Process]) -> Process | None:
-    """Return the process that has most memory, the last of equals; None if there is none.
+def oom_badness(process: Process, total_pages: int) -> int | None:
+    """Return by how many pages a process is a candidate, None if it must not be killed.
 
-    ``processes`` come in the order of their making. [oom_evaluate_task]
+    ``total_pages`` are those of memory and swap together: a process counts a thousandth of them
+    more for each point of its ``oom_score_adj``. [oom_badness]
     """
-    chosen, points = None, 0
+    if process.oom_score_adj == OOM_SCORE_ADJ_MIN:
+        return None
+    return process.badness + process.oom_score_adj * (total_pages // 1000)
+
+
+def select_bad_process(processes: Iterable[Process], total_pages: int = 0) -> Process | None:
+    """Return the process that is to be killed, the last of equals; None if there is none.
+
+    That is one that brings back a swap area, or else the one with the highest badness; the first
+    process of the machine is left alone. ``processes`` come in the order of their making.
+    [oom_evaluate_task, oom_unkillable_task]
+    """
+    chosen, most = None, 0
     for process in processes:
-        badness = process.badness
-        if chosen is None or badness >= points:
-            chosen, points = process, badness
+        if process.is_init:
+            continue
+        if process.is_oom_origin:
+            return process
+        points = oom_badness(process, total_pages)
+        if points is not None and (chosen is None or points >= most):
+            chosen, most = process, points
     return chosen
 
 
@@ -75,12 +97,30 @@ class OomKiller:
         finally:
             self.enabled = before
 
-    def kill(self, write_error: SwapIoError | None) -> bool:
-        """Kill the process that has most memory; return whether one was.
+    @contextmanager
+    def origin(self, process: Process | None) -> Iterator[None]:
+        """Have a process killed before all others meanwhile, or nobody for None.
+
+        [set_current_oom_origin]
+        """
+        if process is None:
+            with self.disabled():
+                yield
+            return
+        process.is_oom_origin = True
+        try:
+            yield
+        finally:
+            process.is_oom_origin = False
+
+    def kill(self, error: OutOfMemory, write_error: SwapIoError | None,
+             total_pages: int) -> bool:
+        """Kill a process for an allocation that failed with ``error``; return whether one was.
 
         A process that the kernel works for is not ended here, under the feet of that work: raise
         ``OomKilled``, and ``Kernel.acting`` ends it. Nobody is killed if it is a swap device that
-        fails for which there is no memory: raise ``write_error``, which it failed with.
+        fails for which there is no memory: raise ``write_error``, which it failed with. Raise
+        ``DeadlockedOnMemory`` if nobody may be killed. ``total_pages`` is as for ``oom_badness``.
         [out_of_memory]
         """
         if not self.enabled:
@@ -88,9 +128,9 @@ class OomKiller:
         if write_error is not None:
             raise write_error
         processes = self._processes
-        victim = select_bad_process(processes.by_pid.values())
+        victim = select_bad_process(processes.by_pid.values(), total_pages)
         if victim is None:
-            return False
+            raise DeadlockedOnMemory(error.order, error.gfp, error.refusals) from error
         kill = OomKill(victim.pid, victim.name, victim.badness)
         self.kills.append(kill)
         if victim in processes.actors:

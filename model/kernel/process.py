@@ -1,6 +1,6 @@
 """Processes: an address space with its page tables, and a register. [struct task_struct]"""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..address_space.mm import Mm
 from ..x86 import PAGE_SHIFT
@@ -8,7 +8,9 @@ from .file_table import FileTable
 from .table_check import check_user_tables
 from .user_tables import UserTables
 
-__all__ = ["INIT_PKRU", "Process"]
+__all__ = ["INIT_PID", "INIT_PKRU", "Process"]
+
+INIT_PID = 1
 
 INIT_PKRU = 0x5555_5554
 """PKRU of a program that starts: no access to pages of any key but 0. [init_pkru_value]"""
@@ -28,6 +30,11 @@ class Process:
         What it has open.
     pkru
         Its register of protection keys.
+    oom_score_adj, oom_score_adj_min
+        How much sooner it is killed for its memory than others, -1000 to 1000, and what only the
+        administrator may go below.
+    is_oom_origin
+        Whether it is the first to be killed, as it empties a swap area. [OOM_FLAG_ORIGIN]
     """
 
     pid: int
@@ -35,6 +42,14 @@ class Process:
     space: UserTables
     files: FileTable
     pkru: int = 0
+    oom_score_adj: int = 0
+    oom_score_adj_min: int = 0
+    is_oom_origin: bool = False
+
+    @property
+    def is_init(self) -> bool:
+        """Whether it is the first process of the machine, which must not end. [is_global_init]"""
+        return self.pid == INIT_PID
 
     @property
     def mm(self) -> Mm:
@@ -57,10 +72,14 @@ class Process:
         tables = self.space.tables.pgtables_bytes >> PAGE_SHIFT
         return self.space.rss + self.space.swapped + tables
 
+    def copy(self, pid: int, space: UserTables) -> "Process":
+        """Return a child, whose address space is made already. [copy_process]"""
+        return replace(self, pid=pid, space=space, files=self.files.copy(), is_oom_origin=False)
+
     def free(self) -> None:
-        """Give back all memory that it has; the process is then of no use any more. [exit_mm]"""
-        self.space.mm.exit()
-        self.space.free()
+        """Give back all that it has; the process is then of no use any more. [exit_mm]"""
+        self.files.close_all()
+        self.space.end()
 
     def check(self) -> None:
         """Raise ``BrokenInvariant`` or ``BrokenMm`` if mappings and page tables contradict."""

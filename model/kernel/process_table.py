@@ -4,6 +4,7 @@ import errno
 
 from ..address_space.errors import SysError
 from ..address_space.mm import Mm
+from .panic import AttemptedToKillInit
 from .process import Process
 
 __all__ = ["ProcessTable"]
@@ -40,10 +41,11 @@ class ProcessTable:
             raise SysError(errno.ESRCH)
 
     def exit(self, process: Process) -> None:
-        """End a process and free all that it had; raise ``SysError(ESRCH)``. [do_exit, exit_mm]"""
+        """End a process and free all that it had; raise as ``Kernel.exit``. [do_exit, exit_mm]"""
         self.require(process)
+        if process.is_init:
+            raise AttemptedToKillInit
         del self.by_pid[process.pid]
         if self.current is process:
             self.current = None
-        process.files.close_all()
         process.free()

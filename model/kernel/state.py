@@ -52,8 +52,8 @@ class KernelState:
     cr4
         CR4 as the kernel sets it.
     kill
-        Kills a process for its memory, given what swap fails with, if it does; returns whether one
-        was.
+        Kills a process for its memory, given the allocation that failed, what swap fails with, if
+        it does, and how many pages there are; returns whether one was.
     current_mm
         Returns the address space that the kernel works for, None if for none.
     sysctl
@@ -80,7 +80,7 @@ class KernelState:
     """
 
     def __init__(self, mode: PagingMode, machine: MemoryMap, *, cr4: int,
-                 kill: Callable[[SwapIoError | None], bool],
+                 kill: Callable[[OutOfMemory, SwapIoError | None, int], bool],
                  current_mm: Callable[[], Mm | None], sysctl: Sysctl | None = None) -> None:
         self.mode = mode
         self.platform = PLATFORMS[mode.name]
@@ -123,7 +123,7 @@ class KernelState:
         A process is killed for that. Raise as ``OomKiller.kill``.
         """
         try:
-            return self._kill(self.page_ops.write_error)
+            return self._kill(error, self.page_ops.write_error, self.commit.limit)
         except SwapIoError as failed:
             raise failed from error
 

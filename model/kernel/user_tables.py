@@ -23,6 +23,7 @@ from .fallocate import FallocFlag, fallocate
 from .gup import FaultIn, clear_user, get_user_pages
 from .hugetlb_entries import HugeEntries
 from .move_tables import move_page_tables
+from .prefetch import willneed
 from .state import SPECIAL, KernelState
 from .thp_entries import ThpEntries
 from .tlb_flush import MmContext, MmuGather
@@ -174,10 +175,9 @@ class UserTables:
             self.state.frames.rmap.add(pfn, self.number, new)
 
     def advise(self, vma: Vma, start: int, end: int, advice: int) -> None:
-        """Take an advice. WILLNEED, which only hints, is not acted on.
-
-        Raise ``SysError`` for MADV_REMOVE as ``fallocate``.
-        """
+        """Take an advice. Raise ``SysError`` for MADV_REMOVE as ``fallocate``; ``OutOfMemory``."""
+        if advice == Madvise.WILLNEED:
+            willneed(self.state, self.tables, vma, start, end)
         if advice == Madvise.REMOVE:
             assert vma.file is not None
             start, end = (vma.pgoff_of(at) << PAGE_SHIFT for at in (start, end))
@@ -227,8 +227,9 @@ class UserTables:
         self.min_flt += old.min_flt
         self.maj_flt += old.maj_flt
 
-    def free(self) -> None:
-        """Free the root table; all mappings must be gone. [mmdrop]"""
+    def end(self) -> None:
+        """Unmap all, and free the root table. [exit_mmap, mmdrop]"""
+        self.mm.exit()
         if self.state.tlb.loaded is self.context:
             self.state.tlb.switch(self.state.tlb.kernel)
         del self.state.spaces[self.number]

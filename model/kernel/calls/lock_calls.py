@@ -30,3 +30,11 @@ class LockCalls(Caller):
     def munlock(self, start: int, length: int) -> int:
         """Unlock the pages of a range. [munlock(2)]"""
         return self._call(lambda process: process.mm.munlock(start, length))
+
+    def mlockall(self, flags: int) -> int:
+        """Lock all that is mapped, or will be. [mlockall(2)]"""
+        return self._call(lambda process: process.mm.mlockall(as_int(flags)))
+
+    def munlockall(self) -> int:
+        """Unlock all that is mapped, and lock nothing that will be. [munlockall(2)]"""
+        return self._call(lambda process: process.mm.munlockall())

@@ -4,7 +4,9 @@ import errno
 
 from ...address_space.errors import SysError
 from ...address_space.uapi import MapFlag
+from ...address_space.vma import page_align
 from ...x86 import PAGE_BYTES
+from ..mincore import mincore_pages
 from ..process import Process
 from .arguments import as_int, as_uint
 from .caller import Caller
@@ -57,3 +59,33 @@ class MemoryCalls(Caller):
     def brk(self, address: int) -> int:
         """Move the end of the heap; return where it is. [brk(2)]"""
         return self._call(lambda process: process.mm.brk(address))
+
+    def mincore(self, start: int, length: int, vector: int) -> int:
+        """Store at ``vector`` a byte for each page: whether it is in memory. [mincore(2)]
+
+        At a hole, or where a byte cannot be stored, those before it are stored already.
+        """
+        start, length, vector = self._words(start, length, vector)
+
+        def work(process: Process) -> None:
+            self._check_mincore(start, length, vector)
+            mm, at, end, to = process.mm, start, start + page_align(length), vector
+            while at < end:
+                vma = mm.tree.lookup(at)
+                if vma is None:
+                    raise SysError(errno.ENOMEM)
+                stop = min(end, vma.end, at + PAGE_BYTES * PAGE_BYTES)  # a page full of bytes
+                data = mincore_pages(process.space, vma, at, stop)
+                if self.user.copy_to_user(to, data):
+                    raise SysError(errno.EFAULT)
+                at, to = stop, to + len(data)
+        return self._call(work)
+
+    def _check_mincore(self, start: int, length: int, vector: int) -> None:
+        """Raise ``SysError`` for ranges that cannot be."""
+        if start % PAGE_BYTES:
+            raise SysError(errno.EINVAL)
+        if not self.user.access_ok(start, length):
+            raise SysError(errno.ENOMEM)
+        if not self.user.access_ok(vector, -(-length // PAGE_BYTES)):
+            raise SysError(errno.EFAULT)

@@ -10,12 +10,13 @@ from .lock_calls import LockCalls
 from .memory_calls import MemoryCalls
 from .process_calls import ProcessCalls
 from .protect_calls import ProtectCalls
+from .swap_calls import SwapCalls
 
 __all__ = ["SystemCalls"]
 
 
 class SystemCalls(MemoryCalls, ProtectCalls, LockCalls, FileCalls, ProcessCalls,
-                  LimitCalls):
+                  LimitCalls, SwapCalls):
     """The calls of whichever process runs.
 
     Arguments are numbers of any size, of which a call sees what a register, or the ``int`` that

@@ -4,10 +4,10 @@ import pytest
 
 from pagewalk.model.address_space.errors import SysError
 from pagewalk.model.address_space.limits import Rlimits
-from pagewalk.model.address_space.uapi import MapFlag
+from pagewalk.model.address_space.uapi import MapFlag, MlockallFlag, Prot
 from pagewalk.model.address_space.vma import File, VmFlag
 
-from .small_mm import FIXED, PAGE, RW, at, ranges, small_mm
+from .small_mm import FIXED, PAGE, RW, at, forked, ranges, small_mm
 
 
 def mapped(**options):
@@ -71,3 +71,78 @@ def test_device_memory_is_passed_over():
     mm.mlock(at(0), PAGE)
     assert mm.locked_vm == 0
     mm.check()
+
+
+def locked_all(mm, flags):
+    with pytest.raises(SysError) as caught:
+        mm.mlockall(flags)
+    return caught.value.errno
+
+
+CURRENT, FUTURE, ONFAULT = MlockallFlag.CURRENT, MlockallFlag.FUTURE, MlockallFlag.ONFAULT
+
+
+def test_all_that_is_mapped_is_locked_and_what_will_be_is_not():
+    mm = mapped()
+    device = File("/dev/mem", vm_flags=VmFlag.DEVICE_MEMORY)
+    mm.mmap(at(10), PAGE, RW, MapFlag.SHARED | MapFlag.FIXED, device)
+    mm.mmap(at(20), 2 * PAGE, Prot.READ, FIXED)
+    mm.mlock(at(1), PAGE)
+    mm.page_tables.calls.clear()
+    mm.mlockall(CURRENT)
+    assert ranges(mm) == [(0, 6), (10, 11), (20, 22)]
+    assert mm.locked_vm == 8
+    populated = [call for call in mm.page_tables.calls if call[0] == "populate"]
+    assert [call[2:] for call in populated] == [
+        (at(0), at(6), True), (at(20), at(22), False)]
+    mm.mmap(at(30), PAGE, RW, FIXED)
+    assert mm.locked_vm == 8
+    mm.munlockall()
+    assert mm.locked_vm == 0
+    mm.check()
+
+
+def test_all_that_will_be_mapped_is_locked():
+    mm = mapped(rlimits=Rlimits(memlock=4 * PAGE))
+    mm.mlockall(FUTURE)  # more is mapped than may be locked, but it is not locked now
+    assert mm.locked_vm == 0
+    mm.mmap(at(10), 2 * PAGE, RW, FIXED)
+    assert mm.locked_vm == 2
+    with pytest.raises(SysError, match="EAGAIN"):
+        mm.mmap(at(20), 3 * PAGE, RW, FIXED)
+    assert mm.page_tables.calls[-1][0] == "populate"
+    mm.page_tables.calls.clear()
+    mm.mlockall(FUTURE | ONFAULT)
+    mm.mmap(at(20), PAGE, RW, FIXED)
+    assert mm.tree.lookup(at(20)).flags & VmFlag.LOCK_MASK == VmFlag.LOCK_MASK
+    assert [call[0] for call in mm.page_tables.calls] == []
+    assert locked_all(mm, CURRENT) == errno.ENOMEM
+    mm.mmap(at(21), PAGE, RW, FIXED)
+    assert mm.locked_vm == 4  # what failed has changed nothing
+    assert not forked(mm).def_flags
+    mm.privileged = True
+    mm.mlockall(CURRENT)  # and nothing that will be
+    mm.mmap(at(40), PAGE, RW, FIXED)
+    assert mm.locked_vm == 10
+    mm.check()
+
+
+def test_all_is_locked_when_it_is_touched():
+    mm = mapped()
+    mm.mlockall(CURRENT | ONFAULT)
+    assert (mm.locked_vm, mm.def_flags) == (6, 0)
+    assert not [call for call in mm.page_tables.calls if call[0] == "populate"]
+    mm.mlockall(CURRENT)
+    assert [call[0] for call in mm.page_tables.calls][-1] == "populate"
+    assert mm.locked_vm == 6
+
+
+@pytest.mark.parametrize("flags", [0, 8, -1, ONFAULT, CURRENT | 8])
+def test_flags_that_say_nothing_or_too_much(flags):
+    assert locked_all(mapped(rlimits=Rlimits(memlock=0)), flags) == errno.EINVAL
+
+
+def test_who_may_lock_none_may_not_lock_all():
+    mm = mapped(rlimits=Rlimits(memlock=0))
+    assert locked_all(mm, FUTURE) == errno.EPERM
+    mm.munlockall()

@@ -8,9 +8,10 @@ import pytest
 
 from pagewalk.model.address_space.errors import SysError
 from pagewalk.model.address_space.exec_layout import Program, ProgramHeader
-from pagewalk.model.address_space.uapi import Prot
+from pagewalk.model.address_space.uapi import MapFlag, Prot
 from pagewalk.model.address_space.vma import File
 from pagewalk.model.kernel.oom import OomKilled, select_bad_process
+from pagewalk.model.kernel.panic import AttemptedToKillInit, DeadlockedOnMemory
 from pagewalk.model.kernel.swap.errors import SwapIoError
 from pagewalk.model.kernel.swap.file import SwapFile
 from pagewalk.model.physical.out_of_memory import OutOfMemory
@@ -63,6 +64,80 @@ def test_the_process_with_most_is_chosen(mode):
     equal = kernel.spawn("equal")
     assert select_bad_process([small, large, equal]) is large
     assert select_bad_process([small, equal]) is equal  # the younger of equals
+
+
+@both
+def test_points_are_thousandths_of_all_pages(mode):
+    kernel, cpu, small = machine(mode)
+    large = kernel.spawn("large")
+    kernel.switch(large)
+    start = large.mm.mmap(0, 100 * PAGE, RW, ANON)
+    for page in range(100):
+        cpu.store(start + page * PAGE, b"x")
+    both_of_them, total = [small, large], 10_500
+    assert select_bad_process(both_of_them, total) is large
+    small.oom_score_adj = 10  # 10 pages each
+    assert select_bad_process(both_of_them, total) is large
+    small.oom_score_adj = 20
+    assert select_bad_process(both_of_them, total) is small
+    large.oom_score_adj = 1000
+    assert select_bad_process(both_of_them, total) is large
+    large.oom_score_adj = -1000
+    assert select_bad_process(both_of_them, total) is small
+    small.oom_score_adj = -999
+    assert select_bad_process(both_of_them, total) is small  # unlikely, but it can be
+    small.oom_score_adj = -1000
+    assert select_bad_process(both_of_them, total) is None
+    small.is_oom_origin = True
+    assert select_bad_process(both_of_them, total) is small
+    child = kernel.fork(small)
+    assert (child.oom_score_adj, child.is_oom_origin) == (-1000, False)
+
+
+@both
+def test_init_is_not_killed(mode):
+    kernel, cpu, other = machine(mode, megabytes=2)
+    init = kernel.spawn("init", init=True)
+    assert (init.pid, other.pid) == (1, 2)
+    with pytest.raises(ValueError, match=r"^A machine has one init only$"):
+        kernel.spawn("again", init=True)
+    kernel.switch(init)
+    start = init.mm.mmap(0, 400 * PAGE, RW, ANON | MapFlag.NORESERVE)
+    stored = []
+
+    def fill():
+        for page in range(400):
+            cpu.store(start + page * PAGE, b"x")
+            stored.append(page)
+    with pytest.raises(DeadlockedOnMemory, match=r"\nKernel panic - not syncing: System is "
+                                                 r"deadlocked on memory$"):
+        fill()
+    assert [kill.pid for kill in kernel.oom_kills] == [2]  # though it had nothing
+    assert len(stored) > 100
+    assert [*kernel.processes.values()] == [init]
+    kernel.check()
+    with pytest.raises(AttemptedToKillInit, match=r"^Kernel panic - not syncing: Attempted to "
+                                                  r"kill init!$"):
+        kernel.exit(init)
+    init.mm.munmap(start, 400 * PAGE)
+    child = kernel.fork(init)
+    assert child.pid == 3
+    kernel.exit(child)
+    kernel.check()
+
+
+@both
+def test_nobody_to_kill_is_a_deadlock(mode, monkeypatch):
+    kernel, _, process = machine(mode)
+    process.oom_score_adj = -1000
+    fail_after(monkeypatch, kernel, 0)
+    with pytest.raises(DeadlockedOnMemory, match=r"^page allocation failure: order:0"):
+        kernel.fork(process)
+    with kernel.oom.disabled(), pytest.raises(OutOfMemory) as caught:
+        kernel.fork(process)
+    assert not isinstance(caught.value, DeadlockedOnMemory)
+    assert kernel.processes == {process.pid: process}
+    kernel.check()
 
 
 @both
