@@ -45,12 +45,17 @@ from .common import (
 from .conditions import conditions
 from .costs import add_costs, assumed_costs
 from .files import file_name
+from .host_memory import require_memory
 from .output import printing
 
 __all__ = ["add"]
 
 MIB = 1 << 20
-MOST_ACCESSES = 1 << 40  # beyond the memory of any computer, yet few enough for an array
+MOST_ACCESSES = 1 << 40  # beyond the memory of any computer
+
+# What a run takes of this computer's memory, in bytes, as measured: for a frame of the machine, for
+# a page of the program, and for an access.
+FRAME_BYTES, PAGE_LIST_BYTES, ACCESS_BYTES = 170, 20, 80
 
 
 def add(verbs: Verbs) -> None:
@@ -113,6 +118,7 @@ def _boot(memory: int, config: Config) -> Kernel:
     """Return the kernel of a machine with ``memory`` Mbytes, all of which the MMU must reach."""
     size, reach = memory * MIB, 1 << config.physical_bits
     if size <= reach:  # or it could be too much to describe
+        require_memory("--memory", (size >> PAGE_SHIFT) * FRAME_BYTES)
         kernel = Kernel.boot(config.mode, size)
         missing = size - (len(kernel.state.memory) << PAGE_SHIFT)
         if missing > MIB:
@@ -134,6 +140,9 @@ def _workload(args: argparse.Namespace, kernel: Kernel) -> Workload:
     if args.accesses > MOST_ACCESSES:
         raise InputError(f"argument --accesses: {args.accesses} are too many; expected at most "
                          f"{MOST_ACCESSES}")
+    frames = len(kernel.state.memory)
+    require_memory("--pages", pages * PAGE_LIST_BYTES + min(pages, frames) * PAGE_BYTES)
+    require_memory("--accesses", args.accesses * ACCESS_BYTES)
     return make_workload(args.workload, pages=pages, accesses=args.accesses, seed=args.seed)
 
 

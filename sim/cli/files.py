@@ -53,7 +53,9 @@ def _is_same(one: str | Path, other: str | Path) -> bool:
     one, other = Path(one), Path(other)
     with suppress(OSError):
         return one.samefile(other) and one.is_file()
-    return one.absolute() == other.absolute()
+    with suppress(OSError):  # the folder of the process may be gone
+        return one.absolute() == other.absolute()
+    return False
 
 
 @contextmanager

@@ -59,9 +59,13 @@ def test_an_interrupt_ends_a_tool_and_all_that_it_started(tmp_path):
         signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     thread.start()
-    with pytest.raises(KeyboardInterrupt):
-        shell(f"{GRANDCHILD} wait", tmp_path)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            shell(f"{GRANDCHILD} wait", tmp_path)
+    finally:
+        signal.signal(signal.SIGINT, before)
     thread.join()
     wait_for(lambda: not is_alive((tmp_path / "pid").read_text().strip()))
 

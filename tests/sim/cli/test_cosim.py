@@ -11,6 +11,7 @@ import pytest
 from pagewalk.model.kernel.kernel import Kernel
 from pagewalk.model.kernel.swap.file import SwapFile
 from pagewalk.model.x86 import MODES
+from pagewalk.sim.cli import host_memory
 from pagewalk.sim.cli.main import main
 from pagewalk.sim.workloads.catalog import WORKLOADS
 from pagewalk.sim.workloads.expected import Expected
@@ -180,6 +181,32 @@ def test_a_swap_file_that_another_uses_is_refused(tmp_path, capsys):
     with SwapFile.create(path, 100, uuid=UUID(int=1)):
         assert run("thrash", "--swap", str(path)) == 2
     assert "the swap file is in use" in error_of(capsys)
+
+
+@pytest.mark.parametrize(("args", "line"), [
+    (("--memory", "4000"), (
+        "argument --memory: needs about 166 Mbytes of this computer's memory, which has 100 left; "
+        "expected less")),
+    (("--pages", "6000000", "--memory", "2"),
+     "argument --pages: needs about 116 Mbytes of this computer's memory"),
+    (("--accesses", "2000000"),
+     "argument --accesses: needs about 152 Mbytes of this computer's memory"),
+])
+def test_what_this_computer_has_no_memory_for_is_not_begun(
+        args, line, tmp_path, monkeypatch, capsys):
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemTotal:  9999999 kB\nMemAvailable:     102400 kB\nBuffers:  1 kB\n")
+    monkeypatch.setattr(host_memory, "MEMINFO", meminfo)
+    assert run("zipf", *args) == 2
+    assert line in error_of(capsys)
+
+
+@pytest.mark.parametrize("text", ["MemTotal: 1 kB\n", None])
+def test_a_computer_that_does_not_tell_its_memory_is_trusted(text, tmp_path, monkeypatch):
+    if text is not None:
+        (tmp_path / "meminfo").write_text(text)
+    monkeypatch.setattr(host_memory, "MEMINFO", tmp_path / "meminfo")
+    assert run("zipf", "--accesses", "50") == 0
 
 
 def test_a_computer_with_too_little_memory_is_told_in_one_line(monkeypatch, capsys):

@@ -79,6 +79,17 @@ def test_figures_and_what_o_writes_are_two_files(refused, image, tmp_path):
         assert not path.exists()
 
 
+def test_a_folder_that_is_gone_is_no_traceback(pagewalk, image, tmp_path, monkeypatch):
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    assert pagewalk("image", image)[0] == 0
+    code, _, err = pagewalk("image", image, "-o", "x", "--json", "y")
+    assert code == 2
+    assert err.startswith("pagewalk: error: y: cannot be written: No such file or directory; exp")
+
+
 def test_a_device_may_take_all(pagewalk, image):
     assert pagewalk("image", image, "-o", os.devnull, "--json", os.devnull)[0] == 0
 

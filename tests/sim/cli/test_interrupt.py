@@ -17,6 +17,8 @@ START = """
 import atexit, os, signal, sys, tempfile
 from pagewalk.sim.cli import main as command
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell may have changed
+
 def interrupt():
     os.kill(os.getpid(), signal.SIGINT)
 
@@ -144,7 +146,7 @@ while_working(work)
 
 def test_a_caller_keeps_its_own_way_with_interrupts(monkeypatch, capsys):
     def interrupt(_):
-        signal.raise_signal(signal.SIGINT)
+        raise KeyboardInterrupt
 
     monkeypatch.setattr(image_verb, "_image", interrupt)
     before, hook = signal.getsignal(signal.SIGINT), sys.unraisablehook
