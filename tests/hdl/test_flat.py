@@ -1,11 +1,14 @@
+import gc
+from warnings import catch_warnings
+
 import pytest
-from amaranth import Shape, Value
+from amaranth import Module, Shape, Value
 from amaranth.lib import data
 from amaranth.lib.wiring import Flow
 from numpy.random import default_rng
 
 from pagewalk.hdl.config import Config
-from pagewalk.hdl.flat import FlatMmu, flat_fields
+from pagewalk.hdl.flat import FlatMmu, flat_fields, flat_names
 from pagewalk.hdl.mmu import Mmu
 from pagewalk.model.x86 import IA32, X86_64
 
@@ -77,6 +80,17 @@ def test_names_and_widths_that_other_tools_rely_on():
     flat = elaborated(FlatMmu(Config()))
     for ports, expected in ((flat.inputs, DEFAULT_INPUTS), (flat.outputs, DEFAULT_OUTPUTS)):
         assert {name: len(ports[name]) for name in expected} == expected
+
+
+@pytest.mark.slow
+def test_names_can_be_asked_for_without_any_hardware_made():
+    elaborated(Module())  # before the first one Amaranth does not warn of what is never put to use
+    with catch_warnings(record=True) as warnings:
+        names = flat_names(CONFIGS[0])
+        gc.collect()
+    assert warnings == []
+    flat = elaborated(FlatMmu(CONFIGS[0]))
+    assert names == [*flat.inputs, *flat.outputs]
 
 
 def test_flat_fields_join_nested_names_and_add_offsets():
