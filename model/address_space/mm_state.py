@@ -32,8 +32,8 @@ class MmState:
         The mappings.
     pkeys
         The protection keys in use.
-    total_vm
-        All pages of the mappings.
+    total_vm, hiwater_vm
+        All pages of the mappings, and the most that they were before they last became fewer.
     exec_vm, stack_vm, data_vm
         The pages of code, of stacks, and of private writable memory.
     locked_vm, committed
@@ -72,7 +72,7 @@ class MmState:
         self.pkeys = ProtectionKeys(available=space.pkeys)
         self.soft_dirty = VmFlag.SOFTDIRTY if space.soft_dirty else 0
         self.def_flags = 0
-        self.total_vm = self.exec_vm = self.stack_vm = self.data_vm = 0
+        self.total_vm = self.exec_vm = self.stack_vm = self.data_vm = self.hiwater_vm = 0
         self.locked_vm = self.locked_unmarked = self.committed = 0
         self.start_code = self.end_code = self.start_data = self.end_data = 0
         self.start_brk = self.brk_end = self.start_stack = 0

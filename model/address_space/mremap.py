@@ -188,12 +188,16 @@ def _empty_source(mm: MmState, vma: Vma, target: Vma, old: int, length: int) -> 
 
 
 def _unmap_source(mm: MmState, vma: Vma, old: int, length: int) -> None:
-    """Unmap what has moved; the copy inherits what was committed and reserved for it."""
-    pages, accounted = length >> PAGE_SHIFT, vma.flags & VmFlag.ACCOUNT
+    """Unmap what has moved; the copy inherits what was committed and reserved for it.
+
+    That both were mapped for a moment does not count. [hiwater_vm in move_vma]
+    """
+    pages, accounted, hiwater = length >> PAGE_SHIFT, vma.flags & VmFlag.ACCOUNT, mm.hiwater_vm
     if vma.flags & VmFlag.HUGETLB:
         clear_reserve(vma, old, old + length)
     if length:
         unmap_range(mm, old, old + length)
+        mm.hiwater_vm = hiwater
     if accounted:
         mm.uncharge(-pages)
 

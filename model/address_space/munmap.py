@@ -49,6 +49,7 @@ def unmap_range(mm: MmState, start: int, end: int) -> None:
 
 def _release(mm: MmState, vma: Vma) -> None:
     """Take a mapping that has left the tree off the accounts. [remove_mt, remove_vma]"""
+    mm.hiwater_vm = max(mm.hiwater_vm, mm.total_vm)
     mm.account(vma.flags, -vma.pages)
     if vma.flags & VmFlag.LOCKED:
         mm.locked_vm -= vma.pages

@@ -30,7 +30,9 @@ def handle_mm_fault(space: UserTables, vma: Vma, address: int, *,
     ``BusFault``, ``OutOfMemory``, ``SwapIoError``; a fault that fails may have mapped pages around,
     and made tables above the last. [handle_mm_fault, mm_account_fault]
     """
+    space.state.lruvec.vmstat["pgfault"] += 1
     cause, major = _handle(space, vma, address, write=write)
+    space.state.lruvec.vmstat["pgmajfault"] += major
     space.maj_flt += major
     space.min_flt += not major
     return cause, major

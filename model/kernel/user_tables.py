@@ -58,6 +58,8 @@ class UserTables:
     rss, swapped
         How many entries map a page, the zero page not counted, and how many hold a swap entry.
         [get_mm_rss, MM_SWAPENTS]
+    hiwater_rss
+        The most that ``rss`` was before it last fell. [hiwater_rss]
     huge, thp
         Its huge pages: those set aside, which ``rss`` does not count, and transparent ones.
     min_flt, maj_flt
@@ -78,7 +80,7 @@ class UserTables:
         self.context = MmContext(self.tables.root)
         self.huge = HugeEntries(self.tables, state.hugetlb, state.format)
         self.thp = ThpEntries(self)
-        self.rss = self.swapped = 0
+        self.rss = self.swapped = self.hiwater_rss = 0
         self.min_flt = self.maj_flt = 0
         state.spaces[number] = self
 
@@ -109,6 +111,7 @@ class UserTables:
     def forget_page(self, vaddr: int, pfn: int) -> None:
         """Count an entry that no longer maps a page; its reference is the caller's to drop."""
         self.state.frames.rmap.remove(pfn, self.number, vaddr)
+        self.hiwater_rss = max(self.hiwater_rss, self.rss)
         self.rss -= 1
         if self.state.lruvec.is_unevictable(pfn):
             self.state.lruvec.set_unevictable(pfn, self.state.is_locked(pfn))

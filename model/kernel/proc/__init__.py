@@ -1,1 +1,1 @@
-"""Files of ``/proc/PID`` whose figures come from page tables."""
+"""Files of ``/proc`` of a machine that runs."""

@@ -36,12 +36,15 @@ class Swap:
         The swap areas by type; None where there is none any more. [swap_info]
     nr_swap_pages, total_swap_pages
         How many slots are free, and how many there are.
+    pages_in, pages_out
+        How many pages were to be read and written, of areas that are gone, too. [PSWPIN, PSWPOUT]
     """
 
     def __init__(self, start_pfn: int, end_pfn: int, *, maximum_pages: int = UINT_MAX) -> None:
         self.cache = SwapCache(start_pfn, end_pfn)
         self.info: list[SwapInfo | None] = []
         self.nr_swap_pages = self.total_swap_pages = 0
+        self.pages_in = self.pages_out = 0
         self.maximum_pages = maximum_pages
         self._active: list[SwapInfo] = []  # by priority, the highest first
         self._available: list[SwapInfo] = []  # those that are not full
@@ -233,6 +236,7 @@ class Swap:
         entry = self._entry(pfn)
         if not self.cache.is_dirty(pfn):
             return False
+        self.pages_out += 1
         self._info(entry).device.write(entry.offset, data, pfn)
         self.cache.set_dirty(pfn, False)
         return True
@@ -248,6 +252,7 @@ class Swap:
         shadow = None
         try:
             shadow = self.cache.add(pfn, entry)
+            self.pages_in += 1
             data = info.device.read(entry.offset, pfn)
         except BaseException:
             if self.cache.page(entry) == pfn:

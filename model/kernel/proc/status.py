@@ -1,0 +1,46 @@
+"""``/proc/PID/status``. [proc_pid_status in fs/proc/array.c, task_mem in fs/proc/task_mmu.c]
+
+It lacks the lines of what a process does not have here: parent, users and groups, namespaces,
+signals, capabilities, processors. Linux counts the pages of [vdso] among those of files, too.
+"""
+
+from ...address_space.vma import page_align
+from ...x86 import PAGE_BYTES
+from ..process import Process
+from .memory_counts import resident_pages
+
+__all__ = ["status"]
+
+NAME_BYTES = 15  # of a command's name [TASK_COMM_LEN]
+ESCAPED = {"\n": "\\n", "\\": "\\\\"}
+
+
+def status(process: Process) -> str:
+    """Return the file. Every process is ready to run."""
+    name = process.name.encode()[:NAME_BYTES].decode(errors="ignore")
+    name = "".join(ESCAPED.get(letter, letter) for letter in name)
+    lines = [f"Name:\t{name}\n", "State:\tR (running)\n", f"Tgid:\t{process.pid}\n",
+             f"Pid:\t{process.pid}\n", "TracerPid:\t0\n"]
+    lines += [f"{figure}:\t{size >> 10:8} kB\n" for figure, size in _memory(process).items()]
+    lines += ["CoreDumping:\t0\n", "THP_enabled:\t1\n", "Threads:\t1\n"]
+    return "".join(lines)
+
+
+def _memory(process: Process) -> dict[str, int]:
+    """Return the figures of the address space, in bytes. [task_mem, hugetlb_report_usage]"""
+    mm, space = process.mm, process.space
+    anon, file, shmem = resident_pages(process)
+    resident = anon + file + shmem
+    text = min(page_align(mm.end_code) - (mm.start_code & -PAGE_BYTES), mm.exec_vm * PAGE_BYTES)
+    pages = {
+        "VmPeak": max(mm.total_vm, mm.hiwater_vm), "VmSize": mm.total_vm, "VmLck": mm.locked_vm,
+        "VmPin": 0, "VmHWM": max(resident, space.hiwater_rss), "VmRSS": resident,
+        "RssAnon": anon, "RssFile": file, "RssShmem": shmem, "VmData": mm.data_vm,
+        "VmStk": mm.stack_vm,
+    }
+    figures = {name: count * PAGE_BYTES for name, count in pages.items()}
+    return figures | {
+        "VmExe": text, "VmLib": mm.exec_vm * PAGE_BYTES - text,
+        "VmPTE": space.tables.pgtables_bytes, "VmSwap": space.swapped * PAGE_BYTES,
+        "HugetlbPages": space.huge.usage * PAGE_BYTES,
+    }
