@@ -72,4 +72,5 @@ def _copy_small(parent: UserTables, child: UserTables, vma: Vma, leaf: LeafEntry
         entry &= ~Entry.D
     if pfn != state.zero_pfn:
         state.frames.get(pfn)
+        state.anon.share(pfn)
     child.map_page(leaf.vaddr, target, pfn, entry & ~Entry.A)

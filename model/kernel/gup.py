@@ -14,8 +14,11 @@ from .fault_cause import BusFault
 
 __all__ = ["FaultIn", "clear_user", "get_user_pages"]
 
-FaultIn = Callable[[int, bool], None]
-"""Handles a fault at an address, of a write or not; raises as ``handle_mm_fault``."""
+FaultIn = Callable[[int, bool, bool], None]
+"""Handles a fault at an address, of a write or not, and of one who tries again or not.
+
+Raises as ``handle_mm_fault``.
+"""
 
 
 def get_user_pages(tables: PageTables, fault_in: FaultIn, start: int, end: int, *,
@@ -26,12 +29,13 @@ def get_user_pages(tables: PageTables, fault_in: FaultIn, start: int, end: int, 
     The range has pages of ``page_bytes`` alone, of which it may begin in the middle. Each counts as
     used, as ``touch`` is told of its frame, and as written to if ``write``. [FOLL_TOUCH] Raise
     ``SysError(EFAULT)`` at a page that its mapping does not have, and what else ``fault_in``
-    raises. The keys of protection are not looked at. [__get_user_pages]
+    raises. What must be read from a disk is a minor fault: it is tried again when it is there. The
+    keys of protection are not looked at. [__get_user_pages]
     """
     for vaddr in range(start & -page_bytes, end, page_bytes):
         leaf = _entry(tables, vaddr, write=write)
         if leaf is None:
-            _fault(fault_in, vaddr, write=write)
+            _fault(fault_in, vaddr, write=write, retries=True)
             leaf = tables.lookup(vaddr)
             assert leaf is not None
         if write:
@@ -45,7 +49,7 @@ def clear_user(tables: PageTables, fault_in: FaultIn, start: int, end: int) -> N
         stop = min(end, (start | PAGE_BYTES - 1) + 1)
         leaf = _entry(tables, start, write=True)
         if leaf is None:
-            _fault(fault_in, start, write=True)
+            _fault(fault_in, start, write=True, retries=False)
             leaf = tables.lookup(start)
             assert leaf is not None
         entry = tables.update(leaf.paddr, add=Entry.A | Entry.D)
@@ -61,9 +65,9 @@ def _entry(tables: PageTables, vaddr: int, *, write: bool) -> LeafEntry | None:
     return leaf if leaf is not None and leaf.entry & wanted == wanted else None
 
 
-def _fault(fault_in: FaultIn, vaddr: int, *, write: bool) -> None:
+def _fault(fault_in: FaultIn, vaddr: int, *, write: bool, retries: bool) -> None:
     """Have a fault handled. [faultin_page, vm_fault_to_errno]"""
     try:
-        fault_in(vaddr, write)
+        fault_in(vaddr, write, retries)
     except BusFault as error:
         raise SysError(errno.EFAULT) from error

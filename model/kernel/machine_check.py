@@ -23,6 +23,7 @@ def check_machine(state: KernelState, processes: Collection[Process],
     state.swap.check()
     state.lruvec.check()
     state.page_cache.check()
+    state.anon.check()
     state.shmem.check()
     for process in processes:
         process.check()

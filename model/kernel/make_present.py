@@ -21,20 +21,22 @@ __all__ = ["fault_in", "handle_mm_fault"]
 FAULT_AROUND_BYTES = 64 << 10
 
 
-def handle_mm_fault(space: UserTables, vma: Vma, address: int, *,
-                    write: bool) -> tuple[FaultCause, bool]:
+def handle_mm_fault(space: UserTables, vma: Vma, address: int, *, write: bool,
+                    retries: bool = False) -> tuple[FaultCause, bool]:
     """Make the page of ``address`` present; return how, and whether it was read from disk.
 
     This is where faults are counted: each that could be dealt with, whether an access of the
-    process or the kernel itself had it. ``vma`` holds the address and permits the access. Raise
-    ``BusFault``, ``OutOfMemory``, ``SwapIoError``; a fault that fails may have mapped pages around,
-    and made tables above the last. [handle_mm_fault, mm_account_fault]
+    process or the kernel itself had it. ``vma`` holds the address and permits the access. With
+    ``retries`` a fault ends while a disk is waited for, is not counted, and comes again: the page
+    is then in memory, and the fault minor. Raise ``BusFault``, ``OutOfMemory``, ``SwapIoError``; a
+    fault that fails may have mapped pages around, and made tables above the last.
+    [handle_mm_fault, mm_account_fault]
     """
     space.state.lruvec.vmstat["pgfault"] += 1
     cause, major = _handle(space, vma, address, write=write)
     space.state.lruvec.vmstat["pgmajfault"] += major
-    space.maj_flt += major
-    space.min_flt += not major
+    space.maj_flt += major and not retries
+    space.min_flt += retries or not major
     return cause, major
 
 
@@ -48,11 +50,14 @@ def _handle(space: UserTables, vma: Vma, address: int, *, write: bool) -> tuple[
     return _MmFault(space, vma, address & -PAGE_BYTES, write).handle()
 
 
-def fault_in(space: UserTables, vaddr: int, write: bool) -> None:
-    """Make a page present as an access would; raise as ``handle_mm_fault``. [faultin_page]"""
+def fault_in(space: UserTables, vaddr: int, write: bool, retries: bool) -> None:
+    """Make a page present as an access would; the rest is as for ``handle_mm_fault``.
+
+    [faultin_page]
+    """
     vma = space.mm.tree.lookup(vaddr)
     if vma is not None:
-        handle_mm_fault(space, vma, vaddr, write=write)
+        handle_mm_fault(space, vma, vaddr, write=write, retries=retries)
 
 
 class _MmFault:
@@ -133,6 +138,7 @@ class _MmFault:
     def _map_new_anon(self, pfn: int) -> None:
         """Map a new page that is this process's own, written already. [page_add_new_anon_rmap]"""
         self._map(pfn, WRITTEN)
+        self.state.anon.set_exclusive(pfn)
         self.state.add_to_lru(pfn)
 
     def _mlock(self, pfn: int) -> None:
@@ -249,9 +255,7 @@ class _MmFault:
         """A write to a page that may be read: it becomes writable, or a copy. [do_wp_page]
 
         A page of a shared mapping is written itself; it was read-only so that the kernel learns
-        that it changes. A private page is copied unless this mapping is its only user. References
-        decide that, not mappings: the swap cache, a swap entry of a child or the kernel at work
-        may still need the page as it was.
+        that it changes. A private page is copied unless this mapping is its only user.
         """
         state = self.state
         if self.vma.flags & VmFlag.SHARED:
@@ -259,7 +263,7 @@ class _MmFault:
             self.tables.update(self._pte(), add=WRITTEN)
             return FaultCause.SHARED_WRITE
         zero = pfn == state.zero_pfn
-        if not zero and state.is_anon(pfn) and state.is_exclusive(pfn):
+        if not zero and state.is_anon(pfn) and state.anon.can_reuse(pfn):
             self.tables.update(self._pte(), add=WRITTEN)
             return FaultCause.REUSE
         self.mm.prepare_anon_vma(self.vma)
@@ -304,6 +308,8 @@ class _MmFault:
             swap.free_swap(pfn)
         self.tables.write(self._pte(), 0)
         self.space.swapped -= 1
+        if state.is_exclusive_entry(entry) or state.frames.refcount(pfn) == 1:
+            state.anon.set_exclusive(pfn)
         self._map(pfn)
         if self.write:
             self._write_protected(pfn)

@@ -18,6 +18,7 @@ from ..physical.out_of_memory import OutOfMemory
 from ..physical.page_alloc import PageAllocator
 from ..physical.reserves import Sysctl
 from ..x86 import PAGE_SHIFT, Entry, PagingMode, lowest_bit
+from .anon_pages import AnonPages
 from .frames import Frames
 from .hugetlb_pool import huge_pools
 from .overcommit import MachineCommit
@@ -65,7 +66,7 @@ class KernelState:
         What the mode decides, and where the areas of the kernel lie.
     memory, allocator
         The contents of memory, and its page allocator.
-    frames, kernel_tables, tlb, swap, lruvec, page_cache, shmem
+    frames, kernel_tables, tlb, swap, anon, lruvec, page_cache, shmem
         The parts, by what they are called in Linux.
     commit, files
         What is promised to processes, and the files of the machine.
@@ -96,6 +97,7 @@ class KernelState:
         self.frames = Frames(self.memory, self.allocator, on_free=self._forget,
                              out_of_memory=self._out_of_memory)
         self.swap = AnonSwap(self.frames, min(1 << self.format.offset_bits, (1 << 32) - 1))
+        self.anon = AnonPages(self.frames, self.swap)
         self.lruvec = Lruvec(self.frames.start_pfn, self.frames.end_pfn)
         self.hugetlb = huge_pools(mode, self.platform, self.frames)
         self.commit = MachineCommit(self.allocator, self.swap, self.hugetlb.values())
@@ -132,6 +134,7 @@ class KernelState:
         if self.swap.cache.entry(pfn) is not None:
             raise BrokenInvariant(f"Page {pfn:#x} is freed, but in the swap cache")
         self.swap.clean(pfn)
+        self.anon.share(pfn)
         self.lruvec.delete(pfn)
         self.frames.set_lru(pfn, False)
 
@@ -172,18 +175,6 @@ class KernelState:
     def is_anon(self, pfn: int) -> bool:
         """Return whether a user's page belongs to no file. [PageAnon]"""
         return self.page_cache.is_anon(pfn)
-
-    def is_exclusive(self, pfn: int) -> bool:
-        """Return whether an anonymous page is of one mapping and nobody else, swap included.
-
-        The kernel keeps a flag that says so and counts where it has none. [PageAnonExclusive,
-        do_wp_page]
-        """
-        entry = self.swap.cache.entry(pfn)
-        cached = entry is not None
-        if self.frames.refcount(pfn) != 1 + cached or self.frames.rmap.mapcount(pfn) != 1:
-            return False
-        return entry is None or not self.swap.swapcount(entry)
 
     def is_locked(self, pfn: int) -> bool:
         """Return whether a mapping that is locked in memory has a page."""
@@ -281,6 +272,10 @@ class KernelState:
         can = exclusive and dict(self.format.flag_bits).get(EntryFlag.EXCLUSIVE)
         flags = EntryFlag.EXCLUSIVE if can else EntryFlag(0)
         return self.format.encode_swap(SwapPte(slot.type, slot.offset, flags))
+
+    def is_exclusive_entry(self, entry: int) -> bool:
+        """Return whether the page of a swap entry is no other entry's. [pte_swp_exclusive]"""
+        return bool(self.format.decode_swap(entry).flags & EntryFlag.EXCLUSIVE)
 
     def slot(self, entry: int) -> SwapEntry:
         """Return the slot that a swap entry names. [pte_to_swp_entry]"""

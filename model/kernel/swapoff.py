@@ -87,10 +87,13 @@ def _unuse_pte(space: UserTables, vaddr: int, paddr: int) -> None:
     state, vma = space.state, space.mm.tree.lookup(vaddr)
     if vma is None:
         raise BrokenInvariant(f"Address {vaddr:#x} has a swap entry, but no mapping")
-    slot = state.slot(space.tables.read(paddr))
+    entry = space.tables.read(paddr)
+    slot = state.slot(entry)
     pfn, _ = state.read_swap(slot)
     space.tables.write(paddr, 0)
     space.swapped -= 1
     space.map_page(vaddr, paddr, pfn, state.make_entry(pfn, state.page_prot(vma)) & ~Entry.A)
+    if state.is_exclusive_entry(entry):
+        state.anon.set_exclusive(pfn)
     state.swap.swap_free(slot)
     state.swap.free_swap(pfn)

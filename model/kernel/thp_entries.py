@@ -134,6 +134,7 @@ class ThpEntries:
         pfn = self.pfn(entry)
         for _, page in self._pages(leaf.vaddr, pfn):
             frames.get(page)
+            self._space.state.anon.share(page)
         child.thp.map(leaf.vaddr, target, pfn, entry, table)
         return True
 

@@ -37,7 +37,8 @@ def _is_own(state: KernelState, pfn: int) -> bool:
 
     [do_huge_pmd_wp_page]
     """
-    return all(map(state.is_exclusive, range(pfn, pfn + state.thp.page_count)))
+    return pfn != state.thp.zero_pfn and all(
+        map(state.anon.can_reuse, range(pfn, pfn + state.thp.page_count)))
 
 
 def _new_page(state: KernelState, vma: Vma) -> tuple[int, int] | None:
@@ -89,6 +90,7 @@ def _anonymous(space: UserTables, vma: Vma, vaddr: int, *, write: bool) -> Fault
     if not write:
         return FaultCause.ZERO_PAGE
     for page in range(pfn, pfn + state.thp.page_count):
+        state.anon.set_exclusive(page)
         state.add_to_lru(page)
         if vma.flags & VmFlag.LOCKED:
             state.lruvec.set_unevictable(page, True)

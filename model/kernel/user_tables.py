@@ -47,7 +47,7 @@ class UserTables:
     make_mm
         Makes the mappings, given these tables, which they call at every change.
     fault_in
-        Makes a page present as an access would: tables, address, and whether it is to be written.
+        Makes a page present as an access would; see ``make_present.fault_in``.
 
     Members
     -------
@@ -69,7 +69,7 @@ class UserTables:
     """
 
     def __init__(self, state: KernelState, number: int, make_mm: Callable[[PageTableOps], Mm],
-                 fault_in: Callable[["UserTables", int, bool], None]) -> None:
+                 fault_in: Callable[["UserTables", int, bool, bool], None]) -> None:
         self.state = state
         self.number = number
         self.mm = make_mm(self)
@@ -165,7 +165,7 @@ class UserTables:
             return bool(vma.flags & VmFlag.SHARED)
         if vma.flags & VmFlag.SHARED:
             return bool(entry & Entry.D)
-        return self.state.is_anon(pfn) and self.state.is_exclusive(pfn)
+        return self.state.anon.is_exclusive(pfn)
 
     def move(self, source: Vma, old: int, _target: Vma, new: int, length: int) -> None:
         """Take the pages of a range to another; raise ``OutOfMemory``, with all where it was."""
@@ -297,7 +297,7 @@ class UserTables:
         state, paddr = self.state, self.tables.find(vaddr)
         if paddr is None:
             raise BrokenInvariant(f"Page {pfn:#x} should be mapped at {vaddr:#x}")
-        exclusive = state.is_anon(pfn) and state.is_exclusive(pfn)
+        exclusive = state.anon.is_exclusive(pfn)
         entry = self.tables.exchange(paddr, 0)
         state.tlb.flush_range(self.context, vaddr, vaddr + PAGE_BYTES)
         if not state.is_anon(pfn):
@@ -316,6 +316,7 @@ class UserTables:
                 state.swap.cache.set_dirty(pfn)
             state.swap.swap_duplicate(slot)
             self.tables.write(paddr, state.swap_entry(slot, exclusive))
+            state.anon.share(pfn)
             self.swapped += 1
         self.forget_page(vaddr, pfn)
         state.frames.put(pfn)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from .gaps import IGNORED_STATUS, ends_comparison
+from .gaps import IGNORED_STATUS, compared_fields, ends_comparison
 from .native import RunnerError
 from .program import STATUS, Arg, Base, Outcome, Program, Step
 
@@ -42,10 +42,10 @@ def first_difference(program: Program, runs: Runs) -> Difference | None:
     native, model = runs(program)
     before: list[int] = []  # what the runner itself has more
     for index, (one, other) in enumerate(zip(native, model, strict=True)):
-        for name in ("broken", "skipped", "result", "signal", "minor", "major"):
+        for name in compared_fields(other):
             if getattr(one, name) != getattr(other, name):
                 return Difference(program, index, name, one, other)
-        if ends_comparison(one):
+        if ends_comparison(other):
             return None
         if one.mappings is None or other.mappings is None:
             continue

@@ -83,6 +83,14 @@ DIFFERENCES = (
               mmap(arena+0, 0x2000, 3, 0x22, -1, 0)
               mmap(arena+0x1000, 0x6000, 3, 0x32, -1, 0)
               show()""", address_space=4), rules.mmap_cuts_before_it_fails),
+    Later((6, 12), "mmap between two mappings that may not become one extends the lower of them.",
+          Program.parse("""
+              mmap(arena+0, 0x1000, 3, 0x22, -1, 0)
+              store(arena+0, 1)
+              mmap(arena+0x2000, 0x1000, 3, 0x22, -1, 0)
+              store(arena+0x2000, 1)
+              mmap(arena+0x1000, 0x1000, 3, 0x22, -1, 0)
+              show()"""), rules.mmap_prefers_the_mapping_below),
     Later((6, 15), "Memory that was never touched also merges with touched memory above it.",
           Program.parse("""
               mmap(arena+0, 0x1000, 0, 0x22, -1, 0)

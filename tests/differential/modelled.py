@@ -149,6 +149,7 @@ class _Run:
                 del self.processes[step.process]
                 return Outcome()
         minor, major, signal = process.min_flt, process.maj_flt, None
+        pages_in = self.kernel.state.page_cache.pages_in
         result = 0
         try:
             if step.name in ACCESSES:
@@ -157,7 +158,8 @@ class _Run:
                 result = getattr(self.calls, step.name)(*args) % WORD
         except Signalled as ended:
             signal = (int(ended.signal.number), int(ended.signal.code), ended.signal.address)
-        return Outcome(result, signal, process.min_flt - minor, process.maj_flt - major)
+        return Outcome(result, signal, process.min_flt - minor, process.maj_flt - major,
+                       reads=self.kernel.state.page_cache.pages_in != pages_in)
 
     def _value(self, arg: Arg) -> int:
         match arg.base:

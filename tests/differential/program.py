@@ -145,7 +145,7 @@ class Outcome:
     """What a step came to.
 
     ``signal`` is number, code and address of the signal that an access ended in. ``mappings`` and
-    ``broken`` is what the model failed with.
+    ``broken`` is what the model failed with, ``reads`` whether it has read a page from a file.
     ``status``, the figures of ``STATUS`` in kB, are there after a ``show``.
     """
 
@@ -157,6 +157,7 @@ class Outcome:
     status: tuple[int, ...] = ()
     skipped: bool = False
     broken: str = ""
+    reads: bool = False
 
     def __str__(self) -> str:
         if self.skipped or self.broken:

@@ -85,6 +85,22 @@ def touched_and_untouched_memory_merge() -> AbstractContextManager[object]:
     return patch.object(merge, "may_share_anon_vma", may_share)
 
 
+def mmap_prefers_the_mapping_below() -> AbstractContextManager[object]:
+    """[vma_merge_new_range, can_vma_merge_right]"""
+    merge_new = mmap._merge_new
+
+    def merged(space, file, start, end, flags, pgoff):
+        above, below = space.tree.find_with_previous(start)
+        apart = (above is not None and below is not None and above.anon_vma is not None
+                 and below.anon_vma not in (None, above.anon_vma))
+        if apart and below.end == start and not flags & VmFlag.SPECIAL and merge.can_merge_after(
+                below, flags, None, file, pgoff):
+            merge.expand(space, below, below.start, end)
+            return below
+        return merge_new(space, file, start, end, flags, pgoff)
+    return patch.object(mmap, "_merge_new", merged)
+
+
 def mmap_cuts_before_it_fails() -> AbstractContextManager[object]:
     """[__mmap_setup, vms_abort_munmap_vmas]"""
     uncut = mmap.map_region
@@ -126,8 +142,9 @@ def locked_memory_counts_twice() -> AbstractContextManager[object]:
     empty_source = mremap._empty_source
 
     def counted(space, vma, target, old, length):
+        locked = target.flags & VmFlag.LOCKED
         empty_source(space, vma, target, old, length)
-        if target.flags & VmFlag.LOCKED:
+        if locked:
             space.locked_vm += length >> PAGE_SHIFT
             space.locked_unmarked += length >> PAGE_SHIFT
     return patch.object(mremap, "_empty_source", counted)

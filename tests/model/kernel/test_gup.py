@@ -29,9 +29,9 @@ def faults(process):
     """Return a list that faults of the kernel's own will be added to."""
     found, fault_in = [], process.space.fault_in
 
-    def note(vaddr, write):
+    def note(vaddr, write, retries):
         found.append((vaddr, write))
-        fault_in(vaddr, write)
+        fault_in(vaddr, write, retries)
 
     process.space.fault_in = note
     return found
@@ -51,6 +51,16 @@ def test_only_pages_that_do_not_permit_the_access_fault(mode):
     process.mm.mlock(start, 4 * PAGE)
     assert (len(found), process.space.rss) == (4, 4)
     kernel.check()
+
+
+@both
+def test_pages_read_ahead_of_time_are_minor_faults(mode):
+    kernel, cpu, process = machine(mode)
+    start = process.mm.mmap(0, 2 * PAGE, RW, MapFlag.PRIVATE, short_file(kernel))
+    process.mm.mlock(start, PAGE)
+    assert (process.min_flt, process.maj_flt, kernel.state.page_cache.pages_in) == (1, 0, 1)
+    cpu.load(start + PAGE)
+    assert (process.min_flt, process.maj_flt, kernel.state.page_cache.pages_in) == (1, 1, 2)
 
 
 @both

@@ -11,7 +11,7 @@ from pagewalk.model.kernel.swap.file import SwapFile
 from pagewalk.model.kernel.tlb_flush import TlbState
 from pagewalk.model.kernel.user_tables import UserTables
 from pagewalk.model.physical.errors import BrokenInvariant
-from pagewalk.model.x86 import Entry
+from pagewalk.model.x86 import X86_64, Entry
 
 from .machines import ANON, MIB, MODES, PAGE, RW, SHARED, Cpu, counted
 
@@ -174,9 +174,10 @@ def test_flushes_left_out_are_caught(mode, tmp_path, monkeypatch):
         run_until_wrong(mode, tmp_path)
 
 
+# Not for ia32: its swap entries do not tell whose a page is, so that each write frees the slot, and
+# no page that has one is dirty.
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
-def test_dirty_pages_that_reclaim_takes_for_clean_are_caught(mode, tmp_path, monkeypatch):
+def test_dirty_pages_that_reclaim_takes_for_clean_are_caught(tmp_path, monkeypatch):
     def unmap_page(self, vaddr, pfn):
         with monkeypatch.context() as patch:
             patch.setattr(PageTables, "exchange", lambda self, paddr, entry: (
@@ -185,4 +186,4 @@ def test_dirty_pages_that_reclaim_takes_for_clean_are_caught(mode, tmp_path, mon
 
     monkeypatch.setattr(UserTables, "unmap_page", unmap_page)
     with pytest.raises(AssertionError):
-        run_until_wrong(mode, tmp_path)
+        run_until_wrong(X86_64, tmp_path)
