@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from .gaps import IGNORED_STATUS, compared_fields, ends_comparison
+from .gaps import compared_fields, ends_comparison
 from .native import RunnerError
 from .program import STATUS, Arg, Base, Outcome, Program, Step
 
@@ -57,7 +57,7 @@ def first_difference(program: Program, runs: Runs) -> Difference | None:
         for number, name in enumerate(STATUS):
             # The tables of a child hold what fork has copied of the runner.
             of_child = number == 0 and program.steps[index].process
-            if before[number] != more[number] and not of_child and name not in IGNORED_STATUS:
+            if before[number] != more[number] and not of_child:
                 return Difference(program, index, name, one, other)
     return None
 

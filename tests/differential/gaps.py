@@ -5,14 +5,9 @@ An entry goes as soon as the model does it.
 
 from .program import Outcome
 
-__all__ = ["IGNORED_STATUS", "compared_fields", "ends_comparison"]
-
-IGNORED_STATUS = ("page tables",)
-"""The model makes a page table for a fault that ends in SIGBUS, and none where mremap moves memory
-without pages out of a table that others use."""
+__all__ = ["compared_fields", "ends_comparison"]
 
 FIELDS = ("broken", "skipped", "result", "signal", "minor", "major")
-SIGBUS = 7
 
 
 def compared_fields(model: Outcome) -> tuple[str, ...]:
@@ -26,7 +21,6 @@ def compared_fields(model: Outcome) -> tuple[str, ...]:
 def ends_comparison(model: Outcome) -> bool:
     """Return whether what follows a step that came to the same is not compared.
 
-    So it is after pages were read, of which Linux has more then. And before a read beyond the end
-    of a file ends in SIGBUS, Linux maps the pages around it.
+    So it is after pages were read, of which Linux has more then.
     """
-    return model.reads or (model.signal is not None and model.signal[0] == SIGBUS)
+    return model.reads

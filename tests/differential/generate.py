@@ -157,7 +157,7 @@ class _Generator:
         match self.number(10):
             case 0 | 1 | 2:
                 place, area = 0, Area(Arg(0, Base.RESULT + len(self.steps)), area.pages)
-            case 3 if flags & MapFlag.TYPE != MapFlag.SHARED_VALIDATE:
+            case 3:
                 flags |= MapFlag.FIXED_NOREPLACE
             case 4:
                 area = Area(Arg(0, Base.RESULT + len(self.steps)), area.pages)
