@@ -9,6 +9,9 @@ the meantime permits a second answer. The commands, though, come in the order of
 referee lets accesses wait, and judges each just before it notes the first write or invalidation
 that came after the answer: then the history up to the answer is complete, and nothing later is in
 it. An entry that was read waits likewise for the accesses under way, which may have set its flags.
+
+At a reset all caches are empty, and the accesses under way are lost: they may have set flags until
+then. A page fault invalidates when its answer is taken.
 """
 
 from bisect import insort
@@ -42,12 +45,14 @@ class Findings:
 
     ``accesses`` counts the accesses judged, ``permitted`` the same by the number of answers that
     they might have had, ``stale`` those answered by entries that were no longer in memory when the
-    access began, and ``observed`` the entries that other processors read.
+    access began, ``observed`` the entries that other processors read, and ``lost`` the accesses
+    that were under way at a reset.
     """
 
     accesses: int = 0
     stale: int = 0
     observed: int = 0
+    lost: int = 0
     permitted: Counter[int] = field(default_factory=Counter)
 
 
@@ -84,21 +89,32 @@ class Referee:
         self._pending: list[tuple[int, int, Callable[[], None]]] = []
 
     def judge(
-        self, commands: NDArray[np.void], answers: NDArray[np.void]
+        self,
+        commands: NDArray[np.void],
+        answers: NDArray[np.void],
+        bus_errors: NDArray[np.void] | None = None,
     ) -> NDArray[np.int64]:
         """Judge a run from its commands and answers (N,); raise ``IllegalAnswer``.
 
-        Return the number of answers that each access might have had, 0 for other commands. The
-        registers that a MOV writes must be those of the commands after it.
+        Return the number of answers that each access might have had, 0 for other commands and for
+        accesses that were lost. ``bus_errors`` are those of the ``Run``: a machine check needs one
+        at the time of its access, or an address where there is no memory. CR3 and CR4 change by a
+        MOV, whose value the commands after it must have; other registers may change at any time.
         """
+        errors = [] if bus_errors is None else bus_errors.tolist()
+        self._history.set_bus_errors((self._base + cycle, paddr) for cycle, paddr in errors)
         last = self._base
         self._permitted = np.zeros(len(commands), np.int64)
         for number, (command, answer) in enumerate(_rows(commands, answers)):
             start, end = self._base + answer["accepted"], self._base + answer["answered"]
             last = max(last, end)
             if command["op"] == Op.ACCESS:
-                judge = partial(self._judge_access, start, end, number, command, answer)
+                judge = (partial(self._note_lost, start, end, command) if answer["lost"] else
+                         partial(self._judge_access, start, end, number, command, answer))
                 self._wait(end, number, judge)
+                continue
+            if command["op"] == Op.RESET:
+                self._reset(start)
                 continue
             self._settle(start)
             if command["op"] == Op.INVALIDATE:
@@ -139,6 +155,25 @@ class Referee:
         if outcome.vector is Vector.PF:
             self._history.drops.page_fault(end, pcid_of(self._mode, control), access.vaddr)
 
+    def _note_lost(self, start: int, end: int, command: Row) -> None:
+        """Note what an access that was lost at ``end`` may have done until then."""
+        self.findings.lost += 1
+        control, access = _control(command), _access(command)
+        explanations = self._history.explanations(start, end, control, access)
+        self._note_dirty(start, access, [one for one in explanations if one.outcome.vector is None])
+
+    def _reset(self, time: int) -> None:
+        """Note a reset, in whose cycle answers may have been taken and the last flags set."""
+        self._settle(time + 1)
+        self._history.forget(time)
+
+    def _note_dirty(self, start: int, access: Access, chosen: list[Explanation]) -> None:
+        """Note that a write may have set D in the leaf of each of the explanations ``chosen``."""
+        if access.kind is AccessKind.WRITE:
+            for one in chosen:
+                for leaf in one.values[-1:]:
+                    leaf.dirty = start if leaf.dirty is None else min(leaf.dirty, start)
+
     def _note_flags(
         self, start: int, end: int, access: Access, chosen: list[Explanation]
     ) -> None:
@@ -149,10 +184,8 @@ class Referee:
         unknown which entries were used.
         """
         translated = chosen[0].outcome.vector is None
-        if translated and access.kind is AccessKind.WRITE:
-            for one in chosen:
-                for leaf in one.values[-1:]:
-                    leaf.dirty = start if leaf.dirty is None else min(leaf.dirty, start)
+        if translated:
+            self._note_dirty(start, access, chosen)
         if len(chosen) > 1:
             return
         # These entries were used; the leaf gets its flags only if the access was permitted.

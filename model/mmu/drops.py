@@ -140,14 +140,19 @@ class Drops:
     def _mov(
         self, time: int, op: InvalidateOp, old: int, new: int, pcid: int, pcide: bool
     ) -> None:
-        """Drop what a MOV to a control register must drop."""
+        """Drop what a MOV to a control register must drop.
+
+        That a change of CR4.PSE invalidates everything stands in another chapter than the rest.
+        [SDM 4.10.4.1; chapter on memory cache control, Invalidating the Translation Lookaside
+        Buffers (TLBs)]
+        """
         if op is InvalidateOp.MOV_CR3:
             if not (pcide and new & Cr3.NO_FLUSH):
                 self.context(time, new & Cr3.PCID if pcide else 0)
         elif op is InvalidateOp.MOV_CR0:
             if old & ~new & Cr0.PG:
                 self.everything(time)
-        elif (old ^ new) & Cr4.PGE or old & ~new & Cr4.PCIDE:
+        elif (old ^ new) & (Cr4.PGE | Cr4.PSE) or old & ~new & Cr4.PCIDE:
             self.everything(time)
         elif (old ^ new) & Cr4.PAE or new & ~old & Cr4.SMEP:
             self.context(time, pcid)

@@ -8,11 +8,11 @@ Times are whole numbers, such as clock cycles. What is written at a time is read
 what is invalidated at a time may not be used by accesses that begin later.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ..physical.memory import BusError, PhysicalMemory
-from ..x86 import AccessKind, Cr0, Cr3, Cr4, Efer, Entry, Level, PagingMode, Vector
+from ..x86 import AccessKind, Cr0, Cr3, Cr4, Entry, Level, PagingMode, Vector
 from .control import Access, Control
 from .drops import Drops
 from .entry_format import EntryFormat
@@ -72,8 +72,9 @@ class Explanation:
 class TlbHistory:
     """Writes, invalidations and register changes in ascending times, and what they permit.
 
-    IA32_EFER.NXE and CR4.PSE must stay as they are; CR4.PGE and PCIDE may change with a MOV to CR4
-    that invalidates.
+    CR4.PSE, PGE and PCIDE may change with a MOV to CR4 that invalidates. IA32_EFER.NXE may change
+    at any time: each access is judged by its own. While it is clear an entry with XD is reserved,
+    so that only what the access itself reads counts.
 
     Parameters
     ----------
@@ -102,6 +103,7 @@ class TlbHistory:
         self._changed: set[int] = set()  # entries with more than one value
         self._floor = 0  # the earliest time that is not forgotten
         self._roots: dict[int, list[tuple[int, Interval]]] = {}
+        self._bus_errors: dict[int, list[int]] = {}
         self._enter(0, control)
 
     def write(self, time: int, paddr: int, entry: int) -> None:
@@ -131,11 +133,11 @@ class TlbHistory:
     def set_control(self, time: int, control: Control) -> None:
         """Note that the registers are ``control`` after ``time``.
 
-        Raise ``ValueError`` if CR4.PSE or IA32_EFER.NXE changes.
+        Raise ``ValueError`` if CR4.PSE, which changes what a PDE means, changes while not
+        everything is dropped at that time.
         """
-        for name, bit in (("cr4", Cr4.PSE), ("efer", Efer.NXE)):
-            if (getattr(control, name) ^ getattr(self._control, name)) & bit:
-                raise ValueError(f"Bit {bit:#x} of {name} must stay as it is")
+        if (control.cr4 ^ self._control.cr4) & Cr4.PSE and not self.drops.dropped_everything(time):
+            raise ValueError(f"CR4.PSE may change only when everything is dropped, not at {time}")
         self._leave(time)
         self._enter(time + 1, control)
 
@@ -163,6 +165,21 @@ class TlbHistory:
         self._changed.clear()
         self._roots.clear()
         self._enter(time + 1, self._control)
+
+    def set_bus_errors(self, errors: Iterable[tuple[int, int]]) -> None:
+        """Note when page-table memory answered with an error though there is memory, and where.
+
+        ``errors`` are times and addresses of entries; those noted before are forgotten. An access
+        that is under way then may be answered by a machine check if it can have read that entry.
+        """
+        self._bus_errors = {}
+        for time, paddr in errors:
+            self._bus_errors.setdefault(paddr, []).append(time)
+
+    def has_bus_error(self, paddr: int, start: int, end: int) -> bool:
+        """Return whether an access to the entry at ``paddr`` failed from ``start`` to ``end``."""
+        times = self._bus_errors.get(paddr)
+        return times is not None and any(start <= time <= end for time in times)
 
     def outcomes(self, start: int, end: int, control: Control, access: Access) -> set[Outcome]:
         """Return the answers permitted to an access that is made from ``start`` to ``end``.
@@ -244,13 +261,14 @@ class _Query:
         """
         level, mode = self._mode.levels[number], self._mode
         index = self._access.vaddr >> level.shift & (1 << level.index_bits) - 1
-        possible = intersect(times, active)
+        possible, paddr = intersect(times, active), table + index * mode.entry_bytes
         try:
-            candidates = self._history.values(table + index * mode.entry_bytes)
+            candidates = self._history.values(paddr)
+            fails = self._history.has_bus_error(paddr, self._start, self._end)
         except BusError:
-            if pcid == self._pcid and within(possible, self._start, self._end):
-                yield Explanation(Outcome(vector=Vector.MC), values)
-            return
+            candidates, fails = [], True
+        if fails and pcid == self._pcid and within(possible, self._start, self._end):
+            yield Explanation(Outcome(vector=Vector.MC), values)
         for value in candidates:
             read = within(possible, value.first, value.last)
             if not read:

@@ -42,8 +42,9 @@ class Churn:
     a single answer to the next access.
     """
 
-    def __init__(self, mode, seed, *, with_global=True):
-        self.mode, self.rng = mode, np.random.default_rng(seed)
+    def __init__(self, mode, seed, *, with_global=True, ports=PORTS):
+        self.mode, self.rng, self.ports = mode, np.random.default_rng(seed), ports
+        self.actions = ACTIONS
         self.with_global = with_global
         self.tables = [[0x100 * (number + 1) + table for table in range(TABLES)]
                        for number in range(len(mode.levels))]
@@ -111,15 +112,15 @@ class Churn:
         """Return about ``length`` commands, and the numbers of those with a single answer."""
         self.commands, self.single = [], []
         while len(self.commands) < length:
-            self._pick(ACTIONS)(self)
+            self._pick(self.actions)(self)
         self.commands.append(wait(SETTLED))
         return np.concatenate(self.commands), self.single
 
     def _invalidate(self, op, **operands):
         self.commands.append(invalidation(self.control, op, **operands))
 
-    def access(self, vaddr=None):
-        """Access a page, rather a hot one, under random rights."""
+    def access(self, vaddr=None, port=None):
+        """Access a page, rather a hot one, under random rights, through any port."""
         if self._chance(0.01):
             self.hot[int(self.rng.integers(HOT_PAGES))] = self._vaddr()
         if vaddr is None:
@@ -131,10 +132,14 @@ class Churn:
         control = replace(
             self.control, cr0=self.control.cr0 & ~(Cr0.WP if lax or bits & 8 else 0),
             cr4=self.control.cr4 | Cr4.SMAP * (bits >> 4 & 1) | Cr4.PKE * (bits >> 5 & 1),
+            efer=self.control.efer & ~(Efer.NXE if self._chance(0.05) else 0),
             pkru=0 if lax else self._bits(32) & self._bits(32) & self._bits(32))
         self.commands.append(accesses(
             control, vaddr, kind, user=not lax and bits >> 1 & 1, implicit=implicit,
-            ac=lax or bits >> 2 & 1, port=bits & 1))
+            ac=lax or bits >> 2 & 1, port=self._port() if port is None else port))
+
+    def _port(self):
+        return int(self.rng.integers(self.ports))
 
     def accesses(self):
         for _ in range(int(self.rng.integers(1, 12))):
