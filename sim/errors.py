@@ -1,7 +1,7 @@
 """Errors in what the user gave, which the command line reports in one line."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 
@@ -30,9 +30,17 @@ def check_ends(path: str | Path, expected: str) -> None:
 
 @contextmanager
 def writing(path: str | Path) -> Iterator[None]:
-    """Raise ``InputError`` if what the block does with ``path`` fails: to open or to write it."""
+    """Raise ``InputError`` if what the block does with ``path`` fails: to open or to write it.
+
+    What it has made of a file that was not there goes.
+    """
+    is_new = False
     try:
+        is_new = not Path(path).is_symlink() and not Path(path).exists()
         yield
     except (OSError, ValueError) as error:
+        if is_new:
+            with suppress(OSError, ValueError):
+                Path(path).unlink()
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path}: cannot be written: {reason}; expected a file name") from None

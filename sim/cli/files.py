@@ -77,7 +77,8 @@ def output_file(path: Path) -> Iterator[Callable[[str], None]]:
 
     It is opened before the work is done, so that a file that cannot be written is found at once.
     What was in it stays until there is something to write: if the work fails, the file is as it
-    was, or is not there. ``STDOUT`` is standard output. Raise ``InputError``.
+    was, or is not there. A new one that cannot be written whole goes, too. ``STDOUT`` is standard
+    output. Raise ``InputError``.
     """
     if path == STDOUT:
         yield print_text
@@ -88,18 +89,18 @@ def output_file(path: Path) -> Iterator[Callable[[str], None]]:
 
     def write(text: str) -> None:
         nonlocal is_new
-        is_new = False
         with writing(path):
             if S_ISREG(os.fstat(file.fileno()).st_mode):
                 file.truncate(0)
             file.write(text)
             file.flush()
+        is_new = False
 
     try:
         yield write
     finally:
-        with writing(path):  # which closing does, too, after a write that failed
-            file.close()
         if is_new:
             with suppress(OSError):
                 path.unlink()
+        with writing(path):  # which closing does, too, after a write that failed
+            file.close()

@@ -2,6 +2,8 @@
 
 import json
 import os
+import resource
+import signal
 
 import pytest
 
@@ -164,3 +166,21 @@ def test_what_cannot_be_written_is_told(path):
     with pytest.raises(InputError, match=rf"^{path}: cannot be written: "), output_file(
             output_name(path)) as write:
         write("x")
+
+
+@pytest.mark.parametrize("words", [["-o"], ["--json"]])
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_new_file_that_cannot_be_written_whole_goes(words, is_new, refused, image, tmp_path):
+    path = tmp_path / "x"
+    if not is_new:
+        path.write_bytes(b"x")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+    try:
+        message = refused("image", image, *words, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert message == f"{path}: cannot be written: File too large; expected a file name"
+    assert path.exists() != is_new
