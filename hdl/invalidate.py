@@ -19,16 +19,18 @@ __all__ = ["Invalidator"]
 
 
 class Invalidator(wiring.Component):
-    """Turns invalidating operations and page faults into drops, one at a time.
+    """Turns invalidating operations and page faults into drops, one a cycle.
 
     As long as an operation is offered, the ports accept no requests. The operation is accepted, and
     its entries are dropped, in the first cycle in which no request waits for its answer. So every
     answer that is given after an operation was accepted comes from a walk that began after it.
 
     A page fault drops the entries that its address and PCID could use, from the TLBs of all ports
-    as INVLPG would, but from the walk cache only the tables on the way to the address. It stops the
-    ports in the same way and comes before any operation: a fault that was answered tells software
-    that nothing stale is left for its address.
+    as INVLPG would, but from the walk cache only the tables on the way to the address. It waits for
+    no answer: it is dealt with in the cycle in which a port tells it, or where several do, one a
+    cycle, before any operation. The ports accept no requests before that is over: a fault that was
+    answered tells software that nothing stale is left for its address. Walks may be under way then;
+    they see to it themselves that nothing of them is cached.
 
     Parameters
     ----------
@@ -46,7 +48,7 @@ class Invalidator(wiring.Component):
     faults_taken : Out, one bit for each port
         Whether the drop for the port's page fault is made in this cycle.
     idle : In(1)
-        Whether no port holds a request that waits for its answer.
+        Whether no port holds a request that waits for its answer. Operations wait for it.
     pause : Out(1)
         Whether the ports must accept no requests.
     drop : Out(drop_layout)
@@ -76,7 +78,7 @@ class Invalidator(wiring.Component):
             self.pause.eq(self.operation.valid | pending),
             self.operation.ready.eq(self.idle & ~pending),
             self.flush.eq(self.operation.valid & self.operation.ready & needed),
-            self.drop.valid.eq(self.flush | (pending & self.idle)),
+            self.drop.valid.eq(self.flush | pending),
         ]
         with m.If(pending):
             self._page_fault(m)
@@ -94,7 +96,7 @@ class Invalidator(wiring.Component):
                 m.d.comb += [
                     self.drop.vpn.eq(fault.vpn),
                     self.drop.pcid.eq(fault.pcid),
-                    self.faults_taken.eq(self.idle << number),
+                    self.faults_taken.eq(1 << number),
                 ]
 
     def _operation(self, m, needed):

@@ -32,13 +32,17 @@ class Mmu(wiring.Component):
     request was accepted. There is one memory latency for each level that the walk cache does not
     hold and one for each A/D update; it counts from the cycle in which the MMU offers the
     page-table access to the cycle of the response. Memory must respond in a later cycle than it was
-    asked.
+    asked. A miss that finds the walker busy waits for at most one walk of each other port.
+
+    A requester that does not take an answer keeps no other port waiting, neither for a walk nor for
+    what a page fault drops. So answers may be taken in any order.
 
     An invalidation that is offered keeps all ports from accepting requests, and is accepted as soon
     as all answers are taken: a requester must take the answers it is due before it can see an
     invalidation accepted. A page fault that was answered stops the ports in the same way for one
-    cycle, in which the MMU drops what its address could use: the cycle after the answer if all
-    other answers are taken by then.
+    cycle, the next one, in which the MMU drops what its address could use. If several ports answer
+    page faults at once, that takes one cycle each. No walk begins in such a cycle; one that is
+    under way in it is answered, but nothing of it is cached from then on.
 
     A request is judged by what ``control`` holds in the cycle in which the request is accepted.
 

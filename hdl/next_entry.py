@@ -34,7 +34,7 @@ class NextEntry(wiring.Component):
     step : In(WalkStep)
         What the walk does next; ``FINISH`` leads nowhere.
     place : In(place_layout)
-        Where the walk is, if it has begun.
+        Where the walk is, if it has begun; the access that ``REPEAT`` repeats.
     below : In(place_layout)
         Where ``DESCEND`` leads.
     next_place : Out(place_layout), address : Out
@@ -43,7 +43,7 @@ class NextEntry(wiring.Component):
         Enter the table of ``below`` into the walk cache; the entry at ``place`` points to it, has
         its accessed flag set, and means the same whatever CR4.PSE is.
     drop : In(drop_layout)
-        Entries of the walk cache to drop, given only while no walk is under way.
+        Entries of the walk cache to drop, given only when ``fill`` is not and no walk begins.
     """
 
     def __init__(self, config):
@@ -86,6 +86,8 @@ class NextEntry(wiring.Component):
                         next_place.level.eq(cache.level), next_place.table.eq(cache.found)]
             with m.Case(WalkStep.UPDATE):
                 m.d.comb += [next_place.eq(self.place), next_place.updating.eq(1)]
+            with m.Case(WalkStep.REPEAT):
+                m.d.comb += next_place.eq(self.place)
             with m.Case(WalkStep.DESCEND):
                 m.d.comb += next_place.eq(self.below)
 

@@ -29,12 +29,15 @@ class RequestPort(wiring.Component):
     needs no translation because paging is off or its address is not canonical. A request may be
     accepted in every cycle but that in which a fault is answered. A request that misses offers
     ``walk.req`` in cycle *t* + 1 and is answered in the cycle in which ``walk.rsp`` is offered; the
-    port accepts requests again in the cycle after that answer is taken.
+    port accepts requests again in the cycle after that answer is taken. The response to the walk is
+    taken at once, and its translation entered into the TLB; if the requester is not ready for the
+    answer, the port keeps it, so that no other port waits for this one's requester.
 
     A write that finds an entry without the dirty flag is a miss, so that the walk sets the flag. So
     is an access that finds an entry with XD while IA32_EFER.NXE is clear, as XD is reserved then.
     After the answer to an access that caused a page fault no request is accepted up to the cycle of
-    ``fault_taken``.
+    ``fault_taken``. A walk that is answered in the cycle of a drop, or ``stale``, enters nothing:
+    it may have used what was dropped.
 
     The port itself holds the request and runs the handshakes; a ``Responder`` makes the answer,
     within the cycle.
@@ -55,7 +58,7 @@ class RequestPort(wiring.Component):
     walk : Out(walk_signature)
         What walks the page tables for a request that misses.
     drop : In(drop_layout)
-        TLB entries to drop, given only while ``idle``.
+        TLB entries to drop, given only while ``pause`` is.
     page_fault : Out(page_fault_layout), fault_taken : In(1)
         The page fault that was answered last, from the cycle after the answer to the cycle in which
         ``fault_taken`` says that its entries are dropped.
@@ -93,7 +96,9 @@ class RequestPort(wiring.Component):
         held_valid = Signal()
         fresh = Signal()  # the held request was accepted in the previous cycle
         found, present = Signal(), Signal()  # what the TLB said of the held request then
-        walking = Signal()  # the held request's walk was accepted
+        walking = Signal()  # the held request's walk was accepted, and has not responded
+        walked = Signal()  # it has responded, and the requester was not ready for the answer
+        result = Signal.like(walk.rsp.payload)  # the response then
         hit, walk_needed = Signal(), Signal()
         accepted, answered = Signal(), Signal()
         translated, response = responder.translated, responder.response
@@ -101,14 +106,14 @@ class RequestPort(wiring.Component):
             responder.access.eq(held.access),
             responder.control.eq(held.control),
             responder.found.eq(tlb.translation),
-            responder.walked.eq(walking),
-            responder.walk.eq(walk.rsp.payload),
+            responder.walked.eq(walking | walked),
+            responder.walk.eq(Mux(walked, result, walk.rsp.payload)),
             hit.eq(found & (held.control.nxe | ~tlb.translation.rights.execute_disable)),
-            walk_needed.eq(held_valid & translated & ~hit & ~walking),
+            walk_needed.eq(held_valid & translated & ~hit & ~walking & ~walked),
             rsp.valid.eq(Mux(walking, walk.rsp.valid, held_valid & ~walk_needed)),
             rsp.payload.eq(response),
             answered.eq(rsp.valid & rsp.ready),
-            req.ready.eq(~self.pause & ~self.page_fault.valid & ~walking
+            req.ready.eq(~self.pause & ~self.page_fault.valid & ~walking & ~walked
                          & (~held_valid | (answered & ~response.fault))),
             accepted.eq(req.valid & req.ready),
             self.idle.eq(~held_valid),
@@ -116,16 +121,19 @@ class RequestPort(wiring.Component):
             walk.req.payload.port.eq(self._number),
             walk.req.payload.access.eq(held.access),
             walk.req.payload.control.eq(held.control),
-            walk.rsp.ready.eq(walking & rsp.ready),
+            walk.rsp.ready.eq(walking),
             tlb.reuse.eq(present),
-            tlb.touch.eq(answered & translated & hit),
-            tlb.fill.eq(answered & walking & ~response.fault),
+            tlb.touch.eq(answered & translated & hit & ~walked),
+            tlb.fill.eq(walking & walk.rsp.valid & ~walk.rsp.payload.fault
+                        & ~walk.rsp.payload.stale & ~self.drop.valid),
         ]
         m.d.sync += fresh.eq(accepted)
-        with m.If(answered):
-            m.d.sync += [held_valid.eq(0), walking.eq(0)]
         with m.If(walk.req.valid & walk.req.ready):
             m.d.sync += walking.eq(1)
+        with m.Elif(walk.rsp.valid & walk.rsp.ready):
+            m.d.sync += [walking.eq(0), walked.eq(~rsp.ready), result.eq(walk.rsp.payload)]
+        with m.If(answered):
+            m.d.sync += [held_valid.eq(0), walked.eq(0)]
         with m.If(accepted):
             m.d.sync += [
                 held_valid.eq(1),
@@ -143,8 +151,8 @@ class RequestPort(wiring.Component):
     def _connect_tlb_key(self, m, tlb, held, walking):
         """Give the TLB its key: a page to drop, one to fill, or else the request offered.
 
-        One key is enough, as the three never coincide: entries are dropped only while the port is
-        idle, and while it walks it accepts no request that could be looked up.
+        One key is enough, as the three never coincide: nothing is filled or looked up in the cycle
+        of a drop, and while the port walks it accepts no request that could be looked up.
         """
         low, high = PAGE_SHIFT, self._config.mode.translated_bits
         filled = self.walk.rsp.payload.translation

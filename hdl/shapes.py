@@ -242,7 +242,11 @@ def translation_layout(config):
 
 
 def walk_signature(config):
-    """Return the port from a TLB that missed to the walker that finds the translation."""
+    """Return the port from a TLB that missed to the walker that finds the translation.
+
+    Who asks takes the response in the cycle in which it is offered, so that it keeps no other from
+    the walker.
+    """
     return Signature({
         "req": Out(stream.Signature(walk_request_layout(config))),
         "rsp": In(stream.Signature(walk_response_layout(config))),
@@ -262,7 +266,9 @@ def walk_response_layout(config):
     """Return the result of a walk: a translation, or a fault, and the port that asked.
 
     With ``fault``, ``vector`` and ``error_code`` say which one, and ``translation`` means nothing;
-    without ``fault``, ``vector`` and ``error_code`` mean nothing.
+    without ``fault``, ``vector`` and ``error_code`` mean nothing. ``stale`` says that entries were
+    dropped while the walk was under way: it may have used them, so that its translation answers the
+    request but must not be entered into a TLB.
     """
     return data.StructLayout({
         "port": range(max(2, len(config.ports))),
@@ -270,6 +276,7 @@ def walk_response_layout(config):
         "fault": 1,
         "vector": VECTOR_BITS,
         "error_code": ERROR_CODE_BITS,
+        "stale": 1,
     })
 
 

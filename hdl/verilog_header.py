@@ -89,15 +89,15 @@ Control is sampled in the cycle in which a request is accepted; an invalidation 
 before the operation.
 
 Each port accepts a request per cycle and answers a hit in the next cycle, in order. It accepts
-nothing while it waits for a walk; other ports go on.
+nothing while it waits for a walk; other ports go on, and do so while its answer is not taken.
 
 An idle walker offers the first memory request in the cycle after a miss was accepted, each further
 one in the cycle of the response before it; the answer is valid in the cycle after the last
 response. Memory responds in a later cycle than it was asked. Entries that the walk cache holds are
-not read.
+not read. The walks of the ports take turns.
 
 While an invalidation is offered no port accepts a request; it is accepted once all answers are
-taken. A page fault that was answered stops the ports in the same way until the cycle in which it
-invalidates, the next one if all answers are taken. A port accepts nothing in the cycle in which it
-answers a fault.
+taken. A page fault that was answered stops the ports for the next cycle, in which it invalidates;
+page faults of several ports in one cycle take one cycle each. In such a cycle no walk begins. A
+port accepts nothing in the cycle in which it answers a fault.
 """

@@ -124,7 +124,7 @@ class WalkCache(wiring.Component):
         set by then, because a walk that begins at the table does not set it, and its meaning must
         not depend on CR4.PSE.
     drop : In(drop_layout)
-        Which tables to drop, given only while no walk is under way.
+        Which tables to drop, given only when ``fill`` is not and nothing is looked up.
     """
 
     def __init__(self, config):

@@ -44,7 +44,7 @@ class WalkJudge(wiring.Component):
     response : In(memory_response_layout)
         What memory said. An exchange is judged by the entry as it was before it.
     step : Out(WalkStep)
-        What the walk does next, never ``BEGIN``.
+        What the walk does next, never ``BEGIN`` or ``REPEAT``.
     below : Out(place_layout)
         Where ``DESCEND`` leads.
     cacheable : Out(1)
@@ -52,7 +52,7 @@ class WalkJudge(wiring.Component):
     desired : Out
         What ``UPDATE`` makes of the entry.
     result : Out(walk_response_layout)
-        What ``FINISH`` answers.
+        What ``FINISH`` answers; ``stale`` is 0, for the walker to set.
     """
 
     def __init__(self, config):

@@ -10,10 +10,11 @@ __all__ = ["WalkStep", "key_layout", "place_layout", "table_layout"]
 class WalkStep(enum.Enum, shape=3):
     """What a walk does next.
 
-    ``BEGIN`` accesses the first entry, where no response is at hand yet; each other step follows
-    from a response. ``RESTART`` begins again because another agent changed the entry, ``UPDATE``
-    sets flags of the entry at hand, ``DESCEND`` goes on to the table that the entry points to, and
-    ``FINISH`` accesses nothing more: the walk has its result.
+    ``BEGIN`` accesses the first entry, where no response is at hand yet. The next four follow from
+    a response: ``RESTART`` begins again because another agent changed the entry, ``UPDATE`` sets
+    flags of the entry at hand, ``DESCEND`` goes on to the table that the entry points to, and
+    ``FINISH`` accesses nothing more: the walk has its result. ``REPEAT`` offers an access again
+    that memory was not ready for.
     """
 
     BEGIN = 0
@@ -21,6 +22,7 @@ class WalkStep(enum.Enum, shape=3):
     UPDATE = 2
     DESCEND = 3
     FINISH = 4
+    REPEAT = 5
 
 
 def key_layout(config):

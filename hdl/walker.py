@@ -21,19 +21,24 @@ __all__ = ["Walker"]
 class Walker(wiring.Component):
     """One walk at a time, without a wasted cycle between page-table accesses.
 
-    An idle walker offers the first entry's read in the cycle in which a request is offered, and
-    each later memory request in the cycle in which the response before it arrives. The walk's
-    response is offered in the cycle after the last memory response. A walk of *n* entries whose
-    A and D need no change thus takes *n* memory latencies and one cycle; each entry that has to
-    be updated adds one memory latency. Entries that the walk cache holds are not read.
+    An idle walker takes a request on and offers the first entry's read in the cycle in which the
+    request is offered, but not in a cycle of a drop. It offers each later memory request in the
+    cycle in which the response before it arrives. The walk's response is offered in the cycle after
+    the last memory response. A walk of *n* entries whose A and D need no change thus takes *n*
+    memory latencies and one cycle; each entry that has to be updated adds one memory latency.
+    Entries that the walk cache holds are not read.
+
+    A walk that is under way in the cycle of a drop may have used what is dropped. It goes on, as
+    its access came before the drop, but from then on nothing of it is cached: it fills the walk
+    cache no more, and its response is marked ``stale``.
 
     Entries used on the way get their accessed flag, the leaf only (with D, for a write) if the
     access is permitted. If another processor changes an entry before the update, the walk starts
     over from the root. A bus error ends the walk in a machine check.
 
     The walker itself holds the state of a walk: its request, the place it has come to, and the
-    response at hand where memory was not ready for what follows. What a response leads to is
-    decided by a ``WalkJudge``, where the walk goes on by a ``NextEntry``, both within the cycle.
+    response that led there, if memory was not ready. What a response leads to is decided by a
+    ``WalkJudge``, where the walk goes on by a ``NextEntry``, both within the cycle.
 
     Parameters
     ----------
@@ -47,7 +52,7 @@ class Walker(wiring.Component):
     memory : Out(memory_signature)
         Page-table memory.
     drop : In(drop_layout)
-        Entries of the walk cache to drop, given only while no walk is under way.
+        Entries of the walk cache to drop.
     events : Out(walk_events_layout)
         What happens in this cycle.
     """
@@ -68,75 +73,95 @@ class Walker(wiring.Component):
         req, rsp = self.memory.req, self.memory.rsp
 
         request = Signal.like(self.walk.req.payload)  # of the walk under way
-        place = Signal(place_layout(self._config))  # of the access under way
+        place = Signal(place_layout(self._config))  # of the access offered last
         response = Signal.like(rsp.payload)  # the response at hand, if there is one
-        responded = Signal()  # there is one
-        blocked = Signal.like(rsp.payload)  # a response that memory did not let us follow up
-        idle, finished, accepted = Signal(), Signal(), Signal()
+        held = Signal.like(rsp.payload)  # what led to an access that memory was not ready for
+        result = Signal.like(self.walk.rsp.payload)
+        stale = Signal()  # something was dropped while the walk was under way
+        idle, begun, finished, exchange = Signal(), Signal(), Signal(), Signal()
         step = Signal(WalkStep)
         m.d.comb += [
             judge.request.eq(request),
             judge.place.eq(place),
             judge.response.eq(response),
-            step.eq(Mux(idle, WalkStep.BEGIN, judge.step)),
-            finished.eq(responded & (step == WalkStep.FINISH)),
-            accepted.eq(req.valid & req.ready),
+            begun.eq(self.walk.req.valid & self.walk.req.ready),
             next_entry.request.eq(Mux(idle, self.walk.req.payload, request)),
             next_entry.step.eq(step),
             next_entry.place.eq(place),
             next_entry.below.eq(judge.below),
-            next_entry.fill.eq(accepted & (step == WalkStep.DESCEND) & judge.cacheable),
+            next_entry.fill.eq(req.valid & (step == WalkStep.DESCEND) & judge.cacheable
+                               & ~stale & ~self.drop.valid),
             next_entry.drop.eq(self.drop),
-            req.valid.eq(Mux(idle, self.walk.req.valid, responded & ~finished)),
-            req.payload.op.eq(
-                Mux(step == WalkStep.UPDATE, MemoryOp.COMPARE_EXCHANGE, MemoryOp.READ)),
+            exchange.eq(next_entry.next_place.updating),
+            req.payload.op.eq(Mux(exchange, MemoryOp.COMPARE_EXCHANGE, MemoryOp.READ)),
             req.payload.address.eq(next_entry.address),
-            req.payload.expected.eq(response.data),
-            req.payload.desired.eq(judge.desired),
+            req.payload.expected.eq(Mux(exchange, response.data, 0)),
+            req.payload.desired.eq(Mux(exchange, judge.desired, 0)),
+            self.walk.rsp.payload.eq(result),
+            self.walk.rsp.payload.stale.eq(stale),
         ]
-        with m.If(accepted):
+        with m.If(begun):
+            m.d.sync += [request.eq(self.walk.req.payload), stale.eq(0)]
+        with m.Elif(self.drop.valid):
+            m.d.sync += stale.eq(1)
+        with m.If(req.valid):
             m.d.sync += place.eq(next_entry.next_place)
-        with m.If(finished):
-            m.d.sync += self.walk.rsp.payload.eq(judge.result)
 
         with m.FSM():
             with m.State("Idle"):
-                m.d.comb += [idle.eq(1), self.walk.req.ready.eq(req.ready)]
-                with m.If(accepted):
-                    m.d.sync += request.eq(self.walk.req.payload)
+                m.d.comb += [
+                    idle.eq(1),
+                    step.eq(WalkStep.BEGIN),
+                    self.walk.req.ready.eq(~self.drop.valid),
+                    req.valid.eq(begun),
+                ]
+                with m.If(begun & req.ready):
                     m.next = "Wait"
+                with m.Elif(begun):
+                    m.next = "Offer"
             with m.State("Wait"):
-                m.d.comb += [response.eq(rsp.payload), responded.eq(rsp.valid), rsp.ready.eq(1)]
+                m.d.comb += [
+                    rsp.ready.eq(1),
+                    response.eq(rsp.payload),
+                    step.eq(judge.step),
+                    finished.eq(rsp.valid & (step == WalkStep.FINISH)),
+                    req.valid.eq(rsp.valid & ~finished),
+                ]
                 with m.If(finished):
+                    m.d.sync += result.eq(judge.result)
                     m.next = "Done"
-                with m.Elif(responded & ~req.ready):
-                    m.d.sync += blocked.eq(rsp.payload)
-                    m.next = "Blocked"
-            with m.State("Blocked"):
-                m.d.comb += [response.eq(blocked), responded.eq(1)]
+                with m.Elif(req.valid & ~req.ready):
+                    m.d.sync += held.eq(rsp.payload)
+                    m.next = "Offer"
+            with m.State("Offer"):
+                m.d.comb += [response.eq(held), step.eq(WalkStep.REPEAT), req.valid.eq(1)]
                 with m.If(req.ready):
                     m.next = "Wait"
             with m.State("Done"):
                 m.d.comb += self.walk.rsp.valid.eq(1)
                 with m.If(self.walk.rsp.ready):
                     m.next = "Idle"
-        self._report(m, accepted, step, next_entry.next_place.level)
+        self._report(m, begun, step, exchange, next_entry.next_place.level)
         return m
 
-    def _report(self, m, accepted, step, level):
-        """Report the events of this cycle: an access was ``accepted``, or the answer taken."""
-        answered = self.walk.rsp.valid & self.walk.rsp.ready
+    def _report(self, m, begun, step, exchange, level):
+        """Report the events of this cycle; the access that is offered is to an entry of ``level``.
+
+        A walk that has ``begun`` and a restart count in the first cycle of their first access,
+        reads and exchanges when memory accepts them.
+        """
+        req, rsp = self.memory.req, self.walk.rsp
+        accepted, answered = req.valid & req.ready, rsp.valid & rsp.ready
         m.d.comb += [
-            self.events.start.eq(accepted & (step == WalkStep.BEGIN)),
+            self.events.start.eq(begun),
             self.events.end.eq(answered),
-            self.events.update.eq(accepted & (step == WalkStep.UPDATE)),
-            self.events.restart.eq(accepted & (step == WalkStep.RESTART)),
-            self.events.fault.eq(answered & self.walk.rsp.payload.fault),
+            self.events.update.eq(accepted & exchange),
+            self.events.restart.eq(req.valid & (step == WalkStep.RESTART)),
+            self.events.fault.eq(answered & rsp.payload.fault),
         ]
         *upper_levels, _ = levels = self._config.mode.levels
         for number, one in enumerate(levels):
             m.d.comb += self.events[f"read_{one.name.lower()}"].eq(
-                accepted & (step != WalkStep.UPDATE) & (level == number))
+                accepted & ~exchange & (level == number))
         for number, one in enumerate(upper_levels):  # its entry led to where the walk begins
-            m.d.comb += self.events[f"hit_{one.name.lower()}"].eq(
-                accepted & (step == WalkStep.BEGIN) & (level == number + 1))
+            m.d.comb += self.events[f"hit_{one.name.lower()}"].eq(begun & (level == number + 1))

@@ -82,7 +82,8 @@ class GoldenWalker:
     """Answers walk requests with the golden walk; ``serve`` is a background testbench.
 
     ``delay()`` is asked, before and after each request, after how many cycles to go on.
-    ``requests`` has each request as it came, ``walks`` its golden ``Access``.
+    ``requests`` has each request as it came, ``walks`` its golden ``Access``. Responses are marked
+    as ``stale`` says.
     """
 
     def __init__(self, config, port, memory, delay):
@@ -92,6 +93,7 @@ class GoldenWalker:
         self.delay = delay
         self.requests = []
         self.walks = []
+        self.stale = False
 
     async def serve(self, ctx):
         req, rsp = self.port.req, self.port.rsp
@@ -123,5 +125,5 @@ class GoldenWalker:
         if walked.fault:
             return {"port": request["port"], "fault": 1, "vector": walked.fault.vector,
                     "error_code": walked.fault.error_code}
-        return {"port": request["port"],
+        return {"port": request["port"], "stale": self.stale,
                 "translation": translation_fields(self.config, walked, control)}

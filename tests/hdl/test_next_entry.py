@@ -32,7 +32,8 @@ def random_place(rng, config):
 def expected_place(step, place, below):
     """Return where ``step`` leads without a walk cache."""
     return {WalkStep.BEGIN: AT_ROOT, WalkStep.RESTART: AT_ROOT,
-            WalkStep.UPDATE: place | {"updating": 1}, WalkStep.DESCEND: below}[step]
+            WalkStep.UPDATE: place | {"updating": 1}, WalkStep.DESCEND: below,
+            WalkStep.REPEAT: place}[step]
 
 
 @pytest.mark.slow

@@ -27,4 +27,4 @@ def test_a_key_is_a_page_number_and_a_pcid(config):
 
 def test_steps_have_codes_of_their_own_and_begin_is_the_one_of_a_cleared_signal():
     assert WalkStep(0) is WalkStep.BEGIN
-    assert sorted(step.value for step in WalkStep) == list(range(5))
+    assert sorted(step.value for step in WalkStep) == list(range(6))

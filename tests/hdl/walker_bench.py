@@ -1,10 +1,35 @@
 """A walker on the bench with page-table memory, and what it should say and do there."""
 
 from pagewalk.hdl.walker import Walker
+from pagewalk.model.mmu.walk import Access, Control
+from pagewalk.model.x86 import IA32, Cr4
 
 from .bench import PageTableMemory, Trace, offers_hold, put, simulate, take
 from .golden import access_fields, control_fields, translation_fields
 from .tables import bits, random_access, random_control, random_vaddr
+
+VADDR = 0x1234_5678
+
+
+def apart(mode, number):
+    """Return an address that shares with ``VADDR`` the entries above the level ``number``."""
+    return VADDR ^ 1 << mode.levels[number].shift
+
+
+def control_of(tables, **registers):
+    """Return registers with which everything is switched on that a mode has."""
+    cr4 = Cr4.PGE | (Cr4.PSE if tables.mode is IA32 else Cr4.PAE)
+    return Control(**{"cr3": tables.cr3, "cr4": cr4, **registers})
+
+
+def read_of(tables, vaddr=VADDR, **registers):
+    """Return a request to ``WalkerBench.walk``: a supervisor's read."""
+    return 0, Access(vaddr), control_of(tables, **registers)
+
+
+def reads(bench):
+    """Return the address of each entry that was read."""
+    return [access[1] for access in bench.memory.log if access[0] == "read"]
 
 
 class WalkerBench:
@@ -22,10 +47,11 @@ class WalkerBench:
                     for name, _ in self.dut.events.shape()}
         self.trace = Trace(**signals)
 
-    def walk(self, requests):
+    def walk(self, requests, *, background=()):
         """Return the result of each request, a triple of port, ``Access`` and ``Control``.
 
-        Among them may be dicts: what to drop then from the walk cache.
+        Among them may be dicts: what to drop then from the walk cache. The ``background``
+        testbenches go along.
         """
         results = []
         dut = self.dut
@@ -47,8 +73,20 @@ class WalkerBench:
                 results.append(await take(ctx, dut.walk.rsp))
 
         holds = [offers_hold("walk", dut.walk.rsp), offers_hold("memory", dut.memory.req)]
-        simulate(dut, testbench, background=[self.memory.serve, self.trace, *holds])
+        simulate(dut, testbench,
+                 background=[self.memory.serve, self.trace, *holds, *background])
         return results
+
+    def drop_in(self, cycle, **drop):
+        """Return a background testbench that drops entries of the walk cache in one cycle."""
+        async def testbench(ctx):
+            for _ in range(cycle):
+                await ctx.tick()
+            ctx.set(self.dut.drop, {"valid": 1, **drop})
+            await ctx.tick()
+            ctx.set(self.dut.drop.valid, 0)
+
+        return testbench
 
 
 def expected_result(config, walked, control, port=0):

@@ -107,7 +107,10 @@ def _timing_bins(ports: Sequence[str]) -> list[str]:
         "hit beside a walk",
         "first access held", "later access held", "update held",
         "invalidation waits for answers", "invalidation waits for a page fault",
-        "page fault waits for the answer of another port", "page faults of several ports at once",
+        "page fault waits for no answer", "page faults of several ports at once",
+        "walk under way at a page fault is not cached",
+        "walk begins after the drop of a page fault",
+        "walk begins while another port's answer waits",
         "request accepted in the cycle of another port's page fault",
     ]
 

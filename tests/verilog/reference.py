@@ -80,6 +80,15 @@ class PortReference:
         assert self.held is not None
         self.held.result, self.held.valid_from = result, cycle.number + 1
 
+    def enter(self) -> None:
+        """Enter the page that the walk found, in the first cycle in which the answer is valid."""
+        held = self.held
+        assert held is not None
+        assert held.lookup is not None
+        assert held.result is not None
+        if held.result.fault is None:
+            self._fill(held, held.result, held.lookup)
+
     def compare(self, cycle: Cycle, paused: bool) -> None:
         """Compare the answer of this cycle, or that there is none, and what is accepted."""
         held, answer = self.held, cycle.beats[f"{self.name}_rsp"]
@@ -110,8 +119,8 @@ class PortReference:
         page = 0 if result.page is None else self._tables.mode.pages.index(result.page)
         return fields | {"paddr": result.paddr, "page": page, "memory_type": result.memory_type}
 
-    def advance(self, cycle: Cycle) -> bool:
-        """Go into the next cycle; return whether the answer of a walk was taken."""
+    def advance(self, cycle: Cycle) -> None:
+        """Go into the next cycle."""
         answer, request = cycle.beats[f"{self.name}_rsp"], cycle.beats[f"{self.name}_req"]
         # The lookup sees the TLB as it was before the answer of this cycle touches it.
         accepted = self._accept(request.payload, cycle) if request.transfer else None
@@ -121,7 +130,6 @@ class PortReference:
             self.held = None
         if accepted is not None:
             self.held = accepted
-        return taken is not None and taken.misses
 
     def _accept(self, payload: dict[str, int], cycle: Cycle) -> Held:
         """Look up a request that is accepted in this cycle."""
@@ -166,7 +174,7 @@ class PortReference:
             self._bins.meet(f"{self.name}: hits in {STREAK} cycles running")
 
     def _take(self, held: Held, cycle: Cycle) -> None:
-        """Note in the TLB what an answer leads to."""
+        """Note what an answer leads to."""
         result, lookup = held.result, held.lookup
         assert result is not None
         if result.fault is not None:
@@ -178,11 +186,7 @@ class PortReference:
             self._bins.meet(f"{self.name}: answer of a {when} held")
         if lookup.hit and lookup.slot is not None:
             self.tlb.touch(lookup.slot)
-        if result.fault is None:
-            if held.misses:
-                self._fill(held, result, lookup)
-            return
-        if result.fault.vector is Vector.PF:
+        if result.fault is not None and result.fault.vector is Vector.PF:
             self._bins.meet(f"{when}: {name_fault(result, self._tables.mode, held.control)}")
             self.page_fault = held
             fresh, _ = rehearse(self._tables, held.access, held.control)
@@ -223,9 +227,9 @@ class Reference:
         """Compare a cycle and go into the next one."""
         self._scoreboard.cycle = cycle.number
         self._scoreboard.observed_events.update(cycle.events)
-        self._compare_walker(cycle)
         # Page faults go before operations, and the first port's before the others'.
         faulty = [port for port in self.ports.values() if port.page_fault]
+        self._compare_walker(cycle, dropping=bool(faulty))
         invalidation, idle = cycle.beats["invalidate"], self.idle
         for port in self.ports.values():
             port.compare(cycle, paused=invalidation.valid or bool(faulty))
@@ -235,54 +239,75 @@ class Reference:
                 self._bins.meet("invalidation waits for "
                                 + ("a page fault" if faulty else "answers"))
         self._advance_ports(cycle)
-        if faulty and idle:
+        if faulty:
             if len(faulty) > 1:
                 self._bins.meet("page faults of several ports at once")
+            if not idle:
+                self._bins.meet("page fault waits for no answer")
             self._drop_after_fault(faulty[0])
-        elif faulty:
-            self._bins.meet("page fault waits for the answer of another port")
         if invalidation.transfer:
             self._invalidate(cycle)
 
     def _advance_ports(self, cycle: Cycle) -> None:
         """Take what the ports accept and answer in this cycle."""
+        walk = self._walker.walk
+        if walk is not None and walk.finished and walk.ended != cycle.number:
+            if walk.is_stale:
+                self._bins.meet("walk under way at a page fault is not cached")
+            else:
+                self.ports[walk.port].enter()
+            self._walker.release()
         for port in self.ports.values():
-            if port.advance(cycle):
-                self._walker.release()
+            port.advance(cycle)
         fresh = [port for port in self.ports.values()
                  if port.held is not None and port.held.accepted == cycle.number]
         for port in self.ports.values():
             if fresh and port.page_fault and cycle.beats[f"{port.name}_rsp"].transfer:
                 self._bins.meet("request accepted in the cycle of another port's page fault")
 
-    def _compare_walker(self, cycle: Cycle) -> None:
-        """Compare the memory request; the walk that ends in this cycle is answered in the next."""
+    def _compare_walker(self, cycle: Cycle, *, dropping: bool) -> None:
+        """Compare the memory request; the walk that ends in this cycle is answered in the next.
+
+        ``dropping`` says that in this cycle a page fault drops what it could use.
+        """
         response = cycle.beats["memory_rsp"]
         if response.valid:
             self._scoreboard.equal("memory_rsp_ready", True, response.ready)
+        if dropping and self._walker.walk is not None:
+            self._walker.walk.is_stale = True
         finished = self._walker.respond(cycle)
         if finished is not None:
             self.ports[finished.port].walked(finished.result, cycle)
         asking = [port.name for port in self.ports.values() if port.asks]
         chosen = self._arbiter.choose(asking)
-        if chosen is not None and self._walker.walk is None:
-            held = self.ports[chosen].held
-            assert held is not None
-            self._walker.begin(chosen, held.access, held.control)
-        if self._walker.compare(cycle):
+        begins = chosen is not None and self._walker.walk is None
+        if begins and dropping:
+            self._bins.meet("walk begins after the drop of a page fault")
+        elif begins:
             self._arbiter.taken()
-            self.ports[chosen].held.walking = True
-        self._cover_waiting(asking)
+            self._begin(chosen)
+        self._walker.compare(cycle)
+        self._cover_waiting(asking, begun=begins and not dropping)
 
-    def _cover_waiting(self, asking: Sequence[str]) -> None:
-        """Count what ports do while the walker is busy."""
+    def _begin(self, chosen: str) -> None:
+        """Begin the walk that a port asks for."""
+        held = self.ports[chosen].held
+        assert held is not None
+        held.walking = True
+        self._walker.begin(chosen, held.access, held.control)
+        if any(port.held is not None and port.held.misses and port.held.result is not None
+               for port in self.ports.values()):
+            self._bins.meet("walk begins while another port's answer waits")
+
+    def _cover_waiting(self, asking: Sequence[str], *, begun: bool) -> None:
+        """Count what ports do while the walker is busy, or has ``begun`` to be in this cycle."""
         walk = self._walker.walk
         if walk is None:
             return
         for name in asking:
             if name != walk.port:
                 self._bins.meet(f"{name}: walk waits for another port")
-                if walk.is_new:
+                if begun:
                     self._bins.meet(f"{walk.port}: chosen over another port")
         for name, port in self.ports.items():
             if name != walk.port and port.held is not None and not port.held.misses:

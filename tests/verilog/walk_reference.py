@@ -25,7 +25,9 @@ class WalkInProgress:
         self.port, self.vaddr, self.control = port, access.vaddr, control
         self._access, self._tables = access, tables
         self.skipped = len(known)  # entries that are not read
-        self.is_new = True  # the walker has not yet taken it on
+        self.is_new = True  # memory has accepted nothing of it
+        self.is_stale = False  # something was dropped meanwhile: nothing more of it is cached
+        self.ended = -1  # in which cycle
         self.follow(known)
 
     def follow(self, known: tuple[int, ...]) -> None:
@@ -43,6 +45,11 @@ class WalkInProgress:
         return self.access is None
 
     @property
+    def descends(self) -> bool:
+        """Whether the access at hand is to the table that the entries known lead to."""
+        return self.access is not None and self.access.op == READ and bool(self.known)
+
+    @property
     def level(self) -> Level:
         """The level of the entry that the access at hand is to."""
         assert self.access is not None
@@ -50,7 +57,7 @@ class WalkInProgress:
         return self._tables.mode.levels[depth]
 
     @property
-    def is_stale(self) -> bool:
+    def is_outdated(self) -> bool:
         """Whether the walk seems to end in another way than one from the root would."""
         fresh, _ = rehearse(self._tables, self._access, self.control)
         return outcome(fresh) != outcome(self.result)
@@ -131,40 +138,38 @@ class WalkerReference:
             self._scoreboard.event("walk_restart")
             if self.walk.skipped:
                 self._bins.meet("walk from a cached table starts over at the root")
-        return self.walk if self.walk.finished else None
+        elif self.walk.descends and not self.walk.is_stale and not self.cache.fill(
+                self.walk.vaddr, self.walk.control, self.walk.known):
+            self._bins.meet("table of a PDE with bit 7 set not cached")
+        if not self.walk.finished:
+            return None
+        self.walk.ended = cycle.number
+        return self.walk
 
     def begin(self, port: str, access: Access, control: Control) -> None:
-        """Offer the first access of a walk in this cycle."""
+        """Take a walk on, whose first access is offered in this cycle."""
         known = self.cache.find(access.vaddr, control)
         self.walk = WalkInProgress(port, access, control, self._tables, known)
+        self._start(self.walk)
 
-    def compare(self, cycle: Cycle) -> bool:
-        """Compare the memory request of this cycle; return whether it takes a new walk on."""
+    def compare(self, cycle: Cycle) -> None:
+        """Compare the memory request of this cycle."""
         walk, beat = self.walk, cycle.beats["memory_req"]
         if walk is None or walk.access is None or not walk.offers:
             self._scoreboard.offer("memory_req", None, beat, "no walk is at that point")
-            return False
-        op, address, expected, desired = walk.access
-        fields = {"op": op, "address": address}
-        if op == COMPARE_EXCHANGE:
-            fields |= {"expected": expected, "desired": desired}
+            return
+        op, address, expected, desired = walk.access  # a read has zeros as its last two
+        fields = {"op": op, "address": address, "expected": expected, "desired": desired}
         self._scoreboard.offer("memory_req", fields, beat, walk)
         if not beat.ready:
             when = "first" if walk.is_new else "later"
             self._bins.meet("update held" if op == COMPARE_EXCHANGE else f"{when} access held")
-            return False
-        is_new = walk.is_new
+            return
         walk.accept()
         level = walk.level.name.lower()
         self._scoreboard.event("walk_update" if op == COMPARE_EXCHANGE else f"walk_read_{level}")
-        if is_new:
-            self._start(walk)
-        elif op == READ and walk.known and not self.cache.fill(
-                walk.vaddr, walk.control, walk.known):
-            self._bins.meet("table of a PDE with bit 7 set not cached")
         if self.cache.is_shared(walk.vaddr, walk.control):
             self._bins.meet("table cached under several PCIDs")
-        return is_new
 
     def _start(self, walk: WalkInProgress) -> None:
         """Count a walk that the walker takes on, and where it begins."""
@@ -173,13 +178,13 @@ class WalkerReference:
         if walk.known:
             above = self._tables.mode.levels[len(walk.known) - 1].name.lower()
             self._scoreboard.event(f"walk_hit_{above}")
-            if walk.is_stale:
+            if walk.is_outdated:
                 self._bins.meet("stale table used")
         if self.cache.spares(walk.vaddr, walk.control):
             self._bins.meet("cached table with XD not used without EFER.NXE")
 
     def release(self) -> None:
-        """Be idle from the next cycle on, as the answer was taken."""
+        """Be idle from the next cycle on, as the port has taken the result."""
         assert self.walk is not None
         self._scoreboard.event("walk_end")
         if self.walk.result.fault is not None:
