@@ -16,6 +16,9 @@ __all__ = ["load_log"]
 MOST_TABLE_BYTES = 512 << 20
 """What the page tables of a recording may take in memory."""
 
+MOST_SPECIALS = 1 << 22
+"""How many special records there may be: for each a replay takes some hundred bytes of memory."""
+
 PADDR_BITS = range(32, 53)
 REGISTERS = {"cr0": RecordKind.CR0, "cr4": RecordKind.CR4, "efer": RecordKind.EFER}
 BIG = 255  # in `skipped`: the number stands elsewhere
@@ -56,6 +59,8 @@ def _unequal(log: BootLog) -> Iterator[str]:
     for name in ("ev", "sp_kind"):
         if not len(log[name]):
             yield f"{name} is empty; expected at least one record"
+    if (count := len(log["sp_kind"])) > MOST_SPECIALS:
+        yield f"sp_kind has {count} values; expected at most {MOST_SPECIALS}"
 
 
 def _misnamed(log: BootLog) -> Iterator[str]:

@@ -41,6 +41,8 @@ class TableEntries:
         What the recorded memory had there, with the flags that its processor set.
     stores
         N, the number of stores.
+    ram_bytes
+        Where RAM ends. What nobody has written to in it is zeros.
     """
 
     record: NDArray[np.int64]
@@ -48,6 +50,7 @@ class TableEntries:
     stored: Words
     recorded: Words
     stores: int
+    ram_bytes: int
 
     @classmethod
     def of(cls, log: BootLog) -> "TableEntries":
@@ -70,12 +73,12 @@ class TableEntries:
             np.append(address[in_order], address[at_end]),
             np.append(_before(stored, first)[in_order], stored[at_end]),
             np.append(_before(value, first)[in_order], value[at_end]),
-            len(in_order))
+            len(in_order), log.ram_bytes)
 
     def memory(self) -> PhysicalMemory:
-        """Return a new memory that has the frames of all entries, filled with zeros."""
+        """Return a new RAM, all zeros, that has the frames of all entries."""
         pfns = np.unique(self.address >> np.uint64(PAGE_SHIFT))
-        memory = PhysicalMemory(len(pfns))
+        memory = PhysicalMemory(len(pfns), zero_below=-(-self.ram_bytes // PAGE_BYTES) * PAGE_BYTES)
         memory.add(pfns.tolist())
         return memory
 

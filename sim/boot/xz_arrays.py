@@ -21,7 +21,7 @@ __all__ = ["Arrays", "read_arrays"]
 Arrays = dict[str, NDArray[Any]]
 
 MAGIC = b"\xfd7zXZ\x00"
-MOST_BYTES = 512 << 20
+MOST_BYTES = 256 << 20
 """What all arrays may take in memory; the longest recording at hand takes 40 Mbytes."""
 
 MOST_HEADER_BYTES = 64 << 10
@@ -34,7 +34,7 @@ def read_arrays(path: str | Path, form: str, dtypes: Mapping[str, str], noun: st
 
     It must hold the arrays in ``dtypes``, which gives the type of each, and no others; they are
     little-endian and of one dimension. ``noun`` is what error messages call the file. Raise
-    ``InputError``, also for arrays of more than 512 Mbytes, a pipe or a device.
+    ``InputError``, also for arrays of more than 256 Mbytes, a pipe or a device.
     """
     check_ends(path, noun)
     try:

@@ -65,8 +65,13 @@ def add_image(parser: argparse.ArgumentParser) -> None:
                         help="only N probes, with the same share for every sort of probe")
 
 
-def add_geometry(parser: argparse.ArgumentParser) -> Any:
-    """Add the parameters of the hardware that ``hardware_config`` takes; return their group."""
+def add_geometry(
+    parser: argparse.ArgumentParser, *, paddr_bits: int | None = DEFAULTS.paddr_bits
+) -> Any:
+    """Add the parameters of the hardware that ``hardware_config`` takes; return their group.
+
+    ``paddr_bits`` is the default of MAXPHYADDR, None if the input says what it must be.
+    """
     group = parser.add_argument_group("geometry")
     group.add_argument("--entries", type=whole(*RANGES["entries"]), metavar="N",
                        default=DEFAULTS.entries,
@@ -77,8 +82,8 @@ def add_geometry(parser: argparse.ArgumentParser) -> Any:
     group.add_argument("--policy", choices=POLICIES, default=DEFAULTS.policy,
                        help="replacement policy of the TLBs (%(default)s)")
     group.add_argument("--paddr-bits", type=whole(*RANGES["paddr_bits"]), metavar="N",
-                       default=DEFAULTS.paddr_bits,
-                       help="bits of a physical address, MAXPHYADDR (%(default)s)")
+                       default=paddr_bits, help="bits of a physical address, MAXPHYADDR "
+                       + ("(%(default)s)" if paddr_bits else "(that of the recording)"))
     return group
 
 

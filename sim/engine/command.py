@@ -174,8 +174,11 @@ def reset() -> NDArray[np.void]:
     return _commands(Op.RESET, port=0)
 
 
-def set_control(control: Control) -> NDArray[np.void]:
-    """Return a command that makes ``control`` the registers of later commands that inherit."""
+def set_control(control: Control | Controls) -> NDArray[np.void]:
+    """Return commands that make ``control`` the registers of later commands that inherit.
+
+    There is one for a ``Control``, or one for each of ``Controls``.
+    """
     return _commands(Op.CONTROL, control)
 
 

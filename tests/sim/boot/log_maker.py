@@ -47,12 +47,12 @@ class LogMaker:
             self.store(table + index * self.mode.entry_bytes, entry)
         return table + index * self.mode.entry_bytes
 
-    def access(self, vaddr, page, kind=AccessKind.READ, mode=SUPERVISOR):
+    def access(self, vaddr, page, kind=AccessKind.READ, mode=USER):
         """Add an access that was translated to ``page``."""
         key = int(kind), mode, vaddr >> PAGE_SHIFT, page >> PAGE_SHIFT
         self._ev.append(self._accesses.setdefault(key, len(self._accesses)))
 
-    def fault(self, vaddr, error, kind=AccessKind.READ, mode=SUPERVISOR, vector=14):
+    def fault(self, vaddr, error, kind=AccessKind.READ, mode=USER, vector=14):
         """Add an access that ended in a fault."""
         self.special(RecordKind.FAULT, vaddr, ppn=error, x=vector, fl=kind << 4 | mode)
 

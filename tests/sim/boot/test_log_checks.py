@@ -168,6 +168,14 @@ def test_page_tables_that_would_fill_memory_are_refused(refusal):
 
 
 @pytest.mark.slow
+def test_special_records_that_would_fill_memory_are_refused(refusal):
+    count = (1 << 22) + 1
+    fields = made().fields | {name: np.zeros(count, dtype) for name, dtype in DTYPES.items()
+                              if name.startswith("sp_")}
+    assert refusal(BootLog(fields)) == "sp_kind has 4194305 values; expected at most 4194304"
+
+
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(data=st.data())
 def test_any_value_is_taken_or_refused(data, tmp_path_factory):

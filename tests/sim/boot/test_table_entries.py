@@ -77,12 +77,12 @@ def test_what_an_entry_may_hold(stored, recorded, got, walked, kind):
     def words(value):
         return np.array([PAGE, value], np.uint64)
 
-    table = TableEntries(np.zeros(2), words(0), words(stored), words(recorded), 2)
+    table = TableEntries(np.zeros(2), words(0), words(stored), words(recorded), 2, 0)
     found = {difference.field: difference.rows.tolist() for difference in table.differences(
         words(got), None if walked is None else lambda: words(walked)) if len(difference.rows)}
     assert found == ({} if kind is None else {kind: [1]})
 
 
 def test_walks_are_made_only_where_flags_are_too_many():
-    table = TableEntries(np.zeros(1), *(np.array([PAGE], np.uint64) for _ in "123"), 1)
+    table = TableEntries(np.zeros(1), *(np.array([PAGE], np.uint64) for _ in "123"), 1, 0)
     list(table.differences(np.array([PAGE], np.uint64), pytest.fail))

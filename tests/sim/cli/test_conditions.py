@@ -18,6 +18,7 @@ from pagewalk.sim.image import Image
 DATA = Path(__file__).parents[2] / "data"
 TRACE, LISTS = DATA / "i686-A.trace-buddy.txt.gz", DATA / "i686-A.freelists.npz"
 VECTORS = DATA / "vectors-ia32.npz"
+BOOT = DATA / "boot" / "pge.ltr.xz"
 GEOMETRY = ["--entries", "16", "--policy", "lru", "--latency", "7", "--paddr-bits", "40"]
 VERILOG = [*GEOMETRY[:4], *GEOMETRY[6:], "--ports", "dma,walker2", "--tag-bits", "9",
            "--clock", "c", "--reset", "r"]
@@ -39,6 +40,7 @@ def words_of(image, tmp_path, monkeypatch):
     return {
         "replay": (["replay", image, "--engine", "model", *GEOMETRY], [image]),
         "conform": (["conform", VECTORS, "--engine", "model", *GEOMETRY], [VECTORS]),
+        "boot": (["boot", BOOT, "--engine", "model", "--limit", "50", *GEOMETRY], [BOOT]),
         "cosim": (["cosim", "zipf", "--mode", "ia32", "--engine", "model", "--accesses", "20",
                    "--pages", "20", "--seed", "3", "--swap", tmp_path / "swap", *GEOMETRY],
                   [tmp_path / "swap"]),
@@ -49,7 +51,7 @@ def words_of(image, tmp_path, monkeypatch):
     }.__getitem__
 
 
-VERBS = ["replay", "conform", "cosim", "buddy", "image", "verilog"]
+VERBS = ["replay", "conform", "boot", "cosim", "buddy", "image", "verilog"]
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -61,9 +63,11 @@ def test_figures_tell_their_conditions(verb, words_of, pagewalk, tmp_path):
     figures = json.loads((tmp_path / "x.json").read_text())
     assert figures["inputs"] == hashes
     assert figures["version"] == version("pagewalk")
-    assert figures["latency"] == (7 if verb in ("replay", "conform", "cosim") else None)
+    assert figures["latency"] == (
+        7 if verb in ("replay", "conform", "boot", "cosim") else None)
     assert figures.get("seed") == (3 if verb == "cosim" else None)
-    expected = {"cosim": CONFIG | {"ports": ["data"]}, "buddy": None, "image": None,
+    expected = {"cosim": CONFIG | {"ports": ["data"]}, "boot": CONFIG | {"mode": "x86_64"},
+                "buddy": None, "image": None,
                 "verilog": CONFIG | {"ports": ["dma", "walker2"], "tag_bits": 9}}
     assert figures["config"] == expected.get(verb, CONFIG)
     names = [figures.get(name) for name in ("name", "clock", "reset")]

@@ -28,8 +28,9 @@ def image(tmp_path):
 @pytest.mark.parametrize(("words", "argument"), [
     (["image", "NAME"], "IMAGE.npz"), (["image", "x", "-o", "NAME"], "-o"),
     (["image", "x", "--json", "NAME"], "--json"), (["replay", "NAME"], "IMAGE.npz"),
-    (["conform", "NAME"], "VECTORS.npz"), (["buddy", "NAME", "x"], "TRACE.txt.gz"),
-    (["buddy", "x", "NAME"], "FREELISTS.npz"), (["cosim", "zipf", "--swap", "NAME"], "--swap"),
+    (["conform", "NAME"], "VECTORS.npz"), (["boot", "NAME"], "LOG.ltr.xz"),
+    (["buddy", "NAME", "x"], "TRACE.txt.gz"), (["buddy", "x", "NAME"], "FREELISTS.npz"),
+    (["cosim", "zipf", "--swap", "NAME"], "--swap"),
     (["cosim", "zipf", "--json", "NAME"], "--json"), (["run", "--json", "NAME"], "--json"),
 ])
 def test_what_names_no_file_is_refused(words, argument, name, refused):
@@ -63,7 +64,7 @@ def test_figures_do_not_go_over_an_input(how, refused, image, tmp_path):
     assert image.read_bytes() == content
 
 
-@pytest.mark.parametrize("words", [["conform", "SAME"], ["buddy", "SAME", "x"],
+@pytest.mark.parametrize("words", [["conform", "SAME"], ["boot", "SAME"], ["buddy", "SAME", "x"],
                                    ["buddy", "x", "SAME"], ["cosim", "zipf", "--swap", "SAME"]])
 def test_figures_do_not_go_over_an_input_of_any_verb(words, refused, tmp_path):
     path = tmp_path / "same"

@@ -24,6 +24,8 @@ NUMBERS = [  # verb, option, one below the lowest value, and the bounds
     ("replay", "--latency", 0, "from 1 to 10000"),
     ("replay", "--limit", 0, "from 1"),
     ("conform", "--limit", 0, "from 1"),
+    ("boot", "--limit", 0, "from 1"),
+    ("boot", "--paddr-bits", 31, "from 32 to 52"),
     ("run", "--limit", 0, "from 1"),
     ("image", "--limit", 0, "from 1"),
     ("buddy", "--limit", 0, "from 1"),
@@ -82,7 +84,7 @@ def test_what_no_verb_takes_is_named(words, wrong, refused):
 def test_no_verb_names_the_verbs(refused):
     assert refused() == (
         "the following arguments are required: VERB; expected one of "
-        "run, cosim, replay, conform, buddy, image, verilog")
+        "run, cosim, replay, conform, boot, buddy, image, verilog")
 
 
 def test_the_version_is_that_of_the_package(capsys):
@@ -115,7 +117,8 @@ def test_help_fits_80_columns(verb, capsys, monkeypatch):
     assert max(map(len, lines)) < 80
 
 
-@pytest.mark.parametrize("verb", [["run"], ["replay", "x"], ["conform", "x"], ["cosim", "thrash"]],
+@pytest.mark.parametrize("verb", [["run"], ["replay", "x"], ["conform", "x"], ["boot", "x"],
+                                  ["cosim", "thrash"]],
                          ids=lambda words: words[0])
 def test_a_latency_that_no_run_would_end_with_is_refused(verb, refused):
     for latency in ("10001", "1000000000000"):
@@ -124,9 +127,9 @@ def test_a_latency_that_no_run_would_end_with_is_refused(verb, refused):
 
 
 @pytest.mark.parametrize("words", [
-    ["replay", "ENDLESS"], ["conform", "ENDLESS"], ["image", "ENDLESS"],
+    ["replay", "ENDLESS"], ["conform", "ENDLESS"], ["boot", "ENDLESS"], ["image", "ENDLESS"],
     ["buddy", "ENDLESS", LISTS], ["buddy", TRACE, "ENDLESS"],
-], ids=["replay", "conform", "image", "buddy trace", "buddy lists"])
+], ids=["replay", "conform", "boot", "image", "buddy trace", "buddy lists"])
 @pytest.mark.parametrize("kind", ["device", "pipe"])
 def test_an_input_without_an_end_is_refused(words, kind, refused, tmp_path):
     path = tmp_path / "endless"

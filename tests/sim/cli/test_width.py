@@ -25,11 +25,13 @@ VERBS = {
     "cosim": ["cosim", "zipf", "--engine", "model", "--accesses", "50"],
     "replay": ["replay", "IMAGE", "--engine", "model"],
     "conform": ["conform", DATA / "vectors-ia32.npz", "--engine", "model", "--limit", "20"],
+    "boot": ["boot", DATA / "boot" / "pge.ltr.xz", "--engine", "model", "--limit", "20"],
     "buddy": ["buddy", DATA / "i686-A.trace-buddy.txt.gz", DATA / "i686-A.freelists.npz",
               "--limit", "100"],
     "image": ["image", "IMAGE"],
 }
-FIGURES = re.compile(r"^(seconds|events per second) .*$", re.MULTILINE)  # of the moment
+FIGURES = re.compile(  # of the moment
+    r"^(seconds|(events|translations) per second) .*$", re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
