@@ -5,7 +5,7 @@ from enum import Enum
 from .limits import UserSpace
 from .vma import Vma, VmFlag
 
-__all__ = ["ThpEnabled", "hugepage_vma_check", "transhuge_vma_suitable"]
+__all__ = ["NEVER_HUGE", "ThpEnabled", "hugepage_vma_check", "transhuge_vma_suitable"]
 
 NEVER_HUGE = VmFlag.NOHUGEPAGE | VmFlag.SPECIAL | VmFlag.HUGETLB
 

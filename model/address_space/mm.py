@@ -142,7 +142,8 @@ class Mm(MmState):
         Raise ``SysError``: EINVAL for a bad range, an unknown advice, or a mapping that it does
         not fit; EPERM for MADV_HWPOISON and MADV_SOFT_OFFLINE; EACCES for MADV_REMOVE of what may
         not be written; EFAULT where MADV_POPULATE_READ and MADV_POPULATE_WRITE find no page;
-        EAGAIN for too many mappings; ENOMEM after all is done, if the range had holes.
+        EAGAIN for too many mappings; ENOMEM after all is done, if the range had holes; of
+        MADV_REMOVE and MADV_COLLAPSE as ``kernel.fallocate`` and ``kernel.collapse``.
         """
         madvise(self, self.space.word(start), self.space.word(length), advice)
 

@@ -2,7 +2,8 @@
 
 Linux has one compound page until a part of it must go its own way. Here its small pages are known
 one by one from the beginning, to counts, the reverse map and the LRU lists; what is huge is the
-entry that maps them all, and splitting the page is splitting that. khugepaged is left out.
+entry that maps them all, and splitting the page is splitting that. khugepaged is left out, but for
+what MADV_COLLAPSE does.
 """
 
 from ..address_space.huge_memory import ThpEnabled, hugepage_vma_check
@@ -50,6 +51,13 @@ class TransparentHuge:
         """
         gfp = Gfp.TRANSHUGE if vma.flags & VmFlag.HUGEPAGE else Gfp.TRANSHUGE_LIGHT
         return self._alloc_zeroed(gfp)
+
+    def alloc_to_collapse(self) -> int | None:
+        """Do as ``alloc`` for a page that is to take the place of small ones.
+
+        [alloc_charge_hpage]
+        """
+        return self._alloc_zeroed(Gfp.TRANSHUGE)
 
     def get_zero(self) -> int | None:
         """Return the first frame of the huge zero page, None without memory for it.

@@ -19,6 +19,7 @@ from ..address_space.vma import File, Vma, VmFlag
 from ..physical.errors import BrokenInvariant
 from ..x86 import PAGE_BYTES, PAGE_SHIFT, Entry
 from .advise import cold_or_pageout, free_lazily
+from .collapse import madvise_collapse
 from .fallocate import FallocFlag, fallocate
 from .gup import FaultIn, clear_user, get_user_pages
 from .hugetlb_entries import HugeEntries
@@ -178,9 +179,11 @@ class UserTables:
             self.state.frames.rmap.add(pfn, self.number, new)
 
     def advise(self, vma: Vma, start: int, end: int, advice: int) -> None:
-        """Take an advice. Raise ``SysError`` for MADV_REMOVE as ``fallocate``; ``OutOfMemory``."""
+        """Take an advice; raise as ``madvise_collapse``, ``fallocate`` and ``willneed``."""
         if advice == Madvise.WILLNEED:
             willneed(self.state, self.tables, vma, start, end)
+        if advice == Madvise.COLLAPSE:
+            madvise_collapse(self, vma, start, end)
         if advice == Madvise.REMOVE:
             assert vma.file is not None
             start, end = (vma.pgoff_of(at) << PAGE_SHIFT for at in (start, end))

@@ -23,7 +23,7 @@ KNOWN = 10  # pages of a block of which is known what they hold
 PROCESSES = 4
 HARMLESS = [Madvise.COLD, Madvise.PAGEOUT, Madvise.PAGEOUT, Madvise.HUGEPAGE, Madvise.NOHUGEPAGE,
             Madvise.WILLNEED, Madvise.RANDOM, Madvise.NORMAL, Madvise.POPULATE_READ,
-            Madvise.POPULATE_WRITE, Madvise.DONTDUMP]
+            Madvise.POPULATE_WRITE, Madvise.DONTDUMP, Madvise.COLLAPSE]
 SIGKILL = 9
 
 
