@@ -11,7 +11,7 @@ import numpy as np
 
 from pagewalk.model.address_space.uapi import Madvise, MapFlag, MremapFlag, MsyncFlag, Prot
 
-from .program import WORD, Arg, Base, Program, Step
+from .program import FILES, WORD, Arg, Base, Program, Step
 
 __all__ = ["random_program"]
 
@@ -38,7 +38,9 @@ ADVICE = [Madvise.DONTNEED] * 8 + [Madvise.FREE, Madvise.COLD, Madvise.PAGEOUT, 
     Madvise.UNMERGEABLE, Madvise.HUGEPAGE, Madvise.NOHUGEPAGE, Madvise.DONTNEED_LOCKED,
     Madvise.REMOVE, 5, 26, 99, -1]
 STEPS = {"mmap": 18, "munmap": 7, "mprotect": 11, "mremap": 8, "madvise": 9, "mlock": 4,
-         "munlock": 2, "msync": 2, "brk": 3, "load": 12, "store": 16, "fork": 4, "exit": 3,
+         "munlock": 2, "msync": 2, "brk": 3, "mincore": 2, "mlockall": .6,
+         "munlockall": .4, "pread": 2, "pwrite": 2,
+         "ftruncate": 1, "fallocate": 1, "load": 12, "store": 16, "fork": 4, "exit": 3,
          "show": 5}
 MOST_PROCESSES = 4
 
@@ -163,7 +165,7 @@ class _Generator:
                 area = Area(Arg(0, Base.RESULT + len(self.steps)), area.pages)
             case _:
                 flags |= MapFlag.FIXED
-        file = Arg(self.number(2), Base.FILE) if not flags & MapFlag.ANONYMOUS else Arg(99)
+        file = Arg(99) if flags & MapFlag.ANONYMOUS else self.file()
         how = self.prot(), flags, file, self.number(44) * PAGE + 5 * self.chance(.01)
         self.add("mmap", place, self.length(area.pages), *how)
         self.areas.append(Area(area.place, area.pages, how))
@@ -240,6 +242,47 @@ class _Generator:
         self.add("brk", Arg(self.number(24) * PAGE + self.number(PAGE) * self.number(2),
                             Base.HEAP))
         self.areas.append(Area(Arg(0, Base.HEAP), 24))
+
+    def mincore(self) -> None:
+        self.add("mincore", *self.range(), self.target())
+
+    def mlockall(self) -> None:
+        self.add("mlockall", self.choice([2, 2, 6, 1, 5, 3, 4, 0, 8]))
+
+    def munlockall(self) -> None:
+        self.add("munlockall")
+
+    # ---- files
+
+    def file(self) -> Arg:
+        return Arg(self.number(FILES), Base.FILE)
+
+    def offset(self) -> int:
+        """Return a place in a file, or a bit behind its end, seldom what is no place."""
+        if self.chance(.02):
+            return self.choice([-1, 1 << 63, -PAGE])
+        return self.number(44) * PAGE + self.choice([0, 0, 1, 100, 4000])
+
+    def pread(self) -> None:
+        self.transfer("pread")
+
+    def pwrite(self) -> None:
+        self.transfer("pwrite")
+
+    def transfer(self, name: str) -> None:
+        if self.files:
+            length = self.choice([1, 8, 100, PAGE, 2 * PAGE, 3 * PAGE + 5, 0, -1])
+            self.add(name, self.file(), self.target(), length, self.offset())
+
+    def ftruncate(self) -> None:
+        if self.files:
+            self.add("ftruncate", self.file(), self.offset())
+
+    def fallocate(self) -> None:
+        if self.files:
+            length = self.choice([PAGE, 4 * PAGE, 100, 3 * PAGE + 200, 0, -1])
+            self.add("fallocate", self.file(), self.choice([3, 3, 3, 0, 1, 2, 4]), self.offset(),
+                     length)
 
     def load(self) -> None:
         self.add(self.choice(["load", "loadb"]), self.target())

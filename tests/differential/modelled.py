@@ -15,8 +15,8 @@ from pagewalk.model.x86 import PAGE_SHIFT, X86_64, Vector
 
 from ..model.kernel.machines import MIB, PAGE, SHARED, Cpu
 from .host import Host
-from .native import FENCE_BYTES, Layout, OwnMapping, file_content
-from .program import FILES, WORD, Arg, Base, Outcome, Program, Step, parse_smaps
+from .native import FENCE_BYTES, FILE_BYTES, MEMFD_BYTES, Layout, OwnMapping, file_content
+from .program import WORD, Arg, Base, Outcome, Program, Step, parse_smaps
 
 __all__ = ["ModelKernel"]
 
@@ -61,7 +61,7 @@ class ModelKernel:
         The model checks itself at the end. If that fails, or anything else but what a call may end
         in, it is what the last step came to; the machine is then not to be used any more.
         """
-        files = [File(f"file{number}", writable=number == 0) for number in range(FILES)]
+        files = [File(f"file{number}", writable=number == 0) for number in range(len(FILE_BYTES))]
         outcomes = _Run(self, program, files if program.uses_files else []).run()
         if not outcomes[-1].broken:
             for process in list(self.kernel.processes.values()):
@@ -83,6 +83,9 @@ class _Run:
         self.processes = {0: self._first_process()}
         for number, file in enumerate(files):
             self._open(file, number)
+        if files:
+            assert self.calls.memfd_create("file2", 0) == len(files)
+            assert self.calls.ftruncate(len(files), MEMFD_BYTES) == 0
 
     def _first_process(self) -> Process:
         process = self.kernel.spawn("program", rlimits=Rlimits(memlock=self.program.memlock))

@@ -24,7 +24,7 @@
 
 #include "native_layout.h"
 
-enum { STEPS = 512, ARGUMENTS = 6, PROCESSES = 4, FIRST_FILE = 10 };
+enum { STEPS = 512, ARGUMENTS = 6, PROCESSES = 4, FIRST_FILE = 10, MEMFD_PAGES = 24 };
 enum Base { NUMBER, IN_ARENA, IN_HEAP, OF_FILE, OF_RESULT };
 
 struct Step {
@@ -78,6 +78,9 @@ static const struct { const char *name; long number; } CALLS[] = {
     {"mmap", SYS_mmap}, {"munmap", SYS_munmap}, {"mprotect", SYS_mprotect},
     {"mremap", SYS_mremap}, {"madvise", SYS_madvise}, {"mlock", SYS_mlock},
     {"mlock2", SYS_mlock2}, {"munlock", SYS_munlock}, {"msync", SYS_msync}, {"brk", SYS_brk},
+    {"mincore", SYS_mincore}, {"mlockall", SYS_mlockall}, {"munlockall", SYS_munlockall},
+    {"pread", SYS_pread64}, {"pwrite", SYS_pwrite64}, {"ftruncate", SYS_ftruncate},
+    {"fallocate", SYS_fallocate},
 };
 
 static word carry_out(const char *op, const word *a) {
@@ -243,16 +246,22 @@ static void drop_privileges(rlim_t memlock) {
     if (setrlimit(RLIMIT_MEMLOCK, &limits) || syscall(SYS_capset, &header, none)) fail("capset");
 }
 
-static void open_file(const char *path, int flags, int fd) {
-    if (!strcmp(path, "-")) return;
-    int opened = open(path, flags);
-    if (opened < 0 || dup2(opened, fd) < 0) fail(path);
-    close(opened);
+static void move_fd(const char *name, int from, int to) {
+    if (from < 0 || dup2(from, to) < 0) fail(name);
+    close(from);
+}
+
+// Opens the files of a program: one to be written, one to be read, and one of shared memory.
+static void open_files(const char *first, const char *second) {
+    if (!strcmp(first, "-")) return;
+    move_fd(first, open(first, O_RDWR), FIRST_FILE);
+    move_fd(second, open(second, O_RDONLY), FIRST_FILE + 1);
+    move_fd("memfd", memfd_create("file2", 0), FIRST_FILE + 2);
+    if (ftruncate(FIRST_FILE + 2, MEMFD_PAGES * PAGE)) fail("ftruncate");
 }
 
 static void run_program(long memlock, long as, long data, const char *first, const char *second) {
-    open_file(first, O_RDWR, FIRST_FILE);
-    open_file(second, O_RDONLY, FIRST_FILE + 1);
+    open_files(first, second);
     for (auto &turn : turns)
         if (pipe(turn)) fail("pipe");
     memset(shared, 0, sizeof *shared);

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from .program import Mapping, Outcome, Program, parse_smaps
 
-__all__ = ["FENCE_BYTES", "FILE_BYTES", "Layout", "NativeKernel", "OwnMapping",
+__all__ = ["FENCE_BYTES", "FILE_BYTES", "MEMFD_BYTES", "Layout", "NativeKernel", "OwnMapping",
            "RunnerError", "file_content"]
 
 FENCE_BYTES = 1 << 20
 FILE_BYTES = (40 * 4096 + 100, 12 * 4096)
-"""The sizes of the files that programs map; one ends within a page."""
+"""The sizes of the files on disk that programs use; one ends within a page."""
+MEMFD_BYTES = 24 * 4096
 
 SECONDS = 30
 """How long a program may take; it takes a few milliseconds."""

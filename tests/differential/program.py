@@ -8,8 +8,9 @@ __all__ = ["FILES", "STATUS", "WORD", "Arg", "Base", "Mapping", "Outcome", "Prog
            "parse_smaps"]
 
 WORD = 1 << 64
-FILES = 2
-"""How many files a program may map: the first may be written, the second only read."""
+FILES = 3
+"""The files that a program may use: the first may be written, the second only read, the third is
+shared memory of a name (``memfd_create``)."""
 
 
 STATUS = ("page tables", "locked", "mapped", "data", "stack")

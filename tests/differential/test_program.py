@@ -36,7 +36,8 @@ def test_programs_are_of_all_kinds():
     programs = [random_program(np.random.default_rng(seed), files=True) for seed in range(100)]
     names = {step.name for program in programs for step in program.steps}
     assert names == {"mmap", "munmap", "mprotect", "mremap", "madvise", "mlock", "mlock2",
-                     "munlock", "msync", "brk", "load", "loadb", "store", "storeb", "fork",
+                     "munlock", "msync", "brk", "mincore", "mlockall", "munlockall", "pread",
+                     "pwrite", "ftruncate", "fallocate", "load", "loadb", "store", "storeb", "fork",
                      "exit", "show"}
     assert {program.uses_files for program in programs} == {True, False}
     assert not any(random_program(np.random.default_rng(seed), files=False).uses_files

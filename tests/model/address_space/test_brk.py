@@ -65,6 +65,16 @@ def test_it_does_not_shrink_over_a_hole_at_its_end():
     assert mm.brk(at(1)) == at(1)
 
 
+def test_a_heap_that_is_gone_does_not_shrink_into_what_is_above():
+    mm = heap()
+    mm.brk(at(4))
+    mm.munmap(at(0), 4 * PAGE)
+    mm.mmap(at(4), 2 * PAGE, RW, FIXED)
+    mm.mmap(at(8), PAGE, RW, FIXED)
+    assert mm.brk(at(1)) == at(4)
+    assert ranges(mm) == [(4, 6), (8, 9)]
+
+
 def test_limits_hold_it_back():
     mm = heap(rlimits=Rlimits(data=4 * PAGE))
     mm.start_data, mm.end_data = 0, PAGE

@@ -5,7 +5,7 @@ import pytest
 
 from pagewalk.model.address_space.errors import SysError
 from pagewalk.model.address_space.kernel_files import HugetlbPool, KernelFiles
-from pagewalk.model.address_space.uapi import Madvise, MapFlag
+from pagewalk.model.address_space.uapi import Madvise, MapFlag, Prot
 from pagewalk.model.address_space.vma import File, VmFlag
 
 from .small_mm import ANON, FIXED, PAGE, RW, SPACE, at, ranges, small_mm
@@ -84,6 +84,22 @@ def test_an_advice_about_a_mapping_splits_it_and_the_opposite_joins_it(mm, advic
     assert ranges(mm)[0] == (0, 4)
     assert mm.page_tables.calls == []
     mm.check()
+
+
+@pytest.mark.parametrize(("advice", "undo"), [
+    (Madvise.SEQUENTIAL, Madvise.NORMAL), (Madvise.RANDOM, Madvise.NORMAL),
+    (Madvise.DONTFORK, Madvise.DOFORK), (Madvise.WIPEONFORK, Madvise.KEEPONFORK),
+    (Madvise.DONTDUMP, Madvise.DODUMP), (Madvise.MERGEABLE, Madvise.UNMERGEABLE),
+    (Madvise.HUGEPAGE, Madvise.NOHUGEPAGE), (Madvise.NOHUGEPAGE, Madvise.HUGEPAGE)])
+def test_an_advice_and_its_opposite_change_no_other_flag(advice, undo):
+    opposite = {Madvise.HUGEPAGE: VmFlag.HUGEPAGE, Madvise.NOHUGEPAGE: VmFlag.NOHUGEPAGE}
+    mm = small_mm()
+    for page, prot in enumerate((Prot.NONE, RW)):
+        mm.mmap(at(2 * page), PAGE, prot, FIXED)
+        before = mm.tree.lookup(at(2 * page)).flags
+        mm.madvise(at(2 * page), PAGE, advice)
+        mm.madvise(at(2 * page), PAGE, undo)
+        assert mm.tree.lookup(at(2 * page)).flags == before | opposite.get(undo, 0)
 
 
 def test_same_page_merging_ignores_shared_memory(mm):

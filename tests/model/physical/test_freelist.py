@@ -72,6 +72,16 @@ def test_only_zone_normal_gives_way_to_keep_migrate_types_apart(memory):
     assert i686.context(Gfp.KERNEL, 0).alloc_flags == flags
 
 
+def test_a_node_without_dma32_does_not_give_way():
+    """Of its own zones only ZONE_NORMAL has memory, and another node's would be remote."""
+    memory = PageAllocator.boot(MemoryMap(
+        (E820Range(0, 0x9FC00), E820Range(MIB, 48 * MIB), E820Range(4 * GIB, 4 * GIB + 64 * MIB)),
+        (NodeRange(0, 0, 4 * GIB), NodeRange(1, 4 * GIB, 5 * GIB))))
+    flags = ALLOC_WMARK_LOW | ALLOC_KSWAPD
+    assert names(memory.context(Gfp.KERNEL, 1))[0] == (1, "Normal")
+    assert memory.context(Gfp.KERNEL, 1).alloc_flags == flags
+
+
 def exhaust(zone, migratetype):
     """Take the free blocks of a type until none is left."""
     while any(zone.buddy.rmqueue_smallest(order, migratetype) is not None for order in (10, 3, 0)):

@@ -227,6 +227,24 @@ def test_values_are_little_endian(memory):
     assert memory.read(0x200C, 4) == 0x0123_4567
 
 
+@pytest.mark.parametrize("size", [1, 2, 4, 8])
+def test_values_of_each_size_lie_side_by_side(size):
+    memory = PhysicalMemory()
+    memory.add([5, 3])
+    top = (1 << 8 * size) - 1
+    for start in (3 * FRAME_BYTES, 5 * FRAME_BYTES):
+        for at in (0, size, FRAME_BYTES - size):
+            value = (0x8182_8384_8586_8788 + at) & top
+            memory.write(start + at, size, value)
+            assert memory.read(start + at, size) == value
+            assert memory.read_bytes(start + at, size) == value.to_bytes(size, "little")
+        memory.write(start + size, size, 0)
+        assert memory.read(start, size) == 0x8182_8384_8586_8788 & top
+        assert memory.read(start + size, size) == 0
+        with pytest.raises(ValueError, match=r"^Value must .*"):
+            memory.write(start, size, top + 1)
+
+
 def test_bytes_cross_frames_that_do_not_follow_each_other_in_the_pool():
     memory = PhysicalMemory()
     memory.add([8, 3, 7])

@@ -126,6 +126,12 @@ def test_those_who_cannot_wait_reserve_pageblocks_for_large_blocks(memory):
     memory.check()
 
 
+def test_those_who_cannot_wait_but_are_not_urgent_reserve_nothing(memory):
+    drain_node(memory, Gfp.NOWAIT, 1, order=3)
+    assert memory.nodes[1].zones[1].buddy.nr_reserved_highatomic == 0
+    memory.check()
+
+
 class Hoard:
     """Reclaim that gives pages back, so many at a time."""
 

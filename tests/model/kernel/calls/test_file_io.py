@@ -66,6 +66,20 @@ def test_what_is_refused_before_anything_is_read(mode):
 
 
 @both
+@pytest.mark.parametrize("name", ["read", "write"])
+def test_what_ends_where_a_page_ends_leaves_the_next_page_alone(mode, name):
+    opened = Opened(mode)
+    call, pages = getattr(opened.io, name), opened.kernel.state.page_cache.space(opened.file).pages
+    opened.cpu.store(opened.start, bytes(2 * PAGE))
+    assert call(opened.opened, opened.start, 100, PAGE - 100) == 100
+    assert sorted(pages) == [0]
+    assert call(opened.opened, opened.start, PAGE, PAGE) == PAGE
+    assert sorted(pages) == [0, 1]
+    assert call(opened.opened, opened.start, 1, 2 * PAGE) == 1
+    assert sorted(pages) == [0, 1, 2]
+
+
+@both
 def test_a_file_without_bytes_is_an_input_output_error(mode):
     opened = Opened(mode)
     empty = OpenFile(File("never registered"))

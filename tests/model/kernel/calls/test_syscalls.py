@@ -263,6 +263,20 @@ def test_memory_to_execute_only_has_a_key_that_permits_no_data():
     assert caught.value.signal.code == SiCode.SEGV_PKUERR
 
 
+def test_memory_to_execute_only_is_closed_again_if_the_process_has_opened_it():
+    kernel, cpu, process = machine(X86_64, pke=True)
+    call = SystemCalls(kernel)
+    start = call.mmap(0, 2 * PAGE, RW, ANON)
+    for page in (start, start + PAGE):
+        cpu.store(page, b"x")
+        process.pkru = 0  # WRPKRU
+        assert call.mprotect(page, PAGE, Prot.EXEC) == 0
+        assert process.pkru == 1 << 2
+    process.pkru = 0
+    call.mmap(0, PAGE, Prot.EXEC, ANON)
+    assert process.pkru == 1 << 2
+
+
 def test_keys_where_there_are_none():
     kernel, _, _ = machine(IA32)
     call = SystemCalls(kernel)

@@ -162,6 +162,14 @@ def test_alignment(line, size, align, flags, expected):
     assert calculate_alignment(config, flags, align, size) == expected
 
 
+@pytest.mark.parametrize(("config", "aligned"), [
+    (AMD64, {1: 8, 8: 8, 9: 16, 32: 32, 33: 64, 64: 64, 65: 64}),
+    (I686, {1: 8, 16: 16, 17: 32, 32: 32, 33: 32})])
+def test_alignment_to_the_cache_lines_of_the_machines(config, aligned):
+    assert {size: calculate_alignment(config, SlabFlag.HWCACHE_ALIGN, 0, size)
+            for size in aligned} == aligned
+
+
 def test_cpu_partial_slabs_are_twice_the_objects():
     """Slabs on a CPU's partial list are taken to be half full, and the division rounds up."""
     for size, (objects, slabs) in {8: (512, 1), 192: (21, 12), 256: (16, 7), 1024: (8, 6),
