@@ -42,15 +42,26 @@ class _Console(Console):
         raise
 
 
-def make_console(*, stderr: bool = False) -> Console:
+class _WholeConsole(_Console):
+    """One that also shows everything whole, however narrow the terminal is."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print texts without wrapping them, and tables without cutting their columns."""
+        whole = (Uncut(one) if isinstance(one, (Table, Group)) else one for one in objects)
+        super().print(*whole, **{"soft_wrap": True} | options)
+
+
+def make_console(*, stderr: bool = False, live: bool = False) -> Console:
     """Return a console: colours on a terminal, plain text when piped or under NO_COLOR.
 
     Under NO_COLOR a terminal is written to as if it were none: no escape sequence of any kind.
+    Nothing is wrapped or cut, unless the console is ``live``, for progress bars.
     """
     stream = sys.stderr if stderr else sys.stdout
     on_terminal = stream is not None and stream.isatty()
-    return _Console(stderr=stderr, width=None if on_terminal else WIDTH, highlight=False,
-                    markup=False, force_terminal=False if os.environ.get("NO_COLOR") else None)
+    kind = _Console if live else _WholeConsole
+    return kind(stderr=stderr, width=None if on_terminal else WIDTH, highlight=False, markup=False,
+                force_terminal=False if os.environ.get("NO_COLOR") else None)
 
 
 def result_table(results: Mapping[str, Result]) -> Uncut:

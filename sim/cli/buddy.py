@@ -12,7 +12,6 @@ from ..buddy.replay_events import replay_events
 from ..buddy.replay_requests import replay_requests
 from ..buddy.same_machine import check_same_machine
 from ..errors import InputError, check_ends
-from ..uncut import Uncut
 from .common import AGREED, MISMATCH, Verbs, add_verb, json_file, positive
 from .conditions import conditions
 from .files import file_name
@@ -56,12 +55,12 @@ def _buddy(args: argparse.Namespace) -> int:
         for mismatch in result.first:
             console.print(Text(f"Mismatch at {mismatch.place}, field {mismatch.field}: "
                                f"expected {mismatch.expected}, got {mismatch.got}",
-                               style="bold red"), soft_wrap=True)
+                               style="bold red"))
         console.print(_table(result))
     return AGREED if result.agreed else MISMATCH
 
 
-def _table(result: BuddyResult) -> Uncut:
+def _table(result: BuddyResult) -> Table:
     """Return what the replay found as a table."""
     figures = result.as_json()
     rows = {
@@ -79,4 +78,4 @@ def _table(result: BuddyResult) -> Uncut:
     table.add_column(justify="right", no_wrap=True)
     for name, value in rows.items():
         table.add_row(name, value)
-    return Uncut(table)
+    return table

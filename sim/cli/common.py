@@ -134,7 +134,7 @@ def progress_bar(doing: str = "replaying") -> Iterator[Callable[[str, int, int],
     The bar shows the words ``doing`` and ``what``, and ``done`` of ``total``. There is none on a
     terminal that is too narrow for it.
     """
-    console = make_console(stderr=True)
+    console = make_console(stderr=True, live=True)
     with progress.Progress(
         "{task.description}", progress.BarColumn(bar_width=None), progress.MofNCompleteColumn(),
         progress.TimeRemainingColumn(), console=console, transient=True,

@@ -108,9 +108,9 @@ def _cosim(args: argparse.Namespace) -> int:
         write({"workload": workload.name, "seed": args.seed, "mode": args.mode,
                "engine": args.engine, "thp": args.thp, **result.as_json(), **known})
     with printing(args.json) as console:
-        console.print(f"{workload}\n", soft_wrap=True)
+        console.print(f"{workload}\n")
         console.print(workload_table({f"{memory} MiB": result}))
-        console.print(f"\nAssumed: {result.costs}.", soft_wrap=True)
+        console.print(f"\nAssumed: {result.costs}.")
     return AGREED if result.agreed else MISMATCH
 
 

@@ -59,5 +59,5 @@ def _run(args: argparse.Namespace) -> int:
     with printing(args.json) as console:
         console.print("\nA program larger than memory, the kernel model behind the hardware:\n")
         console.print(workload_table(runs))
-        console.print(f"\nAssumed: {assumed_costs(args)}.", soft_wrap=True)
+        console.print(f"\nAssumed: {assumed_costs(args)}.")
     return MISMATCH if not all(run.agreed for run in runs.values()) else code

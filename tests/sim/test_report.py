@@ -1,6 +1,11 @@
+import io
+import sys
 from collections import Counter
 
 import pytest
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
 
 from pagewalk.model.kernel.swap.disk import DiskCounters
 from pagewalk.model.mmu.walk import Access, walk
@@ -161,6 +166,30 @@ def test_a_pipe_gets_plain_text_of_100_columns(capsys, monkeypatch):
     out = capsys.readouterr().out
     assert "\x1b" not in out
     assert out.rstrip("\n") == walk_picture(image.mode, view.control, walked).plain.rstrip("\n")
+
+
+class Terminal(io.StringIO):
+    """A standard output that is a terminal."""
+
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("columns", ["20", "40", "200"])
+def test_a_terminal_of_any_width_gets_tables_and_texts_whole(columns, monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    for name, value in (("COLUMNS", columns), ("TERM", "dumb")):
+        monkeypatch.setenv(name, value)
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_row("a long name of it", "1,234,567,890,123,456")
+    console = make_console()
+    console.print(table)
+    console.print(Group(Text("words " * 20 + "end"), table))
+    console.print("words " * 20 + "end")
+    assert [line.rstrip() for line in terminal.getvalue().splitlines()] == [
+        "a long name of it  1,234,567,890,123,456", "words " * 20 + "end",
+        "a long name of it  1,234,567,890,123,456", "words " * 20 + "end"]
 
 
 def test_markup_in_names_is_text(capsys):
