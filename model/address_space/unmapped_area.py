@@ -13,6 +13,8 @@ from .vma import File, VmFlag
 
 __all__ = ["get_unmapped_area"]
 
+MAX_ERRNO = 4095  # the highest addresses are taken for errors [IS_ERR_VALUE]
+
 LOW_START, LOW_END = 0x4000_0000, 0x8000_0000
 LOW_RANDOM_BYTES = 0x200_0000
 """Where MAP_32BIT puts mappings, and how much of that randomness may leave out. [find_start_end]"""
@@ -29,8 +31,9 @@ def get_unmapped_area(mm: MmState, file: File | None, address: int, length: int,
     of the ``file``'s huge pages, or what its file system asks for: ``pgoff`` is the page of the
     file that is mapped first.
 
-    Raise ``SysError``: ENOMEM without room, EINVAL for misaligned values, EPERM below
-    ``mmap_min_addr`` for a process without privileges.
+    Raise ``SysError``: for an address with MAP_FIXED in the very last page of the address space
+    the number that it is as an error; ENOMEM without room, EINVAL for misaligned values, EPERM
+    below ``mmap_min_addr`` for a process without privileges.
     """
     space = mm.space
     huge = file.huge_page_bytes if file is not None else 0
@@ -41,6 +44,8 @@ def get_unmapped_area(mm: MmState, file: File | None, address: int, length: int,
     if flags & MapFlag.FIXED:
         if huge and address % huge:
             raise SysError(errno.EINVAL)
+        if mm.space.word(-address) <= MAX_ERRNO and address:
+            raise SysError(mm.space.word(-address))
     elif huge:
         address = _search(mm, address, length, huge)
     elif file is not None and file.thp_aligned and space.word_bytes == 8:

@@ -54,14 +54,19 @@ class Area:
     how: tuple[int | Arg, ...] = ()
 
 
-def random_program(rng: np.random.Generator, *, files: bool, length: int = 30) -> Program:
-    """Return a program of ``length`` steps; ``files`` is whether it may map files."""
-    return _Generator(rng, files).program(length)
+def random_program(rng: np.random.Generator, *, files: bool, low: bool = True,
+                   length: int = 30) -> Program:
+    """Return a program of ``length`` steps.
+
+    ``files`` is whether it may use files, ``low`` whether MAP_32BIT, for which the kernel draws a
+    number where addresses are random.
+    """
+    return _Generator(rng, files, low).program(length)
 
 
 class _Generator:
-    def __init__(self, rng: np.random.Generator, files: bool) -> None:
-        self.rng = rng
+    def __init__(self, rng: np.random.Generator, files: bool, low: bool) -> None:
+        self.rng, self.low = rng, low
         self.files = files and bool(self.number(2))
         self.forks = self.number(3) == 0
         self.steps: list[Step] = []
@@ -165,6 +170,8 @@ class _Generator:
                 area = Area(Arg(0, Base.RESULT + len(self.steps)), area.pages)
             case _:
                 flags |= MapFlag.FIXED
+                if self.chance(.01):
+                    place = self.choice([0, PAGE, WORD - 22, WORD - 4000, WORD - PAGE, WORD - 9000])
         file = Arg(99) if flags & MapFlag.ANONYMOUS else self.file()
         how = self.prot(), flags, file, self.number(44) * PAGE + 5 * self.chance(.01)
         self.add("mmap", place, self.length(area.pages), *how)
@@ -187,7 +194,7 @@ class _Generator:
         self.areas.append(Area(place, pages, how))
 
     def flags(self) -> int:
-        flags = self.choice(KINDS)
+        flags = self.choice(KINDS) | MapFlag.BELOW_2G * (self.low and self.chance(.03))
         if not self.files:
             flags |= MapFlag.ANONYMOUS
         for flag, probability in MODIFIERS.items():

@@ -104,6 +104,11 @@ DIFFERENCES = (
               mmap(arena+0, 0x2000, 3, 0x2022, -1, 0)
               mremap(arena+0, 0x2000, 0x2000, 5, 0)
               show()"""), rules.locked_memory_counts_twice),
+    Later((6, 15), "A write makes the file longer before it finds that there is nothing to read.",
+          Program.parse("""
+              mmap(arena+0, 0x1000, 1, 1, file+2, 0x18000)
+              pwrite(file+2, arena+0x8000, 1, 0x20000)
+              load(arena+0)"""), rules.write_begins_before_it_reads),
     Later((6, 17), "mremap finds all that is wrong with a move before it unmaps anything.",
           Program.parse("""
               mremap(arena+0x7000, 0x7000, 0x4000, 3, arena+0x8000)"""),

@@ -43,7 +43,7 @@ class Layout:
     ``own`` are the mappings of the runner itself, ``data_bytes`` what its heap counts for
     RLIMIT_DATA before it grows. Programs map by address in the arena and in the heap from ``heap``
     on, and without an address below ``fence``. There, and in the first page of the heap, shared
-    memory is mapped.
+    memory is mapped. ``randomised`` is whether the kernel would not leave places alone.
     """
 
     arena: int
@@ -52,6 +52,7 @@ class Layout:
     fence: int
     mmap_base: int
     data_bytes: int
+    randomised: int
     own: tuple[OwnMapping, ...]
 
 

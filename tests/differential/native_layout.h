@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/personality.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -132,8 +133,9 @@ static void print_layout() {
     for (int field = 3; field < 45; field++) at = strchr(at, ' ') + 1;
     char *rest;
     word start_data = strtoul(at, &rest, 10), end_data = strtoul(rest, 0, 10);
-    say("layout %lu %lu %lu %lu %lu %lu\n", ARENA, heap_start, heap, fence, find_mmap_base(),
-        end_data - start_data);
+    bool randomised = !(personality(0xffffffff) & ADDR_NO_RANDOMIZE);
+    say("layout %lu %lu %lu %lu %lu %lu %d\n", ARENA, heap_start, heap, fence, find_mmap_base(),
+        end_data - start_data, randomised);
     at = load_text("/proc/self/maps");
     for (int i = 0; i < own_count; at = strchr(at, '\n') + 1)
         if (strtoul(at, 0, 16) == own[i][0]) {

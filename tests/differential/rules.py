@@ -20,6 +20,7 @@ from pagewalk.model.address_space.errors import SysError
 from pagewalk.model.address_space.uapi import Madvise, MremapFlag
 from pagewalk.model.address_space.vma import VmFlag, page_align
 from pagewalk.model.kernel import user_tables
+from pagewalk.model.kernel.calls import file_io
 from pagewalk.model.x86 import PAGE_BYTES, PAGE_SHIFT, Entry
 
 WORD = 1 << 64
@@ -116,6 +117,22 @@ def mmap_cuts_before_it_fails() -> AbstractContextManager[object]:
                     merge.split(space, vma, address, new_below=address == end)
         uncut(space, file, start, length, flags, pgoff)
     return patch.object(mmap, "map_region", map_region)
+
+
+def write_begins_before_it_reads() -> AbstractContextManager[object]:
+    """[generic_perform_write, shmem_write_end, ext4_da_write_end]"""
+    write_page = file_io.FileIo._write_page
+
+    def write(self, space, index, offset, buffer, size):
+        position = index * PAGE_BYTES + offset
+        if position > space.inode.size:
+            space.set_size(position)
+        copied = write_page(self, space, index, offset, buffer, size)
+        if not copied and space.content is None:
+            pfn, _ = self._kernel.state.file_page(space, index)
+            self._kernel.state.frames.put(pfn)
+        return copied
+    return patch.object(file_io.FileIo, "_write_page", write)
 
 
 def mremap_moves_many() -> AbstractContextManager[object]:

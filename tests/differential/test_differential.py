@@ -1,26 +1,19 @@
 """Random programs come to the same on the model and on the kernel that the tests run on."""
 
-import numpy as np
 import pytest
 
 from .compare import first_difference, minimised
-from .generate import random_program
 from .later import DIFFERENCES
 
 pytestmark = pytest.mark.slow
-
-
-def programs(worlds, first, count):
-    """Yield seeds and random programs of them."""
-    for seed in range(first, first + count):
-        yield seed, random_program(np.random.default_rng(seed), files=worlds.has_files)
 
 
 def test_random_programs_come_to_the_same(worlds, request):
     first, count = (request.config.getoption(name) for name in ("first_seed", "programs"))
     print(f"programs of the seeds {first} to {first + count - 1}, files: {worlds.has_files}")
     calls = signals = faults = 0
-    for seed, program in programs(worlds, first, count):
+    for seed in range(first, first + count):
+        program = worlds.program(seed)
         difference = first_difference(program, worlds.run)
         if difference is not None:
             pytest.fail(f"Seed {seed}: {minimised(difference, worlds.run)}", pytrace=False)

@@ -1,6 +1,5 @@
 """What is wrong in the model on purpose is found, and shown by a short program."""
 
-import numpy as np
 import pytest
 
 from pagewalk.model.address_space import merge, mmap
@@ -9,7 +8,6 @@ from pagewalk.model.kernel import make_present, user_tables
 from pagewalk.model.x86 import PAGE_BYTES
 
 from .compare import first_difference, minimised
-from .generate import random_program
 
 pytestmark = pytest.mark.slow
 
@@ -65,8 +63,7 @@ PLANTED = [merge_what_is_read_only, merge_what_is_unreadable, merge_at_any_offse
 def test_a_planted_fault_is_found_and_shown_in_a_few_steps(worlds, monkeypatch, plant):
     plant(monkeypatch)
     for seed in range(MOST_PROGRAMS):
-        program = random_program(np.random.default_rng(seed), files=worlds.has_files)
-        difference = first_difference(program, worlds.run)
+        difference = first_difference(worlds.program(seed), worlds.run)
         if difference is not None:
             print(f"found by program {seed}")
             assert len(minimised(difference, worlds.run).program.steps) <= MOST_STEPS

@@ -4,7 +4,10 @@ from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from .compare import Runs
+from .generate import random_program
 from .host import Host
 from .later import later_rules
 from .modelled import ModelKernel
@@ -27,6 +30,7 @@ class Worlds:
         self.native = NativeKernel(folder)
         self.model = ModelKernel(self.native.layout, host)
         self.has_files = file_system(folder) in FILE_SYSTEMS
+        self.has_low = not self.native.layout.randomised
 
     def close(self) -> None:
         self.native.close()
@@ -48,6 +52,10 @@ class Worlds:
             self.native.close()
             self.native = NativeKernel(self._folder)
             raise
+
+    def program(self, seed: int) -> Program:
+        """Return a random program that suits both."""
+        return random_program(np.random.default_rng(seed), files=self.has_files, low=self.has_low)
 
     def leaving_out(self, *what: str) -> Runs:
         """Return ``run`` without some rules of later kernels."""

@@ -118,6 +118,17 @@ def test_low_addresses_are_for_the_privileged():
             assert caught.value.errno == errno.EPERM
 
 
+@pytest.mark.parametrize("word", [4, 8])
+@pytest.mark.parametrize(("below", "error"), [(1, 1), (22, 22), (4000, 4000), (4095, 4095),
+                                              (4096, errno.ENOMEM), (8192, errno.ENOMEM)])
+def test_a_fixed_address_at_the_very_top_is_taken_for_an_error(word, below, error):
+    mm = small_mm(replace(SPACE, word_bytes=word))
+    with pytest.raises(SysError) as caught:
+        mm.mmap(-below, PAGE, RW, FIXED)
+    assert caught.value.errno == error
+    assert str(caught.value)
+
+
 def test_huge_pages_are_aligned_and_their_hole_has_room_for_any_alignment():
     huge = 2 << 20
     mm = small_mm(files=KernelFiles({huge: HugetlbPool(free=8)}))
