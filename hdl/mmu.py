@@ -46,6 +46,11 @@ class Mmu(wiring.Component):
 
     A request is judged by what ``control`` holds in the cycle in which the request is accepted.
 
+    A reset empties all caches, takes back what is offered, and forgets the requests that wait: they
+    are never answered. The MMU may be reset alone, while page-table memory has an access of its
+    under way: memory does that access, and the response is ignored. ``memory_signature`` says how
+    many there may be.
+
     Parameters
     ----------
     config : :class:`Config`

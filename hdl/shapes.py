@@ -76,7 +76,7 @@ def page_name(level):
 
 
 MEMORY_TAG_BITS = 4
-"""Width of the tag of a page-table access, enough to tell 16 walkers apart."""
+"""Width of the tag of a page-table access, which counts them: 15 more may be due from before."""
 
 PCID_BITS = x86.Cr3.PCID.bit_count()
 """Width of a process-context identifier. [SDM 4.10.1]"""
@@ -190,11 +190,18 @@ def invalidate_layout(config):
 def memory_signature(config):
     """Return the page-table memory port as the MMU sees it.
 
-    ``address`` is the byte address of an entry. A read returns the entry in ``data``. A
-    compare-and-exchange, atomic against all other writers, stores ``desired`` if the entry equals
-    ``expected``; ``data`` is the entry as it was before, and ``exchanged`` says whether it was
-    replaced. ``error`` means that there is no memory at ``address``. A response comes in a later
-    cycle than its request and carries the same ``tag``.
+    ``address`` is the byte address of an entry. A read returns the entry in ``data``; ``expected``
+    and ``desired`` are 0. A compare-and-exchange, atomic against all other writers, stores
+    ``desired`` if the entry equals ``expected``; ``data`` is the entry as it was before, and
+    ``exchanged`` says whether it was replaced. ``error`` means that there is no memory at
+    ``address``. A response comes in a later cycle than its request, carries the same ``tag``, and
+    is taken at once.
+
+    The next access comes after the response, or after a reset of the MMU, which cuts the access
+    off. Tags count the accesses, through resets: a response to one that was cut off is told by its
+    tag and ignored, as long as it comes before the 16th access after its own is accepted. So memory
+    may owe up to 15 such responses; one that could owe more must accept nothing while it owes 15,
+    or be reset together with the MMU.
     """
     entry_bits = 8 * config.mode.entry_bytes
     return Signature({

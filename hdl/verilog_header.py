@@ -35,7 +35,7 @@ def header(config, name, clock, reset):
         invalidations=_codes(InvalidateOp),
         operations=_codes(MemoryOp),
         ignored=_listed(ignored_registers(config.mode) or ("nothing",)))
-    for title, text in (("Ports", notes), ("Timing", TIMING_NOTES)):
+    for title, text in (("Ports", notes), ("Timing", TIMING_NOTES.format(reset=reset))):
         lines += ["", title]
         for note in text.split("\n\n"):
             lines += textwrap.wrap(note, 96, initial_indent="  ", subsequent_indent="    ")
@@ -75,7 +75,7 @@ CR0, CR3 or CR4, old what CR0 or CR4 held before.
 
 memory_*: accesses to page-table entries. op is {operations}: store desired if the entry is
 expected, atomically. The response has the request's tag, the entry in data, exchanged if desired
-was stored, error if there is no memory.
+was stored, error if there is no memory. It is always taken.
 
 events_*: 1 in each cycle in which the event happens.
 """
@@ -100,4 +100,11 @@ While an invalidation is offered no port accepts a request; it is accepted once 
 taken. A page fault that was answered stops the ports for the next cycle, in which it invalidates;
 page faults of several ports in one cycle take one cycle each. In such a cycle no walk begins. A
 port accepts nothing in the cycle in which it answers a fault.
+
+A reset empties all caches, takes back what is offered, and forgets requests that wait. Memory need
+not be reset with it: memory_req_tag counts accesses, through resets, and a response of another tag
+than the last access is ignored. A response must come before the 16th access after its own is
+accepted; memory that could owe more than 15 must accept nothing while it owes 15, or be reset,
+too. The counter is the only register that {reset} does not clear. It may begin at any value; where
+initial values do not count, as in a simulation of gates, it must be given one, or it stays X.
 """

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from .next_entry import NextEntry
 from .shapes import (
+    MEMORY_TAG_BITS,
     MemoryOp,
     drop_layout,
     memory_signature,
@@ -36,8 +37,13 @@ class Walker(wiring.Component):
     access is permitted. If another processor changes an entry before the update, the walk starts
     over from the root. A bus error ends the walk in a machine check.
 
+    Each access has a tag of its own, the one after that of the access before, and a reset does not
+    clear the counter. A response of another tag than that of the access under way is late, to an
+    access that a reset has cut off: it is taken and ignored. The tags go round after 16 accesses,
+    so that a response must come before the 16th access after its own is accepted.
+
     The walker itself holds the state of a walk: its request, the place it has come to, and the
-    response that led there, if memory was not ready. What a response leads to is decided by a
+    entry that led there, if memory was not ready. What a response leads to is decided by a
     ``WalkJudge``, where the walk goes on by a ``NextEntry``, both within the cycle.
 
     Parameters
@@ -75,10 +81,12 @@ class Walker(wiring.Component):
         request = Signal.like(self.walk.req.payload)  # of the walk under way
         place = Signal(place_layout(self._config))  # of the access offered last
         response = Signal.like(rsp.payload)  # the response at hand, if there is one
-        held = Signal.like(rsp.payload)  # what led to an access that memory was not ready for
+        held = Signal.like(rsp.payload.data)  # what led to an access that memory was not ready for
         result = Signal.like(self.walk.rsp.payload)
         stale = Signal()  # something was dropped while the walk was under way
-        idle, begun, finished, exchange = Signal(), Signal(), Signal(), Signal()
+        tag = Signal(MEMORY_TAG_BITS, reset_less=True)  # of the access accepted last
+        idle, begun, exchange = Signal(), Signal(), Signal()
+        responded, finished = Signal(), Signal()
         step = Signal(WalkStep)
         m.d.comb += [
             judge.request.eq(request),
@@ -93,10 +101,13 @@ class Walker(wiring.Component):
                                & ~stale & ~self.drop.valid),
             next_entry.drop.eq(self.drop),
             exchange.eq(next_entry.next_place.updating),
+            req.payload.tag.eq(tag + 1),
             req.payload.op.eq(Mux(exchange, MemoryOp.COMPARE_EXCHANGE, MemoryOp.READ)),
             req.payload.address.eq(next_entry.address),
             req.payload.expected.eq(Mux(exchange, response.data, 0)),
             req.payload.desired.eq(Mux(exchange, judge.desired, 0)),
+            rsp.ready.eq(1),
+            responded.eq(rsp.valid & (rsp.payload.tag == tag)),
             self.walk.rsp.payload.eq(result),
             self.walk.rsp.payload.stale.eq(stale),
         ]
@@ -106,6 +117,8 @@ class Walker(wiring.Component):
             m.d.sync += stale.eq(1)
         with m.If(req.valid):
             m.d.sync += place.eq(next_entry.next_place)
+        with m.If(req.valid & req.ready):
+            m.d.sync += tag.eq(req.payload.tag)
 
         with m.FSM():
             with m.State("Idle"):
@@ -121,20 +134,19 @@ class Walker(wiring.Component):
                     m.next = "Offer"
             with m.State("Wait"):
                 m.d.comb += [
-                    rsp.ready.eq(1),
                     response.eq(rsp.payload),
                     step.eq(judge.step),
-                    finished.eq(rsp.valid & (step == WalkStep.FINISH)),
-                    req.valid.eq(rsp.valid & ~finished),
+                    finished.eq(responded & (step == WalkStep.FINISH)),
+                    req.valid.eq(responded & ~finished),
                 ]
                 with m.If(finished):
                     m.d.sync += result.eq(judge.result)
                     m.next = "Done"
                 with m.Elif(req.valid & ~req.ready):
-                    m.d.sync += held.eq(rsp.payload)
+                    m.d.sync += held.eq(rsp.payload.data)
                     m.next = "Offer"
             with m.State("Offer"):
-                m.d.comb += [response.eq(held), step.eq(WalkStep.REPEAT), req.valid.eq(1)]
+                m.d.comb += [response.data.eq(held), step.eq(WalkStep.REPEAT), req.valid.eq(1)]
                 with m.If(req.ready):
                     m.next = "Wait"
             with m.State("Done"):

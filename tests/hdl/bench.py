@@ -4,7 +4,7 @@ from collections import deque
 from functools import cache, reduce
 from itertools import accumulate
 
-from amaranth import Cat, ClockDomain, Module, Signal, Value
+from amaranth import Cat, ClockDomain, Const, Module, Signal, Value
 from amaranth.hdl import Fragment
 from amaranth.sim import Simulator
 
@@ -139,16 +139,19 @@ def stream_trace(**streams):
     return Trace(**signals)
 
 
-def offers_hold(name, stream):
-    """Return a background testbench: what is offered stays offered until it is accepted."""
+NO_RESET = Const(0)
+
+
+def offers_hold(name, stream, reset=NO_RESET):
+    """Return a background testbench: what is offered stays so until it is accepted, or a reset."""
     async def watch(ctx):
         pending = None
-        samples = ctx.tick().sample(stream.valid, stream.ready, Value.cast(stream.payload))
-        async for _, _, valid, ready, payload in samples:
+        samples = ctx.tick().sample(stream.valid, stream.ready, Value.cast(stream.payload), reset)
+        async for _, _, valid, ready, payload, is_reset in samples:
             if pending is not None:
                 assert valid, f"{name} takes back its offer"
                 assert payload == pending, f"{name} offers {payload:#x} instead of {pending:#x}"
-            pending = payload if valid and not ready else None
+            pending = payload if valid and not ready and not is_reset else None
 
     return watch
 

@@ -2,6 +2,7 @@
 
 from functools import cache
 
+from amaranth import ResetInserter, Signal
 from amaranth.lib import data
 
 from pagewalk.hdl.config import Config
@@ -15,12 +16,15 @@ from .tables import PERMISSIVE, Tables
 
 
 class MmuBench:
-    """An MMU with page-table memory, and what software does with it."""
+    """An MMU with page-table memory, and what software does with it.
+
+    ``reset`` is the MMU's, and nothing else is reset by it.
+    """
 
     def __init__(self, tables, *, ports=("fetch", "data"), entries=4, **memory_behaviour):
         self.tables = tables
         self.config = Config(mode=tables.mode, ports=ports, entries=entries, policy="lru")
-        self.mmu = Mmu(self.config)
+        self.mmu, self.reset = Mmu(self.config), Signal()
         self.ports = [getattr(self.mmu, name) for name in ports]
         self.memory = PageTableMemory(
             self.mmu.memory, tables.memory, tables.mode.entry_bytes, **memory_behaviour)
@@ -34,10 +38,11 @@ class MmuBench:
             **{f"{name}_rsp": port.rsp for name, port in zip(ports, self.ports, strict=True)})
 
     def run(self, *testbenches, background=()):
-        holds = [offers_hold(f"port {number}", port.rsp) for number, port in enumerate(self.ports)]
-        simulate(self.mmu, *testbenches, background=[
+        holds = [offers_hold(f"port {number}", port.rsp, self.reset)
+                 for number, port in enumerate(self.ports)]
+        simulate(ResetInserter(self.reset)(self.mmu), *testbenches, background=[
             self.memory.serve, self.events, self.handshakes, *holds,
-            offers_hold("memory", self.mmu.memory.req), *background])
+            offers_hold("memory", self.mmu.memory.req, self.reset), *background])
 
     def control(self, ctx, control):
         ctx.set(self.mmu.control.as_value(), self._control_word(control))

@@ -57,18 +57,19 @@ class Geometry(NamedTuple):
 class Bench:
     """One run from reset: streams, monitors, drivers and the reference, tied together.
 
-    All inputs have a value once it is made, reset above all.
+    All inputs have a value once it is made, reset above all. ``tag`` is the tag of the last access
+    to page-table memory in the run before.
     """
 
     def __init__(
         self, dut: HierarchyObject, tables: Tables, geometry: Geometry, pace: Pace, bins: Bins,
-        seed: int,
+        seed: int, tag: int,
     ) -> None:
         self.scoreboard = Scoreboard()
         self._reset, self._edge = dut.rst, RisingEdge(dut.clk)
         self._tables, self._cycle = tables, 0
         self._reference = Reference(
-            tables, PORTS, geometry.entries, geometry.walk_cache, self.scoreboard, bins)
+            tables, PORTS, geometry.entries, geometry.walk_cache, self.scoreboard, bins, tag)
         streams = {stream.name: stream for stream in _streams(dut)}
         self._monitors = {name: Monitor(stream) for name, stream in streams.items()}
         self._event_monitor = EventMonitor(dut, _event_names(tables.mode))
@@ -84,8 +85,8 @@ class Bench:
         for stream in streams.values():
             stream.clear()
 
-    async def run(self) -> None:
-        """Play until every request has its answer, then compare what is left."""
+    async def run(self) -> int:
+        """Play until every request has its answer, then compare what is left; return ``tag``."""
         await self._edge
         await self._edge
         self._reset.value = 0
@@ -100,6 +101,7 @@ class Bench:
                 last = min(last, self._cycle + 2)  # events come a cycle late
         self.scoreboard.equal("requests without an answer", False, not self._reference.idle)
         self.scoreboard.finish(self._tables.memory, self._tables.shadow, list(PORTS))
+        return self._reference.tag
 
     def _step(self) -> None:
         beats = {name: monitor.sample() for name, monitor in self._monitors.items()}
@@ -143,13 +145,13 @@ async def random_traffic_agrees_in_every_cycle(dut: HierarchyObject) -> None:
     geometry = Geometry(
         int(os.environ["PAGEWALK_ENTRIES"]), int(os.environ["PAGEWALK_WALK_CACHE"]))
     seed = int(os.environ["PAGEWALK_SEED"])
-    bins = Bins(mode, PORTS, walk_cache=bool(geometry.walk_cache))
+    bins, tag = Bins(mode, PORTS, walk_cache=bool(geometry.walk_cache)), 0
     for pace in PACES:
         # The same tables in every run: entries that outlive the reset would be hit.
-        bench = Bench(dut, Tables(mode, Random(seed)), geometry, pace, bins, seed)
+        bench = Bench(dut, Tables(mode, Random(seed)), geometry, pace, bins, seed, tag)
         if pace is PACES[0]:
             Clock(dut.clk, 10, unit="ns").start()  # not before the inputs have their values
-        await bench.run()
+        tag = await bench.run()
         dut._log.info("%s: %s", pace.name, dict(bench.scoreboard.observed_events))
     dut._log.info("met:\n%s", bins.table())
     assert not bins.missing, f"never met with seed {seed}: {', '.join(bins.missing)}"

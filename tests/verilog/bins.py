@@ -111,6 +111,8 @@ def _timing_bins(ports: Sequence[str]) -> list[str]:
         "walk under way at a page fault is not cached",
         "walk begins after the drop of a page fault",
         "walk begins while another port's answer waits",
+        *(f"late response meets {state}"
+          for state in ("no walk", "an access on offer", "an access under way")),
         "request accepted in the cycle of another port's page fault",
     ]
 

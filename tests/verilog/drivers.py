@@ -67,11 +67,12 @@ class Memory:
     """Page-table memory: one access at a time, done when accepted, answered some cycles later.
 
     Now and then another processor changes an entry just before it would be exchanged, or nothing
-    answers at an address.
+    answers at an address, or a response comes late, to an access of before the reset.
     """
 
     RACES = 0.3  # of the exchanges
     ERRORS = 0.003  # of the accesses
+    LATE = 0.03  # responses a cycle
 
     def __init__(
         self, req: Stream, rsp: Stream, tables: Tables, pace: Pace, rng: Random
@@ -79,6 +80,7 @@ class Memory:
         self._req, self._rsp = req, rsp
         self._tables, self._pace, self._rng = tables, pace, rng
         self._due: tuple[int, dict[str, int]] | None = None
+        self._tag = 0  # of the access under way, if there is one
 
     @property
     def is_busy(self) -> bool:
@@ -96,10 +98,19 @@ class Memory:
         if self._due is not None and self._due[0] == cycle.number + 1:
             self._rsp.offer(self._due[1])
             self._due = None
+        elif self._rng.random() < self.LATE:
+            self._rsp.offer(self._late())
         self._req.ready.value = self._rng.random() < self._pace.take_access
+
+    def _late(self) -> dict[str, int]:
+        """Return a response with any tag but that of the access under way."""
+        data = self._rng.getrandbits(8 * self._tables.mode.entry_bytes)
+        return {"tag": (self._tag + self._rng.randint(1, 15)) & 0xF, "data": data | Entry.P,
+                "exchanged": self._rng.getrandbits(1), "error": self._rng.random() < 0.1}
 
     def _access(self, request: dict[str, int]) -> dict[str, int]:
         """Carry out an access and return the response."""
+        self._tag = request["tag"]
         memory, size = self._tables.memory, self._tables.mode.entry_bytes
         address, exchanged = request["address"], 0
         response = {"tag": request["tag"], "data": 0, "exchanged": 0, "error": 0}

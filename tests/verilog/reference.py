@@ -205,18 +205,26 @@ class PortReference:
 
 
 class Reference:
-    """The whole MMU: compares every output of every cycle, then takes the cycle's transfers."""
+    """The whole MMU: compares every output of every cycle, then takes the cycle's transfers.
+
+    ``tag`` is the tag of the last access to page-table memory before the reset.
+    """
 
     def __init__(
         self, tables: Tables, ports: Sequence[str], entries: int, walk_cache: int,
-        scoreboard: Scoreboard, bins: Bins,
+        scoreboard: Scoreboard, bins: Bins, tag: int,
     ) -> None:
         self._mode: PagingMode = tables.mode
         self._scoreboard, self._bins = scoreboard, bins
         self.ports = {name: PortReference(name, tables, entries, scoreboard, bins)
                       for name in ports}
-        self._walker = WalkerReference(tables, walk_cache, scoreboard, bins)
+        self._walker = WalkerReference(tables, walk_cache, scoreboard, bins, tag)
         self._arbiter = Arbiter(ports)
+
+    @property
+    def tag(self) -> int:
+        """The tag of the last access to page-table memory."""
+        return self._walker.tag
 
     @property
     def idle(self) -> bool:
@@ -270,9 +278,7 @@ class Reference:
 
         ``dropping`` says that in this cycle a page fault drops what it could use.
         """
-        response = cycle.beats["memory_rsp"]
-        if response.valid:
-            self._scoreboard.equal("memory_rsp_ready", True, response.ready)
+        self._scoreboard.equal("memory_rsp_ready", True, cycle.beats["memory_rsp"].ready)
         if dropping and self._walker.walk is not None:
             self._walker.walk.is_stale = True
         finished = self._walker.respond(cycle)

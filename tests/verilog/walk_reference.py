@@ -118,16 +118,22 @@ class WalkerReference:
     """The walker: one walk at a time, the memory request of each cycle, and the walk cache."""
 
     def __init__(
-        self, tables: Tables, walk_cache: int, scoreboard: Scoreboard, bins: Bins
+        self, tables: Tables, walk_cache: int, scoreboard: Scoreboard, bins: Bins, tag: int
     ) -> None:
         self._tables, self._scoreboard, self._bins = tables, scoreboard, bins
         self.cache = WalkCacheModel(tables.mode, walk_cache)
         self.walk: WalkInProgress | None = None
+        self.tag = tag  # of the access that memory accepted last, perhaps before the reset
 
     def respond(self, cycle: Cycle) -> WalkInProgress | None:
         """Follow up a memory response of this cycle; return the walk if this finishes it."""
         beat = cycle.beats["memory_rsp"]
         if not beat.valid:
+            return None
+        if beat.payload["tag"] != self.tag:
+            state = ("no walk" if self.walk is None or self.walk.access is None else
+                     "an access on offer" if self.walk.offers else "an access under way")
+            self._bins.meet(f"late response meets {state}")
             return None
         assert self.walk is not None
         level = self.walk.level
@@ -159,13 +165,15 @@ class WalkerReference:
             self._scoreboard.offer("memory_req", None, beat, "no walk is at that point")
             return
         op, address, expected, desired = walk.access  # a read has zeros as its last two
-        fields = {"op": op, "address": address, "expected": expected, "desired": desired}
+        fields = {"tag": (self.tag + 1) % 16, "op": op, "address": address,
+                  "expected": expected, "desired": desired}
         self._scoreboard.offer("memory_req", fields, beat, walk)
         if not beat.ready:
             when = "first" if walk.is_new else "later"
             self._bins.meet("update held" if op == COMPARE_EXCHANGE else f"{when} access held")
             return
         walk.accept()
+        self.tag = beat.payload["tag"]
         level = walk.level.name.lower()
         self._scoreboard.event("walk_update" if op == COMPARE_EXCHANGE else f"walk_read_{level}")
         if self.cache.is_shared(walk.vaddr, walk.control):
