@@ -35,7 +35,14 @@ class Walker(wiring.Component):
 
     Entries used on the way get their accessed flag, the leaf only (with D, for a write) if the
     access is permitted. If another processor changes an entry before the update, the walk starts
-    over from the root. A bus error ends the walk in a machine check.
+    over from the root, as entries above may have changed with it. Each exchange that is lost means
+    that another writer's write was done, so that the whole goes on, but nothing here bounds how
+    often one walk loses: a processor that writes an entry in every cycle keeps it from its end, and
+    other ports from the walker. Memory can see to it. An exchange is the very next access after the
+    read of its entry, offered in the cycle of that response. So none is lost if memory keeps other
+    writers from an entry that the MMU has read until it has done the MMU's next access; to bound
+    the walk it is enough to do so after an exchange that was lost. A bus error ends the walk in a
+    machine check.
 
     Each access has a tag of its own, the one after that of the access before, and a reset does not
     clear the counter. A response of another tag than that of the access under way is late, to an

@@ -162,6 +162,32 @@ def test_exchanges_may_be_lost_any_number_of_times():
     assert bench.trace.total("event_restart") == 5
 
 
+@MODES
+@pytest.mark.parametrize("always", [False, True])
+def test_memory_that_keeps_writers_off_after_a_lost_exchange_lets_the_walk_end(mode, always):
+    """A processor writes an ignored bit of every entry before each access, unless it is kept off.
+
+    It is from an entry that was read, until the next access; ``always``, or after a loss alone.
+    """
+    tables = Tables(mode)
+    path = tables.map(VADDR, 0x7000, Entry.P | Entry.RW, upper=Entry.P | Entry.RW)
+    kept_off = [always]
+
+    def another_agent(access):
+        before = bench.memory.log[-2] if len(bench.memory.log) > 1 else None
+        for entry in path:
+            if not (kept_off[0] and before == ("read", entry)):
+                tables.write(entry, tables.read(entry) ^ 1 << 9)
+                kept_off[0] |= access[:2] == ("exchange", entry)
+
+    bench = WalkerBench(plain(mode), tables.memory, before=another_agent)
+    result, = bench.walk([(0, Access(VADDR, WRITE), Control(tables.cr3))])
+    assert (result["fault"], result["translation"]["frame"]) == (0, 7)
+    assert bench.trace.total("event_restart") == (not always)
+    kinds = ["read", "exchange"] * (len(path) if always else len(path) + 1)
+    assert [access[0] for access in bench.memory.log] == kinds
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("mode", "number"), [*updates_of(X86_64), *updates_of(IA32)],
                          ids=lambda value: getattr(value, "name", value))
