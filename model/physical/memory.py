@@ -212,7 +212,7 @@ class PhysicalMemory:
         end = paddr + count
         while paddr < end:
             stop = min(end, (paddr | (PAGE_BYTES - 1)) + 1)
-            absent = reading and paddr >> PAGE_SHIFT not in self._rows
+            absent = reading and paddr >= 0 and paddr >> PAGE_SHIFT not in self._rows
             start = self._at_zeros(paddr, 1) if absent else self._at(paddr, 1)
             runs.append((start, start + stop - paddr))
             paddr = stop

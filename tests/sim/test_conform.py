@@ -160,7 +160,7 @@ def test_a_wrong_field_of_an_answer_is_found_in_its_field(few):
 
 def test_every_other_field_of_an_answer_is_not_in_the_vectors(few):
     others = set(ANSWER.names) - {"vector", "error", "vaddr", "paddr", "fault", "value"}
-    assert others == {"accepted", "answered", "page", "memory_type"}
+    assert others == {"accepted", "answered", "page", "memory_type", "hit", "lost"}
     assert all(spoiled(few, name) == {} for name in others)
 
 

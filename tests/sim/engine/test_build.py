@@ -52,7 +52,7 @@ def compilations(tmp_path):
 
 
 def make(design="design"):
-    return build_library(design, "harness", "glue")
+    return build_library(design, {"harness.cc": "harness", "glue.h": "glue"})
 
 
 def compiled_in(cache):
