@@ -166,7 +166,7 @@ class KernelFiles:
                                   nameless=True)
         return file
 
-    def open_sysv(self, key: int, segment: int, size: int = 0) -> File:
+    def open_sysv(self, key: int, segment: int, size: int) -> File:
         """Return a new segment of System V shared memory, its id in place of the inode. [newseg]
 
         The rest is as for ``open_shmem``. It goes with its last mapping, as one does that is marked

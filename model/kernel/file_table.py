@@ -32,6 +32,11 @@ class FileTable:
         self._open: dict[int, OpenFile] = {}
         self._close_on_exec: set[int] = set()
 
+    @property
+    def open_files(self) -> list[File]:
+        """The files that are open, once for each number."""
+        return [opened.file for opened in self._open.values()]
+
     def open(self, file: File, limit: int, *, close_on_exec: bool = False) -> int:
         """Open a file under the lowest free number, and return that.
 

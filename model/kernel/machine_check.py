@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 
 from ..address_space.kernel_half.vmalloc import VmArea
+from ..address_space.shmem_mapping import promised_pages
 from ..physical.errors import BrokenInvariant
 from .process import Process
 from .state import KernelState
@@ -40,7 +41,32 @@ def check_machine(state: KernelState, processes: Collection[Process],
     mappings = [vma for process in processes for vma in process.mm.tree]
     for pool in state.hugetlb.values():
         pool.check(mappings, mapped)
+    _check_files(state, processes)
     _check_frames(state, processes, {pfn for area in areas for pfn in area.pfns})
+
+
+def _check_files(state: KernelState, processes: Collection[Process]) -> None:
+    """Files that go with their last user know all of them, and shared memory is promised.
+
+    More may be promised: Linux forgets some that stacks were. [acct_stack_growth]
+    """
+    users = Counter(vma.file for process in processes for vma in process.mm.tree)
+    users.update(file for process in processes for file in process.files.open_files)
+    promised = sum(process.mm.committed for process in processes)
+    for file, inode in state.files.inodes.items():
+        if inode.nameless and inode.users != users[file]:
+            raise BrokenInvariant(f"File {file.name} has {users[file]} users, but counts "
+                                  f"{inode.users}")
+        promised += inode.allocated if inode.noreserve else 0
+        if file.is_shmem:
+            space = state.page_cache.space(file)
+            promised += promised_pages(inode, inode.size)
+            if inode.allocated < len(space.pages) + len(space.slots):
+                raise BrokenInvariant(f"File {file.name} has more pages than {inode.allocated}, "
+                                      "which are counted")
+    if state.commit.committed < promised:
+        raise BrokenInvariant(f"{promised} pages are promised, but {state.commit.committed} "
+                              "counted")
 
 
 def _check_frames(state: KernelState, processes: Collection[Process], vmalloc: set[int]) -> None:

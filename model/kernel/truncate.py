@@ -18,7 +18,7 @@ def unmap_mapping_range(state: KernelState, file: File, start: int, end: int, *,
     With ``even_cows`` private copies go, too, in memory or in swap. [unmap_mapping_range]
     """
     first, last = -(-start // PAGE_BYTES), end // PAGE_BYTES
-    for space in list(state.spaces.values()):
+    for space in list(state.spaces.values()) if first < last else ():
         space.unmap_file(file, first, last, even_cows=even_cows)
 
 

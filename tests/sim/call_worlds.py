@@ -5,7 +5,7 @@
 """
 
 from dataclasses import dataclass
-from errno import EFAULT, ENOSPC
+from errno import EFAULT
 
 import numpy as np
 
@@ -26,6 +26,7 @@ PAGE = 4096
 RW = Prot.READ | Prot.WRITE
 ANON = MapFlag.PRIVATE | MapFlag.ANONYMOUS | MapFlag.FIXED
 BASE, SHARED = 0x1000_0000, 0x2000_0000
+ROOM = 16 << 20  # bytes, for what a file grows by
 
 
 @dataclass
@@ -66,9 +67,14 @@ class Plain:
 
     def __init__(self, mode, content):
         self.mode = mode
-        self.content = memoryview(bytearray(content))
+        self.room, self.size = memoryview(bytearray(content) + bytes(ROOM)), len(content)
         self.spaces = [{}]
         self.position = [0]  # of the only open file, which all processes share
+
+    @property
+    def content(self):
+        """The bytes of the file, which grows."""
+        return self.room[: self.size]
 
     def load(self, process, address, size):
         page = self.spaces[process][address // PAGE]
@@ -84,7 +90,7 @@ class Plain:
 
     def mmap(self, space, address, length, prot, _flags, fd=-1, offset=0):
         for at in range(0, length, PAGE):
-            data = memoryview(bytearray(PAGE)) if fd < 0 else self.content[offset + at :][:PAGE]
+            data = memoryview(bytearray(PAGE)) if fd < 0 else self.room[offset + at :][:PAGE]
             space[(address + at) // PAGE] = Page(data, bool(prot & Prot.WRITE), fd >= 0)
         return address
 
@@ -113,7 +119,7 @@ class Plain:
             vpn: page if page.shared else Page(memoryview(bytearray(page.data)), page.writable,
                                                False)
             for vpn, page in space.items()})
-        return len(self.spaces)
+        return 1 + len(self.spaces)  # the first process has pid 2
 
     def there(self, space, address, size, *, write):
         """Bytes of a range that can be accessed, up to the first that cannot."""
@@ -134,7 +140,7 @@ class Plain:
         return done
 
     def pread(self, space, _fd, buffer, count, position):
-        wanted, done = min(count, len(self.content) - position), 0
+        wanted, done = max(0, min(count, self.size - position)), 0
         while done < wanted:
             at = position + done
             step = min(wanted - done, PAGE - at % PAGE)
@@ -142,28 +148,27 @@ class Plain:
             counted, stored = copied(self.mode, buffer + done, at % PAGE, step, there, to_user=True)
             for index in range(stored):
                 where = buffer + done + index
-                space[where // PAGE].data[where % PAGE] = self.content[at + index]
+                space[where // PAGE].data[where % PAGE] = self.room[at + index]
             done += counted
             if counted < step:
                 break
         return done or (-EFAULT if wanted else 0)
 
     def pwrite(self, space, _fd, buffer, count, position):
-        wanted, done = min(count, len(self.content) - position), 0
-        if not wanted:
-            return -ENOSPC if count else 0
-        while done < wanted:
+        done = 0
+        while done < count:
             at = position + done
-            step = min(wanted - done, PAGE - at % PAGE)
+            step = min(count - done, PAGE - at % PAGE)
             there = self.there(space, buffer + done, step, write=False)
             counted, _ = copied(self.mode, buffer + done, at % PAGE, step, there, to_user=False)
             for index in range(counted):
                 where = buffer + done + index
-                self.content[at + index] = space[where // PAGE].data[where % PAGE]
+                self.room[at + index] = space[where // PAGE].data[where % PAGE]
             done += counted
             if not counted:
                 break
-        return done or -EFAULT
+            self.size = max(self.size, position + done)
+        return done or (-EFAULT if count else 0)
 
 
 class World:

@@ -35,6 +35,8 @@ MAPS_LINE = re.compile(r"(\w+)-(\w+) (\S+) (\w+) (\w+):(\w+) (\d+) +(/.*)\n")
 def read(boot: str, name: str) -> str:
     return (DATA / boot / "proc" / name).read_text()
 
+SEGMENT_PAGES = 32
+
 
 class Machine:
     """One boot: what its processes share, and the files that their mappings name."""
@@ -121,7 +123,9 @@ class Run:
     def sysv_segment(self) -> File:
         """Return a new segment; its id is what the boot shows in place of an inode."""
         shown = next(name for name in self._files if name.startswith("/SYSV"))
-        return self.machine.kernel_files.open_sysv(0, self._files[shown].inode)
+        self.mm.commit.charge(SEGMENT_PAGES)
+        return self.machine.kernel_files.open_sysv(0, self._files[shown].inode,
+                                                   SEGMENT_PAGES << 12)
 
     def relro(self, name: str, base: int) -> None:
         """Make read-only what a loader has relocated."""

@@ -6,7 +6,7 @@ from pagewalk.model.address_space.kernel_files import HugetlbPool, KernelFiles
 
 def test_files_of_shared_memory_are_numbered_in_order():
     files = KernelFiles()
-    first, segment, second = files.open_shmem(), files.open_sysv(0xAB, 9), files.open_shmem()
+    first, segment, second = files.open_shmem(), files.open_sysv(0xAB, 9, 4096), files.open_shmem()
     assert [(one.name, one.minor, one.inode) for one in (first, segment, second)] == [
         ("/dev/zero (deleted)", 1, 2), ("/SYSV000000ab (deleted)", 1, 9),
         ("/dev/zero (deleted)", 1, 4)]

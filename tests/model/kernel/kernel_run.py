@@ -27,7 +27,8 @@ class KernelRun(Run):
         mode = MODES["x86_64" if self.arch == "amd64" else "ia32"]
         self.kernel = Kernel.boot(mode, 64 * MIB, pke=self.arch == "amd64")
         self._set_huge_pages_aside()
-        self.kernel.files = machine.kernel_files
+        machine.kernel_files = self.kernel.files
+        machine.kernel_files.hugetlb = machine.pools
         self.kernel.state.thp.enabled = ThpEnabled.ALWAYS
         self.kernel.swapon(swap)
         self.process = self.kernel.spawn(process)

@@ -94,11 +94,15 @@ def test_parts_of_pages_become_zeros_and_are_written_back(mode):
     expected = b"f" * 100 + bytes(2 * PAGE - 50) + b"f" * (PAGE - 50)
     assert cpu.load(start, 3 * PAGE) == expected
     punch_hole(kernel.state, file, 10, 20)
+    punch_hole(kernel.state, file, 2 * PAGE + 60, 2 * PAGE + 70)
+    assert cpu.load(start + 2 * PAGE + 55, 20) == b"f" * 5 + bytes(10) + b"f" * 5
     punch_hole(kernel.state, file, 3 * PAGE, 4 * PAGE)  # nothing is there
     kernel.check()
     kernel.exit(process)
     kernel.state.page_cache.drop(file)
-    assert data == expected[:10] + bytes(10) + expected[20:]
+    hole = 2 * PAGE + 60
+    assert data == (expected[:10] + bytes(10) + expected[20:hole] + bytes(10)
+                    + expected[hole + 10:])
 
 
 @both
