@@ -102,6 +102,16 @@ def test_kernel_mode_faults_are_fixed_up_or_an_oops(mode):
 
 
 @both
+def test_user_space_ends_at_its_last_byte(mode):
+    """Only there SMAP forbids the kernel to access it; above, a fixup is all there is."""
+    kernel, _, _ = machine(mode)
+    with pytest.raises(Oops, match="SMAP"):
+        kernel.handle_page_fault(kernel.layout.task_size - 1, 0, fixup=True)
+    assert kernel.handle_page_fault(kernel.layout.task_size, 0, fixup=True).outcome is (
+        FaultOutcome.FIXUP)
+
+
+@both
 def test_a_kernel_fault_that_the_tables_permit_by_now_is_spurious(mode):
     kernel, _, _ = machine(mode)
     address = kernel.layout.page_offset + (2 << 20)
