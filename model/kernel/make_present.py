@@ -228,18 +228,25 @@ class _MmFault:
         frames.put(pfn)
         return major
 
-    def _fault_around(self, pages: CachedFile) -> bool:
-        """Map what is in memory of the 16 pages around; return whether the one wanted is there.
+    def _around(self) -> range:
+        """Return the addresses of the 16 pages around.
 
         They are those of an aligned block, or as many from the start of the mapping if that is
-        in it, as far as the mapping and one page table go. A table is made only if there is a page
-        to map. [do_fault_around, filemap_map_pages]
+        in it, as far as the mapping and one page table go.
         """
-        entry_bytes, table = self.state.mode.entry_bytes, self.state.mode.levels[-2].page_bytes
+        table = self.state.mode.levels[-2].page_bytes
         start = max(self.vaddr & -FAULT_AROUND_BYTES, self.vma.start)
         end = min(start + FAULT_AROUND_BYTES, self.vma.end, (start | table - 1) + 1)
+        return range(start, end, PAGE_BYTES)
+
+    def _fault_around(self, pages: CachedFile) -> bool:
+        """Map what is in memory of the pages around; return whether the one wanted is there.
+
+        A table is made only if there is a page to map. [do_fault_around, filemap_map_pages]
+        """
+        entry_bytes = self.state.mode.entry_bytes
         self._preallocate()
-        for vaddr in range(start, end, PAGE_BYTES):
+        for vaddr in self._around():
             pfn = pages.mappable(self.vma.pgoff_of(vaddr))
             if pfn is None:
                 continue

@@ -113,6 +113,11 @@ DIFFERENCES = (
           Program.parse("""
               mremap(arena+0x7000, 0x7000, 0x4000, 3, arena+0x8000)"""),
           rules.mremap_checks_before_it_acts),
+    Later((6, 18), "A read maps nothing around where there is no table yet, if the first page to "
+          "map is in the last folio of the file.", Program.parse("""
+              mmap(arena+0x18000, 0x4000, 0x1, 0x2, file+0x1, 0xb000)
+              load(arena+0x1a000)
+              show()"""), rules.last_folio_is_not_mapped_around),
     Later((6, 17), "mremap with MREMAP_FIXED moves all mappings of a range.", Program.parse("""
               mmap(arena+0, 0x1000, 3, 0x22, -1, 0)
               mmap(arena+0x1000, 0x1000, 1, 0x22, -1, 0)

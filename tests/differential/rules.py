@@ -19,7 +19,7 @@ from pagewalk.model.address_space import (
 from pagewalk.model.address_space.errors import SysError
 from pagewalk.model.address_space.uapi import Madvise, MremapFlag
 from pagewalk.model.address_space.vma import VmFlag, page_align
-from pagewalk.model.kernel import user_tables
+from pagewalk.model.kernel import make_present, user_tables
 from pagewalk.model.kernel.calls import file_io
 from pagewalk.model.x86 import PAGE_BYTES, PAGE_SHIFT, Entry
 
@@ -195,3 +195,17 @@ def pageout_leaves_accessed_flags() -> AbstractContextManager[object]:
             if tables.read(paddr) & Entry.P:
                 tables.update(paddr, add=Entry.A)
     return patch.object(user_tables, "cold_or_pageout", cold_or_pageout)
+
+
+def last_folio_is_not_mapped_around() -> AbstractContextManager[object]:
+    """Files are written page by page, and so have a folio for each. [filemap_map_pages]"""
+    mapped_around = make_present._MmFault._fault_around
+
+    def fault_around(self, pages):
+        around = map(self.vma.pgoff_of, self._around())
+        first = next((index for index in around if pages.mappable(index) is not None), None)
+        last = (pages.inode.size - 1) // PAGE_BYTES
+        if self.paddr is None and first == last and pages.content is not None:
+            return False
+        return mapped_around(self, pages)
+    return patch.object(make_present._MmFault, "_fault_around", fault_around)
