@@ -100,8 +100,10 @@ def test_a_narrow_terminal_gets_all_that_a_wide_one_gets(verb, words):
 def test_a_progress_bar_is_shown_where_it_has_room(columns, bar, words):
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    # With COLUMNS set, as a runner of tests may set it, nobody asks the terminal.
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
     with subprocess.Popen([*COMMAND, *map(str, words("replay"))], stdout=subprocess.DEVNULL,
-                          stderr=theirs, env=os.environ | {"TERM": "xterm"}) as process:
+                          stderr=theirs, env=environment | {"TERM": "xterm"}) as process:
         process.wait()
     os.close(theirs)
     try:
