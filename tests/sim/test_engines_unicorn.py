@@ -18,7 +18,8 @@ from ..oracle.outcomes import Outcome, by_model, by_unicorn, difference
 from ..oracle.unicorn_oracle import MAXPHYADDR, Answer, UnicornOracle
 
 COUNT = 8000
-VALUES = [name for name in ANSWER.names if name not in ("accepted", "answered")]
+HOW = ("accepted", "answered", "hit", "lost")  # how an answer was found; the rest is what it says
+VALUES = [name for name in ANSWER.names if name not in HOW]
 
 
 def commands_of(case):
@@ -52,6 +53,9 @@ def by_hardware(engine, cases):
 def outcome_of(case, answers, entries):
     answer, again = answers
     assert all(answer[name] == again[name] for name in VALUES), str(case)
+    needs_no_walk = not case.shape.is_canonical
+    assert answer["hit"] == needs_no_walk, str(case)
+    assert again["hit"] == (needs_no_walk or not again["fault"]), str(case)
     memory = case.memory()
     for paddr, entry in zip(case.entries, entries.tolist(), strict=True):
         memory.write(paddr, case.mode.entry_bytes, entry)
