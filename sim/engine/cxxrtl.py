@@ -4,6 +4,7 @@ import ctypes
 import enum
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from ...hdl.config import Config
 from ...hdl.flat import FlatMmu, flat_fields
-from ...hdl.shapes import MemoryOp, events_layout
+from ...hdl.shapes import MEMORY_TAG_BITS, MemoryOp, events_layout
 from ...model.physical.memory import PhysicalMemory
 from ...model.x86 import PAGE_BYTES, AccessKind, Vector
 from .answer import ANSWER
@@ -175,8 +176,12 @@ class CxxrtlEngine:
         return errors
 
 
+@lru_cache(maxsize=8)
 def _rtlil(config: Config) -> str:
-    """Return the hardware as Yosys reads it; the same text for the same hardware."""
+    """Return the hardware as Yosys reads it; the same text for the same hardware.
+
+    It takes a second to make, and is kept for further engines of the same configuration.
+    """
     flat = FlatMmu(config)
     ports = [*flat.inputs.values(), *flat.outputs.values()]
     text: str = rtlil.convert(flat, name="mmu", ports=ports, emit_src=False)
@@ -196,6 +201,7 @@ def _glue(config: Config) -> str:
         f"using Entry = uint{8 * config.mode.entry_bytes}_t;",
         f"const uint64_t FRAME_BYTES = {PAGE_BYTES};",
         f"const uint64_t TAG_MASK = {(1 << config.tag_bits) - 1}u;",
+        f"const uint64_t TAG_COUNT = {1 << MEMORY_TAG_BITS};",  # of page-table accesses
         f"const unsigned INVALIDATE = {len(config.ports)};",
         f"const unsigned COMPARE_EXCHANGE = {compare_exchange.value};",
         f"const unsigned WRITE = {AccessKind.WRITE:d};",

@@ -40,8 +40,11 @@ class MemoryModel:
 
     By default it is the simplest: memory takes an access in each cycle and responds in the next
     one, and answers are taken at once. It goes on from one run of an engine to the next. Responses
-    of memory overtake each other if their latencies are so. Every number is checked: ``TypeError``
-    for one of another type, ``ValueError`` for one out of range.
+    of memory overtake each other if their latencies are so; but the 16th access after one is
+    accepted only when that has its response.
+
+    Every number is checked: ``TypeError`` for one of another type, ``ValueError`` for one out of
+    range.
 
     Parameters
     ----------

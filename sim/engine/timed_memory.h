@@ -61,7 +61,9 @@ struct Frames {
     }
 };
 
-// Takes accesses to page tables, and keeps the responses until they are due.
+// Takes accesses to page tables, and keeps the responses until they are due. As the hardware asks
+// for, a response comes before the access is accepted that is TAG_COUNT behind its own: until then
+// nothing is.
 class TimedMemory {
 public:
     std::vector<BusError> errors;  // those by chance in the run so far
@@ -87,11 +89,13 @@ public:
 
     // Say whether an access is accepted in this cycle, and of each port whether its answer is.
     void say_ready(Mmu &mmu, const Model &model, uint64_t cycle) {
-        if (model.request_stall) {
-            accepting_ = !happens(model.keys[REQUEST_STALL], cycle, model.request_stall);
-            put(mmu.top.p_memory__req__ready, accepting_);
+        const bool stalled = model.request_stall &&
+            happens(model.keys[REQUEST_STALL], cycle, model.request_stall);
+        const bool accepting = !stalled && !owes_too_long();
+        if (accepting != accepting_)
             mmu.wake();
-        }
+        accepting_ = accepting;
+        put(mmu.top.p_memory__req__ready, accepting);
         if (!model.answer_stall)
             return;
         for (unsigned port = 0; port < INVALIDATE; ++port) {
@@ -121,7 +125,7 @@ public:
         uint64_t due = cycle + model.low_latency;
         if (const uint64_t more = model.high_latency - model.low_latency)
             due += draw(model.keys[LATENCY], cycle) % (more + 1);
-        Response response{due, take(top.p_memory__req__tag), 0, take(top.p_memory__req__address),
+        Response response{due, accepted_++, take(top.p_memory__req__tag), 0, take(top.p_memory__req__address),
                           false, false, false};
         if (model.error_rate && happens(model.keys[ERROR], cycle, model.error_rate))
             response.error = response.by_chance = true;
@@ -132,9 +136,17 @@ public:
 
 private:
     struct Response {
-        uint64_t due, tag, data, address;
+        uint64_t due, number, tag, data, address;
         bool exchanged, error, by_chance;
     };
+
+    // Return whether the next access must wait for the response to one long ago.
+    bool owes_too_long() const {
+        for (const Response &response : waiting_)
+            if (accepted_ - response.number >= TAG_COUNT)
+                return true;
+        return false;
+    }
 
     // Put the response to give in this cycle in front; return whether there is one.
     bool choose(uint64_t cycle) {
@@ -176,6 +188,7 @@ private:
     }
 
     std::vector<Response> waiting_;
+    uint64_t accepted_ = 0;  // accesses
     bool responding_ = false;
     bool accepting_ = true;
     bool taking_[INVALIDATE];

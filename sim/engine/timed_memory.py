@@ -5,7 +5,7 @@
 
 from collections.abc import Mapping
 
-from ...hdl.shapes import MemoryOp
+from ...hdl.shapes import MEMORY_TAG_BITS, MemoryOp
 from ...model.physical.memory import BusError, PhysicalMemory
 from .memory_model import CHANCE_BITS, PURPOSES, MemoryModel, draw
 
@@ -19,7 +19,9 @@ Response = dict[str, int]
 class TimedMemory:
     """Takes accesses to page tables, and keeps the responses until they are due.
 
-    Cycles are numbered from the engine's first run on, without a gap.
+    Cycles are numbered from the engine's first run on, without a gap. As the hardware asks for, a
+    response comes before the access is accepted that is ``1 << MEMORY_TAG_BITS`` behind its own:
+    until then nothing is.
 
     Parameters
     ----------
@@ -35,12 +37,16 @@ class TimedMemory:
         self._model, self._entry_bytes = model, entry_bytes
         self._keys = [model.key(purpose) for purpose in range(ANSWER_STALL + ports)]
         self._ports = range(ANSWER_STALL, ANSWER_STALL + ports)
-        # Of each: the cycle from which it may be given, the response, the address of an error.
-        self._waiting: list[tuple[int, Response, int | None]] = []
+        # Of each: the cycle from which it may be given, the number of the access, the response,
+        # and the address if it is an error by chance.
+        self._waiting: list[tuple[int, int, Response, int | None]] = []
+        self._accepted = 0  # accesses
         self._errors: list[tuple[int, int]] = []
 
     def accepts(self, cycle: int) -> bool:
         """Return whether it takes an access in that cycle."""
+        if any(self._accepted - number >= 1 << MEMORY_TAG_BITS for _, number, *_ in self._waiting):
+            return False
         return not self._happens(REQUEST_STALL, cycle, self._model.request_stall)
 
     def answers_taken(self, cycle: int) -> list[bool]:
@@ -64,11 +70,11 @@ class TimedMemory:
         first = min(range(len(self._waiting)), key=lambda place: self._waiting[place][0])
         # To the front, where none that is asked for from now on comes before it.
         self._waiting.insert(0, (0, *self._waiting.pop(first)[1:]))
-        return self._waiting[0][1]
+        return self._waiting[0][2]
 
     def taken(self, cycle: int) -> None:
         """Note that the response was taken in that cycle."""
-        _, _, error = self._waiting.pop(0)
+        *_, error = self._waiting.pop(0)
         if error is not None:
             self._errors.append((cycle, error))
 
@@ -82,16 +88,16 @@ class TimedMemory:
         low, high = self._model.latencies
         random = draw(self._keys[LATENCY], cycle) if high > low else 0
         due = cycle + low + random % (high - low + 1)
-        response = {"tag": request["tag"]}
+        response, error = {"tag": request["tag"]}, None
         if self._happens(ERROR, cycle, self._model.error_rate):
-            response["error"] = 1
-            self._waiting.append((due, response, request["address"]))
-            return
-        try:
-            self._do(memory, request, response)
-        except BusError:
-            response["error"] = 1
-        self._waiting.append((due, response, None))
+            response["error"], error = 1, request["address"]
+        else:
+            try:
+                self._do(memory, request, response)
+            except BusError:
+                response["error"] = 1
+        self._waiting.append((due, self._accepted, response, error))
+        self._accepted += 1
 
     def _do(
         self, memory: PhysicalMemory, request: Mapping[str, int], response: Response

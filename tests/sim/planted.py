@@ -1,0 +1,57 @@
+"""Bugs to put into the hardware on purpose, so that an attack can be seen to find them.
+
+Each is a change of a few words in a method of a component. It fails if those words are not there.
+"""
+
+import inspect
+import textwrap
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from unittest.mock import patch
+
+from pagewalk.hdl.invalidate import Invalidator
+from pagewalk.hdl.walker import Walker
+from pagewalk.sim.engine import cxxrtl
+
+__all__ = ["PLANTS", "planted"]
+
+PLANTS = {
+    "invlpg-drops-one-table": [
+        (Invalidator, "_operation",
+         "drop.globals.eq(1), drop.pcid.eq(self.control.pcid)]",
+         "drop.globals.eq(1), drop.pcid.eq(self.control.pcid), drop.tables_by_address.eq(1)]")],
+    "fault-drops-when-idle": [
+        (Invalidator, "elaborate", "self.flush | pending", "self.flush | (pending & self.idle)"),
+        (Invalidator, "_page_fault", "1 << number", "self.idle << number")],
+    "late-response-is-used": [
+        (Walker, "elaborate", "rsp.valid & (rsp.payload.tag == tag)", "rsp.valid")],
+}
+"""By name: which method of which component, the words in it, and those in their place.
+
+``invlpg-drops-one-table``: INVLPG drops from the walk cache only the tables on the way to its
+address, and not all of its PCID. ``fault-drops-when-idle``: what a page fault ends is dropped only
+when no request waits, so that a walk that is queued behind it still uses it.
+``late-response-is-used``: a response that memory gives after a reset answers the walk after it.
+"""
+
+
+@contextmanager
+def planted(name):
+    """Make hardware with the bug ``name`` inside the context; None is for no bug."""
+    with ExitStack() as stack:
+        # The text of a design is kept, which would be that without the bug.
+        stack.enter_context(patch.object(cxxrtl, "_rtlil", cache(cxxrtl._rtlil.__wrapped__)))
+        for component, method, words, others in PLANTS[name] if name else []:
+            changed = _changed(getattr(component, method), words, others)
+            stack.enter_context(patch.object(component, method, changed))
+        yield
+
+
+def _changed(method, words, others):
+    """Return a method with ``words`` of its text replaced by ``others``."""
+    text = textwrap.dedent(inspect.getsource(method))
+    assert text.count(words) == 1, f"{method.__qualname__} has not once: {words}"
+    names = {}
+    exec(compile(text.replace(words, others), method.__code__.co_filename, "exec"),
+         method.__globals__, names)
+    return names[method.__name__]
