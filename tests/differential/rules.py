@@ -17,6 +17,7 @@ from pagewalk.model.address_space import (
     smaps_text,
 )
 from pagewalk.model.address_space.errors import SysError
+from pagewalk.model.address_space.tables.software_entry import EntryKind
 from pagewalk.model.address_space.uapi import Madvise, MremapFlag
 from pagewalk.model.address_space.vma import VmFlag, page_align
 from pagewalk.model.kernel import make_present, user_tables
@@ -129,8 +130,10 @@ def write_begins_before_it_reads() -> AbstractContextManager[object]:
             space.set_size(position)
         copied = write_page(self, space, index, offset, buffer, size)
         if not copied and space.content is None:
-            pfn, _ = self._kernel.state.file_page(space, index)
-            self._kernel.state.frames.put(pfn)
+            state = self._kernel.state
+            pfn, _ = state.file_page(space, index)
+            state.page_cache.set_dirty(pfn)
+            state.frames.put(pfn)
         return copied
     return patch.object(file_io.FileIo, "_write_page", write)
 
@@ -188,11 +191,15 @@ def pageout_leaves_accessed_flags() -> AbstractContextManager[object]:
     clearing = user_tables.cold_or_pageout
 
     def cold_or_pageout(state, tables, context, start, end, *, pageout):
+        def is_young(entry):
+            return bool(entry & Entry.A) and state.kind(entry) in (EntryKind.PRESENT,
+                                                                   EntryKind.PROT_NONE)
+
         young = [leaf.paddr for leaf in tables.entries(start, end)
-                 if pageout and leaf.entry & Entry.P and leaf.entry & Entry.A]
+                 if pageout and is_young(leaf.entry)]
         clearing(state, tables, context, start, end, pageout=pageout)
         for paddr in young:
-            if tables.read(paddr) & Entry.P:
+            if is_young(tables.read(paddr) | Entry.A):
                 tables.update(paddr, add=Entry.A)
     return patch.object(user_tables, "cold_or_pageout", cold_or_pageout)
 
