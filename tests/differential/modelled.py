@@ -188,6 +188,8 @@ class _Run:
         self.used.add(number)
         pid = self.calls.fork()
         self.processes[number] = self.kernel.processes[pid]
+        for own in self.layout.own:
+            _put_tables(self.processes[number], own)
         return Outcome()
 
     def _show(self, process: Process) -> Outcome:
@@ -208,7 +210,14 @@ def _put_runner(process: Process, own: OwnMapping) -> None:
         flags |= flag * (letter in own.rights)
     process.mm.tree.insert(Vma(own.start, own.end, flags, 0, special=SpecialMapping("[runner]")))
     process.mm.account(flags, own.end - own.start >> PAGE_SHIFT)
-    for address in range(own.start, own.end, PAGE) if own.present else ():
+    _put_tables(process, own)
+
+
+def _put_tables(process: Process, own: OwnMapping) -> None:
+    """Make the page tables of what the runner has in memory, in a child as in its parent."""
+    task_size = process.mm.space.task_size
+    present = own.present and own.end <= task_size
+    for address in range(own.start, own.end, PAGE) if present else ():
         process.space.tables.alloc(address)
 
 

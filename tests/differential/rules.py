@@ -129,7 +129,7 @@ def write_begins_before_it_reads() -> AbstractContextManager[object]:
         if position > space.inode.size:
             space.set_size(position)
         copied = write_page(self, space, index, offset, buffer, size)
-        if not copied and space.content is None:
+        if not copied and (space.content is None or index in space.pages):
             state = self._kernel.state
             pfn, _ = state.file_page(space, index)
             state.page_cache.set_dirty(pfn)
