@@ -34,7 +34,8 @@ VVAR = SpecialMapping("[vvar]")
 class ProgramHeader:
     """A PT_LOAD entry of an ELF program header table, sizes in bytes.
 
-    ``prot`` are the rights of its ``p_flags``, as bits of ``Prot``; ``align`` a power of two.
+    ``prot`` are the rights of its ``p_flags``, as bits of ``Prot``; an ``align`` that is no power
+    of two is passed over.
     """
 
     offset: int
@@ -47,16 +48,32 @@ class ProgramHeader:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """An ELF file to run: its PT_LOAD entries, the lowest first.
+    """An ELF file to run. ``elf.read_elf`` makes one from a file.
 
-    ``is_pie`` is whether it is of type ET_DYN, which may be loaded anywhere; ``interpreter`` is
-    the dynamic loader that it asks for, None for a static program.
+    Members
+    -------
+    file, headers
+        The file, and its PT_LOAD entries in their order.
+    is_pie
+        Whether it is of type ET_DYN, which may be loaded anywhere.
+    interpreter
+        The dynamic loader that it asks for, None for a static program.
+    entry
+        The address where it begins, before it is moved.
+    phoff, phnum
+        Where in the file its program headers are, and how many, those of other kinds included.
+    executable_stack
+        Whether its PT_GNU_STACK asks for a stack with code; None if it has no such header.
     """
 
     file: File
     headers: Sequence[ProgramHeader]
     is_pie: bool = False
     interpreter: "Program | None" = None
+    entry: int = 0
+    phoff: int = 0
+    phnum: int = 0
+    executable_stack: bool | None = None
 
 
 def exec_program(
