@@ -2,7 +2,6 @@
 
 import argparse
 from contextlib import ExitStack
-from pathlib import Path
 
 from ...hdl.config import RANGES
 from ...hdl.verilog import check_names, port_list, to_verilog
@@ -20,7 +19,8 @@ from .common import (
     whole,
 )
 from .conditions import conditions
-from .output import STDOUT, print_text
+from .files import output_name
+from .output import STDOUT
 
 __all__ = ["add"]
 
@@ -28,7 +28,7 @@ __all__ = ["add"]
 def add(verbs: Verbs) -> None:
     """Add the verb to the command line."""
     parser = add_verb(verbs, "verilog", _verilog, "Write the MMU as Verilog with flat ports.")
-    parser.add_argument("-o", metavar="OUT.v", type=Path, dest="output",
+    parser.add_argument("-o", metavar="OUT.v", type=output_name, dest="output",
                         help="the file to write (standard output)")
     names = parser.add_argument_group("names")
     names.add_argument("--name", default="pagewalk_mmu", help="name of the module (%(default)s)")
@@ -64,8 +64,7 @@ def _verilog(args: argparse.Namespace) -> int:
     except ValueError as error:
         raise InputError(error) from None
     with ExitStack() as stack:  # files are opened first: Yosys takes its time
-        write_text = print_text if args.output is None else stack.enter_context(
-            output_file(args.output))
+        write_text = stack.enter_context(output_file(args.output or STDOUT))
         write = stack.enter_context(json_file(args.json))
         text = to_verilog(config, args.name, clock=args.clock, reset=args.reset)
         write_text(text)

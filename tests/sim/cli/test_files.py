@@ -31,7 +31,8 @@ def image(tmp_path):
     (["conform", "NAME"], "VECTORS.npz"), (["boot", "NAME"], "LOG.ltr.xz"),
     (["buddy", "NAME", "x"], "TRACE.txt.gz"), (["buddy", "x", "NAME"], "FREELISTS.npz"),
     (["cosim", "zipf", "--swap", "NAME"], "--swap"),
-    (["cosim", "zipf", "--json", "NAME"], "--json"), (["run", "--json", "NAME"], "--json"),
+    (["verilog", "-o", "NAME"], "-o"), (["run", "--json", "NAME"], "--json"),
+    (["cosim", "zipf", "--json", "NAME"], "--json"),
 ])
 def test_what_names_no_file_is_refused(words, argument, name, refused):
     assert refused(*(name if word == "NAME" else word for word in words)) == (
