@@ -27,6 +27,7 @@ HOT_PAGES = 110  # more than the TLB has entries; the first are visited far more
 BURSTS = 0.03  # of the accesses are followed by more to the same page
 BURST = 10
 REVISITS = 2
+TRESPASSES = 0.3  # of the invalidating operations are followed by forbidden accesses of all ports
 GOOD = 0.7  # of the accesses are chosen so that they do not fault, with so many attempts
 RETRIES = 6
 
@@ -41,6 +42,8 @@ class AccessSource:
         self._hot = [self._page() for _ in range(HOT_PAGES)]
         self._last = Access(0)
         self._repeats = 0
+        self._trespasses = False
+        self._stays_near = False
 
     @property
     def last_vaddr(self) -> int:
@@ -51,6 +54,14 @@ class AccessSource:
         """Go on with the page of the latest access: an entry that ought to be gone would be hit."""
         self._repeats = max(self._repeats, REVISITS)
 
+    def trespass(self) -> None:
+        """Access the page of the latest access next, as nobody may: a fault on a hit, likely."""
+        self._trespasses = True
+
+    def stay_near(self) -> None:
+        """Visit a page next that shares tables with the latest: a table kept would be used."""
+        self._stays_near = True
+
     def hot_page(self) -> Site:
         """Return a page, the more likely the more often it is visited."""
         return self._hot[int(HOT_PAGES * self._rng.random() ** 2)]
@@ -60,6 +71,9 @@ class AccessSource:
 
         Each page fault invalidates: too many would leave nothing that later accesses could use.
         """
+        if self._trespasses:
+            self._trespasses = False
+            return self._forbidden(control)
         access = self._any_access()
         for _ in range(RETRIES if self._rng.random() < GOOD else 0):
             result, _ = rehearse(self._tables, access, control)
@@ -68,6 +82,14 @@ class AccessSource:
             self._repeats = 0
             access = self._any_access()
         return access
+
+    def _forbidden(self, control: Control) -> Access:
+        """Return an access to the page of the latest that faults, if there is one."""
+        accesses = [replace(self._last, kind=kind, user=user, implicit=False)
+                    for kind in AccessKind for user in (False, True)]
+        faulty = [access for access in accesses
+                  if rehearse(self._tables, access, control)[0].fault is not None]
+        return self._rng.choice(faulty or accesses)
 
     def _any_access(self) -> Access:
         if self._repeats:
@@ -93,7 +115,8 @@ class AccessSource:
 
     def _vaddr(self) -> int:
         pick, mode = self._rng.random(), self._tables.mode
-        if pick < 0.2:  # a page that shares tables with the latest
+        if pick < 0.2 or self._stays_near:  # a page that shares tables with the latest
+            self._stays_near = False
             level = self._rng.choice(mode.levels[:-1])
             near = [site for site in self._tables.pages
                     if (site.vaddr ^ self._last.vaddr) >> level.shift == 0]
@@ -191,8 +214,11 @@ class Software:
             self._tables.rewrite(site)
         if operation.all_sites:
             self._tables.age()
+        trespass = self._rng.random() < TRESPASSES
         for source in self._sources:
             source.revisit()
+            if trespass:
+                source.trespass()
         if self._mode is X86_64 or operation.control.cr4 & Cr4.PSE:
             self._tables.toggle(self._rng.choice(self._tables.regions))
 
@@ -201,6 +227,8 @@ class Software:
         in_use = self._tables.path(self._latest, self._space(control))
         if in_use:
             self._tables.rewrite(self._rng.choice(in_use))
+            for source in self._sources:
+                source.stay_near()
 
     @property
     def _latest(self) -> int:
