@@ -67,6 +67,7 @@ def add_heap(mm: MmState, below: Vma | None, start: int, length: int, flags: int
     [do_brk_flags]
     """
     flags |= VmFlag.DATA_DEFAULT | VmFlag.ACCOUNT | mm.def_flags
+    flags |= VmFlag.EXEC if mm.read_implies_exec else 0
     pages = length >> PAGE_SHIFT
     if not mm.may_expand(flags, pages) or mm.map_count > mm.space.max_map_count:
         raise SysError(errno.ENOMEM)

@@ -1,9 +1,9 @@
-"""What execve is given beside a file: names and strings for the new program."""
+"""What execve is given beside a file: strings for the new program, and whose it is."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["ExecArguments"]
+__all__ = ["Credentials", "ExecArguments"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,8 @@ class ExecArguments:
     filename
         The name that execve was given, which the program finds by AT_EXECFN.
     argv, envp
-        Its arguments, the first of which is its own name, and its environment.
+        Its arguments, the first of which is its own name, and its environment. It gets one empty
+        argument if there is none.
 
     Raise ``TypeError`` for what is not bytes, ``ValueError`` for a string with a zero byte in it.
     """
@@ -31,3 +32,23 @@ class ExecArguments:
                 raise TypeError(f"Arguments of a program must be bytes, not {one!r}")
             if b"\0" in one:
                 raise ValueError(f"Arguments of a program must have no zero byte, not {one!r}")
+
+    @property
+    def all_argv(self) -> Sequence[bytes]:
+        """The arguments as the program gets them. [do_execveat_common]"""
+        return self.argv or (b"",)
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Whose a process is: the numbers of user and group, real and effective. [struct cred]"""
+
+    uid: int = 0
+    euid: int = 0
+    gid: int = 0
+    egid: int = 0
+
+    @property
+    def secure(self) -> bool:
+        """Whether a program that starts has rights that its user lacks. [secureexec]"""
+        return self.uid != self.euid or self.gid != self.egid

@@ -1,4 +1,8 @@
-"""The mappings that a program starts with. [load_elf_binary, setup_arg_pages, map_vdso]"""
+"""The mappings of a program: its segments, those of its loader, and the vdso.
+
+What a file says is taken as Linux takes it, numbers that wrap around included. [load_elf_binary,
+load_elf_interp, map_vdso]
+"""
 
 import errno
 from collections.abc import Sequence
@@ -12,20 +16,15 @@ from .brk import map_zeroed
 from .errors import SysError
 from .mm import Mm
 from .mmap import mmap
-from .mprotect import mprotect_vma
 from .munmap import unmap_range
-from .stack import expand_downwards
 from .uapi import MapFlag, Prot
 from .unmapped_area import get_unmapped_area
 from .user_layout import UserLayout
 from .vma import File, SpecialMapping, Vma, VmFlag, page_align
 
-__all__ = ["Program", "ProgramHeader", "exec_program"]
+__all__ = ["LoadedProgram", "Program", "ProgramHeader", "load_program", "map_vdso"]
 
-STACK_EXPAND = 128 << 10
-STACK_INCOMPLETE = VmFlag.RAND_READ | VmFlag.SEQ_READ
-"""Marks of a stack that exec is still filling. [VM_STACK_INCOMPLETE_SETUP]"""
-
+MAX_ERRNO = 4095
 VDSO = SpecialMapping("[vdso]")
 VVAR = SpecialMapping("[vvar]")
 
@@ -76,97 +75,107 @@ class Program:
     executable_stack: bool | None = None
 
 
-def exec_program(
-    mm: Mm,
-    program: Program,
-    layout: UserLayout,
-    *,
-    arg_bytes: int = 0,
-    rng: np.random.Generator | None = None,
-) -> None:
-    """Fill an empty address space as exec does: stack, program, loader, vdso, heap.
+@dataclass(frozen=True, slots=True)
+class LoadedProgram:
+    """Where a program is.
 
-    Raise ``SysError`` as ``execve`` does: E2BIG for too many arguments, ENOMEM without room or
-    for a segment out of bounds, EINVAL for a program without segments or with one that has more
-    in the file than in memory, EFAULT for a loader that cannot be padded with zeros, EEXIST for
-    segments where something else is.
-
-    Parameters
-    ----------
-    mm, program
-        The address space, and what is to run in it.
-    layout
-        Where the parts go; ``mm`` must have been made with its ``mmap_base``.
-    arg_bytes
-        The length of the strings of arguments, environment and file name on the stack.
-    rng
-        Draws the place of the vdso above the stack; without it, that is the lowest one.
+    Members
+    -------
+    bias
+        How far it is from its own addresses.
+    entry, start
+        Where it begins itself, and where the process does: in its loader, if it has one.
+    base
+        How far the loader is from its own addresses, 0 without one.
+    phdr, phnum
+        Its program headers in memory, and how many. They are at ``bias`` if no segment holds them.
     """
-    _map_stack(mm, page_align(layout.align_stack(layout.stack_top)), arg_bytes)
-    if not program.headers:
-        raise SysError(errno.EINVAL)
-    bias = _load_program(mm, program, layout.load_bias)
+
+    bias: int
+    entry: int
+    start: int
+    base: int
+    phdr: int
+    phnum: int
+
+
+def load_program(mm: Mm, program: Program, load_bias: int) -> LoadedProgram:
+    """Map a program and its loader; return where they are.
+
+    Raise ``SysError``: ENOMEM without room or for a segment out of bounds, EINVAL for a segment
+    that has more in the file than in memory and for a program or loader that begins outside of
+    user space, EFAULT for a loader that cannot be padded with zeros, EEXIST for segments where
+    something else is. ``load_bias`` is where a program goes that may be anywhere and has a loader.
+    """
+    word = mm.space.word
+    bias = _load_program(mm, program, load_bias)
+    base, start = 0, word(bias + program.entry)
     if program.interpreter is not None:
-        _load_interpreter(mm, program.interpreter, at_bias=bias != 0)
-    _map_vdso(mm, layout, rng)
-    _set_places(mm, program, bias, layout)
+        base = _load_interpreter(mm, program.interpreter, at_bias=bias != 0)
+        start = word(base + program.interpreter.entry)
+        if word(-start) <= MAX_ERRNO and start:
+            raise SysError(word(-start))
+    if start >= mm.space.task_size:
+        raise SysError(errno.EINVAL)
+    return LoadedProgram(bias, word(bias + program.entry), start, base,
+                         word(bias + _phdr(mm, program)), program.phnum)
 
 
-def _map_stack(mm: Mm, stack_top: int, arg_bytes: int) -> None:
-    """Map the stack, with room for the strings and 128 Kbytes more."""
-    stack = Vma(stack_top - PAGE_BYTES, stack_top, VmFlag.STACK | STACK_INCOMPLETE | mm.soft_dirty,
-                (stack_top >> PAGE_SHIFT) - 1)
-    mm.charge(1)
-    mm.tree.insert(stack)
-    mm.account(stack.flags, 1)
-    mm.start_stack = stack_top - mm.space.word_bytes - arg_bytes
-    if mm.start_stack < stack.start:
-        try:
-            expand_downwards(mm, stack, mm.start_stack)
-        except SysError as error:
-            raise SysError(errno.E2BIG) from error
-    mm.prepare_anon_vma(stack)
-    # Changing the flags as mprotect does loses the soft-dirty mark, which Linux does not put back.
-    mprotect_vma(mm, stack, stack.start, stack.end, VmFlag.STACK | STACK_INCOMPLETE | mm.def_flags)
-    stack.flags &= ~STACK_INCOMPLETE
-    limit = mm.rlimits.stack & -PAGE_BYTES
-    size = stack.end - stack.start
-    base = stack.end - limit if size + STACK_EXPAND > limit else stack.start - STACK_EXPAND
-    expand_downwards(mm, stack, base)
+def _phdr(mm: Mm, program: Program) -> int:
+    """Return where a program has its headers, 0 if no segment holds them; the last one counts."""
+    address = 0
+    for one in program.headers:
+        if one.offset <= program.phoff < mm.space.word(one.offset + one.file_size):
+            address = program.phoff - one.offset + one.vaddr
+    return address
 
 
 def _load_program(mm: Mm, program: Program, load_bias: int) -> int:
     """Map the program; return how far from its own addresses it is."""
+    if not program.headers:
+        return 0
     if not program.is_pie:
         return _load(mm, program, program.headers[0].vaddr, MapFlag.FIXED_NOREPLACE)
-    alignment = max(PAGE_BYTES, *(header.align for header in program.headers))
+    alignment = _alignment(mm, program)
     if program.interpreter is not None:
         return _load(mm, program, load_bias & -alignment, MapFlag.FIXED_NOREPLACE)
     base = 0
     if alignment > PAGE_BYTES:
-        base = get_unmapped_area(mm, program.file, 0, _span(program), 0) & -alignment
+        base = get_unmapped_area(mm, program.file, 0, _span(mm, program), 0) & -alignment
     return _load(mm, program, base, MapFlag.FIXED_NOREPLACE if base else 0)
 
 
-def _span(program: Program) -> int:
+def _alignment(mm: Mm, program: Program) -> int:
+    """Return the largest alignment that is a power of two, at least a page. [maximum_alignment]"""
+    asked = [one.align for one in program.headers if one.align.bit_count() == 1]
+    return mm.space.word(page_align(max(asked, default=0))) or PAGE_BYTES
+
+
+def _span(mm: Mm, program: Program) -> int:
     """Return the bytes from the first page to the last of a program. [total_mapping_size]"""
-    if not program.headers:
-        return 0
-    first = program.headers[0].vaddr & -PAGE_BYTES
-    return page_align(max(one.vaddr + one.memory_size for one in program.headers) - first)
+    word = mm.space.word
+    first = min(one.vaddr & -PAGE_BYTES for one in program.headers)
+    end = max(word(one.vaddr + one.memory_size) for one in program.headers)
+    span = word(end - first)
+    if not span:
+        raise SysError(errno.EINVAL)
+    return word(page_align(span))
 
 
 def _load(mm: Mm, program: Program, base: int, flags: int) -> int:
     """Map all segments, the first at ``base`` or where there is room; return the bias."""
-    bias = (base - program.headers[0].vaddr) & -PAGE_BYTES
-    span = _span(program) if program.is_pie else 0
+    word = mm.space.word
+    bias = word(base - program.headers[0].vaddr) & -PAGE_BYTES
+    span = _span(mm, program) if program.is_pie else None
     for header in program.headers:
-        page = header.vaddr & -PAGE_BYTES
-        bias = _load_segment(mm, program.file, header, mm.space.word(bias + page), flags,
-                             span) - page
+        wanted = word(bias + header.vaddr) & -PAGE_BYTES
+        start = _load_segment(mm, program.file, header, wanted, flags, span)
+        if start >= mm.space.task_size:
+            raise SysError(errno.EINVAL)
+        bias = word(bias + start - wanted)
         if not _fits(mm, header, header.vaddr):
             raise SysError(errno.EINVAL)
-        flags, span = MapFlag.FIXED, 0
+        flags, span = MapFlag.FIXED, None
     return bias
 
 
@@ -178,7 +187,7 @@ def _fits(mm: Mm, header: ProgramHeader, vaddr: int) -> bool:
 
 
 def _load_segment(
-    mm: Mm, file: File, header: ProgramHeader, address: int, flags: int, span: int
+    mm: Mm, file: File, header: ProgramHeader, address: int, flags: int, span: int | None
 ) -> int:
     """Map one segment and its bss from a page on, and return where.
 
@@ -188,44 +197,43 @@ def _load_segment(
     in_page = header.vaddr % PAGE_BYTES
     if header.file_size:
         address = _map_file(mm, file, header, address, flags, span)
-    file_end = address + in_page + header.file_size
-    memory_end = address + in_page + header.memory_size
+        if address >= mm.space.task_size:
+            return address
     if header.memory_size > header.file_size:
+        file_end = address + in_page + header.file_size if header.file_size else address
         if header.file_size:
             with suppress(SysError):
-                _pad_zeros(mm, file_end)
-            _map_bss(mm, file_end, memory_end, header.prot)
-        else:
-            _map_bss(mm, address, memory_end, header.prot)
+                _pad_zeros(mm, mm.space.word(file_end))
+        _map_bss(mm, file_end, address + in_page + header.memory_size, header.prot)
     return address
 
 
 def _map_file(
-    mm: Mm, file: File, header: ProgramHeader, address: int, flags: int, span: int
+    mm: Mm, file: File, header: ProgramHeader, address: int, flags: int, span: int | None
 ) -> int:
     """Map what a segment has of its file, from a page on; return where.
 
-    ``span`` is how many bytes all segments need, for the first one to find room for all; 0 for the
-    others. [elf_map, vm_mmap]
+    ``span`` is how many bytes all segments need, for the first one to find room for all; None for
+    the others. [elf_map, vm_mmap]
     """
-    in_page = header.vaddr % PAGE_BYTES
-    size = page_align(header.file_size + in_page)
+    word, in_page = mm.space.word, header.vaddr % PAGE_BYTES
+    size = word(page_align(word(header.file_size + in_page)))
     if not size:
         return address
-    offset = mm.space.word(header.offset - in_page)
-    if offset + max(size, span) > mm.space.word(-1):
+    offset, length = word(header.offset - in_page), size if span is None else span
+    if offset + length > word(-1):
         raise SysError(errno.EINVAL)
-    address = mmap(mm, address, max(size, span), header.prot, flags | MapFlag.PRIVATE, file,
-                   offset)
-    if span > size:
-        unmap_range(mm, address + size, address + span)
+    address = mmap(mm, address, length, header.prot, flags | MapFlag.PRIVATE, file, offset)
+    if length > size:
+        unmap_range(mm, address + size, address + length)
     return address
 
 
 def _map_bss(mm: Mm, start: int, end: int, prot: int) -> None:
     """Map the whole pages of zeros of a segment whose file ends at ``start``."""
-    start, end = page_align(start), page_align(end)
-    map_zeroed(mm, start, end - start, VmFlag.EXEC if prot & Prot.EXEC else 0)
+    word = mm.space.word
+    start, end = word(page_align(word(start))), word(page_align(word(end)))
+    map_zeroed(mm, start, word(end - start), VmFlag.EXEC if prot & Prot.EXEC else 0)
 
 
 def _pad_zeros(mm: Mm, address: int) -> None:
@@ -240,29 +248,31 @@ def _pad_zeros(mm: Mm, address: int) -> None:
     if vma is None or not vma.flags & VmFlag.WRITE:
         raise SysError(errno.EFAULT)
     mm.prepare_anon_vma(vma)
-    mm.page_tables.clear(address, end)
+    mm.page_tables.store(address, bytes(end - address))
 
 
-def _load_interpreter(mm: Mm, program: Program, *, at_bias: bool) -> None:
-    """Map the dynamic loader; it may have one bss, behind all that it has of its file.
+def _load_interpreter(mm: Mm, program: Program, *, at_bias: bool) -> int:
+    """Map the dynamic loader; return how far from its own addresses it is.
 
-    ``at_bias`` is whether the program that it loads was moved from its own addresses. Raise
-    ``SysError``: EFAULT if the last page of the file cannot be padded with zeros, ENOMEM for a
-    segment out of bounds. [load_elf_interp]
+    It may have one bss, behind all that it has of its file. ``at_bias`` is whether the program that
+    it loads was moved from its own addresses. Raise ``SysError``: EFAULT if the last page of the
+    file cannot be padded with zeros, ENOMEM for a segment out of bounds. [load_elf_interp]
     """
-    flags, span = 0 if program.is_pie else MapFlag.FIXED, _span(program)
-    if not span:
+    if not program.headers:
         raise SysError(errno.EINVAL)
-    bias = -program.headers[0].vaddr if at_bias and program.is_pie else 0
+    word, flags = mm.space.word, 0 if program.is_pie else MapFlag.FIXED
+    span: int | None = _span(mm, program)
+    bias = word(-program.headers[0].vaddr) if at_bias and program.is_pie else 0
     file_end = memory_end = prot = 0
     for header in program.headers:
-        page = header.vaddr & -PAGE_BYTES
-        wanted = mm.space.word(bias + header.vaddr) & -PAGE_BYTES
+        wanted = word(bias + header.vaddr) & -PAGE_BYTES
         start = _map_file(mm, program.file, header, wanted, flags, span)
+        if start >= mm.space.task_size:
+            raise SysError(errno.EINVAL)
         if not flags:
-            bias = start - page
-        flags, span = MapFlag.FIXED, 0
-        vaddr = bias + header.vaddr
+            bias = word(start - (header.vaddr & -PAGE_BYTES))
+        flags, span = MapFlag.FIXED, None
+        vaddr = word(bias + header.vaddr)
         if not _fits(mm, header, vaddr):
             raise SysError(errno.ENOMEM)
         file_end = max(file_end, vaddr + header.file_size)
@@ -271,9 +281,10 @@ def _load_interpreter(mm: Mm, program: Program, *, at_bias: bool) -> None:
     _pad_zeros(mm, file_end)
     if page_align(memory_end) > page_align(file_end):
         _map_bss(mm, file_end, memory_end, prot)
+    return bias
 
 
-def _map_vdso(mm: Mm, layout: UserLayout, rng: np.random.Generator | None) -> None:
+def map_vdso(mm: Mm, layout: UserLayout, rng: np.random.Generator | None) -> None:
     """Map the pages of vvar and vdso, above the stack if there is room. [map_vdso]"""
     vvar_bytes = layout.build.vvar_pages << PAGE_SHIFT
     if not layout.vdso_bytes:
@@ -291,16 +302,3 @@ def _install(mm: Mm, start: int, size: int, flags: int, special: SpecialMapping)
     flags |= mm.def_flags & ~VmFlag.LOCK_MASK | VmFlag.DONTEXPAND | mm.soft_dirty
     mm.tree.insert(Vma(start, start + size, flags, 0, special=special))
     mm.account(flags, size >> PAGE_SHIFT)
-
-
-def _set_places(mm: Mm, program: Program, bias: int, layout: UserLayout) -> None:
-    """Note where code, data and heap are; without code it starts at -1 and ends at 0."""
-    code = [one for one in program.headers if one.prot & Prot.EXEC]
-    mm.start_code = mm.space.word(bias + min((one.vaddr for one in code), default=-1))
-    mm.end_code = bias + max((one.vaddr + one.file_size for one in code), default=0)
-    mm.start_data = bias + max(one.vaddr for one in program.headers)
-    mm.end_data = bias + max(one.vaddr + one.file_size for one in program.headers)
-    end = bias + max(one.vaddr + one.memory_size for one in program.headers)
-    if program.is_pie and program.interpreter is None:
-        end = layout.build.et_dyn_base  # a loader that is run itself would leave the heap no room
-    mm.start_brk = mm.brk_end = layout.start_brk(end)

@@ -11,7 +11,8 @@ from .vma import Vma, VmFlag
 __all__ = ["copy_mappings"]
 
 PLACES = ("start_code", "end_code", "start_data", "end_data", "start_brk", "brk_end",
-          "start_stack")
+          "start_stack", "arg_start", "arg_end", "env_start", "env_end", "auxv",
+          "read_implies_exec")
 
 
 def copy_mappings(parent: MmState, child: MmState) -> None:

@@ -44,6 +44,12 @@ class MmState:
         Flags that every new mapping gets.
     start_code, end_code, start_data, end_data, start_brk, brk_end, start_stack
         Where exec put the parts of the program; ``brk_end`` is the end of the heap.
+    arg_start, arg_end, env_start, env_end
+        Where the strings of its arguments and of its environment are.
+    auxv
+        The auxiliary vector that it was given. [saved_auxv]
+    read_implies_exec
+        Whether the program may execute what it may read. [READ_IMPLIES_EXEC]
     """
 
     def __init__(
@@ -76,6 +82,9 @@ class MmState:
         self.locked_vm = self.locked_unmarked = self.committed = 0
         self.start_code = self.end_code = self.start_data = self.end_data = 0
         self.start_brk = self.brk_end = self.start_stack = 0
+        self.arg_start = self.arg_end = self.env_start = self.env_end = 0
+        self.auxv = b""
+        self.read_implies_exec = False
 
     @property
     def map_count(self) -> int:

@@ -29,6 +29,8 @@ def mmap(
     """Map memory or a file and return where; see ``Mm.mmap``. [ksys_mmap_pgoff, do_mmap]"""
     if offset & (PAGE_BYTES - 1):
         raise SysError(errno.EINVAL)
+    if mm.read_implies_exec and prot & Prot.READ:
+        prot |= Prot.EXEC
     if file is None and not flags & MapFlag.ANONYMOUS:
         raise SysError(errno.EBADF)
     if flags & MapFlag.ANONYMOUS:

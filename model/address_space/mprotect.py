@@ -37,8 +37,11 @@ def mprotect(mm: MmState, start: int, length: int, prot: int, pkey: int | None) 
         vma = mm.tree.lookup(start)
         if vma is None:
             raise SysError(errno.ENOMEM)
-        key = _key(mm, vma, prot, pkey)
-        flags = vma.flags & ~(VmFlag.ACCESS | VmFlag.PKEY) | prot_flags(prot, key)
+        given = prot
+        if mm.read_implies_exec and prot & Prot.READ and vma.flags & VmFlag.MAYEXEC:
+            given |= Prot.EXEC
+        key = _key(mm, vma, given, pkey)
+        flags = vma.flags & ~(VmFlag.ACCESS | VmFlag.PKEY) | prot_flags(given, key)
         if flags & VmFlag.ACCESS & ~(flags >> VmFlag.MAY_SHIFT):
             raise SysError(errno.EACCES)
         stop = min(end, vma.end)

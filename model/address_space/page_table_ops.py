@@ -11,7 +11,7 @@ __all__ = ["NoPageTables", "PageTableOps"]
 class PageTableOps(Protocol):
     """What an address space calls when its mappings change.
 
-    Ranges are bytes, page-aligned but for those of ``clear``. ``unmap`` is called when the mappings
+    Ranges are bytes, page-aligned but for those of ``store``. ``unmap`` is called when the mappings
     have left the tree, ``move`` while source and target are both in it, ``cut`` before a mapping is
     cut, the others when the mapping has its new flags. No method may change the mappings.
     """
@@ -50,8 +50,8 @@ class PageTableOps(Protocol):
         permit such accesses. [__get_user_pages]
         """
 
-    def clear(self, start: int, end: int) -> None:
-        """Store zeros in a range of bytes of a mapping that may be written. [clear_user]
+    def store(self, start: int, data: bytes) -> None:
+        """Store bytes in a mapping that may be written. [copy_to_user, clear_user]
 
         Raise ``SysError(EFAULT)`` at a page that cannot be had.
         """
@@ -87,7 +87,7 @@ class NoPageTables:
     def populate(self, vma: Vma, start: int, end: int, write: bool) -> None:
         """Do nothing."""
 
-    def clear(self, start: int, end: int) -> None:
+    def store(self, start: int, data: bytes) -> None:
         """Do nothing."""
 
     def evict(self, file: File, inode: Inode) -> None:

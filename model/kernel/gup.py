@@ -1,4 +1,4 @@
-"""What the kernel does itself to the pages of a process: make them present, fill them with zeros.
+"""What the kernel does itself to the pages of a process: make them present, store into them.
 
 [mm/gup.c, arch/x86/lib/usercopy*.c]
 """
@@ -12,7 +12,7 @@ from ..address_space.tables.parts import LeafEntry
 from ..x86 import PAGE_BYTES, PAGE_SHIFT, Entry
 from .fault_cause import BusFault
 
-__all__ = ["FaultIn", "clear_user", "get_user_pages"]
+__all__ = ["FaultIn", "get_user_pages", "store_user"]
 
 FaultIn = Callable[[int, bool, bool], None]
 """Handles a fault at an address, of a write or not, and of one who tries again or not.
@@ -43,19 +43,20 @@ def get_user_pages(tables: PageTables, fault_in: FaultIn, start: int, end: int, 
         touch(tables.pfn(leaf.entry) + (vaddr - leaf.vaddr >> PAGE_SHIFT))
 
 
-def clear_user(tables: PageTables, fault_in: FaultIn, start: int, end: int) -> None:
-    """Store zeros in a range of bytes that the process may write; raise as ``get_user_pages``."""
-    while start < end:
-        stop = min(end, (start | PAGE_BYTES - 1) + 1)
-        leaf = _entry(tables, start, write=True)
+def store_user(tables: PageTables, fault_in: FaultIn, start: int, data: bytes) -> None:
+    """Store bytes where the process may write; raise as ``get_user_pages``."""
+    end, at = start + len(data), start
+    while at < end:
+        stop = min(end, (at | PAGE_BYTES - 1) + 1)
+        leaf = _entry(tables, at, write=True)
         if leaf is None:
-            _fault(fault_in, start, write=True, retries=False)
-            leaf = tables.lookup(start)
+            _fault(fault_in, at, write=True, retries=False)
+            leaf = tables.lookup(at)
             assert leaf is not None
         entry = tables.update(leaf.paddr, add=Entry.A | Entry.D)
-        first = (tables.pfn(entry) << PAGE_SHIFT) + start - leaf.vaddr
-        tables.memory.write_bytes(first, bytes(stop - start))
-        start = stop
+        paddr = (tables.pfn(entry) << PAGE_SHIFT) + at - leaf.vaddr
+        tables.memory.write_bytes(paddr, data[at - start : stop - start])
+        at = stop
 
 
 def _entry(tables: PageTables, vaddr: int, *, write: bool) -> LeafEntry | None:

@@ -1,18 +1,17 @@
 """The kernel of a machine: boot, processes, page faults, and what happens when memory runs out."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from functools import partial
 from itertools import count
 
 import numpy as np
 
-from ..address_space.exec_layout import Program, exec_program
+from ..address_space.auxv import Processor
+from ..address_space.exec_arguments import Credentials, ExecArguments
+from ..address_space.exec_layout import Program
 from ..address_space.fork import copy_mappings
 from ..address_space.kernel_half.kernel_map import KernelMap
 from ..address_space.limits import Rlimits, UserSpace
-from ..address_space.mm import Mm
-from ..address_space.page_table_ops import PageTableOps
 from ..address_space.vma import File
 from ..mmu.control import Control
 from ..mmu.widths import check_mode, check_width
@@ -24,7 +23,7 @@ from .fork_pages import copy_page_range
 from .hugetlb_pool import set_nr_hugepages
 from .kernel_space import KernelSpace
 from .machine_check import check_machine
-from .make_present import fault_in
+from .new_space import NewSpaces, undone
 from .oom import OomKill, OomKilled, OomKiller
 from .page_fault import FaultOutcome, FaultResult, Signal, SignalNumber, handle_page_fault
 from .platform import PLATFORMS
@@ -35,9 +34,10 @@ from .state import KernelState
 from .swap.file import SwapFile
 from .swapoff import swapoff
 from .tlb_flush import Invalidation
-from .user_tables import UserTables
 
 __all__ = ["Kernel"]
+
+ROOT, USER = Credentials(), Credentials(1000, 1000, 1000, 1000)
 
 
 class Kernel:
@@ -61,7 +61,9 @@ class Kernel:
     """
 
     def __init__(self, mode: PagingMode, machine: MemoryMap, *, cr4: int,
-                 sysctl: Sysctl | None = None, rng: np.random.Generator | None = None) -> None:
+                 sysctl: Sysctl | None = None, rng: np.random.Generator | None = None,
+                 entropy: np.random.Generator | None = None,
+                 processor: Processor | None = None) -> None:
         self.mode = mode
         self.rng = rng
         self._table = ProcessTable()
@@ -82,13 +84,18 @@ class Kernel:
             huge_page_bytes=mode.levels[-2].page_bytes, soft_dirty=False,
             pkeys=bool(cr4 & Cr4.PKE))
         self.commit, self.files = self.state.commit, self.state.files
-        self._pids, self._spaces = count(INIT_PID + 1), count(1)
+        self._new_spaces = NewSpaces(
+            self.state, self.space, self.platform.processor if processor is None else processor,
+            rng, entropy)
+        self._pids = count(INIT_PID + 1)
         self._init_pkru = INIT_PKRU if cr4 & Cr4.PKE else 0
 
     @classmethod
     def boot(cls, mode: PagingMode, memory_bytes: int, *, smap: bool = True, pcid: bool = True,
              pke: bool = False, sysctl: Sysctl | None = None,
-             rng: np.random.Generator | None = None) -> "Kernel":
+             rng: np.random.Generator | None = None,
+             entropy: np.random.Generator | None = None,
+             processor: Processor | None = None) -> "Kernel":
         """Return the kernel of a PC with so much memory; see ``pc_memory``.
 
         Two-level paging does not reach what is above 4 Gbytes.
@@ -104,14 +111,19 @@ class Kernel:
             Tunables that differ from what a kernel boots with.
         rng
             Randomises the address space of each program; None for none. [randomize_va_space]
+        entropy
+            Draws the random bytes that each program is given; None for zeros.
+        processor
+            What programs are told of the processor, if not what the ``Platform`` has.
         """
-        _check_boot(mode, memory_bytes, sysctl, rng)
+        _check_boot(mode, memory_bytes, sysctl, rng, entropy)
         platform = PLATFORMS[mode.name]
         wanted = ((Cr4.SMAP, smap), (Cr4.PCIDE, pcid and mode.has_pcids),
                   (Cr4.PKE, pke and mode.has_protection_keys))
         cr4 = platform.cr4 | sum(bit for bit, used in wanted if used)
         machine = MemoryMap(pc_memory(memory_bytes), config=platform.config)
-        return cls(mode, machine, cr4=cr4, sysctl=sysctl, rng=rng)
+        return cls(mode, machine, cr4=cr4, sysctl=sysctl, rng=rng, entropy=entropy,
+                   processor=processor)
 
     @property
     def control(self) -> Control:
@@ -186,23 +198,8 @@ class Kernel:
 
     # ---- processes
 
-    def _new_space(self, make_mm: Callable[[PageTableOps], Mm]) -> UserTables:
-        """Return an address space with nothing mapped."""
-        return UserTables(self.state, next(self._spaces), make_mm, fault_in)
-
-    def _new_program(self, program: Program | None, rlimits: Rlimits,
-                     privileged: bool) -> UserTables:
-        """Return an address space that has a program, or nothing, mapped."""
-        layout = self.user.layout(self.rng, stack_rlimit=rlimits.stack)
-        make_mm = partial(Mm, self.space, layout.mmap_base, rlimits=rlimits, commit=self.commit,
-                          files=self.files, privileged=privileged, rng=self.rng)
-        space = self._new_space(lambda tables: make_mm(page_tables=tables))
-        with _undone(space):
-            if program is not None:
-                exec_program(space.mm, program, layout, rng=self.rng)
-        return space
-
     def spawn(self, name: str, program: Program | None = None, rlimits: Rlimits | None = None, *,
+              arguments: ExecArguments | None = None, credentials: Credentials | None = None,
               privileged: bool = False, init: bool = False) -> Process:
         """Return a new process that has no parent, with ``program`` or with nothing mapped.
 
@@ -211,6 +208,10 @@ class Kernel:
 
         Parameters
         ----------
+        arguments
+            What the program starts with; see ``NewSpaces.of_program``.
+        credentials
+            Whose it is: by default user and group 0 if it is privileged, else 1000.
         privileged
             Whether it is the administrator's; see ``Mm``.
         init
@@ -220,24 +221,35 @@ class Kernel:
         if init and INIT_PID in self.processes:
             raise ValueError("A machine has one init only")
         with self.acting(None):
-            space = self._new_program(program, rlimits if rlimits is not None else Rlimits(),
-                                      privileged)
+            rlimits = rlimits if rlimits is not None else Rlimits()
+            who = credentials if credentials is not None else ROOT if privileged else USER
+            start = None
+            if program is None:
+                space = self._new_spaces.empty(rlimits, privileged=privileged)
+            else:
+                space, start = self._new_spaces.of_program(program, arguments, rlimits, who,
+                                                           privileged=privileged)
             pid = INIT_PID if init else next(self._pids)
-            process = Process(pid, name, space, FileTable(self.files), self._init_pkru)
+            process = Process(pid, name, space, FileTable(self.files), self._init_pkru,
+                              credentials=who, start=start)
             self.processes[pid] = process
         return process
 
-    def exec(self, process: Process, program: Program) -> None:
+    def exec(self, process: Process, program: Program,
+             arguments: ExecArguments | None = None) -> None:
         """Replace what a process runs; its old address space goes. [begin_new_exec]
 
-        Raise as ``spawn``, with the process as it was: what Linux kills it for when it is too
-        late to go back. Raise ``SysError(ESRCH)``, ``OomKilled``.
+        ``process.start`` says then where the new program begins. Raise as ``spawn``, with the
+        process as it was: after a ``LateExecError`` Linux would have killed it. Raise
+        ``SysError(ESRCH)``, ``OomKilled``.
         """
         with self.acting(process):
             old = process.space
-            space = self._new_program(program, old.mm.rlimits, old.mm.privileged)
+            space, start = self._new_spaces.of_program(
+                program, arguments, old.mm.rlimits, process.credentials,
+                privileged=old.mm.privileged, read_implies_exec=old.mm.read_implies_exec)
             space.take_over_faults(old)
-            process.space, process.pkru = space, self._init_pkru
+            process.space, process.pkru, process.start = space, self._init_pkru, start
             if self.current is process:
                 self.state.tlb.switch(space.context)
             process.files.exec()
@@ -249,8 +261,8 @@ class Kernel:
         Raise ``SysError``: ENOMEM if its pages cannot be promised, ESRCH; ``OomKilled``.
         """
         with self.acting(parent):
-            space = self._new_space(parent.mm.child)
-            with _undone(space):
+            space = self._new_spaces.make(parent.mm.child)
+            with undone(space):
                 copy_mappings(parent.mm, space.mm)
                 copy_page_range(parent.space, space)
             child = parent.copy(next(self._pids), space)
@@ -320,22 +332,13 @@ class Kernel:
         check_machine(self.state, self.processes.values(), self.map.vmalloc.areas)
 
 
-@contextmanager
-def _undone(space: UserTables) -> Iterator[None]:
-    """Free an address space that is no process's yet if it cannot be completed."""
-    try:
-        yield
-    except BaseException:
-        space.end()
-        raise
-
-
 def _check_boot(mode: PagingMode, memory_bytes: int, sysctl: Sysctl | None,
-                rng: np.random.Generator | None) -> None:
+                *generators: np.random.Generator | None) -> None:
     """Raise ``TypeError`` or ``ValueError`` for what is no argument of ``Kernel.boot``."""
     check_mode(mode)
     check_width("Memory in bytes", memory_bytes, 52)
     if sysctl is not None and not isinstance(sysctl, Sysctl):
         raise TypeError(f"Tunables must be a Sysctl, not {sysctl!r}")
-    if rng is not None and not isinstance(rng, np.random.Generator):
-        raise TypeError(f"Random numbers must come from a numpy Generator, not {rng!r}")
+    for one in generators:
+        if one is not None and not isinstance(one, np.random.Generator):
+            raise TypeError(f"Random numbers must come from a numpy Generator, not {one!r}")

@@ -6,6 +6,7 @@ the entry format that the row names: nothing else in the kernel asks which mode 
 
 from dataclasses import dataclass
 
+from ..address_space.auxv import Processor
 from ..address_space.kernel_half.layout import AreaKind
 from ..address_space.tables.software_entry import AMD64_ENTRIES, I686_ENTRIES, SoftwareFormat
 from ..address_space.user_layout import USER_AMD64, USER_I686, UserBuild
@@ -44,6 +45,9 @@ class Platform:
         Device number of the first mount of hugetlbfs, as Debian boots.
     usercopy
         The routines that copy to and from user memory, by default those of an Intel processor.
+    processor
+        What programs are told of the processor: one with FXSAVE and no XSAVE; the features of every
+        x86-64 processor, or those of a Pentium III.
     """
 
     config: KernelConfig
@@ -56,6 +60,7 @@ class Platform:
     hugetlb_gfp: int
     hugetlb_minor: int
     usercopy: Usercopy
+    processor: Processor
 
 
 PLATFORMS = {
@@ -63,11 +68,13 @@ PLATFORMS = {
         config=AMD64, user=USER_AMD64, entries=AMD64_ENTRIES,
         cr4=Cr4.PAE | Cr4.PGE | Cr4.SMEP, efer=Efer.LME | Efer.LMA | Efer.NXE,
         kernel_half=AreaKind.GUARD, preallocates_vmalloc=True,
-        hugetlb_gfp=Gfp.HIGHUSER_MOVABLE, hugetlb_minor=15, usercopy=ERMS),
+        hugetlb_gfp=Gfp.HIGHUSER_MOVABLE, hugetlb_minor=15, usercopy=ERMS,
+        processor=Processor(b"x86_64", hwcap=0x078B_FBFF)),
     IA32.name: Platform(
         config=I686, user=USER_I686, entries=I686_ENTRIES,
         cr4=Cr4.PSE | Cr4.PGE, efer=0,
         kernel_half=AreaKind.DIRECT_MAP, preallocates_vmalloc=False,
-        hugetlb_gfp=Gfp.HIGHUSER, hugetlb_minor=14, usercopy=PENTIUM_III),
+        hugetlb_gfp=Gfp.HIGHUSER, hugetlb_minor=14, usercopy=PENTIUM_III,
+        processor=Processor(b"i686", hwcap=0x0383_FBFF)),
 }
 """The platform of each paging mode, by the mode's name."""

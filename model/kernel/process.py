@@ -1,7 +1,9 @@
 """Processes: an address space with its page tables, and a register. [struct task_struct]"""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from ..address_space.exec_arguments import Credentials
+from ..address_space.exec_program import ProgramStart
 from ..address_space.mm import Mm
 from ..x86 import PAGE_SHIFT
 from .file_table import FileTable
@@ -35,6 +37,10 @@ class Process:
         administrator may go below.
     is_oom_origin
         Whether it is the first to be killed, as it empties a swap area. [OOM_FLAG_ORIGIN]
+    credentials
+        Whose it is.
+    start
+        Where its program begins, None if it was given none.
     """
 
     pid: int
@@ -45,6 +51,8 @@ class Process:
     oom_score_adj: int = 0
     oom_score_adj_min: int = 0
     is_oom_origin: bool = False
+    credentials: Credentials = field(default_factory=Credentials)
+    start: ProgramStart | None = None
 
     @property
     def is_init(self) -> bool:

@@ -21,7 +21,7 @@ from ..x86 import PAGE_BYTES, PAGE_SHIFT, Entry
 from .advise import cold_or_pageout, free_lazily
 from .collapse import madvise_collapse
 from .fallocate import FallocFlag, fallocate
-from .gup import FaultIn, clear_user, get_user_pages
+from .gup import FaultIn, get_user_pages, store_user
 from .hugetlb_entries import HugeEntries
 from .move_tables import move_page_tables
 from .prefetch import willneed
@@ -218,9 +218,9 @@ class UserTables:
         if pfn in self.state.lruvec:
             self.state.lruvec.mark_accessed(pfn)
 
-    def clear(self, start: int, end: int) -> None:
-        """Store zeros in a range of bytes; raise as ``clear_user``."""
-        clear_user(self.tables, self.fault_in, start, end)
+    def store(self, start: int, data: bytes) -> None:
+        """Store bytes; raise as ``store_user``."""
+        store_user(self.tables, self.fault_in, start, data)
 
     def evict(self, file: File, _inode: Inode) -> None:
         """Free the pages of a file that nobody maps or has open any more."""

@@ -1,5 +1,6 @@
 """System calls that make processes and end them. [kernel/fork.c, fs/exec.c, kernel/exit.c]"""
 
+from ...address_space.exec_arguments import ExecArguments
 from ...address_space.exec_layout import Program
 from .caller import Caller
 
@@ -13,9 +14,12 @@ class ProcessCalls(Caller):
         """Copy the process; return the child's pid. [fork(2)]"""
         return self._call(lambda process: self.kernel.fork(process).pid)
 
-    def execve(self, program: Program) -> int:
-        """Replace what the process runs; its open files stay open. [execve(2)]"""
-        return self._call(lambda process: self.kernel.exec(process, program))
+    def execve(self, program: Program, arguments: ExecArguments | None = None) -> int:
+        """Replace what the process runs; its open files stay open. [execve(2)]
+
+        ``arguments`` are as for ``Kernel.spawn``.
+        """
+        return self._call(lambda process: self.kernel.exec(process, program, arguments))
 
     def exit(self) -> None:
         """End the process. [_exit(2)]"""

@@ -68,7 +68,7 @@ def program(arch: str, path: str, files: dict[str, File]) -> Program:
     interpreter = None
     if is_pie and path != loader:
         interpreter = program(arch, loader, files)
-    return Program(files[path], headers, is_pie, interpreter)
+    return Program(files[path], headers, is_pie, interpreter, executable_stack=False)
 
 
 def start_static(run, path):

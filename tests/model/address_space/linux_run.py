@@ -5,8 +5,10 @@ import re
 from itertools import pairwise
 from pathlib import Path
 
+from pagewalk.model.address_space.auxv import AuxFacts, Processor
 from pagewalk.model.address_space.errors import SysError
-from pagewalk.model.address_space.exec_layout import exec_program
+from pagewalk.model.address_space.exec_arguments import Credentials, ExecArguments
+from pagewalk.model.address_space.exec_program import exec_program
 from pagewalk.model.address_space.kernel_files import HugetlbPool, KernelFiles
 from pagewalk.model.address_space.limits import UserSpace
 from pagewalk.model.address_space.mm import Mm
@@ -17,6 +19,10 @@ from pagewalk.model.address_space.vma import File, Vma, VmFlag
 from . import linux_programs
 
 DATA = Path(__file__).parents[2] / "data" / "linux-6.1"
+
+# What an init gives to a program that it runs, about.
+ARGUMENTS = ExecArguments(b"/zoo_static", (b"/zoo_static", b"s1"), (b"HOME=/", b"TERM=linux"))
+FACTS = AuxFacts(Processor(b"x86_64", 0), Credentials(), bytes(16))
 
 BUILDS = {"amd64": USER_AMD64, "i686": USER_I686}
 
@@ -72,7 +78,7 @@ class Run:
         self.mm = Mm(UserSpace.of(layout.build, pkeys=True), layout.mmap_base,
                      files=machine.kernel_files, privileged=True)
         program = linux_programs.program(machine.arch, path, files)
-        exec_program(self.mm, program, layout, arg_bytes=0x60)
+        exec_program(self.mm, program, layout, ARGUMENTS, FACTS)
         self.base = self._lowest(program.file)
         self.loader_base = program.interpreter and self._lowest(program.interpreter.file)
         log = DATA / machine.boot / "proc" / f"{process}.actions.txt"

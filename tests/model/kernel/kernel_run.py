@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from pagewalk.model.address_space.exec_layout import exec_program
+from pagewalk.model.address_space.exec_program import exec_program
 from pagewalk.model.address_space.vma import File
 from pagewalk.model.kernel.kernel import Kernel
 from pagewalk.model.kernel.swap.file import SwapFile
@@ -10,7 +10,7 @@ from pagewalk.model.kernel.thp import ThpEnabled
 from pagewalk.model.x86 import MODES
 
 from ..address_space import linux_programs
-from ..address_space.linux_run import DATA, Machine, Run
+from ..address_space.linux_run import ARGUMENTS, DATA, FACTS, Machine, Run
 from .machines import MIB, PAGE, Cpu
 
 __all__ = ["KernelRun", "swap_area"]
@@ -41,7 +41,7 @@ class KernelRun(Run):
             if not (file.is_shmem or file.vm_flags):
                 self.kernel.register_file(file, bytes(1 << 20))
         program = linux_programs.program(self.arch, "/zoo_static", files)
-        exec_program(self.mm, program, self.kernel.user.layout(), arg_bytes=0x60)
+        exec_program(self.mm, program, self.kernel.user.layout(), ARGUMENTS, FACTS)
         self.base = self._lowest(program.file)
         self._log = iter((DATA / machine.boot / "proc" / f"{process}.actions.txt").read_text()
                          .splitlines()[1:])

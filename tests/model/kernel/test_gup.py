@@ -9,7 +9,7 @@ from pagewalk.model.address_space.errors import SysError
 from pagewalk.model.address_space.uapi import Madvise, MapFlag, MremapFlag, Prot
 from pagewalk.model.address_space.vma import File, VmFlag
 from pagewalk.model.kernel.calls.syscalls import SystemCalls
-from pagewalk.model.kernel.gup import clear_user, get_user_pages
+from pagewalk.model.kernel.gup import get_user_pages, store_user
 from pagewalk.model.physical.out_of_memory import OutOfMemory
 from pagewalk.model.x86 import Entry
 
@@ -144,9 +144,9 @@ def test_zeros_are_stored_as_the_process_would(mode):
     cpu.load(start)
     child = kernel.fork(process)
     space = process.space
-    clear_user(space.tables, space.fault_in, start + 10, start + PAGE)
+    store_user(space.tables, space.fault_in, start + 10, bytes(PAGE - 10))
     space.tables.update(space.tables.find(start), clear=Entry.D)
-    clear_user(space.tables, space.fault_in, start + 20, start + PAGE + 20)
+    store_user(space.tables, space.fault_in, start + 20, bytes(PAGE))
     assert cpu.load(start, PAGE) == b"\x11" * 10 + bytes(PAGE - 10)
     assert cpu.load(start + PAGE, 21) == bytes(20) + b"\x11"
     assert space.rss == 2
@@ -162,7 +162,7 @@ def test_zeros_end_where_a_page_is_not_to_be_had(mode):
     start = process.mm.mmap(0, 3 * PAGE, RW, MapFlag.PRIVATE, short_file(kernel, 1))
     space = process.space
     with pytest.raises(SysError, match="EFAULT"):
-        clear_user(space.tables, space.fault_in, start + PAGE - 4, start + PAGE + 4)
+        store_user(space.tables, space.fault_in, start + PAGE - 4, bytes(8))
     assert cpu.load(start + PAGE - 5, 5) == b"\x11\0\0\0\0"
     with pytest.raises(SysError, match="EFAULT"):
         get_user_pages(space.tables, space.fault_in, start, start + 2 * PAGE, write=False,
