@@ -69,7 +69,7 @@ class Kernel:
         self._table = ProcessTable()
         self.oom = OomKiller(self._table)
         self.state = KernelState(mode, machine, cr4=cr4, kill=self.oom.kill, sysctl=sysctl,
-                                 current_mm=lambda: self._table.current_mm)
+                                 current_mm=lambda: self._table.current_mm, rng=rng)
         self.platform = self.state.platform
         self.layout, self.user = self.state.layout, self.platform.user
         self.kernel_space = KernelSpace(self.state.kernel_tables, self.state.tlb)
@@ -110,7 +110,8 @@ class Kernel:
         sysctl
             Tunables that differ from what a kernel boots with.
         rng
-            Randomises the address space of each program; None for none. [randomize_va_space]
+            Randomises the address space of each program, and where swap on solid-state disks
+            begins; None for neither. [randomize_va_space]
         entropy
             Draws the random bytes that each program is given; None for zeros.
         processor
@@ -161,7 +162,8 @@ class Kernel:
 
     def swapon(self, device: SwapFile, priority: int | None = None) -> int:
         """Use a swap area; return its type. Raise as ``Swap.swapon``."""
-        return self.state.swap.swapon(device, priority).type
+        return self.state.swap.swapon(device, priority,
+                                      solid_state=not device.latency.rotational).type
 
     def swapoff(self, area: int | SwapFile, process: Process | None = None) -> None:
         """Bring back what is in a swap area and use it no more. Raise as ``swapoff.swapoff``.

@@ -43,6 +43,9 @@ class Platform:
         move them. [htlb_alloc_mask, ARCH_ENABLE_HUGEPAGE_MIGRATION]
     hugetlb_minor
         Device number of the first mount of hugetlbfs, as Debian boots.
+    swap_cluster
+        Slots of a cluster of swap: as many as a huge page has pages where those are swapped as a
+        whole. [SWAPFILE_CLUSTER, CONFIG_THP_SWAP]
     usercopy
         The routines that copy to and from user memory, by default those of an Intel processor.
     processor
@@ -59,6 +62,7 @@ class Platform:
     preallocates_vmalloc: bool
     hugetlb_gfp: int
     hugetlb_minor: int
+    swap_cluster: int
     usercopy: Usercopy
     processor: Processor
 
@@ -68,13 +72,13 @@ PLATFORMS = {
         config=AMD64, user=USER_AMD64, entries=AMD64_ENTRIES,
         cr4=Cr4.PAE | Cr4.PGE | Cr4.SMEP, efer=Efer.LME | Efer.LMA | Efer.NXE,
         kernel_half=AreaKind.GUARD, preallocates_vmalloc=True,
-        hugetlb_gfp=Gfp.HIGHUSER_MOVABLE, hugetlb_minor=15, usercopy=ERMS,
+        hugetlb_gfp=Gfp.HIGHUSER_MOVABLE, hugetlb_minor=15, swap_cluster=512, usercopy=ERMS,
         processor=Processor(b"x86_64", hwcap=0x078B_FBFF)),
     IA32.name: Platform(
         config=I686, user=USER_I686, entries=I686_ENTRIES,
         cr4=Cr4.PSE | Cr4.PGE, efer=0,
         kernel_half=AreaKind.DIRECT_MAP, preallocates_vmalloc=False,
-        hugetlb_gfp=Gfp.HIGHUSER, hugetlb_minor=14, usercopy=PENTIUM_III,
+        hugetlb_gfp=Gfp.HIGHUSER, hugetlb_minor=14, swap_cluster=256, usercopy=PENTIUM_III,
         processor=Processor(b"i686", hwcap=0x0383_FBFF)),
 }
 """The platform of each paging mode, by the mode's name."""

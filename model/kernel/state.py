@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
+
 from ..address_space.kernel_files import KernelFiles
 from ..address_space.kernel_half.kernel_page_tables import KernelPageTables
 from ..address_space.kernel_half.layout import layout_of
@@ -59,6 +61,8 @@ class KernelState:
         Returns the address space that the kernel works for, None if for none.
     sysctl
         Tunables that differ from what a kernel boots with.
+    rng
+        Draws where swap on solid-state disks begins; None for the first slot.
 
     Members
     -------
@@ -82,7 +86,8 @@ class KernelState:
 
     def __init__(self, mode: PagingMode, machine: MemoryMap, *, cr4: int,
                  kill: Callable[[OutOfMemory, SwapIoError | None, int], bool],
-                 current_mm: Callable[[], Mm | None], sysctl: Sysctl | None = None) -> None:
+                 current_mm: Callable[[], Mm | None], sysctl: Sysctl | None = None,
+                 rng: np.random.Generator | None = None) -> None:
         self.mode = mode
         self.platform = PLATFORMS[mode.name]
         self.layout = layout_of(machine)
@@ -96,7 +101,8 @@ class KernelState:
         self.allocator = PageAllocator.boot(machine, sysctl=sysctl, reclaim=self.reclaimer)
         self.frames = Frames(self.memory, self.allocator, on_free=self._forget,
                              out_of_memory=self._out_of_memory)
-        self.swap = AnonSwap(self.frames, min(1 << self.format.offset_bits, (1 << 32) - 1))
+        self.swap = AnonSwap(self.frames, min(1 << self.format.offset_bits, (1 << 32) - 1),
+                             cluster=self.platform.swap_cluster, rng=rng)
         self.anon = AnonPages(self.frames, self.swap)
         self.lruvec = Lruvec(self.frames.start_pfn, self.frames.end_pfn)
         self.hugetlb = huge_pools(mode, self.platform, self.frames)

@@ -1,8 +1,10 @@
 """Swap whose cache holds a reference to each of its frames. [folio_ref_add in add_to_swap_cache]"""
 
+import numpy as np
+
 from .frames import Frames
 from .swap.cache import SwapEntry
-from .swap.slots import SWAP_MAP_BAD
+from .swap.slots import SWAP_MAP_BAD, SWAPFILE_CLUSTER
 from .swap.swap import Swap
 
 __all__ = ["AnonSwap"]
@@ -15,12 +17,14 @@ class AnonSwap(Swap):
     ----------
     frames
         The frames; a page in the swap cache has one reference more.
-    maximum_pages
-        How many pages of an area a swap entry can tell apart.
+    maximum_pages, cluster, rng
+        As for ``SwapAreas``.
     """
 
-    def __init__(self, frames: Frames, maximum_pages: int) -> None:
-        super().__init__(frames.start_pfn, frames.end_pfn, maximum_pages=maximum_pages)
+    def __init__(self, frames: Frames, maximum_pages: int, *, cluster: int = SWAPFILE_CLUSTER,
+                 rng: np.random.Generator | None = None) -> None:
+        super().__init__(frames.start_pfn, frames.end_pfn, maximum_pages=maximum_pages,
+                         cluster=cluster, rng=rng)
         self._frames = frames
         self._dirty: set[int] = set()
 

@@ -69,7 +69,7 @@ def _free(kernel: Kernel) -> int:
     frames = sum(zone.free_pages for zone in state.allocator.populated)
     frames += sum(len(pool.free_list) << pool.order for pool in state.hugetlb.values())
     frames += sum(state.kernel_tables.tables) + len(state.thp.own_frames)
-    return frames + state.swap.nr_swap_pages
+    return frames + state.swap.free_slots
 
 
 def run_workload(

@@ -6,8 +6,9 @@ accessed since it was last looked at gets a second chance; one that was accessed
 Left out are control groups, throttling, demotion, and what asks for more than the accessed bits:
 the protection of executable pages, and the rule that a machine with hardly any file pages takes
 anonymous ones. Transparent huge pages are lists of small ones here, and split as the first of
-these goes (``thp``). Dirty file pages are written where they are met, as there is no flusher
-thread; and writing is done at once, so that a page that was written can go.
+these goes (``thp``), before a whole cluster of swap is asked for. Dirty file pages are written
+where they are met, as there is no flusher thread; and writing is done at once, so that a page that
+was written can go.
 """
 
 from enum import Enum

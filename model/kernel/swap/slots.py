@@ -1,36 +1,36 @@
-"""The slots of one swap area: what refers to each, and which is given out next.
-
-As in Linux 6.1 for rotating disks: slots are given out one after the other in runs of 256, each
-run beginning at the first 256 free slots in a row, so that pages swapped out together lie
-together. The solid-state way (per-CPU clusters) and the per-CPU caches of slots are left out.
-"""
+"""The slots of one swap area: what refers to each, and which is given out next."""
 
 from collections.abc import Callable
 
+import numpy as np
+
 from ...physical.errors import BrokenInvariant
+from .clusters import SwapClusters
 from .errors import BadSwapEntry
 from .file import SwapFile
+from .slot_search import SWAP_HAS_CACHE, scan_swap_map_slots
 
 __all__ = ["SWAPFILE_CLUSTER", "SWAP_HAS_CACHE", "SWAP_MAP_BAD", "SWAP_MAP_MAX", "SWAP_MAP_SHMEM",
            "SwapInfo"]
 
 SWAPFILE_CLUSTER = 256
-SWAP_HAS_CACHE = 0x40
+"""Slots of a cluster, in kernels that do not swap huge pages as a whole."""
 SWAP_MAP_MAX = 0x3E
 SWAP_MAP_BAD = 0x3F
 SWAP_MAP_SHMEM = 0xBF
 COUNT_CONTINUED = 0x80
 COUNT_MASK = 0x3F
+TRUNK_SHIFT = 14  # SWAP_ADDRESS_SPACE_SHIFT
 
 FREE = b"\0"
-CACHE_ONLY = bytes([SWAP_HAS_CACHE])
 
 
 class SwapInfo:
     """A swap area in use. [struct swap_info_struct]
 
-    A slot has a count of references from page tables and a flag for the swap cache; it is free
-    when both are gone.
+    A slot has a count of references from page tables and a flag for the swap cache. When both are
+    gone nobody uses it, and it is free as soon as ``entry_free`` is called for it; until then it
+    has that flag.
 
     Parameters
     ----------
@@ -41,6 +41,15 @@ class SwapInfo:
     maximum_pages
         How many pages a swap entry can tell apart; what is beyond is left unused.
         [swapfile_maximum_size]
+    unused
+        Called with each slot that nobody uses any more; ``entry_free`` if None.
+    cluster
+        Slots of a cluster.
+    solid_state
+        Whether the disk does not turn. [SWP_SOLIDSTATE]
+    rng
+        Draws where the search for slots of a solid-state disk begins if no cluster is free, so that
+        they wear out evenly; None to begin with the first.
 
     Members
     -------
@@ -56,9 +65,14 @@ class SwapInfo:
         How many slots there are, and how many are not free.
     lowest_bit, highest_bit
         No slot outside these is free; past the end and 0 when none is.
+    cluster_next, cluster_nr, clusters
+        Where the search for slots goes on, how many slots it still takes in a row, and the clusters
+        of a solid-state disk.
     """
 
-    def __init__(self, swap_type: int, device: SwapFile, maximum_pages: int) -> None:
+    def __init__(self, swap_type: int, device: SwapFile, maximum_pages: int, *,
+                 unused: Callable[[int], None] | None = None, cluster: int = SWAPFILE_CLUSTER,
+                 solid_state: bool = False, rng: np.random.Generator | None = None) -> None:
         self.type = swap_type
         self.device = device
         self.prio = 0
@@ -70,9 +84,14 @@ class SwapInfo:
             self.swap_map[page] = SWAP_MAP_BAD
         self.pages = self.swap_map.count(FREE)
         self.inuse_pages = 0
-        self.lowest_bit = self._cluster_next = 1
+        self.lowest_bit = self.cluster_next = 1
         self.highest_bit = self.max - 1
-        self._cluster_nr = 0
+        self.cluster, self.cluster_nr = cluster, 0
+        self.clusters = SwapClusters(self.swap_map, cluster) if solid_state else None
+        self._rng = rng
+        if solid_state and rng is not None:
+            self.cluster_next += int(rng.integers(self.highest_bit))
+        self._unused = unused if unused is not None else self.entry_free
         # The kernel chains further bytes for each page of the map; the sum is the same.
         self._continued: dict[int, int] = {}
 
@@ -81,57 +100,44 @@ class SwapInfo:
         """Whether no slot is free."""
         return self.inuse_pages == self.pages
 
-    def scan_swap_map(self, reclaim: Callable[[int], bool] | None) -> int | None:
-        """Give out a free slot for the swap cache, or return None if there is none.
+    def scan_swap_map_slots(self, count: int = 1, swap_full: Callable[[], bool] = lambda: False,
+                            reclaim: Callable[[int], bool] = lambda _offset: False) -> list[int]:
+        """Give out up to ``count`` free slots; see ``slot_search.scan_swap_map_slots``."""
+        return scan_swap_map_slots(self, count, swap_full, reclaim)
 
-        ``reclaim``, if given, may free slots that only the swap cache holds: it is asked about
-        each on the way, and says whether it did. [scan_swap_map_slots, for one slot]
-        """
-        start = self._start()
-        if start > self.highest_bit:
-            start = self.lowest_bit
-        offset = self._next_slot(start, self.highest_bit + 1, reclaim)
-        if offset is None:
-            offset = self._next_slot(self.lowest_bit, start, reclaim)
-        if offset is None:
-            return None
+    def take(self, offset: int) -> None:
+        """Give a free slot to the swap cache. [inc_cluster_info_page, swap_range_alloc]"""
         self.swap_map[offset] = SWAP_HAS_CACHE
-        self._cluster_next = offset + 1
-        self._range_alloc(offset)
-        return offset
-
-    def _start(self) -> int:
-        """Return where to look: behind the last slot, or where 256 free ones begin."""
-        if self._cluster_nr:
-            self._cluster_nr -= 1
-            return self._cluster_next
-        self._cluster_nr = SWAPFILE_CLUSTER - 1
-        if self.pages - self.inuse_pages < SWAPFILE_CLUSTER:
-            return self._cluster_next
-        start = self.swap_map.find(FREE * SWAPFILE_CLUSTER, self.lowest_bit, self.highest_bit + 1)
-        return self.lowest_bit if start < 0 else start
-
-    def _next_slot(self, start: int, end: int, reclaim: Callable[[int], bool] | None) -> int | None:
-        """Return the first slot from ``start`` that is free, or that ``reclaim`` frees."""
-        free = self.swap_map.find(FREE, start, end)
-        if reclaim is not None:
-            cached = self.swap_map.find(CACHE_ONLY, start, end if free < 0 else free)
-            while cached >= 0:
-                if reclaim(cached):
-                    return cached
-                cached = self.swap_map.find(CACHE_ONLY, cached + 1, end if free < 0 else free)
-        return None if free < 0 else free
-
-    def _range_alloc(self, offset: int) -> None:
-        """Count a slot that is no longer free. [swap_range_alloc]"""
+        if self.clusters is not None:
+            self.clusters.take(offset)
         self.lowest_bit += offset == self.lowest_bit
         self.highest_bit -= offset == self.highest_bit
         self.inuse_pages += 1
         if self.full:
             self.lowest_bit, self.highest_bit = self.max, 0
 
-    def _range_free(self, offset: int) -> None:
-        """Count a slot that is free again. [swap_range_free]"""
+    def set_cluster_next(self, offset: int) -> None:
+        """Note where the next search begins.
+
+        That of a solid-state disk goes on in a trunk that is drawn, where it would come into
+        another. [set_cluster_next]
+        """
+        if self.clusters is not None and self._rng is not None and (
+                offset >> TRUNK_SHIFT != self.cluster_next >> TRUNK_SHIFT):
+            if self.highest_bit <= self.lowest_bit:
+                return
+            places = self.highest_bit - self.lowest_bit + 1
+            drawn = self.lowest_bit + int(self._rng.integers(places))
+            offset = max(drawn >> TRUNK_SHIFT << TRUNK_SHIFT, self.lowest_bit)
+        self.cluster_next = offset
+
+    def entry_free(self, offset: int) -> None:
+        """Let a slot be free that nobody uses. [swap_entry_free, swap_range_free]"""
+        if self.swap_map[offset] != SWAP_HAS_CACHE:
+            raise BrokenInvariant(f"Slot {offset:#x} of swap type {self.type} is freed, but in use")
+        self.swap_map[offset] = 0
+        if self.clusters is not None:
+            self.clusters.give_back(offset)
         self.lowest_bit = min(self.lowest_bit, offset)
         self.highest_bit = max(self.highest_bit, offset)
         self.inuse_pages -= 1
@@ -178,7 +184,7 @@ class SwapInfo:
         self.swap_map[offset] |= SWAP_MAP_SHMEM
 
     def free(self, offset: int) -> bool:
-        """Count one reference less; return whether the slot is free now. [__swap_entry_free]
+        """Count one reference less; return whether nobody uses the slot now. [__swap_entry_free]
 
         Raise ``BadSwapEntry`` if there is no reference.
         """
@@ -206,7 +212,7 @@ class SwapInfo:
         self.swap_map[offset] |= SWAP_HAS_CACHE
 
     def clear_cache(self, offset: int) -> bool:
-        """Take the slot from the swap cache; return whether it is free now. [put_swap_folio]
+        """Take the slot from the swap cache; return whether nobody uses it now. [put_swap_folio]
 
         Raise ``BadSwapEntry`` if the swap cache does not hold it.
         """
@@ -218,7 +224,8 @@ class SwapInfo:
     def _free_if_unused(self, offset: int) -> bool:
         unused = not self.swap_map[offset]
         if unused:
-            self._range_free(offset)
+            self.swap_map[offset] = SWAP_HAS_CACHE
+            self._unused(offset)
         return unused
 
     def _used(self, offset: int) -> int:
@@ -246,6 +253,8 @@ class SwapInfo:
         if not free and (self.lowest_bit, self.highest_bit) != (self.max, 0):
             raise BrokenInvariant(f"Swap type {self.type} is full, but seems free from "
                                   f"{self.lowest_bit} to {self.highest_bit}")
+        if self.clusters is not None and not self.clusters.check():
+            raise BrokenInvariant(f"Swap type {self.type}: clusters contradict the slots")
         continued = {at for at, value in enumerate(self.swap_map) if value & COUNT_CONTINUED}
         continued -= {*self.shmem_slots()}
         if continued != {at for at, more in self._continued.items() if more > 0}:

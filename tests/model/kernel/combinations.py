@@ -105,7 +105,7 @@ class Combinations:
         self.kernel.state.page_cache.drop(self.file)
         self.kernel.check()
         assert self.frames == self.free
-        assert self.kernel.state.swap.nr_swap_pages == self.kernel.state.swap.total_swap_pages
+        assert self.kernel.state.swap.free_slots == self.kernel.state.swap.total_swap_pages
         assert [self.data[page * self.step_bytes :][:8] for page in range(KNOWN)] == [
             value.to_bytes(8, "little") for value in self.in_file]
 

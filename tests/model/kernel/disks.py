@@ -18,5 +18,11 @@ class NoDisk:
         return self.pages
 
 
-def swap_info(pages, badpages=(), maximum_pages=2**32 - 1):
-    return SwapInfo(0, NoDisk(pages, badpages), maximum_pages)
+def swap_info(pages, badpages=(), maximum_pages=2**32 - 1, **options):
+    return SwapInfo(0, NoDisk(pages, badpages), maximum_pages, **options)
+
+
+def one(info, reclaim=None):
+    """Take one slot of an area; with ``reclaim``, swap is full."""
+    full = {} if reclaim is None else {"swap_full": lambda: True, "reclaim": reclaim}
+    return next(iter(info.scan_swap_map_slots(1, **full)), None)

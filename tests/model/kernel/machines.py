@@ -136,7 +136,7 @@ def counted(kernel: Kernel) -> tuple[int, int]:
     """Free frames, with those on per-CPU lists, and free slots of swap."""
     kernel.state.allocator.drain_all_pages()
     free = sum(zone.free_pages for zone in kernel.state.allocator.populated)
-    return free, kernel.state.swap.nr_swap_pages
+    return free, kernel.state.swap.free_slots
 
 
 __all__ = ["ANON", "MIB", "MODES", "PAGE", "RW", "SHARED", "Cpu", "Killed", "LazyTlb", "counted",

@@ -164,11 +164,11 @@ def test_free_pages_that_are_in_swap_go_at_once(mode, swap):
     kernel.swapon(swap)
     start = process.mm.mmap(0, 4 * PAGE, RW, ANON)
     cpu.store(start, b"x" * 4 * PAGE)
-    free = kernel.state.swap.nr_swap_pages
+    free = kernel.state.swap.free_slots
     process.mm.madvise(start, 4 * PAGE, Madvise.PAGEOUT)
     cpu.load(start + 3 * PAGE)  # in memory, and still in its slot
     process.mm.madvise(start, 4 * PAGE, Madvise.FREE)
-    assert kernel.state.swap.nr_swap_pages == free
+    assert kernel.state.swap.free_slots == free
     assert (process.space.rss, process.space.swapped) == (1, 0)
     assert cpu.load(start, 1) == b"\0"
     assert cpu.load(start + 3 * PAGE, 1) == b"x"

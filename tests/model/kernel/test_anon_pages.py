@@ -105,17 +105,17 @@ def test_swapoff_gives_it_back(world, swap):
 
 def test_a_write_to_what_nobody_else_has_frees_its_slot(world, swap):
     world.kernel.swapon(swap)
-    free = world.kernel.state.swap.nr_swap_pages
+    free = world.kernel.state.swap.free_slots
     world.page_out()
     child = world.kernel.fork(world.process)
     world.cpu.load(world.start)
     world.kernel.exit(child)
-    assert world.kernel.state.swap.nr_swap_pages == free - 1
+    assert world.kernel.state.swap.free_slots == free - 1
     pfn = world.kernel.state.format.pfn(world.entry())
     world.cpu.store(world.start, b"y")
     assert world.kernel.state.format.pfn(world.entry()) == pfn
     assert world.exclusive()
-    assert world.kernel.state.swap.nr_swap_pages == free
+    assert world.kernel.state.swap.free_slots == free
     world.kernel.check()
 
 

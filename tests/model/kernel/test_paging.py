@@ -14,6 +14,7 @@ from pagewalk.model.kernel.reclaim.scan import ScanControl
 from pagewalk.model.kernel.reclaim.shrink import Pageout
 from pagewalk.model.kernel.reclaim.workingset import workingset_refault
 from pagewalk.model.kernel.swap.file import SwapFile
+from pagewalk.model.kernel.swap.slots_cache import SWAP_SLOTS_CACHE_SIZE
 from pagewalk.model.kernel.swap.swap import Swap, SwapEntry
 
 from .swap_tools import mkswap, run
@@ -165,13 +166,14 @@ def test_process_of_four_times_memory_reads_what_it_wrote(tmp_path, seed, slots)
         process.exit()
         process.check()
         assert len(process.free) == FRAMES
-        assert process.swap.nr_swap_pages == process.swap.total_swap_pages == slots
+        assert process.swap.free_slots == process.swap.total_swap_pages == slots
         assert not len(process.swap.cache)
     assert "LABEL=paging" in run("file", path)
 
 
 def test_process_that_only_reads_writes_no_page_twice_while_swap_is_not_half_full(tmp_path):
-    with SwapFile(mkswap(tmp_path / "swap", 6 * FRAMES + 1)) as device:
+    # Slots that the processor keeps count as in use, so that half of them must be more.
+    with SwapFile(mkswap(tmp_path / "swap", 6 * FRAMES + 4 * SWAP_SLOTS_CACHE_SIZE)) as device:
         process = Process(3 * FRAMES, device)
         run_process(process, 1, 10_000, 0)
         assert process.major_faults > 2_000

@@ -40,7 +40,7 @@ def test_shared_pages_go_out_and_come_back_for_all(mode, swap):
 
 def swap_used(world):
     swap = world.state.swap
-    return swap.total_swap_pages - swap.nr_swap_pages
+    return swap.total_swap_pages - swap.free_slots
 
 
 @pytest.mark.slow

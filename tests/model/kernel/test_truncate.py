@@ -52,7 +52,7 @@ def test_a_hole_frees_slots_and_what_is_in_the_swap_cache(mode, tmp_path):
         assert 10 < len(swap.cached()) < 60
         world.first.mm.madvise(world.starts[0], 30 * PAGE, Madvise.REMOVE)
         assert [*space.slots] == [*range(30, 60)]
-        assert swap.nr_swap_pages == 970
+        assert swap.free_slots == 970
         world.kernel.check()
         world.shared = {page: number for page, number in world.shared.items() if page >= 30}
         world.finish()

@@ -41,7 +41,7 @@ class Running:
         """Free frames and free slots of swap."""
         self.kernel.state.allocator.drain_all_pages()
         zones = self.kernel.state.allocator.populated
-        return sum(zone.free_pages for zone in zones), self.kernel.state.swap.nr_swap_pages
+        return sum(zone.free_pages for zone in zones), self.kernel.state.swap.free_slots
 
     def differences(self, accesses):
         """Carry out accesses; count the values that differ from those of a plain dictionary."""

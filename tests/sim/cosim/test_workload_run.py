@@ -49,7 +49,7 @@ class Running:
         state = self.kernel.state
         state.allocator.drain_all_pages()
         free = sum(zone.free_pages for zone in state.allocator.populated)
-        return free + sum(state.kernel_tables.tables), state.swap.nr_swap_pages
+        return free + sum(state.kernel_tables.tables), state.swap.free_slots
 
     def run(self):
         return run_workload(self.machine, self.linux, self.workload, self.expected)

@@ -284,9 +284,9 @@ def check_sums(kernel, running, shared_out):
         for name in ("Rss", "Swap", "Anonymous", "Referenced", *parts):
             assert whole.get(name, 0) == sum(one.get(name, 0) for one in found.values())
     frames = len(list(kernel.state.frames.rmap.mapped()))
-    cached = sum(not kernel.state.swap.swapcount(kernel.state.swap.cache.entry(pfn))
-                 for pfn in kernel.state.swap.cached())
-    slots = sum(info.inuse_pages for info in kernel.state.swap.info) - cached - shared_out
+    swap = kernel.state.swap
+    cached = sum(not swap.swapcount(swap.cache.entry(pfn)) for pfn in swap.cached())
+    slots = swap.total_swap_pages - swap.free_slots - cached - shared_out
     assert 4 * frames - len(running) < pss <= 4 * frames
     assert 4 * slots - len(running) < swap_pss <= 4 * slots
 

@@ -44,7 +44,7 @@ class SwapMachine(RuleBasedStateMachine):
         try:
             for at in reversed(range(len(self.table))):
                 self.zap(at)
-            assert self.swap.nr_swap_pages == self.swap.total_swap_pages
+            assert self.swap.free_slots == self.swap.total_swap_pages
             self.swap.check()
         finally:
             for device in self.devices.values():
@@ -194,7 +194,7 @@ class SwapMachine(RuleBasedStateMachine):
         for entry, count in references.items():
             assert self.swap.swapcount(entry) == count
         cached = {self.swap.cache.entry(pfn) for pfn in self.memory} - {None}
-        used = self.swap.total_swap_pages - self.swap.nr_swap_pages
+        used = self.swap.total_swap_pages - self.swap.free_slots
         assert used == len(cached | references.keys())
 
 
