@@ -85,8 +85,8 @@ class Kernel:
             pkeys=bool(cr4 & Cr4.PKE))
         self.commit, self.files = self.state.commit, self.state.files
         self._new_spaces = NewSpaces(
-            self.state, self.space, self.platform.processor if processor is None else processor,
-            rng, entropy)
+            self.state, lambda: self.space,
+            self.platform.processor if processor is None else processor, rng, entropy)
         self._pids = count(INIT_PID + 1)
         self._init_pkru = INIT_PKRU if cr4 & Cr4.PKE else 0
 

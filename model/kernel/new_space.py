@@ -29,8 +29,10 @@ class NewSpaces:
 
     Parameters
     ----------
-    state, space
+    state
         What all processes share.
+    space
+        Returns the settings of address spaces as they are then. [vm.mmap_min_addr, ...]
     processor
         What programs are told of the processor.
     rng
@@ -40,7 +42,7 @@ class NewSpaces:
         [get_random_bytes]
     """
 
-    def __init__(self, state: KernelState, space: UserSpace, processor: Processor,
+    def __init__(self, state: KernelState, space: Callable[[], UserSpace], processor: Processor,
                  rng: np.random.Generator | None, entropy: np.random.Generator | None) -> None:
         self._state, self._space, self._processor = state, space, processor
         self._rng, self._entropy = rng, entropy
@@ -56,7 +58,7 @@ class NewSpaces:
         return self._with_base(layout.mmap_base, rlimits, privileged=privileged)
 
     def _with_base(self, mmap_base: int, rlimits: Rlimits, *, privileged: bool) -> UserTables:
-        make_mm = partial(Mm, self._space, mmap_base, rlimits=rlimits, commit=self._state.commit,
+        make_mm = partial(Mm, self._space(), mmap_base, rlimits=rlimits, commit=self._state.commit,
                           files=self._state.files, privileged=privileged, rng=self._rng)
         return self.make(lambda tables: make_mm(page_tables=tables))
 

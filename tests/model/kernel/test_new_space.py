@@ -1,6 +1,7 @@
 """Programs that start in a kernel: what they find through their page tables, and what is left."""
 
 import errno
+from dataclasses import replace
 from uuid import UUID
 
 import numpy as np
@@ -12,6 +13,7 @@ from pagewalk.model.address_space.errors import SysError
 from pagewalk.model.address_space.exec_arguments import Credentials, ExecArguments
 from pagewalk.model.address_space.exec_program import LateExecError
 from pagewalk.model.address_space.limits import Rlimits
+from pagewalk.model.address_space.uapi import MapFlag
 from pagewalk.model.address_space.vma import File
 from pagewalk.model.kernel.calls.syscalls import SystemCalls
 from pagewalk.model.kernel.kernel import Kernel
@@ -21,7 +23,7 @@ from pagewalk.model.mmu.walk import walk
 from pagewalk.model.x86 import AccessKind
 
 from ..address_space.elf_images import DYN, GNU_STACK, Image, Phdr, R, W, X, named
-from .machines import MIB, MODES, PAGE, Cpu, counted
+from .machines import ANON, MIB, MODES, PAGE, RW, Cpu, counted
 
 both = pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
 BASE = 0x40_0000
@@ -220,3 +222,15 @@ def test_strings_that_do_not_fit_into_memory_are_in_swap(mode, tmp_path):
         place = word_at(cpu, process.start.sp + (number + 1) * size)
         assert cpu.load(place, len(text) + 1) == text + b"\0"
     machine.kernel.check()
+
+
+@both
+def test_settings_hold_for_the_processes_that_begin_after_a_change(mode):
+    kernel = Kernel.boot(mode, 64 * MIB)
+    before = kernel.spawn("p")
+    kernel.space = replace(kernel.space, mmap_min_addr=PAGE)
+    after = kernel.spawn("p")
+    with pytest.raises(SysError) as caught:
+        before.mm.mmap(PAGE, PAGE, RW, ANON | MapFlag.FIXED)
+    assert caught.value.errno == errno.EPERM
+    assert after.mm.mmap(PAGE, PAGE, RW, ANON | MapFlag.FIXED) == PAGE
