@@ -16,7 +16,7 @@ from .exec_layout import Program, ProgramHeader
 from .uapi import Prot
 from .vma import File
 
-__all__ = ["ExecFile", "elf_mode", "read_elf"]
+__all__ = ["ExecFile", "elf_mode", "open_named", "read_elf"]
 
 MAGIC = b"\x7fELF"
 PATH_MAX = 4096
@@ -81,6 +81,18 @@ class ExecFile:
     read: Callable[[int, int], bytes]
 
 
+def open_named(open_exec: Callable[[bytes], ExecFile], name: bytes, asking: File) -> ExecFile:
+    """Return the file that another one names, open to be run.
+
+    Raise what ``open_exec`` raises, and ``ExecError(EACCES)`` for no name at all, which is that of
+    the current folder.
+    """
+    if not name:
+        raise ExecError(errno.EACCES, asking.name, "the name of the interpreter", "empty",
+                        "that of a file")
+    return open_exec(name)
+
+
 @dataclass(frozen=True, slots=True)
 class _Header:
     """What is used of the header of a file. [struct elfhdr]"""
@@ -126,8 +138,9 @@ def read_elf(source: ExecFile, mode: PagingMode,
     The checks are those of Linux, in its order: raise ``ExecError`` with ENOEXEC for a file that
     is not ELF, is for another machine, or has program headers that are cut off, of a wrong size
     or more than a page; EIO and EINVAL where the name of the interpreter should be, and for an
-    interpreter without a whole header; ELIBBAD for one that is not such a file; EPERM for one
-    that is neither ET_EXEC nor ET_DYN, which Linux notices when it is too late to go back.
+    interpreter without a whole header; EACCES for one without a name; ELIBBAD for one that is not
+    such a file; EPERM for one that is neither ET_EXEC nor ET_DYN, which Linux notices when it is
+    too late to go back.
 
     Parameters
     ----------
@@ -135,8 +148,7 @@ def read_elf(source: ExecFile, mode: PagingMode,
         The paging mode of the kernel: one with 4-level paging runs x86-64, one with 2-level
         paging i386.
     open_interpreter
-        Opens a file to be run, given its name, which may be empty; raises ``SysError`` if it
-        cannot be. [open_exec]
+        Opens a file to be run, given its name; raises ``SysError`` if it cannot be. [open_exec]
     """
     form = FORMATS[mode.name]
     reader = _Reader(source, form, errno.ENOEXEC)
@@ -147,7 +159,7 @@ def read_elf(source: ExecFile, mode: PagingMode,
     asked = next((one for one in segments if one.type == Segment.INTERP), None)
     interpreter = None
     if asked is not None:
-        opened = open_interpreter(reader.interpreter_name(asked))
+        opened = open_named(open_interpreter, reader.interpreter_name(asked), source.file)
         interpreter = _read_interpreter(_Reader(opened, form, errno.ELIBBAD))
     return _program(source, header, segments, interpreter)
 

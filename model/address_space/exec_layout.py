@@ -16,7 +16,7 @@ from .brk import map_zeroed
 from .errors import SysError
 from .mm import Mm
 from .mmap import mmap
-from .munmap import unmap_range
+from .munmap import munmap, unmap_range
 from .uapi import MapFlag, Prot
 from .unmapped_area import get_unmapped_area
 from .user_layout import UserLayout
@@ -139,10 +139,14 @@ def _load_program(mm: Mm, program: Program, load_bias: int) -> int:
     alignment = _alignment(mm, program)
     if program.interpreter is not None:
         return _load(mm, program, load_bias & -alignment, MapFlag.FIXED_NOREPLACE)
-    base = 0
-    if alignment > PAGE_BYTES:
-        base = get_unmapped_area(mm, program.file, 0, _span(mm, program), 0) & -alignment
-    return _load(mm, program, base, MapFlag.FIXED_NOREPLACE if base else 0)
+    if alignment == PAGE_BYTES:
+        return _load(mm, program, 0, 0)
+    # Mapping the first segment, with room for all, shows where there is room.
+    span = _span(mm, program)
+    found = _load_segment(mm, program.file, program.headers[0], 0, 0, span)
+    with suppress(SysError):
+        munmap(mm, found, span)
+    return _load(mm, program, found & -alignment, MapFlag.FIXED_NOREPLACE)
 
 
 def _alignment(mm: Mm, program: Program) -> int:

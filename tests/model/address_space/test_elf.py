@@ -196,6 +196,13 @@ def test_an_interpreter_that_cannot_be_opened_fails_as_that_does(mode):
 
 
 @both
+def test_an_interpreter_without_a_name_is_a_folder(mode):
+    assert refused(mode, dynamic(mode, b"\0ld.so\0").bytes(), Folder(**{"": b""})) == (
+        errno.EACCES,
+        "EACCES: /bin/program: the name of the interpreter is empty, expected that of a file")
+
+
+@both
 @pytest.mark.parametrize(("fields", "error", "words"), [
     ({"magic": b"#!/b"}, errno.ELIBBAD, "the start is 23 21 2f 62, expected 7f 45 4c 46 "),
     ({"machine": 40}, errno.ELIBBAD, "e_machine is 40 (ARM), expected "),

@@ -34,7 +34,8 @@ from .elf_images import (
 
 FILES = (sys.executable, "/bin/busybox", "/bin/bash", "/bin/true", "/usr/bin/perl",
          "/sbin/ldconfig", "/lib64/ld-linux-x86-64.so.2")
-ERRNOS = (errno.ENOEXEC, errno.EIO, errno.EINVAL, errno.ENOENT, errno.ELIBBAD, errno.EPERM)
+ERRNOS = (errno.ENOEXEC, errno.EIO, errno.EINVAL, errno.ENOENT, errno.ELIBBAD, errno.EPERM,
+          errno.EACCES)
 RIGHTS = {"R": Prot.READ, "W": Prot.WRITE, "E": Prot.EXEC}
 
 

@@ -14,7 +14,7 @@ from pagewalk.model.address_space.limits import Rlimits, UserSpace
 from pagewalk.model.address_space.mm import Mm
 from pagewalk.model.address_space.uapi import Prot
 from pagewalk.model.address_space.user_layout import USER_AMD64, USER_I686
-from pagewalk.model.address_space.vma import File
+from pagewalk.model.address_space.vma import File, VmFlag
 
 from .exec_tools import FACTS, PROCESSOR, RANDOM, Memory, run_program
 
@@ -194,6 +194,16 @@ def test_a_stack_grows_for_the_words_as_far_as_it_may():
             with pytest.raises(LateExecError) as caught:
                 run_program(mm, PROGRAM, layout, ExecArguments(b"f", argv))
             assert caught.value.errno == errno.EFAULT
+
+
+@words
+def test_a_stack_grows_for_pointers_beyond_its_first_128_kbytes(word):
+    program = Started(word, arguments=ExecArguments(b"f", [b"a"] * 40_000))
+    assert program.strings([program.argv[0], program.argv[-1]]) == [b"a", b"a"]
+    assert len(program.argv) == 40_000
+    [stack] = (vma for vma in program.mm if vma.flags & VmFlag.GROWSDOWN)
+    assert stack.start == program.start.sp & -4096
+    assert stack.end - stack.start > (128 << 10) + 80_000
 
 
 def test_a_processor_with_fxsave_alone_has_small_signal_frames():

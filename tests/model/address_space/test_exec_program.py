@@ -99,11 +99,27 @@ def test_an_empty_image_that_may_be_anywhere_has_no_place(mode):
 
 @both
 def test_segments_in_any_order_have_room_together(mode):
-    """The span is from the lowest to the highest, whichever comes first. [total_mapping_size]"""
+    """The span is from the lowest to the highest, whichever comes first. [total_mapping_size]
+
+    The first to be mapped has room for all from itself on, wherever the others go.
+    """
     high, low = replace(TEXT, vaddr=5 * PAGE), replace(DATA, vaddr=0, memory_size=0x100)
-    mm, _ = start(mode, replace(PROGRAM, headers=[low, high], is_pie=True, interpreter=LOADER))
-    places = sorted(vma.start for vma in mm if vma.file is PROGRAM.file)
-    assert places == [BUILDS[mode].et_dyn_base, BUILDS[mode].et_dyn_base + 5 * PAGE]
+    base, bias = BUILDS[mode].layout().mmap_base, BUILDS[mode].et_dyn_base
+    for headers, alone, loaded in (([low, high], base - 6 * PAGE, bias),
+                                   ([high, low], base - 11 * PAGE, bias - 5 * PAGE)):
+        program = replace(PROGRAM, headers=headers, is_pie=True, entry=0)
+        for one, lowest in ((program, alone), (replace(program, interpreter=LOADER), loaded)):
+            mm, _ = start(mode, one)
+            places = sorted(vma.start for vma in mm if vma.file is PROGRAM.file)
+            assert places == [lowest, lowest + 5 * PAGE]
+
+
+def test_an_alignment_beyond_all_addresses_means_address_0():
+    aligned = [replace(TEXT, vaddr=0, align=1 << 47)]
+    program = replace(PROGRAM, headers=aligned, is_pie=True, entry=0)
+    assert failure(X86_64, program) == errno.EPERM
+    mm, _ = start(X86_64, program, space_of(X86_64, privileged=True))
+    assert next(iter(mm)).start == 0
 
 
 @both

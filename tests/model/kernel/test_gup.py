@@ -157,6 +157,16 @@ def test_zeros_are_stored_as_the_process_would(mode):
 
 
 @both
+def test_bytes_are_stored_across_pages_in_their_order(mode):
+    kernel, cpu, process = machine(mode)
+    start = process.mm.mmap(0, 4 * PAGE, RW, ANON)
+    data = bytes(number % 251 for number in range(2 * PAGE + 9))
+    process.space.store(start + PAGE - 3, data)
+    assert cpu.load(start + PAGE - 4, len(data) + 2) == b"\0" + data + b"\0"
+    kernel.check()
+
+
+@both
 def test_zeros_end_where_a_page_is_not_to_be_had(mode):
     kernel, cpu, process = machine(mode)
     start = process.mm.mmap(0, 3 * PAGE, RW, MapFlag.PRIVATE, short_file(kernel, 1))
