@@ -11,8 +11,9 @@ from ..address_space.tables.page_tables import PageTables
 from ..address_space.tables.parts import LeafEntry
 from ..x86 import PAGE_BYTES, PAGE_SHIFT, Entry
 from .fault_cause import BusFault
+from .state import KernelState
 
-__all__ = ["FaultIn", "get_user_pages", "store_user"]
+__all__ = ["FaultIn", "get_user_pages", "store_user", "touch_page"]
 
 FaultIn = Callable[[int, bool, bool], None]
 """Handles a fault at an address, of a write or not, and of one who tries again or not.
@@ -22,13 +23,13 @@ Raises as ``handle_mm_fault``.
 
 
 def get_user_pages(tables: PageTables, fault_in: FaultIn, start: int, end: int, *,
-                   write: bool, touch: Callable[[int], None],
+                   write: bool, touch: Callable[[LeafEntry], None],
                    page_bytes: int = PAGE_BYTES) -> None:
     """Make the pages of a range present, writable if ``write``; those that are cost no fault.
 
-    The range has pages of ``page_bytes`` alone, of which it may begin in the middle. Each counts as
-    used, as ``touch`` is told of its frame, and as written to if ``write``. [FOLL_TOUCH] Raise
-    ``SysError(EFAULT)`` at a page that its mapping does not have, and what else ``fault_in``
+    The range has pages of ``page_bytes`` alone, of which it may begin in the middle. ``touch`` is
+    told of the entry of each, once that permits the access: it is what ``touch_page`` does.
+    Raise ``SysError(EFAULT)`` at a page that its mapping does not have, and what else ``fault_in``
     raises. What must be read from a disk is a minor fault: it is tried again when it is there. The
     keys of protection are not looked at. [__get_user_pages]
     """
@@ -38,9 +39,24 @@ def get_user_pages(tables: PageTables, fault_in: FaultIn, start: int, end: int, 
             _fault(fault_in, vaddr, write=write, retries=True)
             leaf = tables.lookup(vaddr)
             assert leaf is not None
+        touch(leaf)
+
+
+def touch_page(state: KernelState, tables: PageTables, leaf: LeafEntry, *, write: bool) -> None:
+    """Note that a page of a process counts as used, and as written to if ``write``. [FOLL_TOUCH]
+
+    A small page is marked itself, while its entry stays as it is. [follow_page_pte] Of a huge page
+    the entry is marked, for writes alone. [touch_pmd, pmdp_set_access_flags]
+    """
+    if leaf.level.page_bytes > PAGE_BYTES:
         if write:
-            tables.update(leaf.paddr, add=Entry.D)
-        touch(tables.pfn(leaf.entry) + (vaddr - leaf.vaddr >> PAGE_SHIFT))
+            tables.update(leaf.paddr, add=Entry.A | Entry.D)
+        return
+    pfn = tables.pfn(leaf.entry)
+    if write and not leaf.entry & Entry.D:
+        state.set_page_dirty(pfn)
+    if pfn in state.lruvec:
+        state.lruvec.mark_accessed(pfn)
 
 
 def store_user(tables: PageTables, fault_in: FaultIn, start: int, data: bytes) -> None:

@@ -182,6 +182,15 @@ class KernelState:
         """Return whether a user's page belongs to no file. [PageAnon]"""
         return self.page_cache.is_anon(pfn)
 
+    def set_page_dirty(self, pfn: int) -> None:
+        """Note that a user's page differs from its file or slot, whatever its entries say."""
+        if not self.is_anon(pfn):
+            self.page_cache.set_dirty(pfn)
+        elif self.swap.cache.entry(pfn) is not None:
+            self.swap.cache.set_dirty(pfn)
+        else:
+            self.swap.set_dirty(pfn)
+
     def is_locked(self, pfn: int) -> bool:
         """Return whether a mapping that is locked in memory has a page."""
         return self.page_ops.is_locked(pfn)

@@ -45,8 +45,16 @@ class AnonSwap(Swap):
         return freed
 
     def is_dirty(self, pfn: int) -> bool:
-        """Return whether a page that is in no slot has been in one. [PageDirty]"""
+        """Return whether a page that is in no slot has been in one, or ``set_dirty`` was called.
+
+        [PageDirty]
+        """
         return pfn in self._dirty
+
+    def set_dirty(self, pfn: int) -> None:
+        """Note that a page that is in no slot has changed, whatever its entries say. [SetPageDirty]
+        """
+        self._dirty.add(pfn)
 
     def clean(self, pfn: int) -> None:
         """Forget that a page is dirty: it is given up, or its frame is freed. [ClearPageDirty]"""

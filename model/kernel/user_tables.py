@@ -21,7 +21,7 @@ from ..x86 import PAGE_BYTES, PAGE_SHIFT, Entry
 from .advise import cold_or_pageout, free_lazily
 from .collapse import madvise_collapse
 from .fallocate import FallocFlag, fallocate
-from .gup import FaultIn, get_user_pages, store_user
+from .gup import FaultIn, get_user_pages, store_user, touch_page
 from .hugetlb_entries import HugeEntries
 from .move_tables import move_page_tables
 from .prefetch import willneed
@@ -211,12 +211,9 @@ class UserTables:
         """
         if not vma.flags & (VmFlag.WRITE if write else VmFlag.ACCESS):
             raise SysError(errno.EFAULT)
-        get_user_pages(self.tables, self.fault_in, start, end, write=write, touch=self._touch,
+        touch = partial(touch_page, self.state, self.tables, write=write)
+        get_user_pages(self.tables, self.fault_in, start, end, write=write, touch=touch,
                        page_bytes=vma.page_bytes)
-
-    def _touch(self, pfn: int) -> None:
-        if pfn in self.state.lruvec:
-            self.state.lruvec.mark_accessed(pfn)
 
     def store(self, start: int, data: bytes) -> None:
         """Store bytes; raise as ``store_user``."""
@@ -307,7 +304,7 @@ class UserTables:
             if entry & Entry.D:
                 state.page_cache.set_dirty(pfn)
         elif state.lruvec.is_file(pfn):
-            if entry & Entry.D:
+            if entry & Entry.D or state.swap.is_dirty(pfn):
                 self.tables.write(paddr, entry)
                 state.lruvec.make_swapbacked(pfn)
                 return False

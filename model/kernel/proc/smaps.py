@@ -35,13 +35,14 @@ class KernelPages:
     def is_dirty(self, pfn: int) -> bool:
         """Return whether a page differs from its file or slot.
 
-        An anonymous page that is in no slot has no other place. [folio_free_swap]
+        An anonymous page that is in no slot has no other place, unless MADV_FREE gave it up.
+        [folio_free_swap]
         """
         state = self._state
         if not state.is_anon(pfn):
             return state.page_cache.is_dirty(pfn)
         if not self.is_swap_backed(pfn):
-            return False
+            return state.swap.is_dirty(pfn)
         return state.swap.cache.entry(pfn) is None or state.swap.cache.is_dirty(pfn)
 
     def is_referenced(self, pfn: int) -> bool:

@@ -10,6 +10,8 @@ from pagewalk.model.address_space.uapi import Madvise, MapFlag, MremapFlag, Prot
 from pagewalk.model.address_space.vma import File, VmFlag
 from pagewalk.model.kernel.calls.syscalls import SystemCalls
 from pagewalk.model.kernel.gup import get_user_pages, store_user
+from pagewalk.model.kernel.proc.smaps import smaps
+from pagewalk.model.kernel.reclaim.lru import LruFlag
 from pagewalk.model.physical.out_of_memory import OutOfMemory
 from pagewalk.model.x86 import Entry
 
@@ -61,6 +63,46 @@ def test_pages_read_ahead_of_time_are_minor_faults(mode):
     assert (process.min_flt, process.maj_flt, kernel.state.page_cache.pages_in) == (1, 0, 1)
     cpu.load(start + PAGE)
     assert (process.min_flt, process.maj_flt, kernel.state.page_cache.pages_in) == (1, 1, 2)
+
+
+def pfn_of(process, vaddr):
+    return process.space.tables.pfn(process.space.tables.lookup(vaddr).entry)
+
+
+@both
+def test_a_page_that_may_be_written_already_is_dirty_itself_and_not_its_entry(mode):
+    kernel, cpu, process = machine(mode)
+    start = process.mm.mmap(0, 3 * PAGE, RW, SHARED)
+    for number in range(3):
+        cpu.load(start + number * PAGE)
+    found = faults(process)
+    process.mm.madvise(start, PAGE, Madvise.POPULATE_WRITE)
+    process.mm.madvise(start + PAGE, PAGE, Madvise.POPULATE_READ)
+    assert not found
+    assert not any(leaf.entry & Entry.D
+                   for leaf in process.space.tables.entries(start, start + 3 * PAGE))
+    pages = [pfn_of(process, start + number * PAGE) for number in range(3)]
+    assert [kernel.state.page_cache.is_dirty(pfn) for pfn in pages] == [True, False, False]
+    assert [bool(kernel.state.lruvec.flags(pfn) & LruFlag.REFERENCED) for pfn in pages] == [
+        True, True, False]
+    kernel.check()
+
+
+@both
+def test_free_pages_that_are_made_ready_for_writes_are_not_given_up(mode):
+    kernel, cpu, process = machine(mode)
+    start = process.mm.mmap(0, 2 * PAGE, RW, ANON)
+    for number in range(2):
+        cpu.store(start + number * PAGE, b"data")
+    process.mm.madvise(start, 2 * PAGE, Madvise.FREE)
+    assert "LazyFree:              8 kB" in smaps(kernel.state, process)
+    process.mm.madvise(start, PAGE, Madvise.POPULATE_WRITE)
+    assert "LazyFree:              4 kB" in smaps(kernel.state, process)
+    assert not process.space.tables.lookup(start).entry & Entry.D
+    process.mm.madvise(start, 2 * PAGE, Madvise.PAGEOUT)
+    assert process.space.rss == 1
+    assert [cpu.load(start + number * PAGE, 4) for number in range(2)] == [b"data", bytes(4)]
+    kernel.check()
 
 
 @both
@@ -176,7 +218,7 @@ def test_zeros_end_where_a_page_is_not_to_be_had(mode):
     assert cpu.load(start + PAGE - 5, 5) == b"\x11\0\0\0\0"
     with pytest.raises(SysError, match="EFAULT"):
         get_user_pages(space.tables, space.fault_in, start, start + 2 * PAGE, write=False,
-                       touch=lambda _pfn: None)
+                       touch=lambda _leaf: None)
     kernel.check()
 
 

@@ -170,10 +170,22 @@ def test_population_takes_a_fault_for_each_huge_page(thp):
     process.mm.madvise(AREA, 3 * size, Madvise.POPULATE_WRITE)
     assert process.min_flt - faults == 3
     assert process.space.rss == 3 * size // PAGE
-    pfn = process.space.thp.pfn(process.space.tables.lookup(AREA).entry)
-    used = [bool(kernel.state.lruvec.flags(page) & LruFlag.REFERENCED)
-            for page in range(pfn, pfn + kernel.state.thp.page_count)]
-    assert all(used)
+    kernel.check()
+
+
+@every
+def test_population_marks_a_huge_page_in_its_entry_and_only_for_writes(thp):
+    kernel, cpu, process = thp
+    cpu.store(AREA, b"x")
+    tables, flags = process.space.tables, Entry.A | Entry.D
+    paddr = tables.lookup(AREA).paddr
+    tables.update(paddr, clear=flags)
+    process.mm.madvise(AREA, PAGE, Madvise.POPULATE_READ)
+    assert not tables.read(paddr) & flags
+    process.mm.madvise(AREA, PAGE, Madvise.POPULATE_WRITE)
+    assert tables.read(paddr) & flags == flags
+    pfn = process.space.thp.pfn(tables.read(paddr))
+    assert not kernel.state.lruvec.flags(pfn) & LruFlag.REFERENCED
     kernel.check()
 
 
