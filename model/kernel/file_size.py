@@ -10,13 +10,12 @@ from ..address_space.vma import File
 from ..x86 import PAGE_BYTES, PAGE_SHIFT
 from .page_cache import CachedFile
 from .state import KernelState
-from .truncate import truncate_range, unmap_mapping_range
+from .truncate import EVERYTHING, truncate_range, unmap_mapping_range
 
 __all__ = ["check_new_size", "ftruncate", "max_bytes"]
 
 MAX_BLOCKS = (1 << 32) - 1  # of a page, of a file with extents [ext4_max_size]
 MAX_INDEX = (1 << 32) - 1  # of a page on a 32-bit machine [MAX_LFS_FILESIZE]
-EVERYTHING = 1 << 64
 
 
 def max_bytes(state: KernelState, space: CachedFile) -> int:

@@ -12,10 +12,14 @@ __all__ = ["FileTable", "OpenFile"]
 
 @dataclass(slots=True, eq=False)
 class OpenFile:
-    """A file, and where it is read or written next. [struct file]"""
+    """A file, where it is read or written next, and where the last read ended, -1 before the first.
+
+    [struct file, prev_pos of struct file_ra_state]
+    """
 
     file: File
     position: int = 0
+    read_up_to: int = -1
 
 
 class FileTable:

@@ -55,8 +55,7 @@ def touch_page(state: KernelState, tables: PageTables, leaf: LeafEntry, *, write
     pfn = tables.pfn(leaf.entry)
     if write and not leaf.entry & Entry.D:
         state.set_page_dirty(pfn)
-    if pfn in state.lruvec:
-        state.lruvec.mark_accessed(pfn)
+    state.mark_accessed(pfn)
 
 
 def store_user(tables: PageTables, fault_in: FaultIn, start: int, data: bytes) -> None:

@@ -182,6 +182,11 @@ class KernelState:
         """Return whether a user's page belongs to no file. [PageAnon]"""
         return self.page_cache.is_anon(pfn)
 
+    def mark_accessed(self, pfn: int) -> None:
+        """Note that a page was used, if it is on an LRU list. [mark_page_accessed]"""
+        if pfn in self.lruvec:
+            self.lruvec.mark_accessed(pfn)
+
     def set_page_dirty(self, pfn: int) -> None:
         """Note that a user's page differs from its file or slot, whatever its entries say."""
         if not self.is_anon(pfn):

@@ -8,7 +8,10 @@ from ..x86 import PAGE_BYTES, PAGE_SHIFT
 from .page_cache import CachedFile
 from .state import KernelState
 
-__all__ = ["drop_unwritten", "punch_hole", "truncate_range", "unmap_mapping_range"]
+__all__ = ["EVERYTHING", "drop_unwritten", "punch_hole", "truncate_range", "unmap_mapping_range"]
+
+EVERYTHING = 1 << 64
+"""An end of a range of bytes that no file reaches."""
 
 
 def unmap_mapping_range(state: KernelState, file: File, start: int, end: int, *,
@@ -25,15 +28,17 @@ def unmap_mapping_range(state: KernelState, file: File, start: int, end: int, *,
 def punch_hole(state: KernelState, file: File, start: int, end: int) -> None:
     """Make a range of bytes of a file a hole, which reads as zeros; private copies stay.
 
-    Raise ``OutOfMemory``, ``SwapIoError`` for a page of which a part is to go. [shmem_fallocate,
-    ext4_punch_hole]
+    Of shared memory a hole that ends within the first page takes all pages after its start from all
+    page tables: the end of the whole pages, counted from 0, is -1. Raise ``OutOfMemory``,
+    ``SwapIoError`` for a page of which a part is to go. [shmem_fallocate, ext4_punch_hole]
     """
     space = state.page_cache.space(file)
     if space.content is not None:
         end = min(end, -(-space.inode.size // PAGE_BYTES) * PAGE_BYTES)
     if start >= end:
         return
-    unmap_mapping_range(state, file, start, end, even_cows=False)
+    within_first = space.content is None and end < PAGE_BYTES
+    unmap_mapping_range(state, file, start, EVERYTHING if within_first else end, even_cows=False)
     truncate_range(state, space, start, end)
     if space.content is not None:
         space.content.clear(-(-start // PAGE_BYTES), end // PAGE_BYTES)
@@ -80,7 +85,8 @@ def _delete(state: KernelState, pfn: int) -> None:
 def _zero(state: KernelState, space: CachedFile, index: int, start: int, end: int) -> None:
     """Fill a part of a page with zeros, if it may have anything else there.
 
-    One that lies in the file is brought back from swap or from the disk for it.
+    One that lies in the file is brought back from swap or from the disk for it, and counts as used
+    if the file is on a disk.
     [truncate_inode_partial_folio, shmem_get_partial_folio, ext4_block_zero_page_range]
     """
     is_away = index in space.slots or space.content is not None
@@ -91,5 +97,7 @@ def _zero(state: KernelState, space: CachedFile, index: int, start: int, end: in
     try:
         state.memory.write_bytes((pfn << PAGE_SHIFT) + start, bytes(end - start))
         state.page_cache.set_dirty(pfn)
+        if space.content is not None:
+            state.mark_accessed(pfn)
     finally:
         state.frames.put(pfn)

@@ -44,7 +44,7 @@ class FileIo:
         """
         at = opened.position if position is None else position
         count = self._check(opened.file.readable, at, buffer, count)
-        done = self._read(opened.file, at, buffer, count) if count else 0
+        done = self._read(opened, at, buffer, count) if count else 0
         if position is None:
             opened.position += done
         return done
@@ -80,32 +80,41 @@ class FileIo:
         except KeyError:
             raise SysError(errno.EIO) from None
 
-    def _read(self, file: File, position: int, buffer: int, count: int) -> int:
-        """Copy page by page, up to the first that is not copied whole. [filemap_read]"""
-        space, done = self._space(file), 0
+    def _read(self, opened: OpenFile, position: int, buffer: int, count: int) -> int:
+        """Copy page by page, up to the first that is not copied whole. [filemap_read]
+
+        Each counts as used: of shared memory if it is read from its start, of other files unless
+        the last read ended in it.
+        """
+        space, done = self._space(opened.file), 0
         wanted = min(count, max(0, space.inode.size - position))
         while done < wanted:
             index, offset = divmod(position + done, PAGE_BYTES)
             step = min(wanted - done, PAGE_BYTES - offset)
-            left = self._read_page(space, index, offset, buffer + done, step)
+            again = (opened.read_up_to - 1) // PAGE_BYTES == index
+            left = self._read_page(space, index, offset, buffer + done, step,
+                                   used=not (offset if space.content is None else again))
             done += step - left
+            opened.read_up_to = position + done
             if left:
                 break
         if wanted and not done:
             raise SysError(errno.EFAULT)
         return done
 
-    def _read_page(self, space: CachedFile, index: int, offset: int, buffer: int,
-                   size: int) -> int:
+    def _read_page(self, space: CachedFile, index: int, offset: int, buffer: int, size: int, *,
+                   used: bool) -> int:
         """Copy a part of one page; return how many bytes were not copied.
 
-        A hole in shared memory stays one. [shmem_file_read_iter]
+        The page counts as ``used``; a hole in shared memory stays one. [shmem_file_read_iter]
         """
         state = self._kernel.state
         if space.is_hole(index):
             return self._user.copy_to_user(buffer, bytes(size), offset)
         pfn, _ = state.file_page(space, index)
         try:
+            if used:
+                state.mark_accessed(pfn)
             data = state.memory.read_bytes(pfn * PAGE_BYTES + offset, size)
             return self._user.copy_to_user(buffer, data, offset)
         finally:
@@ -152,8 +161,8 @@ class FileIo:
                     size: int) -> int:
         """Copy to a part of one page; return how many bytes were copied.
 
-        The file has a new page only if there are any. Raise ``NotPromised``, ``SysError(EPERM)``.
-        [shmem_write_begin, shmem_write_end]
+        The file has a new page only if there are any, and a page of shared memory counts as used.
+        Raise ``NotPromised``, ``SysError(EPERM)``. [shmem_write_begin, shmem_write_end]
         """
         state, start = self._kernel.state, index * PAGE_BYTES
         if space.content is None:
@@ -164,6 +173,8 @@ class FileIo:
         try:
             data, left = self._user.copy_from_user(buffer, size, offset)
             copied = size - left
+            if copied and space.content is None:
+                state.mark_accessed(pfn)
             state.memory.write_bytes(pfn * PAGE_BYTES + offset, data[:copied])
             if copied:
                 state.page_cache.set_dirty(pfn)

@@ -35,15 +35,15 @@ class KernelPages:
     def is_dirty(self, pfn: int) -> bool:
         """Return whether a page differs from its file or slot.
 
-        An anonymous page that is in no slot has no other place, unless MADV_FREE gave it up.
-        [folio_free_swap]
+        An anonymous page that is in no slot differs if it has been in one [folio_free_swap]; of
+        others their entries tell.
         """
         state = self._state
         if not state.is_anon(pfn):
             return state.page_cache.is_dirty(pfn)
-        if not self.is_swap_backed(pfn):
+        if state.swap.cache.entry(pfn) is None:
             return state.swap.is_dirty(pfn)
-        return state.swap.cache.entry(pfn) is None or state.swap.cache.is_dirty(pfn)
+        return state.swap.cache.is_dirty(pfn)
 
     def is_referenced(self, pfn: int) -> bool:
         """Return whether reclaim found a page in use when it last looked."""

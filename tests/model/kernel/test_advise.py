@@ -1,11 +1,13 @@
 """Advice about pages: what becomes of them on the LRU lists, in page tables and in swap."""
 
+import re
 from contextlib import closing
 from uuid import UUID
 
 import pytest
 
 from pagewalk.model.address_space.uapi import Madvise
+from pagewalk.model.kernel.proc.smaps import smaps
 from pagewalk.model.kernel.reclaim.lru import LruList
 from pagewalk.model.kernel.swap.file import SwapFile
 from pagewalk.model.x86 import Entry
@@ -211,4 +213,19 @@ def test_shared_pages_that_have_been_out_are_not_freed(mode, swap):
     kernel.exit(child)
     process.mm.madvise(start, 2 * PAGE, Madvise.FREE)
     assert [kernel.state.lruvec.is_file(pfn) for pfn in pages] == [True, True]
+    kernel.check()
+
+
+@both
+def test_what_is_given_up_while_another_has_it_locked_is_clean_and_no_more(mode):
+    kernel, cpu, process = machine(mode)
+    start = process.mm.mmap(0, PAGE, RW, ANON)
+    cpu.store(start, b"data")
+    child = kernel.fork(process)
+    child.mm.mlock(start, PAGE, on_fault=True)
+    process.mm.madvise(start, PAGE, Madvise.FREE)
+    found = re.findall(r"(Shared_\w+|LazyFree): +[1-9]", smaps(kernel.state, process))
+    assert found == ["Shared_Clean"]
+    assert re.findall(r"(Shared_\w+|LazyFree): +[1-9]", smaps(kernel.state, child)) == [
+        "Shared_Dirty"]
     kernel.check()

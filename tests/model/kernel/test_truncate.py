@@ -5,6 +5,7 @@ import pytest
 from pagewalk.model.address_space.errors import SysError
 from pagewalk.model.address_space.uapi import Madvise, MapFlag, Prot
 from pagewalk.model.address_space.vma import File
+from pagewalk.model.kernel.reclaim.lru import LruFlag
 from pagewalk.model.kernel.truncate import punch_hole, truncate_range, unmap_mapping_range
 
 from .machines import MODES, PAGE, RW, SHARED, Killed, counted, machine
@@ -176,3 +177,37 @@ def test_beyond_the_file_of_a_mapping_that_grew_there_are_no_pages(mode):
             access(start + 2 * PAGE)
         assert (caught.value.signal.number, caught.value.signal.code) == (7, 2)
     kernel.check()
+
+
+@both
+@pytest.mark.parametrize(("start", "end", "left"), [
+    (0, 64, 0), (16, 64, 1), (PAGE, PAGE + 64, 4), (0, PAGE, 3), (16, PAGE + 64, 4)])
+def test_a_hole_within_the_first_page_of_shared_memory_unmaps_all_after_its_start(mode, start, end,
+                                                                                 left):
+    kernel, cpu, process = machine(mode)
+    memory, plain = File("shm", is_shmem=True), File("file")
+    for file, mapped in ((memory, left), (plain, 3 if (start, end) == (0, PAGE) else 4)):
+        kernel.register_file(file, b"x" * 4 * PAGE)
+        vaddr = process.mm.mmap(0, 4 * PAGE, RW, MapFlag.SHARED, file)
+        for page in range(4):
+            cpu.load(vaddr + page * PAGE)
+        rss = process.space.rss - 4
+        punch_hole(kernel.state, file, start, end)
+        assert process.space.rss - rss == mapped
+        assert cpu.load(vaddr + 3 * PAGE) == b"x"
+        process.mm.munmap(vaddr, 4 * PAGE)
+    kernel.check()
+
+
+@both
+def test_a_page_of_a_file_that_ends_in_it_now_counts_as_used(mode):
+    kernel, cpu, process = machine(mode)
+    for file, used in ((File("file"), True), (File("shm", is_shmem=True), False)):
+        kernel.register_file(file, b"x" * 2 * PAGE)
+        vaddr = process.mm.mmap(0, 2 * PAGE, RW, MapFlag.SHARED, file)
+        for page in range(2):
+            cpu.load(vaddr + page * PAGE)
+        space = kernel.state.page_cache.space(file)
+        truncate_range(kernel.state, space, 100, PAGE)
+        flags = [kernel.state.lruvec.flags(space.pages[index]) for index in range(2)]
+        assert [bool(flag & LruFlag.REFERENCED) for flag in flags] == [used, False]

@@ -177,3 +177,42 @@ def test_a_bad_buffer_leaves_the_size_as_it_was(mode):
     assert len(opened.kernel.state.page_cache) == pages
     assert opened.io.write(opened.opened, opened.end - 8, 10, len(CONTENT)) == 8
     assert opened.dropped() == CONTENT + bytes(8)
+
+
+def used_pages(opened):
+    """Which of the first two pages of a file count as used; then they do not any more."""
+    lruvec, pages = opened.kernel.state.lruvec, opened.kernel.state.page_cache.space(
+        opened.opened.file).pages
+    return [index for index in range(2) if lruvec.test_clear_referenced(pages[index])]
+
+
+@both
+def test_pages_that_are_read_count_as_used_unless_the_last_read_ended_there(mode):
+    opened = Opened(mode)
+    read = opened.io.read
+    read(opened.opened, opened.start, 2 * PAGE, 0)
+    assert used_pages(opened) == [0, 1]
+    read(opened.opened, opened.start, 10, PAGE)  # the last byte that was read is in page 1
+    assert used_pages(opened) == []
+    read(opened.opened, opened.start, 10, 0)
+    assert used_pages(opened) == [0]
+    read(OpenFile(opened.file), opened.start, 10, 0)
+    assert used_pages(opened) == [0]
+    opened.io.write(opened.opened, opened.start, 10, 0)
+    assert used_pages(opened) == []
+
+
+@both
+def test_pages_of_shared_memory_that_are_written_or_read_from_their_start_count_as_used(mode):
+    opened = Opened(mode)
+    memory = File("shm", is_shmem=True)
+    opened.kernel.register_file(memory, CONTENT)
+    opened.opened = OpenFile(memory)
+    opened.io.read(opened.opened, opened.start, PAGE, 100)
+    assert used_pages(opened) == [1]
+    opened.io.read(opened.opened, opened.start, 1, 0)
+    assert used_pages(opened) == [0]
+    assert fails(opened.io.write, opened.opened, opened.end, 1, 0) == errno.EFAULT
+    assert used_pages(opened) == []
+    opened.io.write(opened.opened, opened.start, 1, 100)
+    assert used_pages(opened) == [0]
