@@ -55,9 +55,7 @@ def first_difference(program: Program, runs: Runs) -> Difference | None:
         more = [kb - own for kb, own in zip(one.status, other.status, strict=True)]
         before = before or more
         for number, name in enumerate(STATUS):
-            # The tables of a child hold what fork has copied of the runner.
-            of_child = number == 0 and program.steps[index].process
-            if before[number] != more[number] and not of_child:
+            if before[number] != more[number]:
                 return Difference(program, index, name, one, other)
     return None
 

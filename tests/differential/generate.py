@@ -28,6 +28,7 @@ PROTS = [RW] * 10 + [READ] * 3 + [Prot.NONE] * 2 + [READ | Prot.EXEC, RW | Prot.
 PRIVATE, SHARED = MapFlag.PRIVATE, MapFlag.SHARED
 KINDS = [PRIVATE | MapFlag.ANONYMOUS] * 12 + [SHARED | MapFlag.ANONYMOUS] * 3 + [PRIVATE] * 3 + [
     SHARED] * 3
+FILE_KINDS = KINDS + [PRIVATE] * 9 + [SHARED] * 12  # where files are what a program is about
 MODIFIERS = {MapFlag.NORESERVE: .06, MapFlag.POPULATE: .1, MapFlag.LOCKED: .05,
              MapFlag.GROWSDOWN: .05, MapFlag.NONBLOCK: .02, MapFlag.DENYWRITE: .02,
              MapFlag.EXECUTABLE: .02}
@@ -40,7 +41,7 @@ ADVICE = [Madvise.DONTNEED] * 8 + [Madvise.FREE, Madvise.COLD, Madvise.PAGEOUT, 
 STEPS = {"mmap": 18, "munmap": 7, "mprotect": 11, "mremap": 8, "madvise": 9, "mlock": 4,
          "munlock": 2, "msync": 2, "brk": 3, "mincore": 2, "mlockall": .6,
          "munlockall": .4, "pread": 2, "pwrite": 2,
-         "ftruncate": 1, "fallocate": 1, "load": 12, "store": 16, "fork": 4, "exit": 3,
+         "ftruncate": 1, "fallocate": 1, "load": 18, "store": 16, "fork": 4, "exit": 3,
          "show": 5}
 MOST_PROCESSES = 4
 
@@ -55,7 +56,7 @@ class Area:
 
 
 def random_program(rng: np.random.Generator, *, files: bool, low: bool = True,
-                   length: int = 30) -> Program:
+                   length: int = 40) -> Program:
     """Return a program of ``length`` steps.
 
     ``files`` is whether it may use files, ``low`` whether MAP_32BIT, for which the kernel draws a
@@ -68,6 +69,8 @@ class _Generator:
     def __init__(self, rng: np.random.Generator, files: bool, low: bool) -> None:
         self.rng, self.low = rng, low
         self.files = files and bool(self.number(2))
+        about_files = self.files and bool(self.number(2))
+        self.kinds, self.long = (FILE_KINDS, .5) if about_files else (KINDS, .05)
         self.forks = self.number(3) == 0
         self.steps: list[Step] = []
         self.areas: list[Area] = []
@@ -111,8 +114,8 @@ class _Generator:
         if self.chance(.06):
             return Area(Arg(self.number(12) * PAGE, Base.HEAP), 1 + self.number(6))
         place = self.choice(PLACES)
-        return Area(Arg((place.start + self.number(len(place))) * PAGE, Base.ARENA),
-                    1 + min(self.number(12), self.number(12)))
+        pages = 1 + min(self.number(12), self.number(12)) + 16 * self.chance(self.long)
+        return Area(Arg((place.start + self.number(len(place))) * PAGE, Base.ARENA), pages)
 
     def known(self) -> Area:
         """Return all or part of what was asked for before, sometimes with a bit more."""
@@ -173,7 +176,8 @@ class _Generator:
                 if self.chance(.01):
                     place = self.choice([0, PAGE, WORD - 22, WORD - 4000, WORD - PAGE, WORD - 9000])
         file = Arg(99) if flags & MapFlag.ANONYMOUS else self.file()
-        how = self.prot(), flags, file, self.number(44) * PAGE + 5 * self.chance(.01)
+        offset = min(self.number(44), self.number(24)) * PAGE + 5 * self.chance(.01)
+        how = self.prot(), flags, file, offset
         self.add("mmap", place, self.length(area.pages), *how)
         self.areas.append(Area(area.place, area.pages, how))
 
@@ -194,7 +198,7 @@ class _Generator:
         self.areas.append(Area(place, pages, how))
 
     def flags(self) -> int:
-        flags = self.choice(KINDS) | MapFlag.BELOW_2G * (self.low and self.chance(.03))
+        flags = self.choice(self.kinds) | MapFlag.BELOW_2G * (self.low and self.chance(.03))
         if not self.files:
             flags |= MapFlag.ANONYMOUS
         for flag, probability in MODIFIERS.items():
@@ -262,7 +266,7 @@ class _Generator:
     # ---- files
 
     def file(self) -> Arg:
-        return Arg(self.number(FILES), Base.FILE)
+        return Arg(self.choice([0, *range(FILES)]), Base.FILE)
 
     def offset(self) -> int:
         """Return a place in a file, or a bit behind its end, seldom what is no place."""

@@ -91,6 +91,18 @@ DIFFERENCES = (
               store(arena+0x2000, 1)
               mmap(arena+0x1000, 0x1000, 3, 0x22, -1, 0)
               show()"""), rules.mmap_prefers_the_mapping_below),
+    Later((6, 13), "A file that grows has its last page filled with zeros, which is dirty then.",
+          Program.parse("""
+              mmap(arena+0, 0x1000, 1, 1, file+0, 0x28000)
+              load(arena+0)
+              ftruncate(file+0, 0x30000)
+              show()"""), rules.growth_fills_the_last_page),
+    Later((6, 14), "A hole within the first page of a file takes all its pages from all page "
+          "tables, as 6.1 does for shared memory alone.", Program.parse("""
+              mmap(arena+0, 0x2000, 1, 1, file+0, 0x3000)
+              load(arena+0)
+              fallocate(file+0, 3, 0, 0x40)
+              show()"""), rules.hole_in_the_first_page_unmaps_all),
     Later((6, 15), "Memory that was never touched also merges with touched memory above it.",
           Program.parse("""
               mmap(arena+0, 0x1000, 0, 0x22, -1, 0)
@@ -104,7 +116,8 @@ DIFFERENCES = (
               mmap(arena+0, 0x2000, 3, 0x2022, -1, 0)
               mremap(arena+0, 0x2000, 0x2000, 5, 0)
               show()"""), rules.locked_memory_counts_twice),
-    Later((6, 15), "A write makes the file longer before it finds that there is nothing to read.",
+    Later((6, 15), "A write makes the file longer and its page dirty before it finds that there is "
+          "nothing to read.",
           Program.parse("""
               mmap(arena+0, 0x1000, 1, 1, file+2, 0x18000)
               pwrite(file+2, arena+0x8000, 1, 0x20000)

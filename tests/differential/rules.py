@@ -4,7 +4,8 @@
 """
 
 import errno
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from unittest.mock import patch
 
 from pagewalk.model.address_space import (
@@ -20,9 +21,11 @@ from pagewalk.model.address_space.errors import SysError
 from pagewalk.model.address_space.tables.software_entry import EntryKind
 from pagewalk.model.address_space.uapi import Madvise, MremapFlag
 from pagewalk.model.address_space.vma import VmFlag, page_align
-from pagewalk.model.kernel import make_present, user_tables
-from pagewalk.model.kernel.calls import file_io
+from pagewalk.model.kernel import fallocate, make_present, truncate, user_tables
+from pagewalk.model.kernel.calls import file_calls, file_io
 from pagewalk.model.x86 import PAGE_BYTES, PAGE_SHIFT, Entry
+
+from .native import FILE_BYTES
 
 WORD = 1 << 64
 MOVES = MremapFlag.FIXED | MremapFlag.DONTUNMAP
@@ -121,20 +124,35 @@ def mmap_cuts_before_it_fails() -> AbstractContextManager[object]:
 
 
 def write_begins_before_it_reads() -> AbstractContextManager[object]:
-    """[generic_perform_write, shmem_write_end, ext4_da_write_end]"""
+    """The page is dirty then, but for a write to a file of ext4 that begins where the page does.
+
+    [generic_perform_write, shmem_write_end, ext4_da_write_end, block_commit_write]
+    """
     write_page = file_io.FileIo._write_page
 
     def write(self, space, index, offset, buffer, size):
-        position = index * PAGE_BYTES + offset
+        state, position = self._kernel.state, index * PAGE_BYTES + offset
+        is_new = space.content is not None and not space.holds(index)
         if position > space.inode.size:
             space.set_size(position)
+        if is_new:
+            hold_new(state, space, index)
         copied = write_page(self, space, index, offset, buffer, size)
-        if not copied and (space.content is None or index in space.pages):
-            state = self._kernel.state
+        if not copied and (space.content is None or offset):
             pfn, _ = state.file_page(space, index)
             state.page_cache.set_dirty(pfn)
+            if space.content is None:
+                state.mark_accessed(pfn)
             state.frames.put(pfn)
+        elif not copied and is_new:
+            truncate.truncate_range(state, space, index * PAGE_BYTES, (index + 1) * PAGE_BYTES)
         return copied
+
+    def hold_new(state, space, index):
+        """Have a page that needs no reading."""
+        pages_in = state.page_cache.pages_in
+        state.frames.put(state.file_page(space, index)[0])
+        state.page_cache.pages_in = pages_in
     return patch.object(file_io.FileIo, "_write_page", write)
 
 
@@ -216,3 +234,54 @@ def last_folio_is_not_mapped_around() -> AbstractContextManager[object]:
             return False
         return mapped_around(self, pages)
     return patch.object(make_present._MmFault, "_fault_around", fault_around)
+
+
+def hole_in_the_first_page_unmaps_all() -> AbstractContextManager[object]:
+    """[ext4_truncate_page_cache_block_range, truncate_pagecache_range]"""
+    punch = fallocate.punch_hole
+
+    def punch_hole(state, file, start, end):
+        space = state.page_cache.space(file)
+        if space.content is not None and start < space.inode.size and end < PAGE_BYTES:
+            truncate.unmap_mapping_range(state, file, start, truncate.EVERYTHING, even_cows=False)
+        punch(state, file, start, end)
+    return patch.object(fallocate, "punch_hole", punch_hole)
+
+
+@contextmanager
+def growth_fills_the_last_page() -> Iterator[None]:
+    """As ext4 does, if the file has a block there. [ext4_block_zero_page_range]"""
+    allocate, ftruncate = fallocate._allocate, file_calls.ftruncate
+    write = file_io.FileIo._write
+
+    def fill(state, space, old, end):
+        index, offset = divmod(old, PAGE_BYTES)
+        has_block = old <= FILE_BYTES[0] or state.page_cache.is_dirty(space.pages.get(index, -1))
+        if space.content is None or end <= old or not offset or not has_block:
+            return
+        truncate._zero(state, space, index, offset, min(end - index * PAGE_BYTES, PAGE_BYTES))
+
+    def allocated(state, space, *args, **kwargs):
+        old = space.inode.size
+        allocate(state, space, *args, **kwargs)
+        fill(state, space, old, space.inode.size)
+
+    def truncated(state, file, size, rlimits):
+        space = state.page_cache.space(file)
+        old = space.inode.size
+        ftruncate(state, file, size, rlimits)
+        fill(state, space, old, size)
+
+    def written(self, file, position, buffer, count):
+        space = self._space(file)
+        old = space.inode.size
+        try:
+            return write(self, file, position, buffer, count)
+        finally:
+            if space.inode.size > old:
+                fill(self._kernel.state, space, old, position)
+
+    with (patch.object(fallocate, "_allocate", allocated),
+          patch.object(file_calls, "ftruncate", truncated),
+          patch.object(file_io.FileIo, "_write", written)):
+        yield

@@ -8,7 +8,7 @@ import pytest
 from .compare import Difference, first_difference, minimised
 from .generate import random_program
 from .native import RunnerError
-from .program import Arg, Base, Outcome, Program, Step
+from .program import STATUS, Arg, Base, Outcome, Program, Step
 
 SHOWN = Outcome(status=(4, 0, 8, 8, 0), mappings=())
 
@@ -53,10 +53,12 @@ def test_figures_count_by_how_they_differ_from_those_at_the_start():
     program = Program.parse("show()\nshow()\n[1] show()")
 
     more = [replace(SHOWN, status=tuple(kb + 100 for kb in SHOWN.status))] * 3
-    other = replace(SHOWN, status=(8, 0, 8, 12, 0))
     assert first_difference(program, lambda _: (more, [SHOWN] * 3)) is None
-    assert first_difference(program, lambda _: (more, [SHOWN, SHOWN, other])).kind == (
-        "show", "data")
+    for number, name in enumerate(STATUS):
+        other = replace(SHOWN, status=tuple(
+            kb + 4 * (at == number) for at, kb in enumerate(SHOWN.status)))
+        assert first_difference(program, lambda _, other=other: (
+            more, [SHOWN, SHOWN, other])).kind == ("show", name)
 
 
 def test_a_short_program_is_left():
