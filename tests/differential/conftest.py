@@ -4,6 +4,7 @@ import pytest
 
 from .host import not_comparable, read_host
 from .native import RunnerError
+from .native_exec import Launcher
 from .worlds import Worlds
 
 
@@ -19,3 +20,11 @@ def worlds(tmp_path_factory, request):
         pytest.skip(str(error))
     yield worlds
     worlds.close()
+
+
+@pytest.fixture(scope="module")
+def launcher(tmp_path_factory, request):
+    reason = not_comparable(request.config.getoption("kernel_release"))
+    if reason is not None:
+        pytest.skip(reason)
+    return Launcher(tmp_path_factory.mktemp("launcher"))

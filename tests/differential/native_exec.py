@@ -61,8 +61,9 @@ class Launcher:
         self._launch = _compile(folder / "launch", HERE / "launch.c", "-O1")
 
     def run(self, name: bytes, argv: Sequence[bytes], envp: Sequence[bytes] = (),
-            stack_limit: int = 0) -> Ended:
-        head = f"{stack_limit} {len(argv)} {len(envp)}\n".encode()
+            stack_limit: int = 0, *, stops: bool = False) -> Ended:
+        """Run a program; ``stops`` only starts it, and has what it would find as output."""
+        head = f"{stack_limit} {int(stops)} {len(argv)} {len(envp)}\n".encode()
         given = head + b"".join(one + b"\0" for one in (name, *argv, *envp))
         done = subprocess.run([self._launch], input=given, capture_output=True, timeout=20)
         failed = re.fullmatch(rb"execve (\d+)\n", done.stderr) if done.returncode == 127 else None
@@ -72,14 +73,30 @@ class Launcher:
 
 
 class Shown:
-    """What ``dump_start.c`` shows of how it was started."""
+    """How a program was started: registers, stack and mappings."""
 
-    def __init__(self, ended: Ended, word: int) -> None:
+    def __init__(self, word: int, sp: int, stack: bytes, maps: bytes) -> None:
+        self.word, self.sp, self.stack = word, sp, stack
+        self.maps = [line.split(maxsplit=5) for line in maps.decode().splitlines()]
+        self.ip: int | None = None
+
+    @classmethod
+    def by_itself(cls, ended: Ended, word: int) -> "Shown":
+        """Return what ``dump_start.c`` shows."""
         assert ended.how == "status 42", ended
-        self.word = word
-        self.sp = int.from_bytes(ended.output[:8], "little")
-        self.stack = ended.output[8:]
-        self.maps = [line.split(maxsplit=5) for line in ended.errors.decode().splitlines()]
+        return cls(word, int.from_bytes(ended.output[:8], "little"), ended.output[8:],
+                   ended.errors)
+
+    @classmethod
+    def stopped(cls, ended: Ended) -> "Shown":
+        """Return what ``launch.c`` shows of a 64-bit program that it has stopped."""
+        if ended.how == "status 126":
+            pytest.skip("Programs cannot be traced here")
+        assert ended.how == "status 42", ended
+        ip, sp, size = (int.from_bytes(ended.output[at : at + 8], "little") for at in (0, 8, 16))
+        shown = cls(8, sp, ended.output[24 + size :], ended.output[24 : 24 + size])
+        shown.ip = ip
+        return shown
 
     def read(self, address: int, size: int) -> bytes:
         return self.stack[address - self.sp : address - self.sp + size]

@@ -9,47 +9,31 @@ tells programs nothing of the vdso. Those are left out of what is compared. A 64
 
 import errno
 import os
-from pathlib import Path
 
 import pytest
 
-from pagewalk.model.address_space.auxv import At, Processor
-from pagewalk.model.address_space.elf import ExecFile, elf_mode, read_elf
+from pagewalk.model.address_space.auxv import At
 from pagewalk.model.address_space.errors import SysError
-from pagewalk.model.address_space.exec_arguments import Credentials, ExecArguments
+from pagewalk.model.address_space.exec_arguments import ExecArguments
 from pagewalk.model.address_space.exec_stack import ExecStack
 from pagewalk.model.address_space.limits import Rlimits, UserSpace
-from pagewalk.model.address_space.maps_text import maps_text
 from pagewalk.model.address_space.mm import Mm
 from pagewalk.model.address_space.user_layout import USER_AMD64
-from pagewalk.model.address_space.vma import File, VmFlag
-from pagewalk.model.kernel.kernel import Kernel
-from pagewalk.model.x86 import IA32, X86_64
+from pagewalk.model.address_space.vma import VmFlag
 
 from ..model.address_space.elf_images import GNU_STACK
-from ..model.kernel.machines import MIB, Cpu
-from .host import not_comparable
-from .native_exec import Launcher, Shown, build
+from .exec_compare import Tables, model_of, rows
+from .native_exec import Shown, build
 
 pytestmark = pytest.mark.slow
 
-SYSINFO, SYSINFO_EHDR, RSEQ_FEATURE_SIZE, RSEQ_ALIGN = 32, 33, 27, 28
-ONLY_NATIVE = (SYSINFO, SYSINFO_EHDR, RSEQ_FEATURE_SIZE, RSEQ_ALIGN)
 ADDRESSES = (At.RANDOM, At.PLATFORM)
 ENVIRONMENT = [b"HOME=/nowhere", b"EMPTY=", b"=odd", b"no sign"]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, request):
-    reason = not_comparable(request.config.getoption("kernel_release"))
-    if reason is not None:
-        pytest.skip(reason)
+def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("start")
-
-
-@pytest.fixture(scope="module")
-def launcher(folder):
-    return Launcher(folder)
 
 
 def without_stack_header(path):
@@ -82,68 +66,13 @@ def is_32_bit(path):
     return path.name.endswith("i386")
 
 
-class Modelled:
-    """The same program on the model: its process, and what it reads."""
-
-    def __init__(self, path, arguments, processor):
-        self.files = {}
-        kernel, program = None, None
-        mode = elf_mode(self.open(os.fsencode(path)))
-        self.word = mode.vaddr_bits // 8
-        who = Credentials(os.getuid(), os.geteuid(), os.getgid(), os.getegid())
-        kernel = Kernel.boot(mode, 64 * MIB, processor=processor)
-        program = read_elf(self.files[os.fsencode(path)], mode, self.open)
-        for source in self.files.values():
-            kernel.register_file(source.file, source.read(0, 1 << 24))
-        self.process = kernel.spawn("p", program, arguments=arguments, credentials=who,
-                                    privileged=os.geteuid() == 0)
-        kernel.switch(self.process)
-        self.mm, self.sp = self.process.mm, self.process.start.sp
-        self.read = Cpu(kernel).load
-        kernel.check()
-
-    def open(self, name):
-        data = Path(os.fsdecode(name)).read_bytes()
-        self.files[name] = ExecFile(File(os.fsdecode(name)), lambda at, size: data[at : at + size])
-        return self.files[name]
-
-
-class Tables:
-    """What is read at the stack pointer."""
-
-    def __init__(self, shown):
-        self.shown, self.at = shown, shown.sp
-        self.argc = self.next()
-        self.argv, self.envp = self.pointers(), self.pointers()
-        self.auxv = []
-        while not self.auxv or self.auxv[-1][0]:
-            self.auxv.append((self.next(), self.next()))
-        self.end = self.at
-
-    def next(self):
-        self.at += self.shown.word
-        return int.from_bytes(self.shown.read(self.at - self.shown.word, self.shown.word), "little")
-
-    def pointers(self):
-        found = []
-        while (pointer := self.next()) != 0:
-            found.append(pointer)
-        return found
-
-    def value(self, kind):
-        return dict(self.auxv).get(kind, 0)
-
-
 def both(launcher, path, arguments):
     """What a program finds natively and on the model."""
-    word = 4 if is_32_bit(path) else 8
-    shown = Shown(launcher.run(arguments.filename, arguments.argv, arguments.envp), word)
-    native = Tables(shown)
-    processor = Processor(b"i686" if word == 4 else b"x86_64", native.value(At.HWCAP),
-                          native.value(At.HWCAP2), native.value(At.MINSIGSTKSZ))
-    modelled = Modelled(path, arguments, processor)
-    assert elf_mode(modelled.open(os.fsencode(path))) is {8: X86_64, 4: IA32}[word]
-    return native, Tables(modelled)
+    ended = launcher.run(arguments.filename, arguments.argv, arguments.envp)
+    native = Tables(Shown.by_itself(ended, 4 if is_32_bit(path) else 8))
+    model = model_of(native, path, arguments)
+    assert model.shown.word == native.shown.word
+    return native, model
 
 
 def arguments_of(path, argv=(b"zero", b"", b"two")):
@@ -169,10 +98,9 @@ def test_strings_and_pointers_are_where_they_are_natively(launcher, path, argv):
 
 def test_the_auxiliary_vector_is_the_native_one(launcher, path):
     native, model = both(launcher, path, arguments_of(path))
-    wanted = [entry for entry in native.auxv if entry[0] not in ONLY_NATIVE]
-    assert [kind for kind, _ in model.auxv] == [kind for kind, _ in wanted]
+    assert [kind for kind, _ in model.auxv] == [kind for kind, _ in native.common]
     moved = (*ADDRESSES, At.EXECFN) if is_32_bit(path) else ADDRESSES
-    differ = [kind for kind, value in model.auxv if value != dict(wanted)[kind]]
+    differ = [kind for kind, value in model.auxv if value != native.value(kind)]
     assert [kind for kind in differ if kind not in moved] == []
     size = platform_bytes(path)
     assert model.shown.read(model.value(At.PLATFORM), size) == native.shown.read(
@@ -194,14 +122,8 @@ def test_mappings_are_the_native_ones(launcher, path):
     """Of 32-bit programs only their rights, which depend on what they say of their stack."""
     native, model = both(launcher, path, arguments_of(path))
     first = 1 if is_32_bit(path) else 0
-
-    def rows(lines):
-        return [(where, rights, offset, name[0] if name and name[0][0] == "/" else "")[first:]
-                for where, rights, offset, _, _, *name in lines
-                if not (name and name[0].startswith("[v"))]
-
-    assert rows([line.split(maxsplit=5) for line in maps_text(model.shown.mm).splitlines()]
-                ) == rows(native.shown.maps)
+    assert [row[first:] for row in rows(model.shown.maps)] == [
+        row[first:] for row in rows(native.shown.maps)]
 
 
 EDGES = [(0, 2 << 20), (1 << 20, 256 << 10), (256 << 10, 128 << 10), (64 << 20, 6 << 20)]
