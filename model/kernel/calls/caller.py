@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from ...address_space.errors import SysError
+from ...address_space.exec_program import LateExecError
 from ...address_space.shmem_mapping import putting_files
 from ..kernel import Kernel
 from ..process import Process
@@ -43,11 +44,16 @@ class Caller:
         return process
 
     def _call(self, work: Callable[[Process], int | None]) -> int:
-        """Do the work of a call; return its result, by default 0, or a negative errno."""
+        """Do the work of a call; return its result, by default 0, or a negative errno.
+
+        Raise ``LateExecError``, as no program is left that could look at an errno.
+        """
         process = self._process
         try:
             with self.kernel.acting(process), putting_files(process.mm):
                 result = work(process)
+        except LateExecError:
+            raise
         except SysError as error:
             return -error.errno
         return result or 0

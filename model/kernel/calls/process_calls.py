@@ -17,7 +17,8 @@ class ProcessCalls(Caller):
     def execve(self, program: Program, arguments: ExecArguments | None = None) -> int:
         """Replace what the process runs; its open files stay open. [execve(2)]
 
-        ``arguments`` are as for ``Kernel.spawn``.
+        ``arguments`` are as for ``Kernel.spawn``. Raise ``LateExecError``, for which Linux kills
+        the process with SIGSEGV; here it is as it was.
         """
         return self._call(lambda process: self.kernel.exec(process, program, arguments))
 

@@ -21,5 +21,6 @@ class SystemCalls(MemoryCalls, ProtectCalls, LockCalls, FileCalls, ProcessCalls,
 
     Arguments are numbers of any size, of which a call sees what a register, or the ``int`` that
     it takes, holds of them. Every call may raise ``OomKilled``, when it does not return, as its
-    process is gone. Each family of calls stands in a file of its own.
+    process is gone, and ``execve`` raises ``LateExecError``. Each family of calls stands in a file
+    of its own.
     """

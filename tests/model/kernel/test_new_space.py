@@ -9,7 +9,7 @@ import pytest
 
 from pagewalk.model.address_space.auxv import At, Processor
 from pagewalk.model.address_space.elf import ExecFile, read_elf
-from pagewalk.model.address_space.errors import SysError
+from pagewalk.model.address_space.errors import ExecError, SysError
 from pagewalk.model.address_space.exec_arguments import Credentials, ExecArguments
 from pagewalk.model.address_space.exec_program import LateExecError
 from pagewalk.model.address_space.limits import Rlimits
@@ -183,7 +183,10 @@ def test_a_program_that_cannot_start_leaves_all_as_it_was(mode):
     with pytest.raises(LateExecError) as caught:
         machine.kernel.exec(process, machine.program(b"bad"))
     assert caught.value.errno == errno.EFAULT
+    with pytest.raises(LateExecError):
+        SystemCalls(machine.kernel).execve(machine.program(b"bad"))
     big = ExecArguments(b"f", [b"x" * (1 << 17)])
+    assert SystemCalls(machine.kernel).execve(machine.program(b"/bin/p"), big) == -errno.E2BIG
     for failing in (lambda: machine.kernel.exec(process, machine.program(b"/bin/p"), big),
                     lambda: machine.spawn(arguments=big)):
         with pytest.raises(SysError, match="E2BIG"):
@@ -206,6 +209,34 @@ def test_nothing_is_left_of_programs_that_ended(mode):
         machine.kernel.exit(process)
     assert counted(machine.kernel) == before
     machine.kernel.check()
+
+
+@both
+@pytest.mark.parametrize("seed", range(4))
+def test_damaged_programs_start_or_not_and_leave_nothing(mode, seed):
+    """Bytes of headers and of the end of the file are changed, or the file ends early."""
+    rng, machine, started = np.random.default_rng(seed), machine_of(mode), 0
+    kernel, good = machine.kernel, program_bytes(mode)
+    headers = Image(mode).header_size + 3 * Image(mode).phdr_size
+    for number in range(40):
+        data = bytearray(good)
+        for place in rng.integers(headers, size=rng.integers(1, 3)):
+            data[place] ^= 1 << int(rng.integers(8))
+        name = f"damaged{number}".encode()
+        machine.add(name, bytes(data[: int(rng.integers(len(data) // 2, len(data) * 2))]))
+        before, cached = counted(kernel), len(kernel.state.page_cache)
+        error = None
+        try:
+            process, _ = machine.spawn(name)
+            started += 1
+            kernel.exit(process)
+        except SysError as raised:
+            error = raised
+        assert error is None or isinstance(error, (ExecError, LateExecError)), error
+        free, slots = counted(kernel)
+        assert (free + len(kernel.state.page_cache) - cached, slots) == before
+        kernel.check()
+    assert 5 < started < 35
 
 
 @both
