@@ -102,8 +102,10 @@ class Tlb(wiring.Component):
             policy.slot.eq(Mux(self.fill, fill_slot, self.read_slot)),
         ]
 
+        # Two words at least: CXXRTL takes the address of a single one, which has no bits, from
+        # beyond its object, and may find nothing there.
         m.submodules.translations = translations = memory.Memory(
-            shape=translation_layout(self._config), depth=entries, init=[])
+            shape=translation_layout(self._config), depth=max(entries, 2), init=[])
         write_port = translations.write_port()
         read_port = translations.read_port(domain="comb")
         m.d.comb += [

@@ -81,8 +81,10 @@ class LevelCache(wiring.Component):
                         & (same_vpn[slot] | ~self.drop.tables_by_address)):
                 m.d.sync += tag.valid.eq(0)
 
+        # Two words at least: CXXRTL takes the address of a single one, which has no bits, from
+        # beyond its object, and may find nothing there.
         m.submodules.tables = tables = memory.Memory(
-            shape=table_layout(self._config), depth=self._entries, init=[])
+            shape=table_layout(self._config), depth=max(self._entries, 2), init=[])
         write_port, read_port = tables.write_port(), tables.read_port(domain="comb")
         m.d.comb += [
             write_port.addr.eq(fill_slot),

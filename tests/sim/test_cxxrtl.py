@@ -1,6 +1,7 @@
 """The compiled engine: what it keeps for next time, and what it does when something is wrong."""
 
 import os
+import re
 import subprocess
 import sys
 from functools import cache
@@ -13,7 +14,7 @@ from pagewalk.hdl.config import Config
 from pagewalk.hdl.toolchain import ToolFailed, ToolMissing
 from pagewalk.model.mmu.walk import Control
 from pagewalk.model.physical.memory import PhysicalMemory
-from pagewalk.model.x86 import IA32, Entry, InvalidateOp
+from pagewalk.model.x86 import IA32, X86_64, Entry, InvalidateOp
 from pagewalk.sim.engine import build, create, cxxrtl
 from pagewalk.sim.engine.base import EngineStalled
 from pagewalk.sim.engine.command import accesses, invalidation
@@ -246,3 +247,12 @@ def test_an_answer_with_a_wrong_tag_is_noticed(memory, monkeypatch):
     monkeypatch.setattr(build, "FLAGS", (*build.FLAGS, "-O0"))
     with pytest.raises(AssertionError, match=r"^Answer in cycle 8 is to no command that waits$"):
         cxxrtl.CxxrtlEngine(CONFIG).run(memory, accesses(CONTROL, [0x123, 0x456]))
+
+
+@pytest.mark.parametrize("mode", [IA32, X86_64], ids=lambda mode: mode.name)
+def test_every_memory_has_an_address_of_a_bit_or_more(mode):
+    # `memory_index` of CXXRTL reads the address of a memory of one word from beyond its object.
+    text = RTLIL(Config(mode, entries=1, walk_cache=1))
+    ports = re.findall(r"cell \$mem(?:rd|wr)\w* .*?parameter \\ABITS (\d+)", text, re.DOTALL)
+    assert len(ports) == 2 * (len(mode.levels) + 1)  # the walk cache, and a TLB for each port
+    assert "0" not in ports
