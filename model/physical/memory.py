@@ -53,6 +53,8 @@ class PhysicalMemory:
             raise ValueError("Memory that reads as zero must end at a multiple of 4096 up to 2**52,"
                              f" not {zero_below:#x}")
         self._zero_below = zero_below
+        self._watched: set[int] = set()
+        self._written: set[int] = set()  # of those watched
         self._rows: dict[int, int] = {}
         self._index: tuple[NDArray[np.uint64], NDArray[np.uint32]] | None = None
         self._adopt(np.zeros((max(frame_count, 15) + 1, FRAME_WORDS), "<u8"))
@@ -124,6 +126,7 @@ class PhysicalMemory:
             raise ValueError(f"Frame data must be {len(pfns)} rows of {PAGE_BYTES} bytes, "
                              f"not an array {data.shape} of {data.dtype}")
         self.add(pfns.tolist())
+        self._written.update(self._watched.intersection(pfns.tolist()))
         rows = [self._rows[pfn] for pfn in pfns.tolist()]
         self._pool[rows] = np.ascontiguousarray(data).view("<u8").reshape(-1, FRAME_WORDS)
 
@@ -133,6 +136,20 @@ class PhysicalMemory:
         other._rows = dict(self._rows)
         other._adopt(self._pool.copy())
         return other
+
+    def watch(self, pfns: Iterable[int]) -> None:
+        """Note from now on what is written to the frames ``pfns`` by the methods of this class.
+
+        What others store into ``frames`` is not seen.
+        """
+        self._watched.update(pfns)
+
+    def take_written(self) -> set[int]:
+        """Return the watched frames that were written; if any was, none is watched any more."""
+        written, self._written = self._written, set()
+        if written:
+            self._watched.clear()
+        return written
 
     def _at(self, paddr: int, size: int) -> int:
         """Return where in the pool, as a multiple of ``size``, the value at ``paddr`` lies.
@@ -180,6 +197,8 @@ class PhysicalMemory:
             view[at] = value
         except (ValueError, TypeError):
             raise _wrong_value(value, size) from None
+        if self._watched and paddr >> PAGE_SHIFT in self._watched:
+            self._written.add(paddr >> PAGE_SHIFT)
 
     def read_bytes(self, paddr: int, count: int) -> bytes:
         """Return the ``count`` bytes at ``paddr``; raise ``BusError`` if any has no memory.
@@ -195,7 +214,11 @@ class PhysicalMemory:
         Raise ``ValueError`` for bytes at negative addresses.
         """
         done = 0
-        for start, stop in self._runs(paddr, len(data)):
+        runs = self._runs(paddr, len(data))
+        if self._watched:
+            first = paddr >> PAGE_SHIFT
+            self._written.update(self._watched.intersection(range(first, first + len(runs))))
+        for start, stop in runs:
             self._bytes[start:stop] = data[done : done + stop - start]
             done += stop - start
 
