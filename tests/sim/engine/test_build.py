@@ -13,7 +13,7 @@ import pytest
 from pagewalk.hdl import user_cache
 from pagewalk.hdl.outside_tool import ToolFailed, ToolMissing
 from pagewalk.sim.engine import build
-from pagewalk.sim.engine.build import build_library
+from pagewalk.sim.engine.build import build_library, build_plain_library
 
 COMPILER = """\
 #!/bin/sh
@@ -183,3 +183,20 @@ def test_without_compiler_and_cache_the_compiler_is_what_is_missing(cache, tmp_p
     cache.parent.touch()
     with pytest.raises(ToolMissing, match=r"^g\+\+ is missing"):
         make()
+
+
+def test_a_library_without_hardware_is_kept_and_takes_no_words(cache, compilations, caplog):
+    for _ in range(2):
+        build_plain_library({"plain.cc": "plain", "layout.h": "layout"})
+    assert compilations() == 1
+    build_plain_library({"plain.cc": "plain", "layout.h": "another"})
+    assert compilations() == 2
+    assert caplog.messages == []
+    assert len(list(cache.glob("*.so"))) == 2
+
+
+def test_a_library_without_hardware_needs_a_compiler_too(cache, tmp_path):
+    (tmp_path / "bin" / "g++").unlink()
+    with pytest.raises(ToolMissing, match=r"^g\+\+ is missing: install it with "):
+        build_plain_library({"plain.cc": "plain"})
+    assert not cache.exists()
