@@ -16,7 +16,7 @@ from ..engine.base import Run
 from ..engine.command import accesses, data_accesses
 from .machine import Machine
 
-__all__ = ["HardwarePort"]
+__all__ = ["HardwarePort", "first_fault"]
 
 
 class HardwarePort:
@@ -46,16 +46,17 @@ class HardwarePort:
         The hardware must be up to date before each access of a copy, and when the call ends. A call
         within a call goes back to the outer one.
         """
-        self._carry_out()
+        self.carry_out()
         outer = self._owed
         with self._kernel.invalidations() as self._owed:
             try:
                 yield
             finally:
-                self._carry_out()
+                self.carry_out()
                 self._owed = outer
 
-    def _carry_out(self) -> None:
+    def carry_out(self) -> None:
+        """Have the machine carry out what the kernel owes the TLB until now."""
         if self._owed is None:
             with self._kernel.invalidations() as owed:
                 self._machine.invalidate(owed)
@@ -67,7 +68,7 @@ class HardwarePort:
         """Load; see ``UserPort.load``."""
         data = b""
         for start, moves in by_page(address, width, count):
-            loaded, fault = self._move(start, width, moves, None, ac)
+            loaded, fault = self.move(start, width, moves, None, ac)
             data += loaded
             if fault is not None:
                 return data, fault
@@ -77,20 +78,20 @@ class HardwarePort:
         """Store; see ``UserPort.store``."""
         done = 0
         for start, moves in by_page(address, width, len(data) // width):
-            before, fault = self._move(start, width, moves, data[done : done + moves * width], ac)
+            before, fault = self.move(start, width, moves, data[done : done + moves * width], ac)
             done += len(before)
             if fault is not None:
                 return done // width, fault
         return done // width, None
 
-    def _move(self, address: int, width: int, count: int, data: bytes | None,
-              ac: bool) -> tuple[bytes, Fault | None]:
-        """Make moves that lie in one page, or one move that lies in two.
+    def move(self, address: int, width: int, count: int, data: bytes | None,
+             ac: bool) -> tuple[bytes, Fault | None]:
+        """Make moves that lie in one page, or one move that lies in two: loads without ``data``.
 
         Return what those that were made found in memory, and the fault.
         """
         machine = self._machine
-        self._carry_out()
+        self.carry_out()
         kind = AccessKind.READ if data is None else AccessKind.WRITE
         sizes = _aligned(address, width) * count
         bounds = np.cumsum([0, *sizes], dtype=np.uint64)
@@ -105,7 +106,7 @@ class HardwarePort:
         found = run.answers["value"][len(probes) : run.done].tolist()
         before = b"".join(value.to_bytes(size, "little")
                           for value, size in zip(found, sizes, strict=False))
-        return before, _fault(run, commands)
+        return before, first_fault(run, commands)
 
 
 def _aligned(address: int, width: int) -> list[int]:
@@ -128,8 +129,8 @@ def _values(data: bytes | None, sizes: list[int]) -> list[int]:
     return [int.from_bytes(data[start:stop], "little") for start, stop in bounds]
 
 
-def _fault(run: Run, commands: NDArray[np.void]) -> Fault | None:
-    """Return the fault at which a run stopped, if it did."""
+def first_fault(run: Run, commands: NDArray[np.void]) -> Fault | None:
+    """Return the fault at which a run of ``commands`` stopped, if it did."""
     if not run.stopped:
         return None
     answer = run.answers[-1]

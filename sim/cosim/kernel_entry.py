@@ -27,13 +27,15 @@ class KernelEntry:
         The machine, and the kernel that runs on it.
     routines
         The copy routines; those of ``UserAccess`` if None.
+    port
+        What the kernel's accesses go through; a ``HardwarePort`` if None.
     """
 
-    def __init__(self, machine: Machine, linux: LinuxKernel,
-                 routines: Usercopy | None = None) -> None:
+    def __init__(self, machine: Machine, linux: LinuxKernel, routines: Usercopy | None = None,
+                 port: HardwarePort | None = None) -> None:
         self._machine = machine
         self._linux = linux
-        self._port = HardwarePort(machine, linux.kernel)
+        self._port = HardwarePort(machine, linux.kernel) if port is None else port
         self._calls = SystemCalls(linux.kernel, UserAccess(linux.kernel, self._port, routines))
 
     @contextmanager

@@ -98,14 +98,15 @@ class LinuxKernel:
         """Handle a page fault of the running process."""
         with self.kernel.invalidations() as owed:
             result = self.kernel.handle_page_fault(vaddr, error_code)
-        signal = None if result.signal is None else int(result.signal.number)
-        return Handled(result.major, signal, owed)
+        if result.signal is None:
+            return Handled(result.major, invalidations=owed)
+        return Handled(result.major, int(result.signal.number), result.signal.code, owed)
 
     def general_protection(self, vector: Vector, vaddr: int) -> Handled:
         """Handle #GP or #SS of the running process."""
         result = handle_general_protection(vector, vaddr, user=True)
         assert result.signal is not None
-        return Handled(signal=int(result.signal.number))
+        return Handled(signal=int(result.signal.number), code=result.signal.code)
 
     def switch(self, process: int) -> Sequence[Invalidation]:
         """Let another process run; raise ``ProcessLookupError`` if it has ended."""

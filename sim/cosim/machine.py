@@ -30,12 +30,13 @@ class Handled:
     """How a page fault was handled.
 
     ``is_major`` says whether it had to wait for a disk; ``signal`` is the number of the signal
-    that the process gets instead of its page; ``invalidations`` are to be carried out, in order,
-    before the next access.
+    that the process gets instead of its page, ``code`` its si_code; ``invalidations`` are to be
+    carried out, in order, before the next access.
     """
 
     is_major: bool = False
     signal: int | None = None
+    code: int = 0
     invalidations: Sequence[Invalidation] = ()
 
 
@@ -237,20 +238,33 @@ class Machine:
         """Have the fault of an access handled, which is so many times in a row that it faults."""
         vector, vaddr = Vector(int(answer["vector"])), int(answer["vaddr"])
         if vector in (Vector.GP, Vector.SS):
-            handled = self._kernel.general_protection(vector, int(access["vaddr"]))
+            handled = self.general_protection(vector, int(access["vaddr"]))
             raise AccessFailed(f"Signal {handled.signal}", access, handled.signal)
         if vector is not Vector.PF:
             raise AccessFailed(f"#{vector.name}", access)
         if times > self.MOST_FAULTS:
             raise AccessFailed(f"{self.MOST_FAULTS} page faults were handled in vain", access)
-        handled = self._kernel.page_fault(vaddr, int(answer["error"]))
-        self.invalidate(handled.invalidations)
+        handled = self.page_fault(vaddr, int(answer["error"]))
         if handled.signal is not None:
             raise AccessFailed(f"Signal {handled.signal}", access, handled.signal)
-        if handled.is_major:
-            self.counts.major += 1
-        else:
-            self.counts.minor += 1
+
+    def page_fault(self, vaddr: int, error_code: int) -> Handled:
+        """Have the kernel handle a page fault of the running process; return how it did.
+
+        What it asks to be invalidated is.
+        """
+        handled = self._kernel.page_fault(vaddr, error_code)
+        self.invalidate(handled.invalidations)
+        if handled.signal is None:
+            if handled.is_major:
+                self.counts.major += 1
+            else:
+                self.counts.minor += 1
+        return handled
+
+    def general_protection(self, vector: Vector, vaddr: int) -> Handled:
+        """Have the kernel handle #GP or #SS at an address; return how it did."""
+        return self._kernel.general_protection(vector, vaddr)
 
     def invalidate(self, invalidations: Sequence[Invalidation]) -> None:
         """Have the hardware carry out what the kernel asks for, in order."""
