@@ -1,0 +1,252 @@
+"""A processor at CPL 3 that runs real instructions, of which an engine makes the translations."""
+
+from typing import Any
+
+import numpy as np
+
+from ...model.mmu.control import Control
+from ...model.physical.memory import PhysicalMemory
+from ...model.x86 import PAGE_BYTES, AccessKind, PagingMode, Vector
+from ..engine.base import Engine
+from .emulator import OWN_PADDR, Emulator
+from .fills import BOTH_PORTS, FillCounts, Fills, Ports, StopReason
+from .opcode import loads_segment
+from .ring3 import GDT_ADDRESS, TLS_ENTRIES, enter_ring3, write_descriptor
+from .stop import Called, CallKind, Faulted, Paused, Raised, Stop
+
+__all__ = ["CHECKS", "Cpu"]
+
+CHECKS = ("fast", "each")
+"""What is translated: each fill of the soft TLB, or each access of each instruction."""
+
+NO_LIMIT = 1 << 62
+TRAP_FLAG = 1 << 8
+INVALID_OPCODE, INT80 = 6, 0x80
+INT_BYTES, LONGEST_INSTRUCTION = 2, 15
+EXCEPTIONS = 32
+CALLS = {StopReason.SYSCALL: CallKind.SYSCALL, StopReason.SYSENTER: CallKind.SYSENTER}
+
+
+class Cpu:
+    """An x86 processor without AVX, at CPL 3: 64 bits under 4-level paging, 32 under two-level.
+
+    Its physical memory are the frames of ``memory``. It has a soft TLB beside the hardware's, which
+    asks for the first access to a page of each kind, or with ``check="each"`` for every access.
+    Whoever invalidates in the hardware calls ``forget_translations``, too.
+
+    What is written by methods of ``memory`` where code has run is noticed at the next run. Raise
+    ``ToolMissing`` if Unicorn or g++ are not installed.
+
+    Parameters
+    ----------
+    engine
+        Translates. It has the mode ``mode``.
+    mode
+        The paging mode.
+    memory
+        Where page tables, data and instructions are.
+    ports
+        Which ports of the MMU are used.
+    check
+        One of ``CHECKS``.
+
+    Members
+    -------
+    counts
+        What happened so far.
+    """
+
+    def __init__(self, engine: Engine, mode: PagingMode, memory: PhysicalMemory, *,
+                 ports: Ports = BOTH_PORTS, check: str = "fast") -> None:
+        if check not in CHECKS:
+            raise ValueError(f"Check must be one of {', '.join(CHECKS)}, not {check!r}")
+        self.mode = mode
+        self._memory = memory
+        self._is_long = mode.entry_bytes == 8
+        self._emulator = Emulator(self._is_long)
+        enter_ring3(self._emulator, self._is_long)
+        self._fills = Fills(self._emulator, engine, mode, memory, ports)
+        self._each = check == "each"
+        self._uc = self._emulator.uc
+        self._numbers: dict[str, int] = {}
+        self._pc, self._sp, self._ax = (
+            ("rip", "rsp", "rax") if self._is_long else ("eip", "esp", "eax"))
+        self._gdt = GDT_ADDRESS[self._is_long] & (1 << mode.vaddr_bits) - 1
+        self._fills.state.own_paddr = OWN_PADDR
+        self._fresh = self.save()
+
+    # ---- registers
+
+    def read(self, register: str) -> int:
+        """Return a register by its name in lower case, ``fs_base`` and ``xmm0`` among them."""
+        value: int = self._uc.reg_read(self._number(register))
+        return value
+
+    def write(self, register: str, value: int) -> None:
+        """Write a register."""
+        self._uc.reg_write(self._number(register), value)
+
+    def _number(self, register: str) -> int:
+        if register not in self._numbers:
+            self._numbers[register] = self._emulator.register(register)
+        return self._numbers[register]
+
+    @property
+    def pc(self) -> int:
+        """The address of the next instruction."""
+        return self.read(self._pc)
+
+    @pc.setter
+    def pc(self, address: int) -> None:
+        self.write(self._pc, address)
+
+    @property
+    def sp(self) -> int:
+        """The stack pointer."""
+        return self.read(self._sp)
+
+    @sp.setter
+    def sp(self, address: int) -> None:
+        self.write(self._sp, address)
+
+    def save(self) -> Any:
+        """Return all registers, for ``restore``."""
+        return self._uc.context_save()
+
+    def restore(self, registers: Any | None = None) -> None:
+        """Have the registers that were saved; without, those of a program that begins.
+
+        These are zero but for the segments and the floating-point control words.
+        """
+        self._uc.context_restore(self._fresh if registers is None else registers)
+
+    def set_descriptor(self, index: int, descriptor: int) -> None:
+        """Write an entry of the GDT, as set_thread_area does; raise ``ValueError`` for another.
+
+        Segment registers are as they were until the program, or ``write``, loads them.
+        """
+        if index not in TLS_ENTRIES[self._is_long]:
+            raise ValueError(f"GDT entry must be one of {TLS_ENTRIES[self._is_long]}, not {index}")
+        write_descriptor(self._emulator, index, descriptor)
+
+    # ---- running
+
+    @property
+    def counts(self) -> FillCounts:
+        """What happened so far."""
+        return self._fills.counts
+
+    def forget_translations(self) -> None:
+        """Empty the soft TLB, as Unicorn cannot forget a single page."""
+        self._fills.forget_translations()
+
+    def run(self, control: Control, limit: int = NO_LIMIT) -> Stop:
+        """Run until something is to be done, or about ``limit`` instructions have begun.
+
+        ``control`` are the registers that govern translation. Raise what the engine raises.
+        """
+        if self._memory.take_written():
+            self._forget_code()
+        self._fills.prepare(control, limit)
+        while True:
+            stop = self._run(self._each)
+            if stop is not None:
+                return stop
+
+    def _forget_code(self) -> None:
+        """Translate anew: the kernel has written where code was."""
+        self._fills.forget_code()
+
+    def _run(self, each: bool) -> Stop | None:
+        """Run; return why that ended, None if there is nothing to be done for it."""
+        reason, status = self._run_each() if each else self._fills.run(self.pc)
+        if reason in CALLS:
+            return Called(CALLS[reason])
+        if reason is StopReason.LIMIT:
+            return Paused()
+        if reason is StopReason.INTERRUPT:
+            return self._interrupt(self._fills.state.vector)
+        if reason is StopReason.PORT:
+            self.pc = self._fills.state.port_pc
+            self.write(self._ax, self._fills.state.port_ax)
+            return Raised(Vector.GP)
+        if reason is StopReason.NONE:
+            if status == self._emulator.constant("UC_ERR_INSN_INVALID"):
+                return Raised(INVALID_OPCODE)
+            raise AssertionError(f"Unicorn ended with error {status} at {self.pc:#x}")
+        return self._fault(reason, each)
+
+    def _run_each(self) -> tuple[StopReason, int]:
+        """Run with each access translated, which takes EFLAGS.TF; the program does not see it.
+
+        Unicorn has a hook of each instruction, but mixes up flags when one faults behind it.
+        """
+        state = self._fills.state
+        flags = self.read("eflags")
+        state.each, state.trap = True, bool(flags & TRAP_FLAG)
+        self.write("eflags", flags | TRAP_FLAG)
+        self.forget_translations()
+        try:
+            return self._fills.run(self.pc)
+        finally:
+            state.each = False
+            if not state.trap:
+                self.write("eflags", self.read("eflags") & ~TRAP_FLAG)
+
+    def _interrupt(self, vector: int) -> Stop:
+        if vector == INT80:
+            return Called(CallKind.INT80)
+        if vector >= EXCEPTIONS:  # the gate is not the user's
+            self.pc -= INT_BYTES
+            return Raised(Vector.GP)
+        return Raised(vector)
+
+    def _fault(self, reason: StopReason, each: bool) -> Stop | None:
+        """Return what a run ends in whose access was refused, None if it is not in need of it."""
+        pc = self.pc
+        kind, page, vector, error_code = self._fills.refused(reason, pc, each)
+        # Unicorn reads ahead, a block of instructions at a time.
+        if kind is AccessKind.FETCH and page != pc & -PAGE_BYTES and not each:
+            return self._step_ahead(pc)
+        if page == self._gdt and loads_segment(self._code(pc), self._is_long):
+            return self._step_with_gdt()
+        address = max(pc, page) if kind is AccessKind.FETCH else page
+        return Faulted(vector, address, error_code, kind)
+
+    # ---- single steps, in which no fault comes too early
+
+    def _step_ahead(self, pc: int) -> Stop | None:
+        """Make steps while instructions follow each other; return why they ended, None if so."""
+        while True:
+            stop = self._single_step()
+            if stop is not None:
+                return stop
+            before, pc = pc, self.pc
+            if not before < pc <= before + LONGEST_INSTRUCTION or pc % PAGE_BYTES == 0:
+                return None
+
+    def _single_step(self) -> Stop | None:
+        """Make one step; return what came of it, None if nothing is to be done."""
+        state = self._fills.state
+        limit, state.limit = state.limit, min(state.instructions + 1, state.limit)
+        stop = self._run(True)
+        state.limit = limit
+        return None if stop == Paused() and state.instructions < limit else stop
+
+    def _step_with_gdt(self) -> Stop | None:
+        """Make a step in which the GDT can be read, as the processor alone may."""
+        self._fills.state.own_page = self._gdt
+        try:
+            return self._single_step()
+        finally:
+            self._fills.state.own_page = 0
+            self.forget_translations()
+
+    def _code(self, pc: int) -> bytes:
+        """Return the bytes of an instruction that lie in its first page, none if it has none."""
+        place = self._fills.translate(pc, AccessKind.FETCH)
+        if place is None:
+            return b""
+        end = min(place + LONGEST_INSTRUCTION, (place | PAGE_BYTES - 1) + 1)
+        code = self._memory.frames.reshape(-1).view(np.uint8)[place:end]
+        return code.tobytes()

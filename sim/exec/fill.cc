@@ -1,0 +1,283 @@
+// Fills of an emulator's soft TLB, and its instructions, translated by the compiled hardware.
+//
+// The emulator is Unicorn. Nothing of it is included or linked, as it is under the GPL: what is
+// called of it comes as pointers at run time, and its hooks are given pointers to the functions
+// below with a `Fills` as their last argument.
+//
+// layout.h, made by compiled_fills.py, has the structures that Python shares, and numbers by the
+// names that they have there. `mmu_run` is that of harness.cc; a run has one command.
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <algorithm>
+#include <unordered_map>
+
+namespace {
+
+#include "layout.h"
+
+using MmuRun = int (*)(void *hardware, void *batch);
+using EmuStop = int (*)(void *emulator);
+using EmuControl = int (*)(void *emulator, int control, ...);
+using RegRead = int (*)(void *emulator, int number, void *value);
+using RegWrite = int (*)(void *emulator, int number, const void *value);
+
+// What the emulator keeps of a page; `uc_tlb_entry` has the same members.
+struct SoftEntry {
+    uint64_t paddr;
+    uint32_t perms;
+};
+
+// A block of translated code; `uc_tb` has the same members.
+struct Block {
+    uint64_t pc;
+    uint16_t instructions, bytes;
+};
+
+// What was granted on a page since the soft TLB was emptied.
+struct Grant {
+    uint64_t page, row, epoch;
+    uint32_t perms;
+};
+
+const unsigned GRANT_COUNT = 1 << 12;
+const unsigned BLOCK_COUNT = 1 << 14;
+const unsigned PUSHF = 0x9C, POPF = 0x9D, IRET = 0xCF;
+const unsigned DEBUG = 1, TRAP_FLAG = 1 << 8;
+
+struct State {
+    Grant grants[GRANT_COUNT];  // by the low bits of the page number
+    uint64_t block_keys[BLOCK_COUNT];
+    uint32_t block_lengths[BLOCK_COUNT];
+    std::unordered_map<uint64_t, uint32_t> lengths;  // instructions of a block, by its key
+    unsigned opcode;  // of the instruction under way, if each is looked at
+};
+
+State &state_of(Fills &fills) { return *static_cast<State *>(fills.state); }
+
+// Note why the run ends; the first reason counts, as a block may go on to its end after it.
+void note(Fills &fills, unsigned reason) {
+    if (fills.stop == STOP_NONE)
+        fills.stop = reason;
+}
+
+void stop(void *emulator, Fills &fills, unsigned reason) {
+    note(fills, reason);
+    reinterpret_cast<EmuStop>(fills.emu_stop)(emulator);
+}
+
+// Have the hardware translate an access; set the frame's row in memory, or why there is none.
+bool translate(Fills &fills, uint64_t vaddr, unsigned kind, uint64_t &row) {
+    Command &command = *static_cast<Command *>(fills.command);
+    Answer &answer = *static_cast<Answer *>(fills.answer);
+    Batch &batch = *static_cast<Batch *>(fills.batch);
+    command.vaddr_ = vaddr & fills.vaddr_mask;
+    command.kind_ = kind;
+    command.port_ = kind == FETCH ? fills.fetch_port : fills.data_port;
+    answer = Answer{};
+    batch.count = 1;
+    batch.row = batch.cycle = batch.stopped = 0;
+    const int status = reinterpret_cast<MmuRun>(fills.mmu_run)(fills.hardware, &batch);
+    batch.first_cycle += batch.cycle;
+    fills.cycles += batch.cycle;
+    ++fills.translations;
+    if (status != DONE) {
+        note(fills, STOP_FAILED);
+        fills.status = status;
+        return false;
+    }
+    fills.kind = kind;
+    if (answer.fault_) {
+        note(fills, STOP_FAULT);
+        return false;
+    }
+    const uint64_t pfn = answer.paddr_ / PAGE_BYTES;
+    const uint64_t *pfns = static_cast<const uint64_t *>(batch.frames.pfns);
+    const uint64_t *end = pfns + batch.frames.count;
+    const uint64_t *found = std::lower_bound(pfns, end, pfn);
+    if (found == end || *found != pfn) {
+        note(fills, STOP_NO_MEMORY);
+        return false;
+    }
+    row = static_cast<const uint32_t *>(batch.frames.rows)[found - pfns];
+    return true;
+}
+
+unsigned char *frame(Fills &fills, uint64_t row) {
+    const Batch &batch = *static_cast<const Batch *>(fills.batch);
+    return static_cast<unsigned char *>(batch.frames.bytes) + row * PAGE_BYTES;
+}
+
+// Return the first byte of an instruction that is no prefix, 0 if there is none.
+unsigned opcode(const unsigned char *code, uint64_t bytes, bool is_long) {
+    for (uint64_t index = 0; index < bytes; ++index) {
+        const unsigned byte = code[index];
+        if (!std::strchr("\x26\x2e\x36\x3e\x64\x65\x66\x67\xf0\xf2\xf3", static_cast<int>(byte)) &&
+            !(is_long && byte >> 4 == 4))
+            return byte;
+    }
+    return 0;
+}
+
+// Note that code of a frame is translated, so that Python watches what it writes there.
+void note_code(Fills &fills, uint64_t row) {
+    uint8_t &seen = static_cast<uint8_t *>(fills.executed)[row];
+    if (!seen) {
+        seen = 1;
+        static_cast<uint32_t *>(fills.new_code)[fills.new_code_count++] = row;
+    }
+}
+
+// Unite what is granted now with what was granted on the same page and frame.
+uint32_t unite(Fills &fills, uint64_t vaddr, uint64_t row, uint32_t perms) {
+    const uint64_t page = vaddr / PAGE_BYTES;
+    Grant &grant = state_of(fills).grants[page % GRANT_COUNT];
+    if (grant.page == page && grant.row == row && grant.epoch == fills.epoch)
+        perms |= grant.perms;
+    grant = {page, row, fills.epoch, perms};
+    return perms;
+}
+
+uint64_t block_key(uint64_t pc, uint64_t bytes) { return pc << 12 ^ bytes; }
+
+unsigned block_place(uint64_t pc, uint64_t bytes) {
+    return (pc ^ pc >> 14 ^ bytes << 3) % BLOCK_COUNT;
+}
+
+// Return the instructions of a block, 1 if it was never made known.
+uint32_t length(State &state, uint64_t pc, uint64_t bytes) {
+    const uint64_t key = block_key(pc, bytes);
+    const unsigned place = block_place(pc, bytes);
+    if (state.block_keys[place] == key && state.block_lengths[place])
+        return state.block_lengths[place];
+    const auto found = state.lengths.find(key);
+    if (found == state.lengths.end())
+        return 1;
+    state.block_keys[place] = key;
+    return state.block_lengths[place] = found->second;
+}
+
+// Return the opcode of the instruction at an address of which the fetch was translated just now.
+unsigned opcode_at(Fills &fills, uint64_t pc, uint64_t bytes) {
+    const uint64_t page = pc / PAGE_BYTES, place = pc % PAGE_BYTES;
+    const Grant &grant = state_of(fills).grants[page % GRANT_COUNT];
+    if (grant.page != page || grant.epoch != fills.epoch)
+        return 0;
+    const unsigned char *code = frame(fills, grant.row) + place;
+    return opcode(code, std::min(bytes, PAGE_BYTES - place), fills.is_long);
+}
+
+// Go on behind an instruction that the trap flag was set for: the program must not see the flag.
+// As the soft TLB is empty then, all accesses of the next one are asked for, the fetch first.
+void step_over(void *emulator, Fills &fills) {
+    const auto read = reinterpret_cast<RegRead>(fills.reg_read);
+    const auto write = reinterpret_cast<RegWrite>(fills.reg_write);
+    const unsigned what = state_of(fills).opcode;
+    uint64_t value = 0, row = 0;
+    if (what == PUSHF) {
+        read(emulator, static_cast<int>(fills.sp_register), &value);
+        const uint64_t place = value + 1;  // of the byte that has the flag
+        if (translate(fills, place & -PAGE_BYTES, WRITE, row))
+            frame(fills, row)[place % PAGE_BYTES] &= ~(TRAP_FLAG >> 8);
+    } else if (what == POPF || what == IRET) {
+        read(emulator, static_cast<int>(fills.flags_register), &value);
+        fills.trap = (value & TRAP_FLAG) != 0;  // it is the program's own from now on
+        value |= TRAP_FLAG;
+        write(emulator, static_cast<int>(fills.flags_register), &value);
+    }
+    ++fills.epoch;
+    reinterpret_cast<EmuControl>(fills.emu_control)(emulator, static_cast<int>(fills.flush));
+}
+
+}  // namespace
+
+extern "C" {
+
+void *fills_create() { return new State{}; }
+
+void fills_destroy(void *state) { delete static_cast<State *>(state); }
+
+// Translate an access that is no instruction's; return the frame's row in memory, or -1.
+int64_t fills_translate(void *data, uint64_t vaddr, uint32_t kind) {
+    uint64_t row = 0;
+    return translate(*static_cast<Fills *>(data), vaddr, kind, row) ? static_cast<int64_t>(row) : -1;
+}
+
+// Hook UC_HOOK_TLB_FILL: the soft TLB lacks a right to a page.
+bool fills_fill(void *, uint64_t vaddr, int type, void *result, void *data) {
+    Fills &fills = *static_cast<Fills *>(data);
+    const unsigned kind = type == UC_MEM_WRITE ? WRITE : type == UC_MEM_FETCH ? FETCH : READ;
+    ++fills.fills;
+    if (kind == READ && fills.own_page && (vaddr & fills.vaddr_mask) == fills.own_page) {
+        *static_cast<SoftEntry *>(result) = {fills.own_paddr, UC_PROT_READ};
+        return true;
+    }
+    uint64_t row = 0;
+    if (!translate(fills, vaddr, kind, row))
+        return false;
+    if (kind == FETCH)
+        note_code(fills, row);
+    const uint64_t granted[] = {fills.read_grants, fills.write_grants, fills.fetch_grants};
+    *static_cast<SoftEntry *>(result) = {
+        row * PAGE_BYTES, unite(fills, vaddr, row, static_cast<uint32_t>(granted[kind]))};
+    return true;
+}
+
+// Hook UC_HOOK_INTR: an exception, or INT n, of which `rip` is behind the instruction.
+void fills_interrupt(void *emulator, uint32_t vector, void *data) {
+    Fills &fills = *static_cast<Fills *>(data);
+    if (vector == DEBUG && fills.each && !fills.trap)
+        return step_over(emulator, fills);
+    fills.vector = vector;
+    stop(emulator, fills, STOP_INTERRUPT);
+}
+
+// Hooks UC_HOOK_INSN: the instructions that enter the kernel.
+void fills_syscall(void *emulator, void *data) {
+    stop(emulator, *static_cast<Fills *>(data), STOP_SYSCALL);
+}
+
+void fills_sysenter(void *emulator, void *data) {
+    stop(emulator, *static_cast<Fills *>(data), STOP_SYSENTER);
+}
+
+// Hooks UC_HOOK_INSN of IN and OUT, which the emulator lets everybody use.
+uint32_t fills_in(void *emulator, uint32_t, int, void *data) {
+    Fills &fills = *static_cast<Fills *>(data);
+    const auto read = reinterpret_cast<RegRead>(fills.reg_read);
+    fills.port_pc = fills.port_ax = 0;
+    read(emulator, static_cast<int>(fills.pc_register), &fills.port_pc);
+    read(emulator, static_cast<int>(fills.ax_register), &fills.port_ax);
+    stop(emulator, fills, STOP_PORT);
+    return 0;
+}
+
+void fills_out(void *emulator, uint32_t port, int bytes, uint32_t, void *data) {
+    fills_in(emulator, port, bytes, data);
+}
+
+// Hook UC_HOOK_EDGE_GENERATED: a block was translated.
+void fills_edge(void *, Block *current, Block *, void *data) {
+    State &state = state_of(*static_cast<Fills *>(data));
+    const uint64_t key = block_key(current->pc, current->bytes);
+    state.lengths[key] = current->instructions;
+    state.block_lengths[block_place(current->pc, current->bytes)] = 0;
+}
+
+// Hook UC_HOOK_BLOCK: a block begins. With EFLAGS.TF it is one instruction.
+void fills_block(void *emulator, uint64_t pc, uint32_t bytes, void *data) {
+    Fills &fills = *static_cast<Fills *>(data);
+    if (fills.instructions >= fills.limit)
+        return stop(emulator, fills, STOP_LIMIT);
+    if (fills.each)
+        state_of(fills).opcode = opcode_at(fills, pc, bytes);
+    // The rest of a block that a fault left was counted when the block began.
+    if (pc != fills.left || pc + bytes != fills.left_end)
+        fills.instructions += fills.each ? 1 : length(state_of(fills), pc, bytes);
+    fills.left = 0;
+    fills.block = pc;
+    fills.block_end = pc + bytes;
+}
+
+}

@@ -1,0 +1,309 @@
+"""Fills of an emulator's soft TLB: each is one translation by an engine, asked for from C++.
+
+The hooks are those of ``fill.cc``, so that with the engine ``cxxrtl`` no Python runs in between;
+other engines are called back, one command at a time.
+"""
+
+import ctypes
+import enum
+import weakref
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib.resources import files
+
+import numpy as np
+
+from ...model.mmu.control import Control
+from ...model.physical.memory import PhysicalMemory
+from ...model.x86 import PAGE_BYTES, AccessKind, PagingMode, Vector
+from ..engine.answer import ANSWER
+from ..engine.base import Engine
+from ..engine.build import build_plain_library
+from ..engine.command import COMMAND, accesses
+from ..engine.cpp_text import record_lines, structure_lines
+from ..engine.cxxrtl import CxxrtlEngine
+from ..engine.harness_batch import Batch, FrameArrays, RunStatus
+from .emulator import Emulator
+
+__all__ = ["BOTH_PORTS", "FillCounts", "Fills", "Ports", "StopReason"]
+
+SOURCE = "fill.cc"
+UNICORN_NAMES = ("UC_MEM_READ", "UC_MEM_WRITE", "UC_MEM_FETCH", "UC_PROT_READ")
+PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4  # UC_PROT_*
+GRANTS = (PROT_READ, PROT_READ | PROT_WRITE, PROT_EXEC)
+"""What a translation grants, by ``AccessKind``. A read does not grant writing, though the page may
+be writable: the first write must come back, so that the MMU sets D."""
+
+_CallBack = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+
+
+class StopReason(enum.IntEnum):
+    """Why the hooks ended a run; fill.cc knows each as ``STOP_`` and its name."""
+
+    NONE = 0
+    FAULT = 1
+    """The engine answered with a fault."""
+    NO_MEMORY = 2
+    """It answered with an address where there is no memory."""
+    FAILED = 3
+    """It failed."""
+    LIMIT = 4
+    INTERRUPT = 5
+    SYSCALL = 6
+    SYSENTER = 7
+    PORT = 8
+    """An instruction for an I/O port; the processor may be some way behind it."""
+
+
+class _State(ctypes.Structure):
+    """What the hooks share with Python; ``Fills`` in fill.cc."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in (
+            "hardware", "mmu_run", "emu_stop", "emu_control", "reg_read", "reg_write", "state",
+            "batch", "command", "answer", "executed", "new_code")),
+        *((name, ctypes.c_uint64) for name in (
+            "new_code_count", "vaddr_mask", "fetch_port", "data_port", "read_grants",
+            "write_grants", "fetch_grants", "own_page", "own_paddr", "flush", "sp_register",
+            "flags_register", "pc_register", "ax_register", "port_pc", "port_ax", "is_long", "each",
+            "trap", "limit", "instructions", "fills", "translations", "cycles", "epoch", "stop",
+            "status", "kind", "vector", "block", "block_end", "left", "left_end")),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The MMU's ports for instructions and for data, by number; they may be one."""
+
+    fetch: int = 0
+    data: int = 1
+
+
+BOTH_PORTS = Ports()
+
+
+@dataclass(slots=True)
+class FillCounts:
+    """What happened so far.
+
+    Members
+    -------
+    instructions
+        Those begun, each repetition of a string instruction counted; but those that a page fault
+        ended, which begin again, once. Unless each access is translated they are counted by the
+        block of translated code, and one that is left in the middle and not gone on with counts
+        whole.
+    fills
+        Questions of the soft TLB; those of each access, if each is translated.
+    translations
+        Answers of the engine.
+    cycles, events
+        Those of the hardware, as in ``Run``.
+    """
+
+    instructions: int = 0
+    fills: int = 0
+    translations: int = 0
+    cycles: int = 0
+    events: Counter[str] = field(default_factory=Counter)
+
+
+class Fills:
+    """The hooks of an emulator, and what they share with Python.
+
+    Raise ``ToolMissing`` if there is no g++, and ``ToolFailed``.
+
+    Parameters
+    ----------
+    emulator
+        Whose soft TLB it is.
+    engine
+        Translates, with the user's rights.
+    mode
+        The engine's paging mode.
+    memory
+        Where page tables and data are.
+    ports
+        Which ports of the MMU are used.
+    """
+
+    def __init__(self, emulator: Emulator, engine: Engine, mode: PagingMode,
+                 memory: PhysicalMemory, ports: Ports) -> None:
+        self._emulator, self._engine, self._memory = emulator, engine, memory
+        self._library = build_plain_library({
+            SOURCE: (files(__package__) / SOURCE).read_text(encoding="utf-8"),
+            "layout.h": "\n".join(_layout(emulator))})
+        self._library.fills_create.restype = ctypes.c_void_p
+        self._library.fills_translate.restype = ctypes.c_int64
+        self._command = np.zeros(1, COMMAND)
+        self._answer = np.zeros(1, ANSWER)
+        self._batch = Batch()
+        self._events = np.zeros(0, np.uint64)
+        self._control: Control | None = None
+        self._error: BaseException | None = None
+        self._call_back = _CallBack(self._play)
+        is_long = mode.entry_bytes == 8
+        self.counts = FillCounts()
+        self.state = state = _State(
+            emu_stop=emulator.address("uc_emu_stop"), emu_control=emulator.address("uc_ctl"),
+            reg_read=emulator.address("uc_reg_read"), reg_write=emulator.address("uc_reg_write"),
+            is_long=is_long, flags_register=emulator.register("eflags"),
+            sp_register=emulator.register("rsp" if is_long else "esp"),
+            pc_register=emulator.register("rip" if is_long else "eip"),
+            ax_register=emulator.register("rax" if is_long else "eax"),
+            state=self._library.fills_create(), command=self._command.ctypes.data,
+            answer=self._answer.ctypes.data, batch=ctypes.addressof(self._batch),
+            vaddr_mask=(1 << mode.vaddr_bits) - 1, fetch_port=ports.fetch, data_port=ports.data,
+            epoch=1, flush=emulator.constant("UC_CTL_TLB_FLUSH")
+            | emulator.constant("UC_CTL_IO_WRITE") << 30)
+        state.read_grants, state.write_grants, state.fetch_grants = GRANTS
+        weakref.finalize(self, self._library.fills_destroy, ctypes.c_void_p(state.state))
+        self._hook()
+
+    def _hook(self) -> None:
+        library, emulator = self._library, self._emulator
+        hooks = [("UC_HOOK_TLB_FILL", library.fills_fill, ()),
+                 ("UC_HOOK_INTR", library.fills_interrupt, ()),
+                 ("UC_HOOK_EDGE_GENERATED", library.fills_edge, ()),
+                 ("UC_HOOK_BLOCK", library.fills_block, ()),
+                 *(("UC_HOOK_INSN", function, (emulator.constant(f"UC_X86_INS_{name}"),))
+                   for function, name in (
+                       (library.fills_syscall, "SYSCALL"), (library.fills_sysenter, "SYSENTER"),
+                       (library.fills_in, "IN"), (library.fills_out, "OUT")))]
+        for kind, function, extra in hooks:
+            emulator.hook(kind, function, self.state, *extra)
+
+    def prepare(self, control: Control, limit: int) -> None:
+        """Be ready for runs under registers, of at most so many instructions."""
+        state = self.state
+        if control != self._control:
+            self._command[:] = accesses(control, 0, user=1)
+            self._control = control
+        if self._emulator.map_frames(self._memory) or not state.mmu_run:
+            self._attach()
+        if isinstance(self._engine, CxxrtlEngine):
+            self._batch.first_cycle = self._engine.cycle
+        state.limit = state.instructions + limit
+
+    def run(self, pc: int) -> tuple[StopReason, int]:
+        """Run from an address on; return why it ended, and Unicorn's number for that.
+
+        If ``state.each`` is set, EFLAGS.TF must be: then each access of each instruction is
+        translated. ``state.trap`` says whether the program has set it, too. Raise what the engine
+        raises.
+        """
+        self.state.stop = StopReason.NONE
+        status = self._emulator.start(pc)
+        return self._settle(), status
+
+    def _attach(self) -> None:
+        """Tell the hooks where the engine and the frames are."""
+        engine, state = self._engine, self.state
+        pfns, rows = self._index = self._memory.index()
+        self._pfn_of_row = np.zeros(len(rows), np.uint64)
+        self._pfn_of_row[rows] = pfns
+        self._executed = np.zeros(len(rows), np.uint8)  # whether code of a frame was translated
+        self._new_code = np.zeros(len(rows), np.uint32)  # frames of which it was since the last run
+        state.executed = self._executed.ctypes.data
+        state.new_code = self._new_code.ctypes.data
+        if isinstance(engine, CxxrtlEngine):
+            state.mmu_run, state.hardware = engine.entry
+            self._events = np.zeros(len(engine.events), np.uint64)
+            batch = engine.batch(self._memory, self._command, self._answer, self._events,
+                                 stop_on_fault=True)
+        else:
+            state.mmu_run = ctypes.cast(self._call_back, ctypes.c_void_p).value
+            batch = Batch(frames=FrameArrays(self._memory.frames.ctypes.data, pfns.ctypes.data,
+                                             rows.ctypes.data, len(pfns)))
+        ctypes.memmove(ctypes.byref(self._batch), ctypes.byref(batch), ctypes.sizeof(Batch))
+
+    def _play(self, _hardware: int, _batch: int) -> int:
+        """Have an engine in Python carry out the command; return a ``RunStatus``."""
+        try:
+            run = self._engine.run(self._memory, self._command, stop_on_fault=True)
+        except BaseException as error:  # nothing can be raised through C
+            self._error = error
+            return RunStatus.STALLED
+        self._answer[:] = run.answers
+        self._batch.cycle = run.cycles
+        self.counts.events.update(run.events)
+        return RunStatus.DONE
+
+    def _settle(self) -> StopReason:
+        """Account for a run that is over; return why it ended, and raise what the engine raised."""
+        state, counts, engine = self.state, self.counts, self._engine
+        counts.fills, counts.translations = state.fills, state.translations
+        if isinstance(engine, CxxrtlEngine):
+            engine.cycle += state.cycles - counts.cycles
+            if self._events.any():
+                counts.events.update(dict(zip(engine.events, self._events.tolist(), strict=True)))
+                self._events[:] = 0
+        counts.cycles = state.cycles
+        if state.new_code_count:
+            self._memory.watch(self._pfn_of_row[self._new_code[: state.new_code_count]].tolist())
+            state.new_code_count = 0
+        if state.stop == StopReason.FAILED:
+            if self._error is not None:
+                error, self._error = self._error, None
+                raise error
+            assert isinstance(engine, CxxrtlEngine)
+            state.mmu_run = None  # which the engine has anew
+            engine.check(state.status, self._batch, 1)
+        counts.instructions = state.instructions
+        return StopReason(state.stop)
+
+    def refused(
+        self, reason: StopReason, pc: int, each: bool
+    ) -> tuple[AccessKind, int, Vector, int]:
+        """Return kind, page, vector and error code of the access that ended a run at ``pc``.
+
+        ``each`` says whether ``state.each`` was set in it.
+        """
+        state, answer = self.state, self._answer[0]
+        kind = AccessKind(state.kind)
+        if kind is not AccessKind.FETCH and state.block <= pc < state.block_end:
+            if each:
+                state.instructions -= 1
+            else:
+                state.left, state.left_end = pc, state.block_end
+            self.counts.instructions = state.instructions
+        page = int(self._command["vaddr"][0])
+        if reason is StopReason.NO_MEMORY:
+            return kind, page, Vector.MC, 0
+        return kind, page, Vector(int(answer["vector"])), int(answer["error"])
+
+    def translate(self, vaddr: int, kind: AccessKind) -> int | None:
+        """Return where in the bytes of the frames an address is, None if the engine refuses."""
+        page = vaddr & -PAGE_BYTES
+        self.state.stop = StopReason.NONE
+        row: int = self._library.fills_translate(
+            ctypes.byref(self.state), ctypes.c_uint64(page), kind)
+        self._settle()
+        return None if row < 0 else row * PAGE_BYTES + vaddr - page
+
+    def forget_translations(self) -> None:
+        """Have each access ask again."""
+        self._emulator.empty_tlb()
+        self.state.epoch += 1
+
+    def forget_code(self) -> None:
+        """Have all instructions translated again."""
+        self._emulator.empty_code()
+        self._executed[:] = 0
+
+
+def _layout(emulator: Emulator) -> Iterator[str]:
+    """Yield the lines of ``layout.h``."""
+    yield f"const uint64_t PAGE_BYTES = {PAGE_BYTES};"
+    for name in UNICORN_NAMES:
+        yield f"const int {name} = {emulator.constant(name)};"
+    for kind in AccessKind:
+        yield f"const unsigned {kind.name} = {kind:d};"
+    yield f"const int {RunStatus.DONE.name} = {RunStatus.DONE:d};"
+    for reason in StopReason:
+        yield f"const unsigned STOP_{reason.name} = {reason:d};"
+    yield from record_lines("Command", COMMAND)
+    yield from record_lines("Answer", ANSWER)
+    yield from structure_lines("Batch", Batch)
+    yield from structure_lines("Fills", _State)
