@@ -8,8 +8,9 @@ from ...model.mmu.control import Control
 from ...model.physical.memory import PhysicalMemory
 from ...model.x86 import PAGE_BYTES, AccessKind, PagingMode, Vector
 from ..engine.base import Engine
-from .emulator import OWN_PADDR, Emulator
-from .fills import BOTH_PORTS, FillCounts, Fills, Ports, StopReason
+from .emulator import Emulator
+from .fill_state import StopReason
+from .fills import BOTH_PORTS, FillCounts, Fills, Ports
 from .opcode import loads_segment
 from .ring3 import GDT_ADDRESS, TLS_ENTRIES, enter_ring3, write_descriptor
 from .stop import Called, CallKind, Faulted, Paused, Raised, Stop
@@ -20,6 +21,7 @@ CHECKS = ("fast", "each")
 """What is translated: each fill of the soft TLB, or each access of each instruction."""
 
 NO_LIMIT = 1 << 62
+SLICE = 1 << 26  # instructions after which Python looks for Ctrl-C
 TRAP_FLAG = 1 << 8
 INVALID_OPCODE, INT80 = 6, 0x80
 INT_BYTES, LONGEST_INSTRUCTION = 2, 15
@@ -72,7 +74,6 @@ class Cpu:
         self._pc, self._sp, self._ax = (
             ("rip", "rsp", "rax") if self._is_long else ("eip", "esp", "eax"))
         self._gdt = GDT_ADDRESS[self._is_long] & (1 << mode.vaddr_bits) - 1
-        self._fills.state.own_paddr = OWN_PADDR
         self._fresh = self.save()
 
     # ---- registers
@@ -147,10 +148,11 @@ class Cpu:
         """
         if self._memory.take_written():
             self._forget_code()
-        self._fills.prepare(control, limit)
+        end = self.counts.instructions + limit
         while True:
+            self._fills.prepare(control, min(end - self.counts.instructions, SLICE))
             stop = self._run(self._each)
-            if stop is not None:
+            if stop is not None and (stop != Paused() or self.counts.instructions >= end):
                 return stop
 
     def _forget_code(self) -> None:
@@ -212,6 +214,19 @@ class Cpu:
             return self._step_with_gdt()
         address = max(pc, page) if kind is AccessKind.FETCH else page
         return Faulted(vector, address, error_code, kind)
+
+    def address_of(self, fault: Faulted) -> int:
+        """Return the address of the access that has just faulted, to the byte, as in CR2.
+
+        The instruction is made once more for that, without any effect.
+        """
+        if fault.kind is AccessKind.FETCH:
+            return fault.address
+        before = self.save()
+        with self._fills.locating(fault.kind, fault.address):
+            self._single_step()
+        self.restore(before)
+        return fault.address + int(self._fills.state.located)
 
     # ---- single steps, in which no fault comes too early
 

@@ -16,6 +16,7 @@ __all__ = ["OWN_PADDR", "Emulator", "load_unicorn"]
 
 MISSING = "unicorn is missing: install it with 'pip install pagewalk[exec]'"
 OWN_PADDR = 1 << 36  # beyond any memory
+OWN_PAGES = 3
 MAPPED_ALL = 7  # UC_PROT_ALL
 
 
@@ -34,8 +35,8 @@ def load_unicorn() -> Any:
 class Emulator:
     """An x86 processor that asks hooks for each translation. Its physical memory is the frames'.
 
-    A frame is at 4096 times its row in ``PhysicalMemory.frames``, whatever its number; a page of
-    the emulator's own is at ``OWN_PADDR``.
+    A frame is at 4096 times its row in ``PhysicalMemory.frames``, whatever its number; pages of the
+    emulator's own are at ``OWN_PADDR``, the GDT first.
 
     Parameters
     ----------
@@ -47,7 +48,7 @@ class Emulator:
     uc
         The binding's object.
     own_page, own_address
-        The bytes of the page at ``OWN_PADDR``, and where they are.
+        The bytes of the pages at ``OWN_PADDR``, and where they are.
     """
 
     def __init__(self, is_long: bool) -> None:
@@ -57,9 +58,9 @@ class Emulator:
         self.uc.ctl_set_tlb_mode(unicorn.UC_TLB_VIRTUAL)
         self.library = _native_library()
         self.handle = self.uc._uch
-        self.own_page = (ctypes.c_uint8 * PAGE_BYTES)()
+        self.own_page = (ctypes.c_uint8 * (OWN_PAGES * PAGE_BYTES))()
         self.own_address = ctypes.addressof(self.own_page)
-        self.uc.mem_map_ptr(OWN_PADDR, PAGE_BYTES, MAPPED_ALL, self.own_address)
+        self.uc.mem_map_ptr(OWN_PADDR, OWN_PAGES * PAGE_BYTES, MAPPED_ALL, self.own_address)
         self._mapped = (0, 0)  # address and bytes of the frames
 
     def register(self, name: str) -> int:
@@ -85,16 +86,23 @@ class Emulator:
         self._mapped = wanted
         return True
 
-    def hook(self, kind: str, function: object, data: object, *extra: int) -> None:
+    def hook(self, kind: str, function: object, data: object, *extra: int) -> int:
         """Have a function in C called with a pointer to ``data`` as its last argument.
 
-        ``kind`` is the name of a hook. The caller keeps both alive.
+        ``kind`` is the name of a hook. The caller keeps both alive. Return a handle of the hook.
         """
         added = ctypes.c_size_t()
         status = self.library.uc_hook_add(
             self.handle, ctypes.byref(added), self.constant(kind),
             ctypes.cast(function, ctypes.c_void_p), ctypes.byref(data),  # type: ignore[arg-type]
             ctypes.c_uint64(1), ctypes.c_uint64(0), *map(ctypes.c_int, extra))
+        if status:
+            raise self._unicorn.UcError(status)
+        return added.value
+
+    def unhook(self, handle: int) -> None:
+        """Take a hook away."""
+        status = self.library.uc_hook_del(self.handle, ctypes.c_size_t(handle))
         if status:
             raise self._unicorn.UcError(status)
 

@@ -45,6 +45,7 @@ const unsigned GRANT_COUNT = 1 << 12;
 const unsigned BLOCK_COUNT = 1 << 14;
 const unsigned PUSHF = 0x9C, POPF = 0x9D, IRET = 0xCF;
 const unsigned DEBUG = 1, TRAP_FLAG = 1 << 8;
+const unsigned LOOKING = 1, FOUND = 2;
 
 struct State {
     Grant grants[GRANT_COUNT];  // by the low bits of the page number
@@ -168,6 +169,19 @@ unsigned opcode_at(Fills &fills, uint64_t pc, uint64_t bytes) {
     return opcode(code, std::min(bytes, PAGE_BYTES - place), fills.is_long);
 }
 
+// While an instruction is made again to see where its access is: a page that stands in for the one
+// that is refused, and one for all that it writes. Return whether it is one of these.
+bool stand_in(Fills &fills, uint64_t vaddr, unsigned kind, SoftEntry *result) {
+    if (kind == fills.located_kind && (vaddr & fills.vaddr_mask) == fills.located_page)
+        result->paddr = fills.located_paddr;
+    else if (kind == WRITE)
+        result->paddr = fills.waste_paddr;
+    else
+        return false;
+    result->perms = kind == WRITE ? UC_PROT_WRITE : UC_PROT_READ;
+    return true;
+}
+
 // Go on behind an instruction that the trap flag was set for: the program must not see the flag.
 // As the soft TLB is empty then, all accesses of the next one are asked for, the fetch first.
 void step_over(void *emulator, Fills &fills) {
@@ -213,6 +227,8 @@ bool fills_fill(void *, uint64_t vaddr, int type, void *result, void *data) {
         *static_cast<SoftEntry *>(result) = {fills.own_paddr, UC_PROT_READ};
         return true;
     }
+    if (fills.locating && stand_in(fills, vaddr, kind, static_cast<SoftEntry *>(result)))
+        return true;
     uint64_t row = 0;
     if (!translate(fills, vaddr, kind, row))
         return false;
@@ -222,6 +238,16 @@ bool fills_fill(void *, uint64_t vaddr, int type, void *result, void *data) {
     *static_cast<SoftEntry *>(result) = {
         row * PAGE_BYTES, unite(fills, vaddr, row, static_cast<uint32_t>(granted[kind]))};
     return true;
+}
+
+// Hook UC_HOOK_MEM_READ and UC_HOOK_MEM_WRITE, while it is looked for where an access is: `paddr`
+// is physical.
+void fills_access(void *, int, uint64_t paddr, int, int64_t, void *data) {
+    Fills &fills = *static_cast<Fills *>(data);
+    if (fills.locating == LOOKING && paddr / PAGE_BYTES == fills.located_paddr / PAGE_BYTES) {
+        fills.locating = FOUND;
+        fills.located = paddr % PAGE_BYTES;
+    }
 }
 
 // Hook UC_HOOK_INTR: an exception, or INT n, of which `rip` is behind the instruction.

@@ -5,10 +5,10 @@ other engines are called back, one command at a time.
 """
 
 import ctypes
-import enum
 import weakref
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.resources import files
 
@@ -21,55 +21,20 @@ from ..engine.answer import ANSWER
 from ..engine.base import Engine
 from ..engine.build import build_plain_library
 from ..engine.command import COMMAND, accesses
-from ..engine.cpp_text import record_lines, structure_lines
 from ..engine.cxxrtl import CxxrtlEngine
 from ..engine.harness_batch import Batch, FrameArrays, RunStatus
-from .emulator import Emulator
+from .emulator import OWN_PADDR, Emulator
+from .fill_state import FillState, StopReason, layout_lines
 
-__all__ = ["BOTH_PORTS", "FillCounts", "Fills", "Ports", "StopReason"]
+__all__ = ["BOTH_PORTS", "FillCounts", "Fills", "Ports"]
 
 SOURCE = "fill.cc"
-UNICORN_NAMES = ("UC_MEM_READ", "UC_MEM_WRITE", "UC_MEM_FETCH", "UC_PROT_READ")
 PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4  # UC_PROT_*
 GRANTS = (PROT_READ, PROT_READ | PROT_WRITE, PROT_EXEC)
 """What a translation grants, by ``AccessKind``. A read does not grant writing, though the page may
 be writable: the first write must come back, so that the MMU sets D."""
 
 _CallBack = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
-
-
-class StopReason(enum.IntEnum):
-    """Why the hooks ended a run; fill.cc knows each as ``STOP_`` and its name."""
-
-    NONE = 0
-    FAULT = 1
-    """The engine answered with a fault."""
-    NO_MEMORY = 2
-    """It answered with an address where there is no memory."""
-    FAILED = 3
-    """It failed."""
-    LIMIT = 4
-    INTERRUPT = 5
-    SYSCALL = 6
-    SYSENTER = 7
-    PORT = 8
-    """An instruction for an I/O port; the processor may be some way behind it."""
-
-
-class _State(ctypes.Structure):
-    """What the hooks share with Python; ``Fills`` in fill.cc."""
-
-    _fields_ = (
-        *((name, ctypes.c_void_p) for name in (
-            "hardware", "mmu_run", "emu_stop", "emu_control", "reg_read", "reg_write", "state",
-            "batch", "command", "answer", "executed", "new_code")),
-        *((name, ctypes.c_uint64) for name in (
-            "new_code_count", "vaddr_mask", "fetch_port", "data_port", "read_grants",
-            "write_grants", "fetch_grants", "own_page", "own_paddr", "flush", "sp_register",
-            "flags_register", "pc_register", "ax_register", "port_pc", "port_ax", "is_long", "each",
-            "trap", "limit", "instructions", "fills", "translations", "cycles", "epoch", "stop",
-            "status", "kind", "vector", "block", "block_end", "left", "left_end")),
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +55,10 @@ class FillCounts:
     Members
     -------
     instructions
-        Those begun, each repetition of a string instruction counted; but those that a page fault
-        ended, which begin again, once. Unless each access is translated they are counted by the
-        block of translated code, and one that is left in the middle and not gone on with counts
-        whole.
+        Those begun, each repetition of a string instruction counted; those that a page fault
+        ended, and that begin again, count once. Unless each access is translated, they are counted
+        by the block of translated code: one that is left in the middle and not gone on with counts
+        whole, and so does the test that ends repetitions.
     fills
         Questions of the soft TLB; those of each access, if each is translated.
     translations
@@ -133,7 +98,7 @@ class Fills:
         self._emulator, self._engine, self._memory = emulator, engine, memory
         self._library = build_plain_library({
             SOURCE: (files(__package__) / SOURCE).read_text(encoding="utf-8"),
-            "layout.h": "\n".join(_layout(emulator))})
+            "layout.h": "\n".join(layout_lines(emulator))})
         self._library.fills_create.restype = ctypes.c_void_p
         self._library.fills_translate.restype = ctypes.c_int64
         self._command = np.zeros(1, COMMAND)
@@ -145,7 +110,7 @@ class Fills:
         self._call_back = _CallBack(self._play)
         is_long = mode.entry_bytes == 8
         self.counts = FillCounts()
-        self.state = state = _State(
+        self.state = state = FillState(
             emu_stop=emulator.address("uc_emu_stop"), emu_control=emulator.address("uc_ctl"),
             reg_read=emulator.address("uc_reg_read"), reg_write=emulator.address("uc_reg_write"),
             is_long=is_long, flags_register=emulator.register("eflags"),
@@ -155,7 +120,9 @@ class Fills:
             state=self._library.fills_create(), command=self._command.ctypes.data,
             answer=self._answer.ctypes.data, batch=ctypes.addressof(self._batch),
             vaddr_mask=(1 << mode.vaddr_bits) - 1, fetch_port=ports.fetch, data_port=ports.data,
-            epoch=1, flush=emulator.constant("UC_CTL_TLB_FLUSH")
+            own_paddr=OWN_PADDR, located_paddr=OWN_PADDR + PAGE_BYTES,
+            waste_paddr=OWN_PADDR + 2 * PAGE_BYTES, epoch=1,
+            flush=emulator.constant("UC_CTL_TLB_FLUSH")
             | emulator.constant("UC_CTL_IO_WRITE") << 30)
         state.read_grants, state.write_grants, state.fetch_grants = GRANTS
         weakref.finalize(self, self._library.fills_destroy, ctypes.c_void_p(state.state))
@@ -273,6 +240,30 @@ class Fills:
             return kind, page, Vector.MC, 0
         return kind, page, Vector(int(answer["vector"])), int(answer["error"])
 
+    @contextmanager
+    def locating(self, kind: AccessKind, page: int) -> Iterator[None]:
+        """Find out where in a page an instruction accesses it, which is made again within.
+
+        All that it writes goes nowhere, and it is not counted. ``state.located`` is the offset of
+        the first byte of such an access that begins there, 0 if none does.
+        """
+        state, emulator = self.state, self._emulator
+        kept = {name: getattr(state, name)
+                for name in ("instructions", "block", "block_end", "left", "left_end")}
+        state.locating, state.located, state.located_kind, state.located_page = 1, 0, kind, page
+        hook = emulator.hook(
+            "UC_HOOK_MEM_WRITE" if kind is AccessKind.WRITE else "UC_HOOK_MEM_READ",
+            self._library.fills_access, state)
+        try:
+            yield
+        finally:
+            state.locating = 0
+            emulator.unhook(hook)
+            for name, value in kept.items():
+                setattr(state, name, value)
+            self.counts.instructions = state.instructions
+            self.forget_translations()
+
     def translate(self, vaddr: int, kind: AccessKind) -> int | None:
         """Return where in the bytes of the frames an address is, None if the engine refuses."""
         page = vaddr & -PAGE_BYTES
@@ -292,18 +283,3 @@ class Fills:
         self._emulator.empty_code()
         self._executed[:] = 0
 
-
-def _layout(emulator: Emulator) -> Iterator[str]:
-    """Yield the lines of ``layout.h``."""
-    yield f"const uint64_t PAGE_BYTES = {PAGE_BYTES};"
-    for name in UNICORN_NAMES:
-        yield f"const int {name} = {emulator.constant(name)};"
-    for kind in AccessKind:
-        yield f"const unsigned {kind.name} = {kind:d};"
-    yield f"const int {RunStatus.DONE.name} = {RunStatus.DONE:d};"
-    for reason in StopReason:
-        yield f"const unsigned STOP_{reason.name} = {reason:d};"
-    yield from record_lines("Command", COMMAND)
-    yield from record_lines("Answer", ANSWER)
-    yield from structure_lines("Batch", Batch)
-    yield from structure_lines("Fills", _State)

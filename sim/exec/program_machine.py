@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from signal import SIGKILL
 from typing import Any
 
 from ...model.kernel.tlb_flush import Invalidation
@@ -22,11 +23,16 @@ class ProgramFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Signalled:
-    """The running process gets a signal for a fault; ``code`` is the si_code."""
+    """The running process gets a signal for a fault.
+
+    ``code`` is the si_code, and ``address``, to the byte, the si_addr; 0 for SIGKILL, and for an
+    address that is not canonical.
+    """
 
     fault: Faulted
     signal: int
     code: int
+    address: int
 
 
 class ProgramMachine(Machine):
@@ -110,7 +116,9 @@ class ProgramMachine(Machine):
                                 f"instruction {self.cpu.pc:#x}")
         if handled.signal is None:
             return None
-        return Signalled(fault, handled.signal, handled.code)
+        exact = fault.vector is Vector.PF and handled.signal != SIGKILL
+        return Signalled(fault, handled.signal, handled.code,
+                         self.cpu.address_of(fault) if exact else 0)
 
     def total(self) -> Counts:
         """Return what happened so far, as of a machine that makes accesses.

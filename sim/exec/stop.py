@@ -25,7 +25,8 @@ class Faulted:
     vector
         #PF; #GP or #SS for an address that is not canonical; #MC where there is no memory.
     address
-        Where: exact for a fetch, of a load or store the first byte of its page.
+        Where: exact for a fetch, of a load or store the first byte of its page; see
+        ``Cpu.address_of``.
     error_code
         Of the page fault, 0 for another.
     kind

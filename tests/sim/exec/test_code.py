@@ -161,7 +161,7 @@ def test_what_is_before_the_end_of_a_page_is_done_before_the_fault(mode, check, 
     world.poke(end - len(code), code)
     stop = world.run(end - len(code))
     error = 0x14 if mode is X86_64 else 4
-    assert stop == Signalled(Faulted(Vector.PF, end, error, AccessKind.FETCH), 11, 1)
+    assert stop == Signalled(Faulted(Vector.PF, end, error, AccessKind.FETCH), 11, 1, end)
     assert world.cpu.pc == end
     assert world.peek(DATA, 4) == (1235).to_bytes(4, "little")
     assert world.cpu.counts.instructions == 4
@@ -208,7 +208,7 @@ def test_flags_pushed_before_the_end_of_a_page(mode, check, assembled):
     code = assembled("mov @sp, DATA + 0x1000; pushf; pop @ax; push @ax; popf; nop; nop", mode)
     world.poke(OTHER + PAGE_BYTES - len(code), code)
     stop = world.run(OTHER + PAGE_BYTES - len(code))
-    assert (stop.fault.vector, stop.fault.address) == (Vector.PF, 0)  # zeros: ADD [EAX], AL
+    assert (stop.fault.vector, stop.address) == (Vector.PF, 0x202)  # zeros are ADD [EAX], AL
     assert world.cpu.read("eax") == 0x202
     assert world.cpu.read("eflags") & 0x300 == 0x200
 

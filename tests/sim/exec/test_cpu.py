@@ -7,7 +7,7 @@ from pagewalk.sim.exec.cpu import Cpu
 from pagewalk.sim.exec.program_machine import Signalled
 from pagewalk.sim.exec.stop import Called, CallKind, Faulted, Paused, Raised
 
-from .worlds import CODE, DATA, World, every_mode, needs_as
+from .worlds import CODE, DATA, RW, World, every_mode, needs_as
 
 pytestmark = [pytest.mark.slow, needs_as]
 every_check = pytest.mark.parametrize("check", ["fast", "each"])
@@ -124,15 +124,15 @@ def test_a_page_is_asked_for_once_for_each_kind(engine, world):
 @every_mode
 @every_check
 def test_an_address_that_is_nowhere_is_a_signal(mode, world):
-    made = world("mov eax, [0x10000]; END")
+    made = world("mov eax, [0x10123]; END")
     stop = made.run()
-    assert stop == Signalled(Faulted(Vector.PF, 0x10000, 4, AccessKind.READ), 11, 1)
+    assert stop == Signalled(Faulted(Vector.PF, 0x10000, 4, AccessKind.READ), 11, 1, 0x10123)
     assert offset(made) == 0
     made = world("nop; mov @ax, DATA + 0x100000; jmp @ax")
     stop = made.run()
     code = 0x14 if mode is X86_64 else 4  # instruction bit with XD alone
     address = DATA + 0x100000
-    assert stop == Signalled(Faulted(Vector.PF, address, code, AccessKind.FETCH), 11, 1)
+    assert stop == Signalled(Faulted(Vector.PF, address, code, AccessKind.FETCH), 11, 1, address)
     assert made.cpu.pc == address
 
 
@@ -153,7 +153,7 @@ def test_addresses_that_are_not_canonical(check, assembled):
         made = World("cxxrtl", X86_64, check)
         made.poke(CODE, assembled(text, X86_64))
         stop = made.run()
-        assert (stop.fault.vector, stop.signal, stop.code) == (Vector.GP, 11, 0x80)
+        assert (stop.fault.vector, stop.signal, stop.code, stop.address) == (Vector.GP, 11, 0x80, 0)
         assert offset(made) == 10
 
 
@@ -223,3 +223,39 @@ def test_registers_are_kept_and_fresh(world):
 def test_a_check_that_there_is_not():
     with pytest.raises(ValueError, match=r"^Check must be one of fast, each, not 'all'$"):
         Cpu(None, X86_64, None, check="all")
+
+
+# An instruction, and where its access is that faults: to the byte, if the page is refused.
+PLACES = {
+    "mov eax, [@bx + 0x123]": 0x123,
+    "mov [@bx + 0xffd], @ax": 0xFFD,
+    "mov [@bx - 3], @ax": 0,  # the end of an access that begins in a page that is there
+    "push [@bx + 0x40]": 0x40,
+    "lock xadd [@bx + 0x88], ecx": 0x88,
+    "mov @si, DATA + 0x20; lea @di, [@bx + 0x31]; mov ecx, 5; rep movsb": 0x31,
+    "mov @di, DATA + 0x20; lea @si, [@bx + 0x31]; mov ecx, 5; rep movsb": 0x31,
+    "lea @sp, [@bx + 0x50]; push @ax": 0x50,
+    "fxsave [@bx + 0x200]": 0x200,
+    "movups xmm0, [@bx + 0x77]": 0x77,
+}
+
+
+@every_mode
+@every_check
+@pytest.mark.parametrize("text", PLACES)
+def test_where_an_access_is_to_the_byte(mode, check, text, world):
+    made = world(f"mov @sp, DATA + 0x2000; mov @bx, DATA + 0x3000; {text}; END")
+    made.poke(DATA, bytes(0x8000))
+    made.munmap(DATA + 0x3000, 1)
+    content = made.peek(DATA, 0x3000)
+    stop = made.run()
+    assert (stop.fault.address, stop.signal) == (DATA + 0x3000, 11)
+    before = made.registers(), made.cpu.pc, made.cpu.counts.instructions
+    expected = PLACES[text] - (8 if mode is X86_64 else 4) * ("push @ax" in text)
+    assert stop.address == made.cpu.address_of(stop.fault) == DATA + 0x3000 + expected
+    assert (made.registers(), made.cpu.pc, made.cpu.counts.instructions) == before
+    assert made.peek(DATA, 0x3000) == content
+    made.mmap(DATA + 0x3000, 1, RW)
+    assert isinstance(made.go_on(), Called)
+    repeated = (4 if check == "each" else 5) * ("rep" in text)
+    assert made.cpu.counts.instructions == 4 + text.count(";") + repeated

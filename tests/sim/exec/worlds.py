@@ -71,7 +71,7 @@ class World:
         """Free frames and free slots of swap."""
         self.kernel.state.allocator.drain_all_pages()
         zones = self.kernel.state.allocator.populated
-        return sum(zone.free_pages for zone in zones), self.kernel.state.swap.nr_swap_pages
+        return sum(zone.free_pages for zone in zones), self.kernel.state.swap.free_slots
 
     @property
     def process(self):
