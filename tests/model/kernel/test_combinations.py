@@ -43,8 +43,9 @@ def test_swap_that_fails_loses_nothing(mode, seed, devices):
 
 @pytest.mark.slow
 @both
-def test_flushes_left_out_are_noticed(mode, devices, monkeypatch):
+@seeds
+def test_flushes_left_out_are_noticed(mode, seed, devices, monkeypatch):
     monkeypatch.setattr(MmuGather, "flush_entry", lambda *_arguments: None)
-    world = Combinations(mode, 0, devices)
+    world = Combinations(mode, seed, devices)
     with pytest.raises(AssertionError):
-        world.run(2000)
+        world.run(400)
