@@ -16,8 +16,9 @@ __all__ = ["load_log"]
 MOST_TABLE_BYTES = 512 << 20
 """What the page tables of a recording may take in memory."""
 
-MOST_SPECIALS = 1 << 22
-"""How many special records there may be: for each a replay takes some hundred bytes of memory."""
+MOST_ROWS = {"sp_kind": 1 << 22, "acc_kind": 1 << 22}
+"""How many special records and distinct accesses there may be: for each a replay takes some hundred
+bytes of memory."""
 
 PADDR_BITS = range(32, 53)
 REGISTERS = {"cr0": RecordKind.CR0, "cr4": RecordKind.CR4, "efer": RecordKind.EFER}
@@ -59,8 +60,9 @@ def _unequal(log: BootLog) -> Iterator[str]:
     for name in ("ev", "sp_kind"):
         if not len(log[name]):
             yield f"{name} is empty; expected at least one record"
-    if (count := len(log["sp_kind"])) > MOST_SPECIALS:
-        yield f"sp_kind has {count} values; expected at most {MOST_SPECIALS}"
+    for name, most in MOST_ROWS.items():
+        if (count := len(log[name])) > most:
+            yield f"{name} has {count} values; expected at most {most}"
 
 
 def _misnamed(log: BootLog) -> Iterator[str]:
@@ -205,8 +207,8 @@ def _too_wide(values: NDArray[np.unsignedinteger], bits: int) -> NDArray[np.bool
 
 
 def _too_large(log: BootLog) -> Iterator[str]:
-    """Yield whether the page tables take too much memory."""
-    frames = len(np.unique(log["sp_ppn"][log.of_kind(*STORES)]))
+    """Yield whether the page tables take too much memory, those of the emulator's flags, too."""
+    frames = len(np.unique(log["sp_ppn"][log.of_kind(*STORES, RecordKind.AD)]))
     if frames * PAGE_BYTES > MOST_TABLE_BYTES:
         yield (f"sp_ppn names {frames} frames of page tables; expected at most "
                f"{MOST_TABLE_BYTES // PAGE_BYTES}")

@@ -159,20 +159,22 @@ def test_what_was_left_out_is_counted(refusal, tmp_path, at, message):
 
 
 @pytest.mark.slow
-def test_page_tables_that_would_fill_memory_are_refused(refusal):
+@pytest.mark.parametrize("kind", [RecordKind.PTST, RecordKind.PTSET, RecordKind.AD])
+def test_page_tables_that_would_fill_memory_are_refused(refusal, kind):
     maker = LogMaker()
     for pfn in range((1 << 17) + 1):
-        maker.store(pfn << 12, 0)
+        maker.store(pfn << 12, 0, kind)
     assert refusal(changed(maker.log(), "sp_val", 0, 1 << 30)) == (
         "sp_ppn names 131073 frames of page tables; expected at most 131072")
 
 
 @pytest.mark.slow
-def test_special_records_that_would_fill_memory_are_refused(refusal):
+@pytest.mark.parametrize("group", ["sp", "acc"])
+def test_records_and_accesses_that_would_fill_memory_are_refused(refusal, group):
     count = (1 << 22) + 1
     fields = made().fields | {name: np.zeros(count, dtype) for name, dtype in DTYPES.items()
-                              if name.startswith("sp_")}
-    assert refusal(BootLog(fields)) == "sp_kind has 4194305 values; expected at most 4194304"
+                              if name.startswith(f"{group}_")}
+    assert refusal(BootLog(fields)) == f"{group}_kind has 4194305 values; expected at most 4194304"
 
 
 @pytest.mark.slow
