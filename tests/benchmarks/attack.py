@@ -10,22 +10,30 @@ import sys
 import time
 from pathlib import Path
 
+from pagewalk.sim.cli.common import positive, whole
+
+MOST_SEED = (1 << 64) - 1  # which a memory's draws have room for
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def parse(configs, plants):
+def parse(configs, plants, words=None):
+    """Return the arguments; a run of nothing, which nothing can be wrong in, is refused."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", choices=configs, action="append",
                         help="a configuration of the hardware; may be given more than once (all)")
-    parser.add_argument("--first", type=int, default=1, metavar="SEED",
+    parser.add_argument("--first", type=whole(0, MOST_SEED), default=1, metavar="SEED",
                         help="the first seed (%(default)s)")
-    parser.add_argument("--seeds", type=int, default=10, metavar="N",
+    parser.add_argument("--seeds", type=whole(1, MOST_SEED), default=10, metavar="N",
                         help="how many seeds, for each configuration (%(default)s)")
-    parser.add_argument("--cycles", type=int, default=100_000, metavar="N",
+    parser.add_argument("--cycles", type=positive, default=100_000, metavar="N",
                         help="clock cycles of each seed, at least (%(default)s)")
     parser.add_argument("--plant", choices=plants,
                         help="put this bug into the hardware, and stop where it is found")
-    return parser.parse_args()
+    args = parser.parse_args(words)
+    if args.first + args.seeds - 1 > MOST_SEED:
+        parser.error(f"argument --seeds: {args.seeds} from {args.first} on; expected none above "
+                     f"{MOST_SEED}")
+    return args
 
 
 def attack_config(name, args):
