@@ -238,12 +238,18 @@ class Referee:
             history.forget(time)
 
     def _outcome(self, control: Control, answer: Row) -> Outcome:
-        """Return an answer in the form that the history has permitted answers in."""
+        """Return an answer in the form that the history has permitted answers in.
+
+        Hardware may give any number: raise ``IllegalAnswer`` for a vector that no access ends in.
+        """
         if not control.cr0 & Cr0.PG:
             return Outcome(answer["paddr"])
         if answer["fault"]:
+            if answer["vector"] not in [*Vector]:
+                raise IllegalAnswer(f"Vector {answer['vector']} was answered; permitted are "
+                                    + ", ".join(f"{one:d}" for one in Vector))
             return Outcome(vector=Vector(answer["vector"]), error_code=answer["error"])
-        page = dict(enumerate(self._mode.pages)).get(answer["page"])  # hardware may give any number
+        page = dict(enumerate(self._mode.pages)).get(answer["page"])
         return Outcome(answer["paddr"], page, answer["memory_type"])
 
 

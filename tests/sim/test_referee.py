@@ -137,7 +137,7 @@ def spoiled(mode, seed, spoil):
 @MODES
 @pytest.mark.parametrize(("field", "bit"), [
     ("paddr", 1), ("paddr", 1 << 31), ("fault", 1), ("error", 1), ("error", 8), ("vector", 3),
-    ("page", 1), ("memory_type", 1)])
+    ("vector", 14), ("page", 1), ("memory_type", 1)])
 def test_a_wrong_field_of_an_answer_is_caught(mode, field, bit):
     def spoil(commands, answers):
         wanted = answers["fault"] == (field in ("error", "vector"))
