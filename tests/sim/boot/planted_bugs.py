@@ -17,7 +17,7 @@ from pagewalk.hdl.walk_cache import WalkCache
 from pagewalk.model.mmu.walk import Control
 from pagewalk.model.physical.memory import PhysicalMemory
 from pagewalk.model.x86 import X86_64, Cr4
-from pagewalk.sim.engine import build, create
+from pagewalk.sim.engine import build, create, cxxrtl
 from pagewalk.sim.engine.command import invalidation
 
 BUGS = (
@@ -44,6 +44,8 @@ class BuggyEngine:
         with pytest.MonkeyPatch.context() as patch:
             for component, change in changes.items():
                 patch.setattr(component, "elaborate", _changed(component, change, choice))
+            # The text of a design is kept, which would be that without the mistakes, or with them.
+            patch.setattr(cxxrtl, "_rtlil", cxxrtl._rtlil.__wrapped__)
             # Compiled in half the time; it runs half as fast, which is fast enough.
             patch.setattr(build, "FLAGS", ("-O1", *(f for f in build.FLAGS if f != "-O3")))
             self._engine = create("cxxrtl", Config(mode, **parameters))
