@@ -33,8 +33,9 @@ class BootResult:
     ``spurious_faults`` counts accesses that a page fault with P=1 ended, and that then passed: a
     TLB may hold an entry with fewer rights than memory has by now. [SDM 4.10.4.3]
 
-    ``first`` holds the first mismatches, not all. ``cycles`` is 0 and ``events`` empty without
-    hardware.
+    ``first`` holds the first mismatches, not all. ``cycles`` are those of all records: a store of
+    software takes some, too, as does each entry that a log begins with. They are 0, and ``events``
+    is empty, without hardware.
     """
 
     mode: PagingMode

@@ -25,6 +25,7 @@ from .table_entries import TableEntries
 __all__ = ["replay_log"]
 
 PIECE_RECORDS = 1 << 16
+PARTS = 100  # of a log, after each of which progress is told
 SHORTEST_RUN = 64  # commands, after a fault that stopped a run: the next may be near
 
 
@@ -40,19 +41,21 @@ def replay_log(
     Every answer is compared with the recording, and so is the entry before each store and every
     entry at the end; ``BootResult`` says what a mismatch is. An access that ends in a page fault
     with P=1 is made once more. ``limit`` is the number of translations to replay, all by default.
-    ``progress`` is called with the number of records done and of all. Raise ``EngineStalled`` as
-    the engine does.
+    ``progress`` is called with the number of translations done and of all: at the beginning, and
+    after each hundredth of the records or ``PIECE_RECORDS``. Raise ``EngineStalled`` as the engine
+    does.
     """
     if limit is not None and limit < log.translations:
         log = log.prefix(limit)
     result = BootResult(log.mode, log.translations)
     start = time.perf_counter()
+    done, tell = 0, progress or (lambda _done, _total: None)
+    tell(done, result.total)
     replay = _LogReplay(log, engine, result)
-    done = 0
-    for first in range(0, len(log), PIECE_RECORDS):
-        done += replay.piece(first, min(first + PIECE_RECORDS, len(log)))
-        if progress is not None:
-            progress(done, result.total)
+    size = min(max(len(log) // PARTS, SHORTEST_RUN), PIECE_RECORDS)
+    for first in range(0, len(log), size):
+        done += replay.piece(first, min(first + size, len(log)))
+        tell(done, result.total)
     replay.finish()
     result.seconds = time.perf_counter() - start
     return result

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -75,7 +76,18 @@ def test_a_log_agrees(maker):
 def test_progress_is_told_in_translations(maker):
     told = []
     replayed(played(maker), progress=lambda done, total: told.append((done, total)))
-    assert told == [(6, 6)]
+    assert told == [(0, 6), (6, 6)]
+
+
+def test_progress_is_told_often_enough_for_a_slow_engine():
+    maker, told = LogMaker(), []
+    maker.map(VADDR, PAGE)
+    for _ in range(1000):
+        maker.access(VADDR, PAGE)
+    replayed(maker.log(), progress=lambda done, _: told.append(done))
+    assert told == sorted({*told})
+    assert max(after - before for before, after in pairwise(told)) <= 64
+    assert (told[0], told[-1]) == (0, 1000)
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 4, 5, 6, 7])
