@@ -81,7 +81,6 @@ def _table(engine: str, result: BootResult) -> Uncut:
             "page-table reads": f"{sum(_counts(result, 'walk_read_')):,}",
             "A/D updates": f"{result.events['walk_update']:,}",
             "cycles": f"{result.cycles:,}",
-            "cycles per translation": f"{result.cycles / max(result.total, 1):.2f}",
         }
     rows |= {
         "seconds": f"{result.seconds:.1f}",
