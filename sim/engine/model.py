@@ -84,6 +84,13 @@ class ModelEngine:
             done = stop
         return Run(answers)
 
+    def access(self, memory: PhysicalMemory, control: Control, access: Access) -> Answer:
+        """Return the answer to an access, without the detour by records that ``run`` takes.
+
+        Nothing is checked that ``check_commands`` would check.
+        """
+        return self._answer(memory, walk(memory, self.mode, control, access, self.paddr_bits), 0, 0)
+
     def answers(self, source: EntrySource, commands: NDArray[np.void]) -> NDArray[np.void]:
         """Return the answers to access ``commands`` through the page tables in ``source``."""
         control = Controls(**{name: commands[name] for name in REGISTERS})

@@ -26,6 +26,10 @@ TRAP_FLAG = 1 << 8
 INVALID_OPCODE, INT80 = 6, 0x80
 INT_BYTES, LONGEST_INSTRUCTION = 2, 15
 EXCEPTIONS = 32
+NAMES = ("ax", "bx", "cx", "dx", "si", "di", "bp", "sp", "ip")
+WORDS = frozenset({"eflags", *(f"r{number}" for number in range(8, 16)),
+                   *(prefix + name for prefix in "er" for name in NAMES)})
+"""Registers of one word, which are read and written often."""
 CALLS = {StopReason.SYSCALL: CallKind.SYSCALL, StopReason.SYSENTER: CallKind.SYSENTER}
 
 
@@ -80,12 +84,17 @@ class Cpu:
 
     def read(self, register: str) -> int:
         """Return a register by its name in lower case, ``fs_base`` and ``xmm0`` among them."""
+        if register in WORDS:
+            return self._emulator.read_word(self._number(register))
         value: int = self._uc.reg_read(self._number(register))
         return value
 
     def write(self, register: str, value: int) -> None:
         """Write a register."""
-        self._uc.reg_write(self._number(register), value)
+        if register in WORDS:
+            self._emulator.write_word(self._number(register), value)
+        else:
+            self._uc.reg_write(self._number(register), value)
 
     def _number(self, register: str) -> int:
         if register not in self._numbers:
@@ -137,6 +146,11 @@ class Cpu:
         """What happened so far."""
         return self._fills.counts
 
+    @property
+    def instructions(self) -> int:
+        """How many instructions have begun; see ``FillCounts``."""
+        return int(self._fills.state.instructions)
+
     def forget_translations(self) -> None:
         """Empty the soft TLB, as Unicorn cannot forget a single page."""
         self._fills.forget_translations()
@@ -148,11 +162,11 @@ class Cpu:
         """
         if self._memory.take_written():
             self._forget_code()
-        end = self.counts.instructions + limit
+        end = self.instructions + limit
         while True:
-            self._fills.prepare(control, min(end - self.counts.instructions, SLICE))
+            self._fills.prepare(control, min(end - self.instructions, SLICE))
             stop = self._run(self._each)
-            if stop is not None and (stop != Paused() or self.counts.instructions >= end):
+            if stop is not None and (stop != Paused() or self.instructions >= end):
                 return stop
 
     def _forget_code(self) -> None:

@@ -76,6 +76,8 @@ bool translate(Fills &fills, uint64_t vaddr, unsigned kind, uint64_t &row) {
     command.vaddr_ = vaddr & fills.vaddr_mask;
     command.kind_ = kind;
     command.port_ = kind == FETCH ? fills.fetch_port : fills.data_port;
+    fills.vaddr = command.vaddr_;
+    fills.kind = kind;
     answer = Answer{};
     batch.count = 1;
     batch.row = batch.cycle = batch.stopped = 0;
@@ -88,7 +90,6 @@ bool translate(Fills &fills, uint64_t vaddr, unsigned kind, uint64_t &row) {
         fills.status = status;
         return false;
     }
-    fills.kind = kind;
     if (answer.fault_) {
         note(fills, STOP_FAULT);
         return false;

@@ -48,7 +48,7 @@ class FillState(ctypes.Structure):
             "located_kind", "located_page", "located_paddr", "waste_paddr", "flush", "sp_register",
             "flags_register", "pc_register", "ax_register", "port_pc", "port_ax", "is_long", "each",
             "trap", "limit", "instructions", "fills", "translations", "cycles", "epoch", "stop",
-            "status", "kind", "vector", "block", "block_end", "left", "left_end")),
+            "status", "vaddr", "kind", "vector", "block", "block_end", "left", "left_end")),
     )
 
 

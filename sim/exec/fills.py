@@ -14,7 +14,7 @@ from importlib.resources import files
 
 import numpy as np
 
-from ...model.mmu.control import Control
+from ...model.mmu.control import Access, Control
 from ...model.physical.memory import PhysicalMemory
 from ...model.x86 import PAGE_BYTES, AccessKind, PagingMode, Vector
 from ..engine.answer import ANSWER
@@ -23,12 +23,14 @@ from ..engine.build import build_plain_library
 from ..engine.command import COMMAND, accesses
 from ..engine.cxxrtl import CxxrtlEngine
 from ..engine.harness_batch import Batch, FrameArrays, RunStatus
+from ..engine.model import ModelEngine
 from .emulator import OWN_PADDR, Emulator
 from .fill_state import FillState, StopReason, layout_lines
 
 __all__ = ["BOTH_PORTS", "FillCounts", "Fills", "Ports"]
 
 SOURCE = "fill.cc"
+KINDS, REASONS = tuple(AccessKind), tuple(StopReason)
 PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4  # UC_PROT_*
 GRANTS = (PROT_READ, PROT_READ | PROT_WRITE, PROT_EXEC)
 """What a translation grants, by ``AccessKind``. A read does not grant writing, though the page may
@@ -48,7 +50,7 @@ class Ports:
 BOTH_PORTS = Ports()
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class FillCounts:
     """What happened so far.
 
@@ -109,7 +111,8 @@ class Fills:
         self._error: BaseException | None = None
         self._call_back = _CallBack(self._play)
         is_long = mode.entry_bytes == 8
-        self.counts = FillCounts()
+        self._compiled = engine if isinstance(engine, CxxrtlEngine) else None
+        self._totals: Counter[str] = Counter()  # of events
         self.state = state = FillState(
             emu_stop=emulator.address("uc_emu_stop"), emu_control=emulator.address("uc_ctl"),
             reg_read=emulator.address("uc_reg_read"), reg_write=emulator.address("uc_reg_write"),
@@ -141,6 +144,16 @@ class Fills:
         for kind, function, extra in hooks:
             emulator.hook(kind, function, self.state, *extra)
 
+    @property
+    def counts(self) -> FillCounts:
+        """What happened so far."""
+        state, engine = self.state, self._compiled
+        if engine is not None:
+            self._totals.update(dict(zip(engine.events, self._events.tolist(), strict=False)))
+            self._events[:] = 0
+        return FillCounts(state.instructions, state.fills, state.translations, state.cycles,
+                          Counter(self._totals))
+
     def prepare(self, control: Control, limit: int) -> None:
         """Be ready for runs under registers, of at most so many instructions."""
         state = self.state
@@ -149,8 +162,8 @@ class Fills:
             self._control = control
         if self._emulator.map_frames(self._memory) or not state.mmu_run:
             self._attach()
-        if isinstance(self._engine, CxxrtlEngine):
-            self._batch.first_cycle = self._engine.cycle
+        if self._compiled is not None:
+            self._batch.first_cycle = self._compiled.cycle
         state.limit = state.instructions + limit
 
     def run(self, pc: int) -> tuple[StopReason, int]:
@@ -166,7 +179,7 @@ class Fills:
 
     def _attach(self) -> None:
         """Tell the hooks where the engine and the frames are."""
-        engine, state = self._engine, self.state
+        engine, state = self._compiled, self.state
         pfns, rows = self._index = self._memory.index()
         self._pfn_of_row = np.zeros(len(rows), np.uint64)
         self._pfn_of_row[rows] = pfns
@@ -174,7 +187,7 @@ class Fills:
         self._new_code = np.zeros(len(rows), np.uint32)  # frames of which it was since the last run
         state.executed = self._executed.ctypes.data
         state.new_code = self._new_code.ctypes.data
-        if isinstance(engine, CxxrtlEngine):
+        if engine is not None:
             state.mmu_run, state.hardware = engine.entry
             self._events = np.zeros(len(engine.events), np.uint64)
             batch = engine.batch(self._memory, self._command, self._answer, self._events,
@@ -187,26 +200,27 @@ class Fills:
 
     def _play(self, _hardware: int, _batch: int) -> int:
         """Have an engine in Python carry out the command; return a ``RunStatus``."""
+        engine, state = self._engine, self.state
         try:
-            run = self._engine.run(self._memory, self._command, stop_on_fault=True)
+            if isinstance(engine, ModelEngine):
+                assert self._control is not None
+                access = Access(state.vaddr, KINDS[state.kind], user=True)
+                self._answer[0] = engine.access(self._memory, self._control, access)
+                return RunStatus.DONE
+            run = engine.run(self._memory, self._command, stop_on_fault=True)
         except BaseException as error:  # nothing can be raised through C
             self._error = error
             return RunStatus.STALLED
         self._answer[:] = run.answers
         self._batch.cycle = run.cycles
-        self.counts.events.update(run.events)
+        self._totals.update(run.events)
         return RunStatus.DONE
 
     def _settle(self) -> StopReason:
         """Account for a run that is over; return why it ended, and raise what the engine raised."""
-        state, counts, engine = self.state, self.counts, self._engine
-        counts.fills, counts.translations = state.fills, state.translations
-        if isinstance(engine, CxxrtlEngine):
-            engine.cycle += state.cycles - counts.cycles
-            if self._events.any():
-                counts.events.update(dict(zip(engine.events, self._events.tolist(), strict=True)))
-                self._events[:] = 0
-        counts.cycles = state.cycles
+        state, engine = self.state, self._compiled
+        if engine is not None:
+            engine.cycle = self._batch.first_cycle
         if state.new_code_count:
             self._memory.watch(self._pfn_of_row[self._new_code[: state.new_code_count]].tolist())
             state.new_code_count = 0
@@ -214,11 +228,11 @@ class Fills:
             if self._error is not None:
                 error, self._error = self._error, None
                 raise error
-            assert isinstance(engine, CxxrtlEngine)
+            assert engine is not None
             state.mmu_run = None  # which the engine has anew
             engine.check(state.status, self._batch, 1)
-        counts.instructions = state.instructions
-        return StopReason(state.stop)
+        reason: StopReason = REASONS[state.stop]
+        return reason
 
     def refused(
         self, reason: StopReason, pc: int, each: bool
@@ -228,14 +242,13 @@ class Fills:
         ``each`` says whether ``state.each`` was set in it.
         """
         state, answer = self.state, self._answer[0]
-        kind = AccessKind(state.kind)
+        kind = KINDS[state.kind]
         if kind is not AccessKind.FETCH and state.block <= pc < state.block_end:
             if each:
                 state.instructions -= 1
             else:
                 state.left, state.left_end = pc, state.block_end
-            self.counts.instructions = state.instructions
-        page = int(self._command["vaddr"][0])
+        page: int = state.vaddr
         if reason is StopReason.NO_MEMORY:
             return kind, page, Vector.MC, 0
         return kind, page, Vector(int(answer["vector"])), int(answer["error"])
@@ -261,7 +274,6 @@ class Fills:
             emulator.unhook(hook)
             for name, value in kept.items():
                 setattr(state, name, value)
-            self.counts.instructions = state.instructions
             self.forget_translations()
 
     def translate(self, vaddr: int, kind: AccessKind) -> int | None:

@@ -90,9 +90,9 @@ class ProgramMachine(Machine):
         """
         before: tuple[int, Faulted] | None = None
         times = 0
-        end = self.cpu.counts.instructions + limit
+        end = self.cpu.instructions + limit
         while True:
-            stop = self.cpu.run(self.control, max(end - self.cpu.counts.instructions, 0))
+            stop = self.cpu.run(self.control, max(end - self.cpu.instructions, 0))
             if not isinstance(stop, Faulted):
                 return stop
             self._refused += 1

@@ -13,7 +13,7 @@ from pagewalk.sim.engine.command import Op, accesses, exchange, invalidation, re
 from pagewalk.sim.engine.model import ModelEngine
 
 from ..hdl.tables import PERMISSIVE, Tables
-from ..model.mmu.scalar import FLAGS, random_accesses, random_controls, random_memory
+from ..model.mmu.scalar import FLAGS, random_accesses, random_controls, random_memory, rows_of
 
 every_mode = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
 
@@ -118,3 +118,18 @@ def test_no_commands_have_no_answers():
     for shortest in (1, 28):
         run = Engine(MODES["ia32"], shortest).run(tables.memory, accesses(Control(0), [])[:0])
         assert run.answers.shape == (0,)
+
+
+@every_mode
+def test_an_access_without_a_record_is_answered_as_one_with_it(mode):
+    rng = default_rng(1)
+    memory, cr3 = random_memory(rng, mode, 40)
+    control, access = random_controls(rng, mode, cr3, 200), random_accesses(rng, mode, 200)
+    engine, other = ModelEngine(mode), memory.copy()
+    expected = engine.run(memory, accesses(
+        control, access.vaddr, access.kind,
+        **{name: getattr(access, name) for name in FLAGS})).answers
+    found = np.array([engine.access(other, *row) for row in rows_of(control, access)], ANSWER)
+    assert (found == expected).all()
+    assert (other.frames == memory.frames).all()
+    assert {0, 1} == set(found["fault"].tolist())
