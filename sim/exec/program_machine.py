@@ -38,8 +38,9 @@ class Signalled:
 class ProgramMachine(Machine):
     """A ``Machine`` that has a ``Cpu``: its processes are programs.
 
-    Faults that the kernel can deal with stay inside. Registers belong to a process: those of one
-    that has not run yet are those of a program that begins.
+    Faults that the kernel can deal with stay inside. The kernel's copies must go through a
+    ``PagePort``: where an engine stores by itself, code that was there would go on. Registers
+    belong to a process: those of one that has not run yet are those of a program that begins.
 
     Parameters
     ----------

@@ -48,7 +48,10 @@ def word(mode):
 
 
 class World:
-    """A process with code and data mapped, on a machine that runs it."""
+    """A process with code and data mapped, on a machine that runs it.
+
+    ``engine`` is one, or the name of one.
+    """
 
     def __init__(self, engine, mode, check="fast", *, megabytes=16, swap=None, config=None,
                  ports=BOTH_PORTS):
@@ -58,7 +61,9 @@ class World:
             self.kernel.swapon(swap)
         self.free = self.counted()
         self.linux = LinuxKernel(self.kernel, [])
-        made = create(engine, Config(mode=mode) if config is None else config)
+        made = engine if not isinstance(engine, str) else create(
+            engine, Config(mode=mode) if config is None else config)
+        self.engine = made
         self.machine = ProgramMachine(made, self.kernel.state.memory, self.linux, mode,
                                       ports=ports, check=check)
         self.cpu = self.machine.cpu
