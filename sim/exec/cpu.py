@@ -40,6 +40,8 @@ class Cpu:
     asks for the first access to a page of each kind, or with ``check="each"`` for every access.
     Whoever invalidates in the hardware calls ``forget_translations``, too.
 
+    RDTSC counts instructions, and CPUID knows of no RDRAND: a run is the same each time.
+
     What is written by methods of ``memory`` where code has run is noticed at the next run. Raise
     ``ToolMissing`` if Unicorn or g++ are not installed.
 
@@ -60,6 +62,8 @@ class Cpu:
     -------
     counts
         What happened so far.
+    features
+        What CPUID answers to a program for leaf 1, in EAX to EDX; AT_HWCAP is the last of them.
     """
 
     def __init__(self, engine: Engine, mode: PagingMode, memory: PhysicalMemory, *,
@@ -70,8 +74,8 @@ class Cpu:
         self._memory = memory
         self._is_long = mode.entry_bytes == 8
         self._emulator = Emulator(self._is_long)
-        enter_ring3(self._emulator, self._is_long)
-        self._fills = Fills(self._emulator, engine, mode, memory, ports)
+        self.features = enter_ring3(self._emulator, self._is_long)
+        self._fills = Fills(self._emulator, engine, mode, memory, ports, self.features)
         self._each = check == "each"
         self._uc = self._emulator.uc
         self._numbers: dict[str, int] = {}

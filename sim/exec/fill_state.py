@@ -46,7 +46,9 @@ class FillState(ctypes.Structure):
             "new_code_count", "vaddr_mask", "fetch_port", "data_port", "read_grants",
             "write_grants", "fetch_grants", "own_page", "own_paddr", "locating", "located",
             "located_kind", "located_page", "located_paddr", "waste_paddr", "flush", "sp_register",
-            "flags_register", "pc_register", "ax_register", "port_pc", "port_ax", "is_long", "each",
+            "flags_register", "pc_register", "ax_register", "bx_register", "cx_register",
+            "dx_register", "cpuid_ax", "cpuid_bx", "cpuid_cx", "cpuid_dx", "port_pc", "port_ax",
+            "is_long", "each",
             "trap", "limit", "instructions", "fills", "translations", "cycles", "epoch", "stop",
             "status", "vaddr", "kind", "vector", "block", "block_end", "left", "left_end")),
     )

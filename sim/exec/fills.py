@@ -7,7 +7,7 @@ other engines are called back, one command at a time.
 import ctypes
 import weakref
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -93,10 +93,12 @@ class Fills:
         Where page tables and data are.
     ports
         Which ports of the MMU are used.
+    features
+        What CPUID answers to a program for leaf 1, in EAX to EDX.
     """
 
     def __init__(self, emulator: Emulator, engine: Engine, mode: PagingMode,
-                 memory: PhysicalMemory, ports: Ports) -> None:
+                 memory: PhysicalMemory, ports: Ports, features: Sequence[int]) -> None:
         self._emulator, self._engine, self._memory = emulator, engine, memory
         self._library = build_plain_library({
             SOURCE: (files(__package__) / SOURCE).read_text(encoding="utf-8"),
@@ -119,7 +121,10 @@ class Fills:
             is_long=is_long, flags_register=emulator.register("eflags"),
             sp_register=emulator.register("rsp" if is_long else "esp"),
             pc_register=emulator.register("rip" if is_long else "eip"),
-            ax_register=emulator.register("rax" if is_long else "eax"),
+            **{f"{name}_register": emulator.register(("r" if is_long else "e") + name)
+               for name in ("ax", "bx", "cx", "dx")},
+            **{f"cpuid_{name}": value
+               for name, value in zip(("ax", "bx", "cx", "dx"), features, strict=True)},
             state=self._library.fills_create(), command=self._command.ctypes.data,
             answer=self._answer.ctypes.data, batch=ctypes.addressof(self._batch),
             vaddr_mask=(1 << mode.vaddr_bits) - 1, fetch_port=ports.fetch, data_port=ports.data,
@@ -140,7 +145,9 @@ class Fills:
                  *(("UC_HOOK_INSN", function, (emulator.constant(f"UC_X86_INS_{name}"),))
                    for function, name in (
                        (library.fills_syscall, "SYSCALL"), (library.fills_sysenter, "SYSENTER"),
-                       (library.fills_in, "IN"), (library.fills_out, "OUT")))]
+                       (library.fills_in, "IN"), (library.fills_out, "OUT"),
+                       (library.fills_rdtsc, "RDTSC"), (library.fills_rdtscp, "RDTSCP"),
+                       (library.fills_cpuid, "CPUID")))]
         for kind, function, extra in hooks:
             emulator.hook(kind, function, self.state, *extra)
 

@@ -259,3 +259,39 @@ def test_where_an_access_is_to_the_byte(mode, check, text, world):
     assert isinstance(made.go_on(), Called)
     repeated = (4 if check == "each" else 5) * ("rep" in text)
     assert made.cpu.counts.instructions == 4 + text.count(";") + repeated
+
+
+@every_mode
+@every_check
+def test_what_differs_from_run_to_run_is_kept_from_programs(mode, world):
+    text = """
+        rdtsc
+        mov @si, @ax
+        rdtscp
+        sub @ax, @si
+        mov @di, @ax
+        mov @bp, @cx
+        mov eax, 7
+        xor ecx, ecx
+        cpuid
+        mov [DATA], ebx
+        mov eax, 1
+        cpuid
+        END
+    """
+    found = []
+    for _ in range(2):
+        made = world(text)
+        assert isinstance(made.run(), Called)
+        found.append(made.registers())
+        features = tuple(made.cpu.read(name) for name in ("eax", "ebx", "ecx", "edx"))
+        assert features == made.cpu.features
+        assert features[2] & 1 << 30 == 0  # RDRAND
+        assert features[2] & 1 << 28 == 0  # AVX
+        assert features[3] & 1 << 26  # SSE2
+        seed = int.from_bytes(made.peek(DATA, 4), "little")
+        assert seed & 1 << 18 == 0  # RDSEED
+    assert found[0] == found[1]
+    prefix = "r" if mode is X86_64 else "e"
+    assert found[0][f"{prefix}bp"] == 0
+    assert found[0][f"{prefix}di"] in (0, 2)  # by block, and by instruction
