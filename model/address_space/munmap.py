@@ -42,7 +42,7 @@ def unmap_range(mm: MmState, start: int, end: int) -> None:
     gone = mm.tree.overlapping(start, end)
     for vma in gone:
         mm.tree.remove(vma)
-    mm.page_tables.unmap(start, end)
+    mm.page_tables.unmap(gone, start, end)
     for vma in gone:
         _release(mm, vma)
 

@@ -1,5 +1,6 @@
 """What an address space asks of its page tables, whoever keeps them."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from .kernel_files import Inode
@@ -16,8 +17,8 @@ class PageTableOps(Protocol):
     cut, the others when the mapping has its new flags. No method may change the mappings.
     """
 
-    def unmap(self, start: int, end: int) -> None:
-        """Forget the pages of a range; no mapping is left there. [unmap_region]"""
+    def unmap(self, gone: Sequence[Vma], start: int, end: int) -> None:
+        """Forget the pages of a range; ``gone`` are the mappings that were there. [unmap_region]"""
 
     def cut(self, address: int) -> None:
         """Split a large page that reaches over an address where a mapping will end or begin.
@@ -63,7 +64,7 @@ class PageTableOps(Protocol):
 class NoPageTables:
     """No page tables, for an address space of which only the mappings matter."""
 
-    def unmap(self, start: int, end: int) -> None:
+    def unmap(self, gone: Sequence[Vma], start: int, end: int) -> None:
         """Do nothing."""
 
     def cut(self, address: int) -> None:

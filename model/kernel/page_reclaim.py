@@ -46,7 +46,7 @@ class MachinePageOps:
         self.write_error: SwapIoError | None = None
 
     def accessed(self, pfn: int) -> int:
-        """Clear the accessed bits of all entries that map a page; return how many were set."""
+        """Clear the accessed bits of all entries that map a page; return how many tell of a use."""
         return sum(self._spaces[number].test_clear_young(vaddr)
                    for number, vaddr in self._frames.rmap.places(pfn))
 

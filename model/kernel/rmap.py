@@ -27,7 +27,7 @@ class Space(Protocol):
     """The page tables that a place leads to, as reclaim and caches see them: without a process."""
 
     def test_clear_young(self, vaddr: int) -> bool:
-        """Clear the accessed bit of an address; return whether it was set."""
+        """Clear the accessed bit of an address; return whether it was set, and tells of a use."""
         ...
 
     def is_locked(self, vaddr: int) -> bool:

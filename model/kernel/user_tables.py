@@ -5,7 +5,7 @@ Entries that map a page, and those that hold a swap entry, are counted here: RSS
 """
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from ..address_space.errors import SysError
@@ -28,7 +28,7 @@ from .prefetch import willneed
 from .state import SPECIAL, KernelState
 from .thp_entries import ThpEntries
 from .tlb_flush import MmContext, MmuGather
-from .zap import zap_range
+from .zap import tells_of_use, zap_range
 
 __all__ = ["UserTables"]
 
@@ -119,13 +119,14 @@ class UserTables:
 
     # ---- PageTableOps
 
-    def unmap(self, start: int, end: int) -> None:
-        """Forget the pages of a range and free tables that serve no other mapping."""
+    def unmap(self, gone: Sequence[Vma], start: int, end: int) -> None:
+        """Forget the pages of mappings and free tables that serve no other mapping."""
         following, previous = self.mm.find_vma_prev(start)
         floor = previous.end if previous is not None else 0
         ceiling = following.start if following is not None else 0
         with self.gather() as gather:
-            zap_range(self, start, end, gather)
+            for vma in gone:
+                zap_range(self, vma, vma.start, vma.end, gather)
             if self.tables.free_pgtables(start, end, floor, ceiling):
                 gather.flush_tables(start)
 
@@ -133,11 +134,11 @@ class UserTables:
         """Split a transparent huge page that a mapping is not to hold whole any more."""
         self.thp.cut(address)
 
-    def discard(self, _vma: Vma, start: int, end: int) -> None:
+    def discard(self, vma: Vma, start: int, end: int) -> None:
         """Forget the pages of a range whose mapping stays."""
         self.thp.cut(start, end)
         with self.gather() as gather:
-            zap_range(self, start, end, gather)
+            zap_range(self, vma, start, end, gather)
 
     def protect(self, vma: Vma, start: int, end: int) -> None:
         """Give the pages of a range the rights of their mapping. [change_pte_range]
@@ -254,7 +255,7 @@ class UserTables:
                 if vma.pgoff < end and first < vma.pgoff + vma.pages:
                     low, high = (vma.start + (min(max(at, vma.pgoff), vma.pgoff + vma.pages)
                                               - vma.pgoff << PAGE_SHIFT) for at in (first, end))
-                    zap_range(self, low, high, gather, even_cows=even_cows)
+                    zap_range(self, vma, low, high, gather, even_cows=even_cows)
 
     def unmap_huge(self, file: File, index: int, pfn: int) -> None:
         """Take a huge page of a file away from mappings that have no reserve of their own."""
@@ -263,13 +264,18 @@ class UserTables:
                 self.huge.unmap_ref(vma, index, pfn, gather)
 
     def test_clear_young(self, vaddr: int) -> bool:
-        """Clear the accessed bit of an address; return whether it was set.
+        """Clear the accessed bit of an address; return whether it was set, and tells of a use.
 
-        The TLB is not told: a page that it knows may seem unused. [ptep_clear_flush_young]
+        The TLB is not told: a page that it knows may seem unused. [folio_referenced_one,
+        ptep_clear_flush_young]
         """
         huge = self.thp.find(vaddr)
         paddr = huge.paddr if huge is not None else self.tables.find(vaddr)
-        return paddr is not None and bool(self.tables.update(paddr, clear=Entry.A) & Entry.A)
+        if paddr is None or not self.tables.update(paddr, clear=Entry.A) & Entry.A:
+            return False
+        vma = self.mm.tree.lookup(vaddr)
+        assert vma is not None
+        return huge is not None or tells_of_use(vma)
 
     def is_locked(self, vaddr: int) -> bool:
         """Return whether the mapping of an address is locked in memory."""

@@ -4,13 +4,14 @@ from typing import Protocol
 
 from ..address_space.tables.page_tables import PageTables
 from ..address_space.tables.software_entry import EntryKind
+from ..address_space.vma import Vma, VmFlag
 from ..x86 import PAGE_BYTES, Entry
 from .hugetlb_entries import HugeEntries
 from .state import KernelState
 from .thp_entries import ThpEntries
 from .tlb_flush import MmuGather
 
-__all__ = ["zap_range"]
+__all__ = ["tells_of_use", "zap_range"]
 
 
 class ZappedSpace(Protocol):
@@ -27,11 +28,21 @@ class ZappedSpace(Protocol):
         ...
 
 
-def zap_range(space: ZappedSpace, start: int, end: int, gather: MmuGather, *,
+def tells_of_use(vma: Vma) -> bool:
+    """Return whether a page that was accessed in a mapping is likely to be used again.
+
+    Not so where the pages are read in sequence, each of them once. [VM_SEQ_READ]
+    """
+    return not vma.flags & VmFlag.SEQ_READ
+
+
+def zap_range(space: ZappedSpace, vma: Vma, start: int, end: int, gather: MmuGather, *,
               even_cows: bool = True) -> None:
     """Clear all entries of a range, but, without ``even_cows``, those of private copies.
 
-    Huge pages in the range must all be private or all go. [zap_pte_range]
+    ``vma`` is the mapping that holds the range, or did. Pages of files whose entries were accessed
+    count as used, but for huge pages. Huge pages in the range must all be private or all go.
+    [zap_pte_range, zap_huge_pmd]
     """
     state = space.state
     for leaf in space.tables.entries(start, end):
@@ -49,10 +60,18 @@ def zap_range(space: ZappedSpace, start: int, end: int, gather: MmuGather, *,
         gather.flush_entry(leaf.vaddr)
         if pfn == state.zero_pfn:
             continue
-        if entry & Entry.D and not state.is_anon(pfn):
-            state.page_cache.set_dirty(pfn)
+        if not state.is_anon(pfn):
+            _tell_of_entry(state, vma, entry, pfn)
         space.forget_page(leaf.vaddr, pfn)
         gather.remove_page(pfn)
+
+
+def _tell_of_entry(state: KernelState, vma: Vma, entry: int, pfn: int) -> None:
+    """Let the page of a file have what its entry knew: that it was written, or used."""
+    if entry & Entry.D:
+        state.page_cache.set_dirty(pfn)
+    if entry & Entry.A and tells_of_use(vma):
+        state.mark_accessed(pfn)
 
 
 def _is_private(state: KernelState, entry: int) -> bool:

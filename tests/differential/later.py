@@ -51,6 +51,16 @@ def later_rules(version: Version, left_out: Collection[str] = ()) -> Iterator[No
 
 
 DIFFERENCES = (
+    Later((6, 3), "A page of a file does not count as used when an accessed entry goes that mapped "
+          "it with MADV_RANDOM.", Program.parse("""
+              mmap(arena+0, 0x1000, 1, 1, file+0, 0)
+              load(arena+0)
+              madvise(arena+0, 0x1000, 20)
+              mmap(arena+0x8000, 0x1000, 1, 1, file+0, 0)
+              madvise(arena+0x8000, 0x1000, 1)
+              load(arena+0x8000)
+              munmap(arena+0x8000, 0x1000)
+              show()"""), rules.random_reads_tell_of_no_use),
     Later((6, 4), "mprotect to memory that may not be written gives back what anonymous memory was "
           "charged for that was never touched.", Program.parse("""
               mmap(arena+0, 0x4000, 3, 0x22, -1, 0)

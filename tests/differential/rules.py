@@ -21,7 +21,7 @@ from pagewalk.model.address_space.errors import SysError
 from pagewalk.model.address_space.tables.software_entry import EntryKind
 from pagewalk.model.address_space.uapi import Madvise, MremapFlag
 from pagewalk.model.address_space.vma import VmFlag, page_align
-from pagewalk.model.kernel import fallocate, make_present, truncate, user_tables
+from pagewalk.model.kernel import fallocate, make_present, truncate, user_tables, zap
 from pagewalk.model.kernel.calls import file_calls, file_io
 from pagewalk.model.x86 import PAGE_BYTES, PAGE_SHIFT, Entry
 
@@ -33,6 +33,15 @@ MOVES = MremapFlag.FIXED | MremapFlag.DONTUNMAP
 
 def lock_on_fault_has_letters() -> AbstractContextManager[object]:
     return patch.dict(smaps_text.MNEMONICS, {VmFlag.LOCKONFAULT: "lf"})
+
+
+def random_reads_tell_of_no_use() -> AbstractContextManager[object]:
+    """[vma_has_recency]"""
+    tells_of_use = zap.tells_of_use
+
+    def has_recency(vma):
+        return tells_of_use(vma) and not vma.flags & VmFlag.RAND_READ
+    return patch.object(zap, "tells_of_use", has_recency)
 
 
 def heap_is_what_overlaps_it() -> AbstractContextManager[object]:

@@ -40,6 +40,16 @@ PROGRAMS = {
         pread(file+2, arena+0, 8, 0x1000)
         pread(file+2, arena+0, 8, 0x2008)
         show()""",
+    "entries that were accessed count pages as used when they go": """
+        mmap(arena+0, 0x2000, 1, 1, file+0, 0)
+        load(arena+0)
+        madvise(arena+0, 0x2000, 20)
+        mmap(arena+0x8000, 0x2000, 1, 1, file+0, 0)
+        madvise(arena+0x9000, 0x1000, 2)
+        load(arena+0x8000)
+        load(arena+0x9000)
+        munmap(arena+0x8000, 0x2000)
+        show()""",
     "a hole within the first page of shared memory unmaps all": """
         mmap(arena+0, 0x8000, 3, 0x8001, file+2, 0)
         fallocate(file+2, 3, 0x10, 0x40)

@@ -64,7 +64,7 @@ class PageOps(Protocol):
     """
 
     def accessed(self, pfn: int) -> int:
-        """Clear the accessed bits of all entries that map a page; return how many were set.
+        """Clear the accessed bits of all entries that map a page; return how many tell of a use.
 
         [folio_referenced]
         """

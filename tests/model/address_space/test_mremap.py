@@ -77,8 +77,9 @@ def test_it_moves_where_it_cannot_grow_and_takes_its_pages_along(mm):
     target = mm.tree.lookup(new)
     assert target.pgoff == at(1) // PAGE  # where its pages came from
     assert target.anon_vma is source.anon_vma
-    assert mm.page_tables.calls == [("move", source, at(1), target, new, 3 * PAGE),
-                                    ("unmap", at(1), at(4))]
+    move, (_, gone, *where) = mm.page_tables.calls
+    assert move == ("move", source, at(1), target, new, 3 * PAGE)
+    assert (ranges(gone), where) == ([(1, 4)], [at(1), at(4)])
     assert ranges(mm)[:2] == [(0, 1), (4, 5)]
     mm.check()
 
@@ -183,7 +184,9 @@ def test_what_cannot_be_moved_stays_as_it_was(flags, length, to, lock):
         mm.mremap(at(0), 2 * PAGE, length * PAGE, flags, at(to))
     assert state() == before
     mm.check()
-    assert mm.page_tables.calls[-1] == ("unmap", at(to), at(to + length))  # tables made for it
+    name, gone, *where = mm.page_tables.calls[-1]
+    assert (name, where) == ("unmap", [at(to), at(to + length)])  # tables made for it
+    assert ranges(gone) == [(to, to + length)]
 
 
 def test_huge_pages_that_cannot_be_moved_keep_what_was_reserved_for_them():

@@ -55,6 +55,20 @@ def test_swap_entries_are_linux_own(mode, swap):
     assert min(slots) == 1  # the header is page 0
 
 
+@both
+def test_accesses_of_a_mapping_that_is_read_in_sequence_do_not_count(mode):
+    kernel, cpu, process = machine(mode)
+    file = File("file")
+    kernel.register_file(file, bytes(PAGE))
+    first, second = (process.mm.mmap(0, PAGE, Prot.READ, MapFlag.SHARED, file) for _ in range(2))
+    process.mm.madvise(first, PAGE, Madvise.SEQUENTIAL)
+    for start in (first, second):
+        cpu.load(start)
+    pfn, tables = kernel.state.page_cache.space(file).pages[0], process.space.tables
+    assert kernel.state.page_ops.accessed(pfn) == 1
+    assert not any(tables.lookup(start).entry & Entry.A for start in (first, second))
+
+
 def hot_faults(mode, device) -> int:
     """Major faults of 4 pages that are used all the time beside 4000 used once."""
     kernel, cpu, process = machine(mode, megabytes=4)
