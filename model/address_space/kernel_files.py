@@ -46,8 +46,10 @@ class Inode:
     seals
         What may not be done to shared memory any more, bits of ``Seal``.
     nameless, users
-        Whether it goes with its last user, and how many mappings and open files use it. Users of
-        other files are not counted. [i_nlink, f_count]
+        Whether it goes with its last user, and how many mappings and open files use it.
+    named
+        Whether users are counted before it is nameless; those of other files are not. [i_nlink,
+        f_count]
     """
 
     size: int = 0
@@ -56,6 +58,7 @@ class Inode:
     seals: int = Seal.SEAL
     nameless: bool = False
     users: int = 0
+    named: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -183,22 +186,32 @@ class KernelFiles:
 
         One of tmpfs that was not is as large as a file can be, a hole, and goes with its last user.
         """
+        file = file.key
         if file.is_shmem and file not in self.inodes:
             self.inodes[file] = Inode(MAX_FILE_BYTES, noreserve=True, nameless=True)
         return self.inodes[file]
 
     def get(self, file: File) -> None:
         """Count one more user of a file. [get_file]"""
-        if (file.is_shmem or file in self.inodes) and self.inode(file).nameless:
-            self.inodes[file].users += 1
+        file = file.key
+        if file.is_shmem or file in self.inodes:
+            inode = self.inode(file)
+            inode.users += inode.nameless or inode.named
 
     def put(self, file: File) -> None:
         """Count one user of a file less; the last leaves it to ``take_unused``. [fput]"""
-        inode = self.inodes.get(file)
-        if inode is not None and inode.nameless:
+        inode = self.inodes.get(file.key)
+        if inode is not None and (inode.nameless or inode.named):
             inode.users -= 1
-            if not inode.users:
-                self._unused.append(file)
+            if not inode.users and inode.nameless:
+                self._unused.append(file.key)
+
+    def lose_name(self, file: File) -> None:
+        """Note that a file has no name any more: it goes with its last user. [clear_nlink]"""
+        inode = self.inodes[file.key]
+        inode.nameless = True
+        if not inode.users:
+            self._unused.append(file.key)
 
     def take_unused(self) -> Iterator[tuple[File, Inode]]:
         """Yield, and forget, the files whose last user has gone. [delayed_fput, iput_final]"""

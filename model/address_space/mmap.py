@@ -157,7 +157,7 @@ def _file_flags(mm: MmState, file: File, prot: int, vm_flags: int) -> int:
 
 def _seals(mm: MmState, file: File | None) -> int:
     """Return what a file is sealed against, 0 if it is none of shared memory."""
-    inode = mm.files.inodes.get(file) if file is not None and file.is_shmem else None
+    inode = mm.files.inodes.get(file.key) if file is not None and file.is_shmem else None
     return inode.seals if inode is not None else 0
 
 

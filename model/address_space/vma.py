@@ -89,6 +89,8 @@ class File:
     knows_sync
         Whether its file system knows MAP_SYNC, and so refuses it where memory is not the file
         itself: ext4 and XFS. [mmap_supported_flags, daxdev_mapping_supported]
+    first
+        The file that stands for the inode, where this one was opened later; None for itself.
     """
 
     name: str
@@ -103,6 +105,12 @@ class File:
     huge_page_bytes: int = 0
     thp_aligned: bool = False
     knows_sync: bool = False
+    first: "File | None" = None
+
+    @property
+    def key(self) -> "File":
+        """What the kernel knows the inode by. [file_inode]"""
+        return self if self.first is None else self.first
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,11 +1,14 @@
 """The open files of a process. [fs/file.c]"""
 
 import errno
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..address_space.errors import SysError
 from ..address_space.kernel_files import KernelFiles
 from ..address_space.vma import File
+from .vfs.folder import FolderEntry
+from .vfs.stream import Stream
+from .vfs.vnode import VfsNode
 
 __all__ = ["FileTable", "OpenFile"]
 
@@ -15,11 +18,29 @@ class OpenFile:
     """A file, where it is read or written next, and where the last read ended, -1 before the first.
 
     [struct file, prev_pos of struct file_ra_state]
+
+    Members
+    -------
+    flags
+        What it was opened with, without what counts only then. [f_flags]
+    node
+        What it is in the file system, None for one that was never in one.
+    stream
+        What is read and written in place of the page cache, if it is.
+    listing
+        The names of a folder that is being read.
+    users
+        How many numbers of how many processes stand for it.
     """
 
     file: File
     position: int = 0
     read_up_to: int = -1
+    flags: int = 0
+    node: VfsNode | None = None
+    stream: Stream | None = None
+    listing: list[FolderEntry] = field(default_factory=list)
+    users: int = 0
 
 
 class FileTable:
@@ -41,24 +62,43 @@ class FileTable:
         """The files that are open, once for each number."""
         return [opened.file for opened in self._open.values()]
 
-    def open(self, file: File, limit: int, *, close_on_exec: bool = False) -> int:
-        """Open a file under the lowest free number, and return that.
+    @property
+    def numbers(self) -> list[int]:
+        """The numbers in use, the lowest first."""
+        return sorted(self._open)
+
+    def open(self, file: File | OpenFile, limit: int, *, close_on_exec: bool = False,
+             least: int = 0) -> int:
+        """Open a file under the lowest free number from ``least`` on, and return that.
 
         Raise ``SysError(EMFILE)`` if it is not below ``limit``. [alloc_fd]
         """
-        fd = self.require_room(limit)
-        self._open[fd] = OpenFile(file)
-        self._files.get(file)
-        if close_on_exec:
-            self._close_on_exec.add(fd)
+        fd = self.require_room(limit, least)
+        self._install(fd, file if isinstance(file, OpenFile) else OpenFile(file), close_on_exec)
         return fd
 
-    def require_room(self, limit: int) -> int:
+    def require_room(self, limit: int, least: int = 0) -> int:
         """Return the lowest free number; raise as ``open``. [get_unused_fd_flags]"""
-        fd = next(number for number in range(len(self._open) + 1) if number not in self._open)
+        fd = least
+        while fd in self._open:
+            fd += 1
         if fd >= limit:
             raise SysError(errno.EMFILE)
         return fd
+
+    def replace(self, fd: int, opened: OpenFile, *, close_on_exec: bool = False) -> None:
+        """Open a file under a number, and close what was open under it. [do_dup2]"""
+        opened.users += 1  # it may be the same
+        if fd in self._open:
+            self.close(fd)
+        opened.users -= 1
+        self._install(fd, opened, close_on_exec)
+
+    def _install(self, fd: int, opened: OpenFile, close_on_exec: bool) -> None:
+        self._open[fd] = opened
+        opened.users += 1
+        self._files.get(opened.file)
+        self.set_close_on_exec(fd, close_on_exec)
 
     def get(self, fd: int) -> OpenFile:
         """Return what is open under a number; raise ``SysError(EBADF)``. [fdget]"""
@@ -67,11 +107,26 @@ class FileTable:
             raise SysError(errno.EBADF)
         return found
 
+    def closes_on_exec(self, fd: int) -> bool:
+        """Return whether an exec closes a number. [FD_CLOEXEC]"""
+        return fd in self._close_on_exec
+
+    def set_close_on_exec(self, fd: int, closes: bool) -> None:
+        """Say whether an exec closes a number."""
+        if closes:
+            self._close_on_exec.add(fd)
+        else:
+            self._close_on_exec.discard(fd)
+
     def close(self, fd: int) -> None:
-        """Close a file; raise ``SysError(EBADF)``."""
-        self._files.put(self.get(fd).file)
+        """Close a file; raise ``SysError(EBADF)``. [filp_close, __fput]"""
+        opened = self.get(fd)
+        self._files.put(opened.file)
         del self._open[fd]
         self._close_on_exec.discard(fd)
+        opened.users -= 1
+        if not opened.users and opened.stream is not None:
+            opened.stream.close()
 
     def exec(self) -> None:
         """Close what does not outlive an exec. [do_close_on_exec]"""
@@ -91,5 +146,6 @@ class FileTable:
         child = FileTable(self._files)
         child._open, child._close_on_exec = dict(self._open), set(self._close_on_exec)
         for opened in child._open.values():
+            opened.users += 1
             self._files.get(opened.file)
         return child

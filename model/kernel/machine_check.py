@@ -50,11 +50,12 @@ def _check_files(state: KernelState, processes: Collection[Process]) -> None:
 
     More may be promised: Linux forgets some that stacks were. [acct_stack_growth]
     """
-    users = Counter(vma.file for process in processes for vma in process.mm.tree)
-    users.update(file for process in processes for file in process.files.open_files)
+    users = Counter(vma.file.key for process in processes for vma in process.mm.tree
+                    if vma.file is not None)
+    users.update(file.key for process in processes for file in process.files.open_files)
     promised = sum(process.mm.committed for process in processes)
     for file, inode in state.files.inodes.items():
-        if inode.nameless and inode.users != users[file]:
+        if (inode.nameless or inode.named) and inode.users != users[file]:
             raise BrokenInvariant(f"File {file.name} has {users[file]} users, but counts "
                                   f"{inode.users}")
         promised += inode.allocated if inode.noreserve else 0

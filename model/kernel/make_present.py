@@ -5,6 +5,7 @@
 Left out: readahead, and pages that a driver supplies.
 """
 
+from ..address_space.errors import SysError
 from ..address_space.tables.software_entry import EntryKind
 from ..address_space.vma import Vma, VmFlag
 from ..physical.errors import BrokenInvariant
@@ -190,7 +191,10 @@ class _MmFault:
         index = self.vma.pgoff_of(self.vaddr)
         if not pages.holds(index):
             raise BusFault
-        return self.state.file_page(pages, index)
+        try:
+            return self.state.file_page(pages, index)
+        except SysError:  # of the disk
+            raise BusFault from None
 
     def _read(self, pages: CachedFile) -> bool:
         """Map the page of a file and those around it; return whether it was read from disk.

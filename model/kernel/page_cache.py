@@ -14,6 +14,7 @@ from ..physical.errors import BrokenInvariant
 from ..x86 import PAGE_BYTES, PAGE_SHIFT
 from .file_bytes import FileBytes
 from .frames import Frames
+from .lazy_bytes import LazyBytes
 from .swap.cache import SwapEntry
 from .swap_references import AnonSwap
 
@@ -40,7 +41,7 @@ class CachedFile:
         shmem_falloc]
     """
 
-    content: FileBytes | None
+    content: FileBytes | LazyBytes | None
     inode: Inode = field(default_factory=Inode)
     pages: dict[int, int] = field(default_factory=dict)
     shadows: dict[int, int] = field(default_factory=dict)
@@ -129,11 +130,21 @@ class PageCache:
         inode = self._files.inodes[file] = Inode(len(content))
         self._spaces[file] = CachedFile(FileBytes(content), inode)
 
+    def add_lazy(self, file: File, content: LazyBytes, inode: Inode) -> None:
+        """Say where the bytes are of a file that is read page by page; raise as ``register``.
+
+        ``inode`` has its size, and is kept.
+        """
+        self._require_new(file)
+        self._files.inodes[file] = inode
+        self._spaces[file] = CachedFile(content, inode)
+
     def space(self, file: File) -> CachedFile:
         """Return the pages of a file; raise ``KeyError`` for one that was not registered.
 
         Shared memory comes into being when it is first asked for.
         """
+        file = file.key
         if file not in self._spaces and file.is_shmem:
             self._spaces[file] = CachedFile(None, self._files.inode(file))
         return self._spaces[file]

@@ -9,6 +9,7 @@ from ..x86 import PAGE_SHIFT
 from .file_table import FileTable
 from .table_check import check_user_tables
 from .user_tables import UserTables
+from .vfs.resolve import FsState
 
 __all__ = ["INIT_PID", "INIT_PKRU", "Process"]
 
@@ -41,6 +42,8 @@ class Process:
         Whose it is.
     start
         Where its program begins, None if it was given none.
+    fs
+        Where it is in the file system, None if it has none.
     """
 
     pid: int
@@ -53,6 +56,7 @@ class Process:
     is_oom_origin: bool = False
     credentials: Credentials = field(default_factory=Credentials)
     start: ProgramStart | None = None
+    fs: FsState | None = None
 
     @property
     def is_init(self) -> bool:
@@ -82,7 +86,8 @@ class Process:
 
     def copy(self, pid: int, space: UserTables) -> "Process":
         """Return a child, whose address space is made already. [copy_process]"""
-        return replace(self, pid=pid, space=space, files=self.files.copy(), is_oom_origin=False)
+        return replace(self, pid=pid, space=space, files=self.files.copy(), is_oom_origin=False,
+                       fs=self.fs.copy() if self.fs is not None else None)
 
     def free(self) -> None:
         """Give back all that it has; the process is then of no use any more. [exit_mm]"""

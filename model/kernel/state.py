@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..address_space.errors import SysError
 from ..address_space.kernel_files import KernelFiles
 from ..address_space.kernel_half.kernel_page_tables import KernelPageTables
 from ..address_space.kernel_half.layout import layout_of
@@ -212,7 +213,7 @@ class KernelState:
     def file_page(self, space: CachedFile, index: int) -> tuple[int, bool]:
         """Return the frame of a page of a file, referenced once more, and whether it was read.
 
-        [filemap_fault, shmem_fault]
+        Raise ``SysError`` for what cannot be read. [filemap_fault, shmem_fault]
         """
         if space.content is None:
             return self.shmem.page(space, index)
@@ -221,7 +222,11 @@ class KernelState:
             self.frames.get(pfn)
             return pfn, False
         pfn = self.frames.alloc()
-        shadow = self.page_cache.read(space, index, pfn)
+        try:
+            shadow = self.page_cache.read(space, index, pfn)
+        except SysError:
+            self.frames.put(pfn)
+            raise
         self.frames.get(pfn)
         self.add_to_lru(pfn, file=True, shadow=shadow)
         return pfn, True

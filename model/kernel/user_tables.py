@@ -243,7 +243,7 @@ class UserTables:
 
     def mappings(self, file: File) -> list[Vma]:
         """Return the mappings of a file. [i_mmap]"""
-        return [vma for vma in self.mm.tree if vma.file is file]
+        return [vma for vma in self.mm.tree if vma.file is not None and vma.file.key is file.key]
 
     def unmap_file(self, file: File, first: int, end: int, *, even_cows: bool) -> None:
         """Take pages of a file away, from ``first`` up to ``end``; private copies if wanted.

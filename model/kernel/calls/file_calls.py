@@ -4,12 +4,15 @@ import errno
 
 from ...address_space.errors import SysError
 from ...address_space.vma import File
+from ...x86 import PAGE_BYTES
 from ..fallocate import fallocate
 from ..file_bytes import FileBytes
 from ..file_size import ftruncate, max_bytes
 from ..file_table import OpenFile
 from ..page_cache import CachedFile
 from ..process import Process
+from ..vfs.opening import OpenFlag
+from ..vfs.pipe import PIPE_BUFFERS, PipeEnd
 from .arguments import as_offset, as_position, as_uint
 from .caller import Caller
 from .memfd import MAX_NAME, MemfdFlag, add_seals, check_flags, copy_name, get_seals
@@ -17,8 +20,21 @@ from .seek import seek
 
 __all__ = ["FileCalls"]
 
-F_ADD_SEALS = 1033
-F_GET_SEALS = 1034
+STATUS_FLAGS = OpenFlag.APPEND | OpenFlag.NONBLOCK | OpenFlag.ASYNC | OpenFlag.DIRECT
+
+
+class Fcntl:
+    """What fcntl can do. [``F_*``]"""
+
+    DUPFD = 0
+    GETFD = 1
+    SETFD = 2
+    GETFL = 3
+    SETFL = 4
+    DUPFD_CLOEXEC = 1030
+    GETPIPE_SZ = 1032
+    ADD_SEALS = 1033
+    GET_SEALS = 1034
 
 
 class FileCalls(Caller):
@@ -59,17 +75,17 @@ class FileCalls(Caller):
         return self._call(work)
 
     def fcntl(self, fd: int, command: int, argument: int = 0) -> int:
-        """Add seals to a file, or return those it has; all else is left out. [fcntl(2)]"""
+        """Do with an open file what ``Fcntl`` lists; locks are left out. [fcntl(2)]"""
         argument, = self._words(argument)
 
         def work(process: Process) -> int:
-            file, state = self._open(process, fd).file, self.kernel.state
-            if as_uint(command) == F_ADD_SEALS:
-                add_seals(state, file, argument)
+            opened, state, what = self._open(process, fd), self.kernel.state, as_uint(command)
+            if what == Fcntl.ADD_SEALS:
+                add_seals(state, opened.file, argument)
                 return 0
-            if as_uint(command) == F_GET_SEALS:
-                return get_seals(state, file)
-            raise SysError(errno.EINVAL)
+            if what == Fcntl.GET_SEALS:
+                return get_seals(state, opened.file)
+            return _fcntl(process, as_uint(fd), opened, what, argument)
         return self._call(work)
 
     def lseek(self, fd: int, offset: int, whence: int) -> int:
@@ -105,6 +121,10 @@ class FileCalls(Caller):
     def _seek(self, process: Process, fd: int, offset: int, whence: int) -> int:
         """Change the position of an open file; one that has no bytes is empty."""
         opened, state = self._open(process, fd), self.kernel.state
+        if opened.stream is not None:
+            return opened.stream.seek(offset, as_uint(whence))
+        if opened.flags & OpenFlag.PATH:
+            raise SysError(errno.EBADF)
         try:
             space = state.page_cache.space(opened.file)
         except KeyError:
@@ -115,7 +135,12 @@ class FileCalls(Caller):
         """Give a file so many bytes. [ftruncate(2), on 32-bit machines ftruncate64(2)]"""
         def work(process: Process) -> None:
             size = as_position(length)
-            ftruncate(self.kernel.state, self._open(process, fd).file, size, process.mm.rlimits)
+            opened = self._open(process, fd)
+            if opened.flags & OpenFlag.PATH:
+                raise SysError(errno.EBADF)
+            ftruncate(self.kernel.state, opened.file, size, process.mm.rlimits)
+            if opened.node is not None:
+                opened.node.touch()
         return self._call(work)
 
     def fallocate(self, fd: int, mode: int, offset: int, length: int) -> int:
@@ -153,3 +178,30 @@ class FileCalls(Caller):
             at = as_position(position)
             return self.io.write(self._open(process, fd), buffer, count, at)
         return self._call(work)
+
+
+def _fcntl(process: Process, fd: int, opened: OpenFile, command: int, argument: int) -> int:
+    """Do what concerns numbers and flags; raise ``SysError``: EINVAL, EBADF, EMFILE. [do_fcntl]"""
+    files, limit = process.files, process.mm.rlimits.open_files
+    path_only = bool(opened.flags & OpenFlag.PATH)
+    if command in (Fcntl.DUPFD, Fcntl.DUPFD_CLOEXEC):
+        least = as_uint(argument)
+        if least >= limit:
+            raise SysError(errno.EINVAL)
+        return files.open(opened, limit, least=least,
+                          close_on_exec=command == Fcntl.DUPFD_CLOEXEC)
+    if command == Fcntl.GETFD:
+        return int(files.closes_on_exec(fd))
+    if command == Fcntl.SETFD:
+        files.set_close_on_exec(fd, bool(argument & 1))
+        return 0
+    if command == Fcntl.GETFL:
+        return opened.flags
+    if path_only:
+        raise SysError(errno.EBADF)
+    if command == Fcntl.SETFL:
+        opened.flags = opened.flags & ~STATUS_FLAGS | argument & STATUS_FLAGS
+        return 0
+    if command == Fcntl.GETPIPE_SZ and isinstance(opened.stream, PipeEnd):
+        return PIPE_BUFFERS * PAGE_BYTES
+    raise SysError(errno.EBADF if command == Fcntl.GETPIPE_SZ else errno.EINVAL)

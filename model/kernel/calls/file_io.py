@@ -12,6 +12,9 @@ from ..file_table import OpenFile
 from ..kernel import Kernel
 from ..page_cache import CachedFile
 from ..truncate import truncate_range
+from ..vfs.folder import Folder
+from ..vfs.opening import OpenFlag
+from .stream_io import StreamIo
 from .uaccess import UserAccess
 
 __all__ = ["FileIo"]
@@ -29,21 +32,30 @@ class FileIo:
         The kernel, with which the files are registered.
     user
         The copies to and from the process.
+
+    Members
+    -------
+    streams
+        The copies of files that have no pages.
     """
 
     def __init__(self, kernel: Kernel, user: UserAccess) -> None:
         self._kernel = kernel
         self._user = user
+        self.streams = StreamIo(user)
 
     def read(self, opened: OpenFile, buffer: int, count: int, position: int | None = None) -> int:
         """Copy what follows in a file to ``buffer``; return how many bytes. [vfs_read]
 
         With a ``position`` it is read there, and where the file is read next stays. Raise
         ``SysError``: EBADF for a file not open for reading, EFAULT if nothing could be copied,
-        EINVAL for a count or a position that are negative as signed, EIO for a file without bytes.
+        EINVAL for a count or a position that are negative as signed, EIO for a file without bytes,
+        ESPIPE for a position in a stream, EISDIR; and what a stream raises.
         """
         at = opened.position if position is None else position
-        count = self._check(opened.file.readable, at, buffer, count)
+        count = self._check(opened, opened.file.readable, at, buffer, count, position)
+        if opened.stream is not None:
+            return self.streams.read(opened, opened.stream, buffer, count)
         done = self._read(opened, at, buffer, count) if count else 0
         if position is None:
             opened.position += done
@@ -53,24 +65,36 @@ class FileIo:
         """Copy ``buffer`` to a file, which grows to hold it; return how many bytes. [vfs_write]
 
         Raise ``SysError``: EFBIG beyond what a file may have, EPERM for what is sealed, ENOSPC for
-        shared memory that cannot be promised; otherwise as ``read``.
+        shared memory that cannot be promised; otherwise as ``read``. What was opened with O_APPEND
+        is written to at its end.
         """
         at = opened.position if position is None else position
-        count = self._check(opened.file.writable, at, buffer, count)
+        count = self._check(opened, opened.file.writable, at, buffer, count, position)
+        if opened.stream is not None:
+            return self.streams.write(opened, opened.stream, buffer, count)
+        if opened.flags & OpenFlag.APPEND:
+            at = self._space(opened.file).inode.size
         done = self._write(opened.file, at, buffer, count) if count else 0
         if position is None:
-            opened.position += done
+            opened.position = at + done
+        if opened.node is not None and done:
+            opened.node.touch()
         return done
 
-    def _check(self, permitted: bool, position: int, buffer: int, count: int) -> int:
+    def _check(self, opened: OpenFile, permitted: bool, at: int, buffer: int, count: int,
+               position: int | None) -> int:
         """Return how many bytes a call may move at most. [rw_verify_area]"""
+        if opened.stream is not None and position is not None and not opened.flags & OpenFlag.PATH:
+            raise SysError(errno.ESPIPE)
         if not permitted:
             raise SysError(errno.EBADF)
         if not self._user.access_ok(buffer, count):
             raise SysError(errno.EFAULT)
         signed_max = (1 << 8 * self._kernel.space.word_bytes - 1) - 1
-        if count > signed_max or position + count > MAX_POSITION:
+        if count > signed_max or at + count > MAX_POSITION:
             raise SysError(errno.EINVAL)
+        if isinstance(opened.node, Folder):
+            raise SysError(errno.EISDIR)
         return min(count, MAX_RW_COUNT)
 
     def _space(self, file: File) -> CachedFile:

@@ -4,23 +4,28 @@ Each returns what Linux leaves in the register: a result, or a negative errno. D
 boundary by copies that may fail in the middle.
 """
 
+from .attribute_calls import AttributeCalls
 from .file_calls import FileCalls
 from .limit_calls import LimitCalls
 from .lock_calls import LockCalls
 from .memory_calls import MemoryCalls
+from .name_calls import NameCalls
+from .open_calls import OpenCalls
 from .process_calls import ProcessCalls
 from .protect_calls import ProtectCalls
+from .stat_calls import StatCalls
 from .swap_calls import SwapCalls
 
 __all__ = ["SystemCalls"]
 
 
 class SystemCalls(MemoryCalls, ProtectCalls, LockCalls, FileCalls, ProcessCalls,
-                  LimitCalls, SwapCalls):
+                  LimitCalls, SwapCalls, OpenCalls, NameCalls, StatCalls, AttributeCalls):
     """The calls of whichever process runs.
 
     Arguments are numbers of any size, of which a call sees what a register, or the ``int`` that
     it takes, holds of them. Every call may raise ``OomKilled``, when it does not return, as its
-    process is gone, and ``execve`` raises ``LateExecError``. Each family of calls stands in a file
+    process is gone, ``execve`` raises ``LateExecError``, and a call that has to wait
+    ``WouldBlock``. Each family of calls stands in a file
     of its own.
     """

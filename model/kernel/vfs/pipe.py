@@ -1,0 +1,160 @@
+"""Pipes: sixteen pages between those who write and those who read. [fs/pipe.c]"""
+
+import errno
+from collections import deque
+from dataclasses import dataclass
+
+from ...address_space.errors import SysError
+from ...x86 import PAGE_BYTES
+from .stream import PollEvent, WouldBlock
+
+__all__ = ["PIPE_BUFFERS", "BrokenPipeSignal", "Pipe", "PipeEnd"]
+
+PIPE_BUFFERS = 16
+
+
+class BrokenPipeSignal(SysError):
+    """A write to a pipe that nobody reads: EPIPE, and SIGPIPE for the process."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.EPIPE)
+
+
+@dataclass(slots=True)
+class PipeBuffer:
+    """A page of a pipe: what is left in it, and where that ends. [struct pipe_buffer]"""
+
+    data: bytearray
+    end: int
+
+
+class Pipe:
+    """What both ends share. [struct pipe_inode_info]
+
+    Members
+    -------
+    readers, writers
+        How many open files read it and write to it.
+    """
+
+    def __init__(self) -> None:
+        self._buffers: deque[PipeBuffer] = deque()
+        self.readers = self.writers = 0
+
+    @property
+    def held(self) -> int:
+        """How many bytes are in it. [FIONREAD]"""
+        return sum(len(buffer.data) for buffer in self._buffers)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no page is free."""
+        return len(self._buffers) >= PIPE_BUFFERS
+
+    @property
+    def readable(self) -> bool:
+        """Whether a read returns at once."""
+        return bool(self._buffers) or not self.writers
+
+    @property
+    def writable(self) -> bool:
+        """Whether a write returns at once."""
+        return not self.is_full or not self.readers
+
+    def look(self, count: int) -> bytes:
+        """Return what comes next; nothing at the end; raise ``WouldBlock``."""
+        if not self.readable:
+            raise WouldBlock(lambda: self.readable)
+        found = b""
+        for buffer in self._buffers:
+            if len(found) >= count:
+                break
+            found += buffer.data[: count - len(found)]
+        return found
+
+    def take(self, count: int) -> None:
+        """Drop bytes that were read."""
+        while count:
+            first = self._buffers[0]
+            step = min(count, len(first.data))
+            del first.data[:step]
+            count -= step
+            if not first.data:
+                self._buffers.popleft()
+
+    def put(self, data: bytes, *, total: int, begins: bool) -> int:
+        """Add bytes, as many as there are pages for; return how many.
+
+        What a write has beyond whole pages joins the last page if it fits there. Raise
+        ``BrokenPipeSignal``, ``WouldBlock``. [pipe_write]
+        """
+        if not self.readers:
+            raise BrokenPipeSignal
+        done, odd = 0, total % PAGE_BYTES
+        if begins and odd and self._buffers and self._buffers[-1].end + odd <= PAGE_BYTES:
+            last = self._buffers[-1]
+            last.data += data[:odd]
+            last.end += odd
+            done = odd
+        while done < len(data) and not self.is_full:
+            page = bytearray(data[done : done + PAGE_BYTES])
+            self._buffers.append(PipeBuffer(page, len(page)))
+            done += len(page)
+        if not done:
+            raise WouldBlock(lambda: self.writable)
+        return done
+
+
+class PipeEnd:
+    """An open file of a pipe; see ``Stream``.
+
+    Parameters
+    ----------
+    pipe
+        The pipe.
+    reads, writes
+        What it was opened for.
+    """
+
+    def __init__(self, pipe: Pipe, *, reads: bool, writes: bool) -> None:
+        self.pipe = pipe
+        self._reads = reads
+        self._writes = writes
+        pipe.readers += reads
+        pipe.writers += writes
+
+    def look(self, count: int) -> bytes:
+        """Return what comes next."""
+        return self.pipe.look(count)
+
+    def take(self, count: int) -> None:
+        """Drop bytes that were read."""
+        self.pipe.take(count)
+
+    def put(self, data: bytes, *, total: int, begins: bool) -> int:
+        """Add bytes; see ``Pipe.put``."""
+        return self.pipe.put(data, total=total, begins=begins)
+
+    def poll(self) -> int:
+        """Return what can be done now. [pipe_poll]"""
+        pipe, events = self.pipe, 0
+        if self._reads:
+            if pipe.held:
+                events |= PollEvent.IN | PollEvent.RDNORM
+            if not pipe.writers:
+                events |= PollEvent.HUP
+        if self._writes:
+            if not pipe.is_full:
+                events |= PollEvent.OUT | PollEvent.WRNORM
+            if not pipe.readers:
+                events |= PollEvent.ERR
+        return events
+
+    def seek(self, _offset: int, _whence: int) -> int:
+        """Raise ``SysError(ESPIPE)``."""
+        raise SysError(errno.ESPIPE)
+
+    def close(self) -> None:
+        """Have one reader or writer less. [pipe_release]"""
+        self.pipe.readers -= self._reads
+        self.pipe.writers -= self._writes
