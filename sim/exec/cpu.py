@@ -26,8 +26,11 @@ TRAP_FLAG = 1 << 8
 INVALID_OPCODE, INT80 = 6, 0x80
 INT_BYTES, LONGEST_INSTRUCTION = 2, 15
 EXCEPTIONS = 32
+FLAGS = "eflags"
+USER_FLAGS = 0x24_0DD5  # CF, PF, AF, ZF, SF, TF, DF, OF, AC, ID
+ALWAYS_FLAGS = 1 << 9 | 1 << 1  # IF
 NAMES = ("ax", "bx", "cx", "dx", "si", "di", "bp", "sp", "ip")
-WORDS = frozenset({"eflags", *(f"r{number}" for number in range(8, 16)),
+WORDS = frozenset({FLAGS, *(f"r{number}" for number in range(8, 16)),
                    *(prefix + name for prefix in "er" for name in NAMES)})
 """Registers of one word, which are read and written often."""
 CALLS = {StopReason.SYSCALL: CallKind.SYSCALL, StopReason.SYSENTER: CallKind.SYSENTER}
@@ -88,6 +91,9 @@ class Cpu:
 
     def read(self, register: str) -> int:
         """Return a register by its name in lower case, ``fs_base`` and ``xmm0`` among them."""
+        if register == FLAGS:
+            # After CMPXCHG8B Unicorn may have anything there.
+            return self._emulator.read_word(self._number(FLAGS)) & USER_FLAGS | ALWAYS_FLAGS
         if register in WORDS:
             return self._emulator.read_word(self._number(register))
         value: int = self._uc.reg_read(self._number(register))
@@ -202,16 +208,16 @@ class Cpu:
         Unicorn has a hook of each instruction, but mixes up flags when one faults behind it.
         """
         state = self._fills.state
-        flags = self.read("eflags")
+        flags = self.read(FLAGS)
         state.each, state.trap = True, bool(flags & TRAP_FLAG)
-        self.write("eflags", flags | TRAP_FLAG)
+        self.write(FLAGS, flags | TRAP_FLAG)
         self.forget_translations()
         try:
             return self._fills.run(self.pc)
         finally:
             state.each = False
             if not state.trap:
-                self.write("eflags", self.read("eflags") & ~TRAP_FLAG)
+                self.write(FLAGS, self.read(FLAGS) & ~TRAP_FLAG)
 
     def _interrupt(self, vector: int) -> Stop:
         if vector == INT80:
@@ -225,6 +231,10 @@ class Cpu:
         """Return what a run ends in whose access was refused, None if it is not in need of it."""
         pc = self.pc
         kind, page, vector, error_code = self._fills.refused(reason, pc, each)
+        if each and kind is not AccessKind.FETCH:
+            # Unicorn may have begun to change them.
+            state = self._fills.state
+            self.write(FLAGS, state.flags if state.trap else state.flags & ~TRAP_FLAG)
         # Unicorn reads ahead, a block of instructions at a time.
         if kind is AccessKind.FETCH and page != pc & -PAGE_BYTES and not each:
             return self._step_ahead(pc)

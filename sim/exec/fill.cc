@@ -331,8 +331,12 @@ void fills_block(void *emulator, uint64_t pc, uint32_t bytes, void *data) {
     Fills &fills = *static_cast<Fills *>(data);
     if (fills.instructions >= fills.limit)
         return stop(emulator, fills, STOP_LIMIT);
-    if (fills.each)
+    if (fills.each) {
         state_of(fills).opcode = opcode_at(fills, pc, bytes);
+        fills.flags = 0;
+        reinterpret_cast<RegRead>(fills.reg_read)(
+            emulator, static_cast<int>(fills.flags_register), &fills.flags);
+    }
     // The rest of a block that a fault left was counted when the block began.
     if (pc != fills.left || pc + bytes != fills.left_end)
         fills.instructions += fills.each ? 1 : length(state_of(fills), pc, bytes);

@@ -48,7 +48,7 @@ class FillState(ctypes.Structure):
             "located_kind", "located_page", "located_paddr", "waste_paddr", "flush", "sp_register",
             "flags_register", "pc_register", "ax_register", "bx_register", "cx_register",
             "dx_register", "cpuid_ax", "cpuid_bx", "cpuid_cx", "cpuid_dx", "port_pc", "port_ax",
-            "is_long", "each",
+            "is_long", "flags", "each",
             "trap", "limit", "instructions", "fills", "translations", "cycles", "epoch", "stop",
             "status", "vaddr", "kind", "vector", "block", "block_end", "left", "left_end")),
     )
