@@ -14,12 +14,12 @@ from ..page_cache import CachedFile
 from ..truncate import truncate_range
 from ..vfs.folder import Folder
 from ..vfs.opening import OpenFlag
-from .stream_io import StreamIo
+from .stream_io import read_stream, write_stream
 from .uaccess import UserAccess
+from .user_vector import MAX_RW_COUNT, UserVector
 
 __all__ = ["FileIo"]
 
-MAX_RW_COUNT = 0x7FFF_F000  # INT_MAX, but whole pages
 MAX_POSITION = (1 << 63) - 1
 
 
@@ -32,17 +32,11 @@ class FileIo:
         The kernel, with which the files are registered.
     user
         The copies to and from the process.
-
-    Members
-    -------
-    streams
-        The copies of files that have no pages.
     """
 
     def __init__(self, kernel: Kernel, user: UserAccess) -> None:
         self._kernel = kernel
         self._user = user
-        self.streams = StreamIo(user)
 
     def read(self, opened: OpenFile, buffer: int, count: int, position: int | None = None) -> int:
         """Copy what follows in a file to ``buffer``; return how many bytes. [vfs_read]
@@ -55,7 +49,7 @@ class FileIo:
         at = opened.position if position is None else position
         count = self._check(opened, opened.file.readable, at, buffer, count, position)
         if opened.stream is not None:
-            return self.streams.read(opened, opened.stream, buffer, count)
+            return read_stream(opened, opened.stream, UserVector(self._user, [(buffer, count)]))
         done = self._read(opened, at, buffer, count) if count else 0
         if position is None:
             opened.position += done
@@ -71,7 +65,7 @@ class FileIo:
         at = opened.position if position is None else position
         count = self._check(opened, opened.file.writable, at, buffer, count, position)
         if opened.stream is not None:
-            return self.streams.write(opened, opened.stream, buffer, count)
+            return write_stream(opened, opened.stream, UserVector(self._user, [(buffer, count)]))
         if opened.flags & OpenFlag.APPEND:
             at = self._space(opened.file).inode.size
         done = self._write(opened.file, at, buffer, count) if count else 0
@@ -80,6 +74,17 @@ class FileIo:
         if opened.node is not None and done:
             opened.node.touch()
         return done
+
+    def read_kernel(self, file: File, position: int, size: int) -> bytes:
+        """Return bytes of a file for the kernel itself, all of which it has. [kernel_read]"""
+        state, space, found = self._kernel.state, self._space(file), b""
+        while len(found) < size:
+            index, offset = divmod(position + len(found), PAGE_BYTES)
+            step = min(size - len(found), PAGE_BYTES - offset)
+            pfn, _ = state.file_page(space, index)
+            found += state.memory.read_bytes(pfn * PAGE_BYTES + offset, step)
+            state.frames.put(pfn)
+        return found
 
     def _check(self, opened: OpenFile, permitted: bool, at: int, buffer: int, count: int,
                position: int | None) -> int:

@@ -4,16 +4,21 @@ import errno
 
 from ...address_space.errors import SysError
 from ...address_space.uapi import MapFlag
-from ...address_space.vma import page_align
+from ...address_space.vma import File, page_align
 from ...x86 import PAGE_BYTES
+from ..file_table import OpenFile
 from ..mincore import mincore_pages
 from ..process import Process
+from ..vfs.folder import Folder
+from ..vfs.opening import OpenFlag
 from .arguments import as_int, as_uint
 from .caller import Caller
 from .msync import msync
 from .protect_calls import deny_execute_only
 
 __all__ = ["MemoryCalls"]
+
+ZERO = 0x105  # the number of /dev/zero
 
 
 class MemoryCalls(Caller):
@@ -27,8 +32,11 @@ class MemoryCalls(Caller):
         def work(process: Process) -> int:
             if offset % PAGE_BYTES:
                 raise SysError(errno.EINVAL)
-            file = None if flags & MapFlag.ANONYMOUS else process.files.get(as_uint(fd)).file
-            result = process.mm.mmap(address, length, prot, flags, file, offset)
+            file, kind = None, flags
+            if not flags & MapFlag.ANONYMOUS:
+                file = _mappable(process.files.get(as_uint(fd)))
+                kind |= 0 if file is not None else MapFlag.ANONYMOUS
+            result = process.mm.mmap(address, length, prot, kind, file, offset)
             deny_execute_only(process, prot)
             return result
         return self._call(work)
@@ -89,3 +97,17 @@ class MemoryCalls(Caller):
             raise SysError(errno.ENOMEM)
         if not self.user.access_ok(vector, -(-length // PAGE_BYTES)):
             raise SysError(errno.EFAULT)
+
+
+def _mappable(opened: OpenFile) -> File | None:
+    """Return the file that an open one maps, None for zeros.
+
+    Raise ``SysError``: ENODEV for a folder, a pipe or another device, EBADF. [mmap_zero]
+    """
+    if opened.flags & OpenFlag.PATH:
+        raise SysError(errno.EBADF)
+    if opened.stream is not None and opened.node is not None and opened.node.device == ZERO:
+        return None
+    if opened.stream is not None or isinstance(opened.node, Folder):
+        raise SysError(errno.ENODEV)
+    return opened.file

@@ -6,78 +6,65 @@ from functools import partial
 from ...address_space.errors import SysError
 from ..file_table import OpenFile
 from ..vfs.opening import OpenFlag
-from ..vfs.stream import Stream, WouldBlock
-from .uaccess import UserAccess
+from ..vfs.stream import PollEvent, Stream, WouldBlock
+from .user_vector import UserVector
 
-__all__ = ["StreamIo"]
+__all__ = ["read_stream", "write_stream"]
 
 PIECE = 1 << 16
 
 
-class StreamIo:
-    """Copies between streams and the process that runs.
+def read_stream(opened: OpenFile, stream: Stream, to: UserVector) -> int:
+    """Copy what comes next to a program; return how many bytes.
 
-    Parameters
-    ----------
-    user
-        The copies to and from the process.
+    What there is is enough. Raise ``SysError``: EAGAIN where there is nothing yet and the file is
+    not to wait, EFAULT; and ``WouldBlock``.
     """
-
-    def __init__(self, user: UserAccess) -> None:
-        self._user = user
-
-    def read(self, opened: OpenFile, stream: Stream, buffer: int, count: int) -> int:
-        """Copy what comes next to ``buffer``, at most ``count``; return how many bytes.
-
-        What there is is enough. Raise ``SysError``: EAGAIN where there is nothing yet and the file
-        is not to wait, EFAULT; and ``WouldBlock``.
-        """
-        done = 0
-        while done < count:
-            try:
-                data = stream.look(min(count - done, PIECE))
-            except WouldBlock:
-                if done:
-                    break
-                if opened.flags & OpenFlag.NONBLOCK:
-                    raise SysError(errno.EAGAIN) from None
-                raise
-            left = self._user.copy_to_user(buffer + done, data)
-            stream.take(len(data) - left)
-            done += len(data) - left
-            if left and not done:
-                raise SysError(errno.EFAULT)
-            if left or len(data) < PIECE:
+    done = 0
+    while done < to.total:
+        try:
+            data = stream.look(min(to.total - done, PIECE))
+        except WouldBlock:
+            if done:
                 break
-        return done
+            if opened.flags & OpenFlag.NONBLOCK:
+                raise SysError(errno.EAGAIN) from None
+            raise
+        copied = to.store(done, data)
+        stream.take(copied)
+        done += copied
+        if data and not done:
+            raise SysError(errno.EFAULT)
+        if copied < PIECE or not stream.poll() & PollEvent.IN:
+            break
+    return done
 
-    def write(self, opened: OpenFile, stream: Stream, buffer: int, count: int,
-              done: int = 0) -> int:
-        """Copy ``buffer`` to a stream, of which ``done`` bytes are there; return how many are then.
 
-        Raise as ``read``, and ``BrokenPipeSignal``; the ``WouldBlock`` goes on where this ended.
-        """
-        while done < count:
-            size = min(count - done, PIECE)
-            data, left = self._user.copy_from_user(buffer + done, size)
-            data = data[: size - left]
-            if not data:
-                if done:
-                    break
-                raise SysError(errno.EFAULT)
-            try:
-                done += stream.put(data, total=count, begins=not done)
-            except WouldBlock as blocked:
-                if opened.flags & OpenFlag.NONBLOCK:
-                    if done:
-                        break
-                    raise SysError(errno.EAGAIN) from None
-                raise WouldBlock(blocked.ready, done, partial(
-                    self.write, opened, stream, buffer, count, done)) from None
-            except SysError:
-                if done:
-                    break
-                raise
-            if left:
+def write_stream(opened: OpenFile, stream: Stream, source: UserVector, done: int = 0) -> int:
+    """Copy from a program to a stream, of which ``done`` bytes are there; return how many are.
+
+    Raise as ``read_stream``, and ``BrokenPipeSignal``; the ``WouldBlock`` goes on where this ended.
+    """
+    while done < source.total:
+        size = min(source.total - done, PIECE)
+        data = source.load(done, size)
+        if not data:
+            if done:
                 break
-        return done
+            raise SysError(errno.EFAULT)
+        try:
+            done += stream.put(data, total=source.total, begins=not done)
+        except WouldBlock as blocked:
+            if opened.flags & OpenFlag.NONBLOCK:
+                if done:
+                    break
+                raise SysError(errno.EAGAIN) from None
+            raise WouldBlock(blocked.ready, done, partial(
+                write_stream, opened, stream, source, done)) from None
+        except SysError:
+            if done:
+                break
+            raise
+        if len(data) < size:
+            break
+    return done

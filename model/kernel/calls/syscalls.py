@@ -10,17 +10,20 @@ from .limit_calls import LimitCalls
 from .lock_calls import LockCalls
 from .memory_calls import MemoryCalls
 from .name_calls import NameCalls
-from .open_calls import OpenCalls
+from .poll_calls import PollCalls
 from .process_calls import ProcessCalls
+from .program_files import ProgramFiles
 from .protect_calls import ProtectCalls
 from .stat_calls import StatCalls
 from .swap_calls import SwapCalls
+from .vector_calls import VectorCalls
 
 __all__ = ["SystemCalls"]
 
 
 class SystemCalls(MemoryCalls, ProtectCalls, LockCalls, FileCalls, ProcessCalls,
-                  LimitCalls, SwapCalls, OpenCalls, NameCalls, StatCalls, AttributeCalls):
+                  LimitCalls, SwapCalls, ProgramFiles, NameCalls, StatCalls, AttributeCalls,
+                  VectorCalls, PollCalls):
     """The calls of whichever process runs.
 
     Arguments are numbers of any size, of which a call sees what a register, or the ``int`` that
