@@ -10,6 +10,7 @@ from .file_table import FileTable
 from .table_check import check_user_tables
 from .user_tables import UserTables
 from .vfs.resolve import FsState
+from .vfs.vnode import VfsNode
 
 __all__ = ["INIT_PID", "INIT_PKRU", "Process"]
 
@@ -44,6 +45,8 @@ class Process:
         Where its program begins, None if it was given none.
     fs
         Where it is in the file system, None if it has none.
+    exe
+        The file that it runs, None if that is none of the file system. [mm->exe_file]
     """
 
     pid: int
@@ -57,6 +60,7 @@ class Process:
     credentials: Credentials = field(default_factory=Credentials)
     start: ProgramStart | None = None
     fs: FsState | None = None
+    exe: VfsNode | None = None
 
     @property
     def is_init(self) -> bool:

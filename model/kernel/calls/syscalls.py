@@ -5,6 +5,7 @@ boundary by copies that may fail in the middle.
 """
 
 from .attribute_calls import AttributeCalls
+from .exec_calls import ExecCalls
 from .file_calls import FileCalls
 from .limit_calls import LimitCalls
 from .lock_calls import LockCalls
@@ -12,7 +13,6 @@ from .memory_calls import MemoryCalls
 from .name_calls import NameCalls
 from .poll_calls import PollCalls
 from .process_calls import ProcessCalls
-from .program_files import ProgramFiles
 from .protect_calls import ProtectCalls
 from .stat_calls import StatCalls
 from .swap_calls import SwapCalls
@@ -22,7 +22,7 @@ __all__ = ["SystemCalls"]
 
 
 class SystemCalls(MemoryCalls, ProtectCalls, LockCalls, FileCalls, ProcessCalls,
-                  LimitCalls, SwapCalls, ProgramFiles, NameCalls, StatCalls, AttributeCalls,
+                  LimitCalls, SwapCalls, ExecCalls, NameCalls, StatCalls, AttributeCalls,
                   VectorCalls, PollCalls):
     """The calls of whichever process runs.
 

@@ -152,11 +152,6 @@ class SymbolicLink(VfsNode):
 
     text: Callable[[], bytes] = bytes
 
-    @property
-    def size(self) -> int:
-        """The bytes of its text."""
-        return len(self.text()) if self.own_size else 0
-
 
 @dataclass(slots=True, eq=False)
 class MagicLink(SymbolicLink):
