@@ -44,4 +44,5 @@ def putting_files(mm: MmState) -> Iterator[None]:
     finally:
         for file, inode in mm.files.take_unused():
             mm.page_tables.evict(file, inode)
-            mm.commit.uncharge(promised_pages(inode, inode.size))
+            if file.is_shmem:
+                mm.commit.uncharge(promised_pages(inode, inode.size))

@@ -236,6 +236,19 @@ class PageCache:
         self.free_slots(space, list(space.slots))
         self.recount(space)
 
+    def drop_clean(self) -> None:
+        """Write back what is dirty of files with a disk, and take out what nobody maps.
+
+        [drop_caches_sysctl_handler, which does not write anything back]
+        """
+        for space in self._spaces.values():
+            for pfn in list(space.pages.values()) if space.content is not None else ():
+                if self.frames.rmap.mapcount(pfn):
+                    continue
+                if pfn in self._dirty:
+                    self.write_back(pfn)
+                self.remove(pfn)
+
     def free_slots(self, space: CachedFile, indices: Iterable[int]) -> None:
         """Free the slots of pages of shared memory, and what they hold. [shmem_free_swap]"""
         for index in indices:

@@ -84,7 +84,7 @@ class AttributeCalls(PathBase):
                 return
             if flags & ~(AtFlag.SYMLINK_NOFOLLOW | AtFlag.EMPTY_PATH):
                 raise SysError(errno.EINVAL)
-            if path == 0:
+            if path == 0 and as_int(dirfd) != AtFlag.FDCWD:
                 if flags:
                     raise SysError(errno.EINVAL)
                 node = self._open_node(process, dirfd)

@@ -11,7 +11,7 @@ from ..file_size import ftruncate, max_bytes
 from ..file_table import OpenFile
 from ..page_cache import CachedFile
 from ..process import Process
-from ..vfs.opening import OpenFlag
+from ..vfs.open_flag import OpenFlag
 from ..vfs.pipe import PIPE_BUFFERS, PipeEnd
 from .arguments import as_offset, as_position, as_uint
 from .caller import Caller

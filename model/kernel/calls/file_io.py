@@ -13,7 +13,7 @@ from ..kernel import Kernel
 from ..page_cache import CachedFile
 from ..truncate import truncate_range
 from ..vfs.folder import Folder
-from ..vfs.opening import OpenFlag
+from ..vfs.open_flag import OpenFlag
 from .stream_io import read_stream, write_stream
 from .uaccess import UserAccess
 from .user_vector import MAX_RW_COUNT, UserVector

@@ -10,7 +10,7 @@ from ..file_table import OpenFile
 from ..mincore import mincore_pages
 from ..process import Process
 from ..vfs.folder import Folder
-from ..vfs.opening import OpenFlag
+from ..vfs.open_flag import OpenFlag
 from .arguments import as_int, as_uint
 from .caller import Caller
 from .msync import msync

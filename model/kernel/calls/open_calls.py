@@ -2,6 +2,7 @@
 
 import errno
 import stat
+from functools import partial
 
 from ...address_space.errors import SysError
 from ...address_space.vma import File
@@ -9,9 +10,10 @@ from ..file_size import ftruncate
 from ..file_table import OpenFile
 from ..process import Process
 from ..vfs.folder import Folder
-from ..vfs.opening import OpenFlag, open_how, open_node
+from ..vfs.open_flag import OpenFlag
+from ..vfs.opening import open_how, open_node
 from ..vfs.pipe import Pipe, PipeEnd
-from ..vfs.stream import Stream
+from ..vfs.stream import Stream, WouldBlock
 from ..vfs.vnode import RegularFile, SpecialFile, VfsNode
 from .arguments import as_int, as_position, as_uint
 from .path_base import AtFlag, PathBase
@@ -38,8 +40,12 @@ class OpenCalls(PathBase):
             if found.truncate:
                 self._truncate(process, found.node, 0)
             opened = self._open_file(process, found.node, how.flags)
-            return process.files.open(opened, limit,
-                                      close_on_exec=bool(how.flags & OpenFlag.CLOEXEC))
+            install = partial(process.files.open, opened, limit,
+                              close_on_exec=bool(how.flags & OpenFlag.CLOEXEC))
+            if isinstance(opened.stream, PipeEnd) and opened.stream.partner is not None:
+                raise WouldBlock(opened.stream.partner, resume=install,
+                                 cancel=opened.stream.close)
+            return install()
         return self._call(work)
 
     def _open_file(self, process: Process, node: VfsNode, flags: int) -> OpenFile:

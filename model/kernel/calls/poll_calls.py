@@ -9,7 +9,7 @@ from ...address_space.vma import page_align
 from ..file_table import OpenFile
 from ..process import Process
 from ..vfs.host_stream import HostStream
-from ..vfs.opening import OpenFlag
+from ..vfs.open_flag import OpenFlag
 from ..vfs.pipe import PipeEnd
 from ..vfs.stream import PollEvent, WouldBlock
 from ..vfs.vnode import RegularFile

@@ -8,7 +8,7 @@ from ...address_space.errors import SysError
 from ..process import Process
 from ..vfs.file_rights import EXEC, check_permission
 from ..vfs.host_stream import given_file
-from ..vfs.opening import OpenFlag
+from ..vfs.open_flag import OpenFlag
 from ..vfs.vnode import RegularFile, VfsNode
 from .open_calls import OpenCalls
 from .path_base import AtFlag

@@ -9,7 +9,7 @@ from ...address_space.errors import SysError
 from ..file_table import OpenFile
 from ..process import Process
 from ..vfs.folder import Folder, FolderEntry
-from ..vfs.opening import OpenFlag
+from ..vfs.open_flag import OpenFlag
 from ..vfs.vnode import VfsNode
 from .arguments import as_int, as_uint
 from .path_base import AtFlag, PathBase

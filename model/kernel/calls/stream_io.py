@@ -5,7 +5,7 @@ from functools import partial
 
 from ...address_space.errors import SysError
 from ..file_table import OpenFile
-from ..vfs.opening import OpenFlag
+from ..vfs.open_flag import OpenFlag
 from ..vfs.stream import PollEvent, Stream, WouldBlock
 from .user_vector import UserVector
 

@@ -11,6 +11,7 @@ from ...address_space.errors import SysError
 from ...address_space.exec_arguments import Credentials
 from .file_rights import EXEC, WRITE, check_permission, may_delete_sticky
 from .folder import Folder, new_folder
+from .pipe import Fifo
 from .resolve import Last
 from .vnode import RegularFile, SpecialFile, SymbolicLink, VfsNode
 
@@ -107,7 +108,8 @@ def mknod(last: Last, mode: int, umask: int, who: Credentials) -> VfsNode:
     if kind in (stat.S_IFCHR, stat.S_IFBLK):
         raise SysError(errno.EPERM)
     mode, gid = _owned(last.folder, kind | mode & MODE_BITS & ~umask, who)
-    made = SpecialFile(last.folder.volume, mode, uid=who.euid, gid=gid)
+    opener = Fifo().open if kind == stat.S_IFIFO else None
+    made = SpecialFile(last.folder.volume, mode, uid=who.euid, gid=gid, opener=opener)
     last.folder.put(last.name, made)
     return made
 

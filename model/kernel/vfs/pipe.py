@@ -2,13 +2,15 @@
 
 import errno
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ...address_space.errors import SysError
 from ...x86 import PAGE_BYTES
+from .open_flag import OpenFlag
 from .stream import PollEvent, WouldBlock
 
-__all__ = ["PIPE_BUFFERS", "BrokenPipeSignal", "Pipe", "PipeEnd"]
+__all__ = ["PIPE_BUFFERS", "BrokenPipeSignal", "Fifo", "Pipe", "PipeEnd"]
 
 PIPE_BUFFERS = 16
 
@@ -35,11 +37,14 @@ class Pipe:
     -------
     readers, writers
         How many open files read it and write to it.
+    reads, writes
+        How many have since it was made. [r_counter, w_counter]
     """
 
     def __init__(self) -> None:
         self._buffers: deque[PipeBuffer] = deque()
         self.readers = self.writers = 0
+        self.reads = self.writes = 0
 
     @property
     def held(self) -> int:
@@ -114,14 +119,22 @@ class PipeEnd:
         The pipe.
     reads, writes
         What it was opened for.
+
+    Members
+    -------
+    partner
+        Returns whether the other end was opened, for which ``open`` waits; None if it does not.
     """
 
     def __init__(self, pipe: Pipe, *, reads: bool, writes: bool) -> None:
         self.pipe = pipe
         self._reads = reads
         self._writes = writes
+        self.partner: Callable[[], bool] | None = None
         pipe.readers += reads
         pipe.writers += writes
+        pipe.reads += reads
+        pipe.writes += writes
 
     def look(self, count: int) -> bytes:
         """Return what comes next."""
@@ -158,3 +171,29 @@ class PipeEnd:
         """Have one reader or writer less. [pipe_release]"""
         self.pipe.readers -= self._reads
         self.pipe.writers -= self._writes
+
+
+class Fifo:
+    """A pipe with a name. [fifo_open]"""
+
+    def __init__(self) -> None:
+        self._pipe = Pipe()
+
+    def open(self, flags: int) -> PipeEnd:
+        """Return one more end; raise ``SysError(ENXIO)`` for a writer that waits for no reader.
+
+        What has no other end yet says so by ``PipeEnd.partner``. A pipe that nobody has open is
+        empty.
+        """
+        pipe, access = self._pipe, flags & OpenFlag.ACCESS
+        if access == OpenFlag.WRONLY and flags & OpenFlag.NONBLOCK and not pipe.readers:
+            raise SysError(errno.ENXIO)
+        if not pipe.readers and not pipe.writers:
+            pipe = self._pipe = Pipe()
+        end = PipeEnd(pipe, reads=access != OpenFlag.WRONLY, writes=access != 0)
+        before = pipe.writes if access == 0 else pipe.reads
+        if access == 0 and not pipe.writers and not flags & OpenFlag.NONBLOCK:
+            end.partner = lambda: pipe.writes > before
+        elif access == OpenFlag.WRONLY and not pipe.readers:
+            end.partner = lambda: pipe.reads > before
+        return end

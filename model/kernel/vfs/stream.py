@@ -35,18 +35,22 @@ class WouldBlock(Exception):
     timeout, expired
         After how many nanoseconds not to wait any longer, None for never; and what then ends the
         call in place of ``resume``, and returns its result.
+    cancel
+        To be called if a signal ends the call; None where nothing is to be undone.
     """
 
     def __init__(self, ready: Callable[[], bool], done: int = 0,
                  resume: Callable[[], int | None] | None = None,
                  timeout: int | None = None,
-                 expired: Callable[[], int | None] | None = None) -> None:
+                 expired: Callable[[], int | None] | None = None,
+                 cancel: Callable[[], None] | None = None) -> None:
         super().__init__("The call has to wait")
         self.ready = ready
         self.done = done
         self.resume = resume
         self.timeout = timeout
         self.expired = expired
+        self.cancel = cancel
 
 
 class Stream(Protocol):

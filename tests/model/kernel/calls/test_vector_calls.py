@@ -6,7 +6,7 @@ from struct import pack
 import pytest
 
 from pagewalk.model.kernel.vfs.file_system import FileSystem
-from pagewalk.model.kernel.vfs.opening import OpenFlag
+from pagewalk.model.kernel.vfs.open_flag import OpenFlag
 from pagewalk.model.kernel.vfs.stream import WouldBlock
 
 from ..vfs.path_world import BUFFER, START, ModelPrograms

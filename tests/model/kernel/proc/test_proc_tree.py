@@ -11,7 +11,7 @@ from pagewalk.model.kernel.proc.meminfo import meminfo
 from pagewalk.model.kernel.proc.proc_tree import mount_proc
 from pagewalk.model.kernel.proc.smaps import smaps
 from pagewalk.model.kernel.vfs.file_system import FileSystem
-from pagewalk.model.kernel.vfs.opening import OpenFlag
+from pagewalk.model.kernel.vfs.open_flag import OpenFlag
 
 from ..vfs.path_world import BUFFER, START, ModelPrograms, entries, plant, snapshot
 

@@ -13,7 +13,9 @@ NUMBERS = {"read": 0, "write": 1, "close": 3, "lseek": 8, "truncate": 76, "ftrun
            "getcwd": 79, "chdir": 80, "fchdir": 81, "dup2": 33, "getdents64": 217, "openat": 257,
            "mkdirat": 258, "mknodat": 259, "newfstatat": 262, "unlinkat": 263, "linkat": 265,
            "symlinkat": 266, "readlinkat": 267, "fchmodat": 268, "faccessat2": 439, "dup": 32,
-           "renameat2": 316, "pread": 17, "pwrite": 18, "fstat": 5}
+           "renameat2": 316, "pread": 17, "pwrite": 18, "fstat": 5,
+           "fchownat": 260, "fchmod": 91, "fchown": 93, "fcntl": 72, "dup3": 292, "umask": 95,
+           "utimensat": 280, "fsync": 74, "statx": 332}
 LIBC = ctypes.CDLL(None, use_errno=True)
 BUFFER = ctypes.create_string_buffer(8192)
 
@@ -21,14 +23,15 @@ BUFFER = ctypes.create_string_buffer(8192)
 def call(name, *arguments):
     words = [ctypes.c_char_p(os.fsencode(one)) if isinstance(one, str) and one != "BUFFER"
              else BUFFER if one == "BUFFER" else ctypes.c_long(one) for one in arguments]
-    if name == "write":
+    if name in ("write", "pwrite"):
         BUFFER.raw = bytes(range(256)) * 32
     else:
         BUFFER.raw = bytes(8192)
     result = LIBC.syscall(NUMBERS[name], *words)
     if result < 0:
         return [-ctypes.get_errno(), ""]
-    return [result, BUFFER.raw.hex() if "BUFFER" in arguments and name != "write" else ""]
+    held = "BUFFER" in arguments and name not in ("write", "pwrite")
+    return [result, BUFFER.raw.hex() if held else ""]
 
 
 def run(program):

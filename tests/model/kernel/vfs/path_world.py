@@ -58,8 +58,8 @@ def snapshot(folder: Path) -> list[tuple[object, ...]]:
 class ModelPrograms:
     """Runs programs of calls on the model, each with a process of its own."""
 
-    def __init__(self) -> None:
-        self.kernel = Kernel.boot(X86_64, 32 * MIB)
+    def __init__(self, mbytes: int = 32, mode=X86_64) -> None:
+        self.kernel = Kernel.boot(mode, mbytes * MIB)
         self.calls = SystemCalls(self.kernel)
 
     def start(self, system: FileSystem, uid: int = 0):
@@ -82,9 +82,10 @@ class ModelPrograms:
                 at += 6000
             else:
                 words.append(one)
-        self.store(BUFFER, bytes(range(256)) * 32 if name == "write" else bytes(8192))
+        writes = name in ("write", "pwrite")
+        self.store(BUFFER, bytes(range(256)) * 32 if writes else bytes(8192))
         result = getattr(self.calls, name)(*words)
-        held = result >= 0 and "BUFFER" in arguments and name != "write"
+        held = result >= 0 and "BUFFER" in arguments and not writes
         return [result, self.load(BUFFER, 8192).hex() if held else ""]
 
     def store(self, address: int, data: bytes) -> None:
@@ -137,6 +138,11 @@ def plain(name: str, answer: list[object]) -> object:
         is_folder = mode >> 12 == 4
         size = 0 if is_folder else int.from_bytes(held[48:56], "little")
         return 0 if is_folder else links, oct(mode), uid, gid, size
+    if name == "statx":
+        links, uid, gid = (int.from_bytes(held[at : at + 4], "little") for at in (16, 20, 24))
+        mode, size = int.from_bytes(held[28:30], "little"), int.from_bytes(held[40:48], "little")
+        is_folder = mode >> 12 == 4
+        return 0 if is_folder else (links, size), mode, uid, gid
     if name == "getdents64":
         return entries(held[:result])
     if name in ("lseek",):

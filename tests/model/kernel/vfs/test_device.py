@@ -10,7 +10,7 @@ import pytest
 from pagewalk.model.address_space.uapi import MapFlag
 from pagewalk.model.kernel.vfs.device import mount_dev
 from pagewalk.model.kernel.vfs.file_system import FileSystem
-from pagewalk.model.kernel.vfs.opening import OpenFlag
+from pagewalk.model.kernel.vfs.open_flag import OpenFlag
 
 from ..machines import RW
 from .path_world import BUFFER, START, ModelPrograms, entries, plant, snapshot

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pagewalk.model.kernel.vfs.file_system import FileSystem
-from pagewalk.model.kernel.vfs.opening import OpenFlag
+from pagewalk.model.kernel.vfs.open_flag import OpenFlag
 
 from .path_world import START, ModelPrograms, plant, snapshot
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pagewalk.model.kernel.vfs.file_system import FileSystem
-from pagewalk.model.kernel.vfs.opening import OpenFlag
+from pagewalk.model.kernel.vfs.open_flag import OpenFlag
 from pagewalk.model.kernel.vfs.pipe import Pipe, PipeEnd
 from pagewalk.model.kernel.vfs.stream import PollEvent, WouldBlock
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pagewalk.model.kernel.vfs.opening import OpenFlag
+from pagewalk.model.kernel.vfs.open_flag import OpenFlag
 
 from .path_world import UIDS, ModelPrograms, NativePrograms, plain, plant, snapshot
 
@@ -48,7 +48,7 @@ BOTH = [
               st.sampled_from([0, 0x100, 0x1000, 2])),
     st.tuples(st.just("fchmodat"), DIRS, PATHS, MODES),
     st.tuples(st.just("faccessat2"), DIRS, PATHS, st.integers(0, 8), st.just(0)),
-    st.tuples(st.just("mknodat"), DIRS, PATHS, st.sampled_from([0o644, 0o100600, 0o010644])),
+    st.tuples(st.just("mknodat"), DIRS, PATHS, st.sampled_from([0o644, 0o100600, 0o140644])),
     st.tuples(st.just("chdir"), PATHS), st.tuples(st.just("fchdir"), FDS),
     st.tuples(st.just("getcwd"), st.just("BUFFER"), st.sampled_from([4096, 3])),
     st.tuples(st.just("getdents64"), FDS, st.just("BUFFER"), st.just(8192)),
@@ -59,6 +59,21 @@ BOTH = [
     st.tuples(st.just("fstat"), FDS, st.just("BUFFER")),
     st.tuples(st.just("close"), FDS), st.tuples(st.just("dup"), FDS),
     st.tuples(st.just("dup2"), FDS, FDS),
+]
+IDS = st.sampled_from([-1, 0, 1000, 7])
+BOTH += [
+    st.tuples(st.just("fchownat"), DIRS, PATHS, IDS, IDS, st.sampled_from([0, 0x100])),
+    st.tuples(st.just("fchmod"), FDS, MODES), st.tuples(st.just("fchown"), FDS, IDS, IDS),
+    st.tuples(st.just("fcntl"), FDS, st.sampled_from([0, 1, 2, 3, 4, 1030]),
+              st.sampled_from([0, 1, 5, 0o2000, 0o4000])),
+    st.tuples(st.just("dup3"), FDS, FDS, st.sampled_from([0, 0o2000000, 1])),
+    st.tuples(st.just("pread"), FDS, st.just("BUFFER"), SIZES, SIZES),
+    st.tuples(st.just("pwrite"), FDS, st.just("BUFFER"), SIZES, SIZES),
+    st.tuples(st.just("umask"), MODES),
+    st.tuples(st.just("utimensat"), DIRS, PATHS | st.just(0), st.just(0), st.just(0)),
+    st.tuples(st.just("fsync"), FDS),
+    st.tuples(st.just("statx"), DIRS, PATHS, st.sampled_from([0, 0x100, 0x1000, 1 << 20]),
+              st.just(0xFFF), st.just("BUFFER")),
 ]
 LINK = st.tuples(st.just("linkat"), DIRS, PATHS, DIRS, PATHS, st.sampled_from([0, 0x400, 1]))
 CALLS = {0: st.lists(st.one_of(*BOTH, LINK), max_size=25), 1000: st.lists(
@@ -87,6 +102,15 @@ def compared(kernels, uid, calls):
         assert snapshot(first) == before
     for number, (one, left, right) in enumerate(zip(calls, found, expected, strict=True)):
         assert plain(one[0], left) == plain(one[0], right), calls[: number + 1]
+
+
+def test_forty_links_are_followed_and_no_more(kernels):
+    calls = [["symlinkat", "a/f", FDCWD, "new"]]
+    calls += [["symlinkat", f"new{number - 1}" if number else "new", FDCWD, f"new{number}"]
+              for number in range(42)]
+    calls += [["openat", FDCWD, f"new{number}", 0, 0] for number in (0, 37, 38, 39, 40)]
+    calls += [["newfstatat", FDCWD, f"new{number}/", "BUFFER", 0] for number in (38, 39)]
+    compared(kernels, 0, calls)
 
 
 @pytest.mark.slow
