@@ -11,7 +11,7 @@ from ...address_space.errors import SysError
 from ...address_space.exec_arguments import Credentials
 from .file_rights import EXEC, WRITE, check_permission, may_delete_sticky
 from .folder import Folder, new_folder
-from .pipe import Fifo
+from .pipe import NamedPipe
 from .resolve import Last
 from .vnode import RegularFile, SpecialFile, SymbolicLink, VfsNode
 
@@ -63,8 +63,6 @@ def drop_link(node: VfsNode) -> None:
         return
     node.links = max(0, node.links - 1)
     node.touch(modified=False)
-    if isinstance(node, RegularFile) and not node.links:
-        node.inode_state.nameless = True
 
 
 def _owned(folder: Folder, mode: int, who: Credentials) -> tuple[int, int]:
@@ -108,7 +106,7 @@ def mknod(last: Last, mode: int, umask: int, who: Credentials) -> VfsNode:
     if kind in (stat.S_IFCHR, stat.S_IFBLK):
         raise SysError(errno.EPERM)
     mode, gid = _owned(last.folder, kind | mode & MODE_BITS & ~umask, who)
-    opener = Fifo().open if kind == stat.S_IFIFO else None
+    opener = NamedPipe().open if kind == stat.S_IFIFO else None
     made = SpecialFile(last.folder.volume, mode, uid=who.euid, gid=gid, opener=opener)
     last.folder.put(last.name, made)
     return made

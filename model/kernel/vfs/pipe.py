@@ -10,7 +10,7 @@ from ...x86 import PAGE_BYTES
 from .open_flag import OpenFlag
 from .stream import PollEvent, WouldBlock
 
-__all__ = ["PIPE_BUFFERS", "BrokenPipeSignal", "Fifo", "Pipe", "PipeEnd"]
+__all__ = ["PIPE_BUFFERS", "BrokenPipeSignal", "NamedPipe", "Pipe", "PipeEnd"]
 
 PIPE_BUFFERS = 16
 
@@ -173,7 +173,7 @@ class PipeEnd:
         self.pipe.writers -= self._writes
 
 
-class Fifo:
+class NamedPipe:
     """A pipe with a name. [fifo_open]"""
 
     def __init__(self) -> None:

@@ -73,6 +73,17 @@ def test_folders_that_were_left_do_not_lead_out(jail):
     assert fd >= 0
 
 
+def test_a_root_of_its_own_is_not_left_either(jail):
+    """The root of a process may lie deeper than that of the file system."""
+    fs = jail.process.fs
+    fs.root = fs.folder = fs.root.lookup(b"a")
+    for path in ("../b", "/../b", "d/../../b", "up/b", "/h/../../b"):
+        assert jail.call("openat", FDCWD, path, 0, 0) < 0, path
+    assert jail.call("openat", FDCWD, "/h", 0, 0) == 0
+    count, held = jail.machine.call("getcwd", "BUFFER", 100)
+    assert bytes.fromhex(held)[:count] == b"/\0"
+
+
 def test_names_of_the_host_change_for_programs_alone(jail):
     for name, *arguments in (
             ("renameat2", FDCWD, "b", FDCWD, "a/f", 0), ("unlinkat", FDCWD, "l", 0),
