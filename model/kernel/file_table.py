@@ -125,8 +125,10 @@ class FileTable:
         del self._open[fd]
         self._close_on_exec.discard(fd)
         opened.users -= 1
-        if not opened.users and opened.stream is not None:
-            opened.stream.close()
+        if opened.node is not None:
+            opened.node.locks.unlock(self)
+        if not opened.users:
+            _release(opened)
 
     def exec(self) -> None:
         """Close what does not outlive an exec. [do_close_on_exec]"""
@@ -149,3 +151,12 @@ class FileTable:
             opened.users += 1
             self._files.get(opened.file)
         return child
+
+
+def _release(opened: OpenFile) -> None:
+    """Give back what an open file has that nobody has any more. [__fput]"""
+    if opened.stream is not None:
+        opened.stream.close()
+    if opened.node is not None:
+        opened.node.locks.unlock(opened)
+        opened.node.flocks.unlock(opened)

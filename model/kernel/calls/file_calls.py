@@ -14,7 +14,7 @@ from ..process import Process
 from ..vfs.open_flag import OpenFlag
 from ..vfs.pipe import PIPE_BUFFERS, PipeEnd
 from .arguments import as_offset, as_position, as_uint
-from .caller import Caller
+from .file_lock_calls import LOCK_COMMANDS, FileLockCalls
 from .memfd import MAX_NAME, MemfdFlag, add_seals, check_flags, copy_name, get_seals
 from .seek import seek
 
@@ -37,7 +37,7 @@ class Fcntl:
     GET_SEALS = 1034
 
 
-class FileCalls(Caller):
+class FileCalls(FileLockCalls):
     """The calls about files."""
 
     def open(self, file: File) -> int:
@@ -75,7 +75,9 @@ class FileCalls(Caller):
         return self._call(work)
 
     def fcntl(self, fd: int, command: int, argument: int = 0) -> int:
-        """Do with an open file what ``Fcntl`` lists; locks are left out. [fcntl(2)]"""
+        """Do with an open file what ``Fcntl`` lists, and what ``LockCommand`` does. [fcntl(2)]"""
+        if as_uint(command) in LOCK_COMMANDS:
+            return self.lock_range(fd, command, argument)
         argument, = self._words(argument)
 
         def work(process: Process) -> int:

@@ -9,6 +9,7 @@ from typing import Protocol
 from ...address_space.errors import SysError
 from ...address_space.kernel_files import Inode
 from ...address_space.vma import File
+from .file_locks import FileLocks
 from .stream import Stream
 
 __all__ = [
@@ -76,6 +77,8 @@ class VfsNode:
         Times in nanoseconds since 1970. [i_atime, i_mtime, i_ctime]
     parent, name
         The folder and the name by which it was last found; None for what has no name.
+    locks, flocks
+        Those of fcntl, and those of flock, which do not know each other.
     """
 
     volume: Volume
@@ -92,6 +95,8 @@ class VfsNode:
     changed: int = 0
     parent: "VfsNode | None" = None
     name: bytes = b""
+    locks: FileLocks = field(default_factory=FileLocks)
+    flocks: FileLocks = field(default_factory=FileLocks)
 
     def __post_init__(self) -> None:
         """Give a new node its number and the present time."""
