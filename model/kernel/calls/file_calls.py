@@ -11,6 +11,7 @@ from ..file_size import ftruncate, max_bytes
 from ..file_table import OpenFile
 from ..page_cache import CachedFile
 from ..process import Process
+from ..vfs.file_rights import remove_privileges
 from ..vfs.open_flag import OpenFlag
 from ..vfs.pipe import PIPE_BUFFERS, PipeEnd
 from .arguments import as_offset, as_position, as_uint
@@ -142,6 +143,7 @@ class FileCalls(FileLockCalls):
                 raise SysError(errno.EBADF)
             ftruncate(self.kernel.state, opened.file, size, process.mm.rlimits)
             if opened.node is not None:
+                remove_privileges(opened.node, process.credentials)
                 opened.node.touch()
         return self._call(work)
 

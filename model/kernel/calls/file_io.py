@@ -12,6 +12,7 @@ from ..file_table import OpenFile
 from ..kernel import Kernel
 from ..page_cache import CachedFile
 from ..truncate import truncate_range
+from ..vfs.file_rights import remove_privileges
 from ..vfs.folder import Folder
 from ..vfs.open_flag import OpenFlag
 from .stream_io import read_stream, write_stream
@@ -72,6 +73,9 @@ class FileIo:
         if position is None:
             opened.position = at + done
         if opened.node is not None and done:
+            process = self._kernel.current
+            assert process is not None, "a copy has a process"
+            remove_privileges(opened.node, process.credentials)
             opened.node.touch()
         return done
 

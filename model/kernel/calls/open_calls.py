@@ -9,6 +9,7 @@ from ...address_space.vma import File
 from ..file_size import ftruncate
 from ..file_table import OpenFile
 from ..process import Process
+from ..vfs.file_rights import remove_privileges
 from ..vfs.folder import Folder
 from ..vfs.open_flag import OpenFlag
 from ..vfs.opening import open_how, open_node
@@ -69,6 +70,7 @@ class OpenCalls(PathBase):
         """Give a file so many bytes. [do_truncate]"""
         assert isinstance(node, RegularFile), "checked"
         ftruncate(self.kernel.state, self._cached(node), size, process.mm.rlimits)
+        remove_privileges(node, process.credentials)
         node.touch()
 
     def truncate(self, path: int | bytes, length: int) -> int:

@@ -10,7 +10,8 @@ from ...address_space.errors import SysError
 from ...address_space.exec_arguments import Credentials
 from .vnode import VfsNode
 
-__all__ = ["EXEC", "READ", "WRITE", "check_permission", "is_owner", "may_delete_sticky"]
+__all__ = ["EXEC", "READ", "WRITE", "check_permission", "is_owner", "may_delete_sticky",
+           "remove_privileges"]
 
 EXEC, WRITE, READ = 1, 2, 4
 
@@ -38,6 +39,17 @@ def check_permission(node: VfsNode, mask: int, who: Credentials) -> None:
 def is_owner(node: VfsNode, who: Credentials) -> bool:
     """Return whether somebody may change the attributes. [inode_owner_or_capable]"""
     return who.euid in (0, node.uid)
+
+
+def remove_privileges(node: VfsNode, who: Credentials) -> None:
+    """Take the set-ID bits of a file that somebody else than user 0 writes to.
+
+    [file_remove_privs, setattr_should_drop_suidgid]
+    """
+    if who.euid and stat.S_ISREG(node.mode):
+        node.mode &= ~stat.S_ISUID
+        if node.mode & stat.S_IXGRP:
+            node.mode &= ~stat.S_ISGID
 
 
 def may_delete_sticky(folder: VfsNode, victim: VfsNode, who: Credentials) -> bool:

@@ -1,7 +1,8 @@
 """A folder of the host, which is read and never written to.
 
 Everything in it is reached through descriptors, a component at a time, and no link is followed by
-the host: neither a link nor a race leads out of the folder. Only regular files are opened.
+the host: neither a link nor a race leads out of the folder. Only regular files are opened, and
+folders of file systems such as proc and sysfs that are mounted when a tree is made seem empty.
 """
 
 import errno
@@ -19,6 +20,9 @@ from .vnode import RegularFile, SpecialFile, SymbolicLink, VfsNode, Volume
 
 __all__ = ["HostTree"]
 
+PSEUDO = frozenset((
+    "proc", "sysfs", "devtmpfs", "devpts", "debugfs", "tracefs", "securityfs", "cgroup", "cgroup2",
+    "configfs", "bpf", "pstore", "efivarfs", "mqueue", "binfmt_misc", "fusectl", "autofs"))
 MOST_OPEN = 64  # descriptors of folders, and of files
 DIR_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 Parts = tuple[bytes, ...]
@@ -43,6 +47,7 @@ class HostTree:
         self._folders: OrderedDict[Parts, int] = OrderedDict()
         self._files: OrderedDict[Parts, int] = OrderedDict()
         self._volumes: dict[int, Volume] = {}
+        self._pseudo = _pseudo_devices()
         self._seen: dict[tuple[int, int], VfsNode] = {}
         found = self._node((), os.fstat(self._root))
         assert isinstance(found, Folder)
@@ -113,9 +118,11 @@ class HostTree:
 
     def _bare_node(self, parts: Parts, found: os.stat_result, volume: Volume) -> VfsNode:
         mode, inode = found.st_mode, found.st_ino
+        is_pseudo = found.st_dev in self._pseudo
         if stat.S_ISDIR(mode):
-            return Folder(volume, mode, inode, lower=_HostFolder(self, parts))
-        if stat.S_ISREG(mode):
+            return Folder(volume, mode, inode,
+                          lower=None if is_pseudo else _HostFolder(self, parts))
+        if stat.S_ISREG(mode) and not is_pseudo:
             source = _HostFile(self, parts, (found.st_dev, inode))
             return RegularFile(volume, mode, inode, source=source,
                                inode_state=Inode(found.st_size))
@@ -191,6 +198,20 @@ def _keep(cache: OrderedDict[Parts, int], parts: Parts, fd: int) -> None:
     cache[parts] = fd
     if len(cache) > MOST_OPEN:
         os.close(cache.popitem(last=False)[1])
+
+
+def _pseudo_devices() -> frozenset[int]:
+    """Return the devices of file systems of the host that hold no files, but the host itself.
+
+    Reading those can change something, or tell of what is outside. [proc_pid_mountinfo(5)]
+    """
+    found = set()
+    for line in Path("/proc/self/mountinfo").read_text(errors="replace").splitlines():
+        words = line.split()
+        if words[words.index("-") + 1] in PSEUDO:
+            major, minor = map(int, words[2].split(":"))
+            found.add(os.makedev(major, minor))
+    return frozenset(found)
 
 
 def _kind(entry: "os.DirEntry[str]") -> int:

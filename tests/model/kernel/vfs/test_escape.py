@@ -9,7 +9,7 @@ import pytest
 from pagewalk.model.kernel.vfs.file_system import FileSystem
 from pagewalk.model.kernel.vfs.open_flag import OpenFlag
 
-from .path_world import START, ModelPrograms, plant, snapshot
+from .path_world import START, ModelPrograms, entries, plant, snapshot
 
 FDCWD = -100
 CREATE = OpenFlag.CREAT | OpenFlag.WRONLY | OpenFlag.TRUNC
@@ -98,6 +98,19 @@ def test_what_is_no_file_of_the_host_is_never_opened(jail):
     assert jail.call("openat", FDCWD, "fifo", 0, 0) == -errno.EACCES
     assert jail.call("openat", FDCWD, "fifo", CREATE, 0) == -errno.EACCES
     assert jail.call("newfstatat", FDCWD, "fifo", "BUFFER", 0) == 0
+
+
+@pytest.mark.parametrize("path", ["/proc", "/sys"])
+def test_file_systems_that_show_the_host_itself_seem_empty(path):
+    if not Path(path).is_mount():
+        pytest.skip(f"{path} is not mounted here")
+    machine = ModelPrograms()
+    with FileSystem(Path("/"), lambda: START) as system:
+        machine.start(system)
+        assert machine.call("openat", FDCWD, path, 0, 0)[0] == 0
+        count, held = machine.call("getdents64", 0, "BUFFER", 8192)
+        assert [name for name, _ in entries(bytes.fromhex(held)[:count])] == [".", ".."]
+        assert machine.call("openat", FDCWD, f"{path}/self/maps", 0, 0)[0] == -errno.ENOENT
 
 
 @pytest.mark.parametrize("change", ["link", "fifo", "other"])

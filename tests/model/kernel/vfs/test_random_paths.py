@@ -113,6 +113,16 @@ def test_forty_links_are_followed_and_no_more(kernels):
     compared(kernels, 0, calls)
 
 
+@pytest.mark.parametrize("uid", UIDS)
+@pytest.mark.parametrize("change", [["write", 0, "BUFFER", 5], ["ftruncate", 0, 3],
+                                    ["truncate", "a/new", 3], ["pwrite", 0, "BUFFER", 0, 0]])
+@pytest.mark.parametrize("mode", [0o6777, 0o6767, 0o2755])
+def test_who_writes_to_a_file_takes_its_special_rights(kernels, uid, change, mode):
+    compared(kernels, uid, [
+        ["openat", FDCWD, "a/new", OpenFlag.CREAT | OpenFlag.RDWR, 0o600],
+        ["fchmod", 0, mode], change, ["fstat", 0, "BUFFER"]])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("uid", UIDS)
 def test_random_programs_end_alike(kernels, uid):
