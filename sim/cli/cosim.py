@@ -2,20 +2,16 @@
 
 import argparse
 import signal
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from uuid import UUID
 
 from ...hdl.config import Config
 from ...model.address_space.errors import SysError
 from ...model.kernel.kernel import Kernel
 from ...model.kernel.oom import OomKilled
 from ...model.kernel.swap.errors import SwapError
-from ...model.kernel.swap.file import MIN_PAGES, SwapFile
 from ...model.kernel.thp import ThpEnabled
 from ...model.physical.memory_map import MemoryMapError
 from ...model.physical.out_of_memory import OutOfMemory
@@ -47,6 +43,7 @@ from .costs import add_costs, assumed_costs
 from .files import file_name
 from .host_memory import require_memory
 from .output import printing
+from .swap_option import given_swap, temporary_swap
 
 __all__ = ["add"]
 
@@ -91,7 +88,7 @@ def add(verbs: Verbs) -> None:
 def _cosim(args: argparse.Namespace) -> int:
     config = replace(hardware_config(args, MODES[args.mode]), ports=("data",))
     with json_file(args.json) as write, _bad_input(), ExitStack() as files:
-        swap = files.enter_context(_given_swap(args.swap)) if args.swap else None
+        swap = files.enter_context(given_swap(args.swap)) if args.swap else None
         known = conditions(args, config, [args.swap] if args.swap else [])
         memory = args.memory or WORKLOADS[args.workload].memory
         kernel = _boot(memory, config)
@@ -100,7 +97,8 @@ def _cosim(args: argparse.Namespace) -> int:
         _set_aside(kernel, workload, memory)
         if swap is None:
             swappable = workload.footprint - workload.huge_bytes // PAGE_BYTES
-            swap = files.enter_context(_temporary_swap(swappable))
+            swap = files.enter_context(temporary_swap(
+                swappable, "--pages", "fewer, or --swap"))
         engine = create(args.engine, config, args.latency)
         with progress_bar("running") as move:
             result = run_on(kernel, engine, workload, swap, partial(move, workload.name),
@@ -157,30 +155,6 @@ def _set_aside(kernel: Kernel, workload: Workload, memory: int) -> None:
         raise InputError(f"argument --memory: {memory} Mbytes have no room for "
                          f"{workload.huge_bytes // MIB} Mbytes of huge pages; expected more, or "
                          f"fewer --pages") from None
-
-
-def _given_swap(path: str) -> SwapFile:
-    """Open the swap file of ``--swap``."""
-    try:
-        return SwapFile(path)
-    except OSError as error:
-        raise InputError(f"argument --swap: {path}: {error.strerror}; expected what mkswap makes"
-                         ) from None
-
-
-@contextmanager
-def _temporary_swap(pages: int) -> Iterator[SwapFile]:
-    """Give a swap file that has room for ``pages`` pages and goes afterwards."""
-    size = max(pages + 1, MIN_PAGES)
-    with ExitStack() as stack:
-        try:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pagewalk-"))
-            file = SwapFile.create(Path(folder) / "swap", size, uuid=UUID(int=1))
-        except (OSError, OverflowError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise InputError(f"argument --pages: a swap file of {size} pages cannot be made: "
-                             f"{reason}; expected fewer, or --swap") from None
-        yield stack.enter_context(file)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from ..cosim.machine import AccessFailed
 from ..engine.base import EngineStalled
 from ..errors import InputError
 from . import boot, buddy, conform, cosim, image, replay, run, verilog
+from . import exec as exec_verb
 from .exit_codes import BAD_INPUT, INTERRUPTED, MISMATCH, PIPE_CLOSED, TOOL_MISSING
 from .files import check_outputs
 from .output import discard_output, notes_on_stderr, one_line, require_output
@@ -18,7 +19,7 @@ from .parser import check_order, new_parser, verbs_of
 
 __all__ = ["VERBS", "command_parser", "dispatch"]
 
-VERBS = (run, cosim, replay, conform, boot, buddy, image, verilog)
+VERBS = (run, cosim, exec_verb, replay, conform, boot, buddy, image, verilog)
 """The verbs in the order in which help lists them."""
 
 

@@ -14,7 +14,8 @@ from .output import STDOUT, print_text
 
 __all__ = ["check_outputs", "file_name", "json_file", "output_file", "output_name"]
 
-INPUTS = ("image", "vectors", "trace", "free_lists", "swap", "log")  # in a verb's arguments
+# In a verb's arguments.
+INPUTS = ("image", "program", "vectors", "trace", "free_lists", "swap", "log")
 OUTPUTS = {"json": "--json", "output": "-o"}
 
 

@@ -1,0 +1,239 @@
+"""``pagewalk exec``: a Linux program whose every translation the MMU makes."""
+
+import argparse
+import errno
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from ...hdl.config import Config
+from ...model.address_space.errors import SysError
+from ...model.address_space.exec_arguments import Credentials, ExecArguments
+from ...model.kernel.kernel import Kernel
+from ...model.kernel.oom import OomKilled
+from ...model.kernel.swap.errors import SwapError
+from ...model.kernel.swap.file import SwapFile
+from ...model.kernel.vfs.device import mount_dev
+from ...model.kernel.vfs.file_system import FileSystem
+from ...model.kernel.vfs.folder import Folder
+from ...model.kernel.vfs.resolve import FsState, Resolver
+from ...model.physical.memory_map import MemoryMapError
+from ...model.physical.out_of_memory import OutOfMemory
+from ...model.x86 import PAGE_SHIFT, PagingMode
+from ..engine import create
+from ..errors import InputError
+from ..exec.cpu import CHECKS
+from ..exec.emulator import load_unicorn
+from ..exec.program_clock import ProgramClock
+from ..exec.program_figures import ProgramFigures
+from ..exec.program_file import find_program, look_at_program
+from ..exec.program_machine import ProgramFailed
+from ..exec.program_run import ProgramEnd, ProgramRun
+from ..exec.program_world import ProgramWorld, StartState
+from ..exec.signal_family import signal_name
+from .common import (
+    MISMATCH,
+    Verbs,
+    add_engine,
+    add_geometry,
+    add_latency,
+    add_verb,
+    hardware_config,
+    json_file,
+    natural,
+    positive,
+)
+from .conditions import conditions
+from .files import file_name
+from .host_memory import require_memory
+from .output import STDOUT, one_line
+from .swap_option import given_swap, temporary_swap
+
+__all__ = ["add"]
+
+MIB = 1 << 20
+FRAME_BYTES = 170 + 4096  # of this computer's memory, for a frame of the machine
+
+
+def add(verbs: Verbs) -> None:
+    """Add the verb to the command line."""
+    parser = add_verb(verbs, "exec", _exec,
+                      "Run a Linux program: its instructions on an emulated processor, every "
+                      "translation by the MMU, page faults and system calls by the kernel model. "
+                      "Options of pagewalk stand before PROGRAM. The exit code is the program's.")
+    parser.add_argument("program", metavar="PROGRAM", type=file_name,
+                        help="an ELF program for x86-64 or i386; without a slash it is looked "
+                             "for in PATH")
+    parser.add_argument("arguments", metavar="ARGS", nargs=argparse.REMAINDER,
+                        help="what it is given")
+    add_engine(parser)
+    parser.add_argument("--check", choices=CHECKS, default="fast",
+                        help="what is translated: the first access of each kind to a page, or "
+                             "each access of each instruction (%(default)s)")
+    parser.add_argument("--memory", metavar="MIB", type=positive, default=64,
+                        help="the machine's memory in Mbytes (%(default)s)")
+    parser.add_argument("--swap", metavar="PAGES|FILE", type=file_name, default="65536",
+                        help="a number of pages, 0 for no swap, or a file that mkswap has made "
+                             "(%(default)s)")
+    parser.add_argument("--root", metavar="FOLDER", type=file_name, default="/",
+                        help="the folder that the program sees as /; it is never written to "
+                             "(%(default)s)")
+    parser.add_argument("--env", metavar="NAME=VALUE", type=_variable, action="append",
+                        default=[], help="a variable of the environment beside those that "
+                                         "pagewalk has; may be given more than once")
+    parser.add_argument("--limit", metavar="N", type=positive,
+                        help="end it after about so many instructions")
+    parser.add_argument("--seed", metavar="N", type=natural, default=0,
+                        help="seed of the random numbers that it is given (%(default)s)")
+    parser.add_argument("--stats", action="store_true",
+                        help="say at the end on standard error what happened")
+    add_latency(parser)
+    add_geometry(parser)
+
+
+def _variable(text: str) -> tuple[bytes, bytes]:
+    name, equals, value = os.fsencode(text).partition(b"=")
+    if not name or not equals or b"\0" in text.encode(errors="surrogateescape"):
+        raise argparse.ArgumentTypeError(f"expected NAME=VALUE, not {text!r}")
+    return name, value
+
+
+def _exec(args: argparse.Namespace) -> int:
+    if args.json == STDOUT:
+        raise InputError("argument --json: - is the standard output of the program; expected a "
+                         "file")
+    load_unicorn()
+    clock = ProgramClock()
+    with json_file(args.json) as write, _bad_input(args), ExitStack() as stack:
+        system = stack.enter_context(_file_system(args, clock))
+        start = _start_state(args, system)
+        mode = look_at_program(start.arguments, start.fs, start.credentials)
+        config = hardware_config(args, mode)
+        inputs = [args.swap] if not args.swap.isdecimal() else []
+        known = conditions(args, config, inputs)
+        swap = _swap(args.swap, stack)
+        kernel = _boot(args, config, mode)
+        if swap is not None:
+            kernel.swapon(swap)
+        world = ProgramWorld(kernel, create(args.engine, config, args.latency), start, clock,
+                             mode=mode, check=args.check, seed=args.seed)
+        run = ProgramRun(world, args.limit)
+        end = _run(args.program, run)
+        figures = ProgramFigures.of(world, run.table, swap, end)
+        world.end()
+        write({"program": args.program, "arguments": args.arguments, "engine": args.engine,
+               "check": args.check, **figures.as_json(), **known})
+    _tell(args, figures)
+    return end.status
+
+
+def _run(name: str, run: ProgramRun) -> ProgramEnd:
+    """Run a program; one that cannot go on ends with ``MISMATCH`` and a line that says why."""
+    try:
+        return run.run()
+    except ProgramFailed as error:
+        return ProgramEnd(MISMATCH, None, f"{name}: cannot go on: {error}")
+
+
+def _tell(args: argparse.Namespace, figures: ProgramFigures) -> None:
+    """Say on standard error what ended the program from outside, and what ``--stats`` asks for."""
+    end = figures.end
+    lines = []
+    if end.signal is not None:
+        lines.append(f"{args.program}: killed by {signal_name(end.signal)}{end.where}")
+    elif end.where:
+        lines.append(f"error: {end.where}")
+    if args.stats:
+        lines += figures.lines()
+    for line in lines:
+        print("pagewalk:", one_line(line), file=sys.stderr, flush=True)
+
+
+def _file_system(args: argparse.Namespace, clock: ProgramClock) -> FileSystem:
+    """Return what the program sees as files: ``--root``, with other devices and no processes."""
+    try:
+        system = FileSystem(Path(args.root), clock.now)
+    except OSError as error:
+        raise InputError(f"argument --root: {args.root}: {error.strerror}; expected a folder"
+                         ) from None
+    mount_dev(system, np.random.default_rng(args.seed + 1))
+    system.mount(system.root, b"proc", system.new_root(0o555))
+    return system
+
+
+def _start_state(args: argparse.Namespace, system: FileSystem) -> StartState:
+    """Return what the program starts with; it is where pagewalk is, if that is in its root."""
+    who = Credentials(os.getuid(), os.geteuid(), os.getgid(), os.getegid())
+    umask = os.umask(0)
+    os.umask(umask)
+    fs = system.start(umask)
+    fs.folder = _folder(args.root, fs, who)
+    environment = dict(os.environb) | dict(args.env)
+    path = find_program(os.fsencode(args.program), environment, fs, who)
+    argv = tuple(map(os.fsencode, (args.program, *args.arguments)))
+    envp = tuple(name + b"=" + value for name, value in environment.items())
+    streams = (_stream(0, "rb"), _stream(1, "wb"), _stream(2, "wb"))
+    return StartState(ExecArguments(path, argv, envp), fs, who, streams)
+
+
+def _folder(root: str, fs: FsState, who: Credentials) -> Folder:
+    """Return the present folder as the program sees it, its root if it is not within that."""
+    try:
+        inside = Path.cwd().relative_to(Path(root).resolve())
+        found = Resolver(replace(fs), who).node(fs.root, b"/" + os.fsencode(inside))
+    except (OSError, ValueError, SysError):
+        return fs.root
+    return found if isinstance(found, Folder) else fs.root
+
+
+def _stream(number: int, mode: str) -> BinaryIO | None:
+    """Return a standard stream without a buffer."""
+    try:
+        return open(number, mode, buffering=0, closefd=False)  # type: ignore[return-value]
+    except OSError:
+        return None
+
+
+def _swap(wanted: str, stack: ExitStack) -> SwapFile | None:
+    """Return the swap area that is asked for, None for none."""
+    if not wanted.isdecimal():
+        return stack.enter_context(given_swap(wanted))
+    if not int(wanted):
+        return None
+    return stack.enter_context(temporary_swap(int(wanted), "--swap", "fewer, or a file"))
+
+
+def _boot(args: argparse.Namespace, config: Config, mode: PagingMode) -> Kernel:
+    """Return the kernel of a machine with so much memory, all of which the MMU must reach."""
+    size, reach = args.memory * MIB, 1 << config.physical_bits
+    if size > reach:
+        raise InputError(f"argument --memory: {args.memory} Mbytes end above what "
+                         f"{config.physical_bits} address bits reach; expected less")
+    require_memory("--memory", (size >> PAGE_SHIFT) * FRAME_BYTES)
+    return Kernel.boot(mode, size, entropy=np.random.default_rng(args.seed + 2))
+
+
+@contextmanager
+def _bad_input(args: argparse.Namespace) -> Iterator[None]:
+    """Raise ``InputError`` for what is wrong with the machine or the program."""
+    try:
+        yield
+    except MemoryMapError as error:
+        raise InputError(f"argument --memory: {error}; expected more") from None
+    except SwapError as error:
+        raise InputError(f"argument --swap: {error}; expected what mkswap makes, in no other use"
+                         ) from None
+    except SysError as error:
+        if error.errno == errno.ENOMEM:
+            raise InputError(f"{args.program}: has no room in memory; expected more --memory"
+                             ) from None
+        raise InputError(f"{args.program}: cannot be started: {error}; expected a program that "
+                         "Linux runs") from None
+    except (OutOfMemory, OomKilled) as error:
+        raise InputError(f"{error}; expected more --memory or --swap") from None

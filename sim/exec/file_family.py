@@ -1,0 +1,80 @@
+"""A program's calls about files, those that the kernel model has under another form."""
+
+import errno
+
+from ...model.kernel.calls.path_base import AtFlag
+from .call_context import Call, CallContext
+
+__all__ = ["DIRECT_FILES", "FILE_CALLS"]
+
+CREAT = 0o1101  # O_CREAT, O_WRONLY, O_TRUNC
+NOFOLLOW = AtFlag.SYMLINK_NOFOLLOW
+CWD = AtFlag.FDCWD
+
+DIRECT_FILES = {
+    "read": ("read", 3), "write": ("write", 3), "readv": ("readv", 3), "writev": ("writev", 3),
+    "openat": ("openat", 4), "close": ("close", 1), "lseek": ("lseek", 3), "fstat": ("fstat", 2),
+    "fstat64": ("fstat", 2), "newfstatat": ("newfstatat", 4), "fstatat64": ("newfstatat", 4),
+    "statx": ("statx", 5), "ioctl": ("ioctl", 3), "fcntl": ("fcntl", 3), "fcntl64": ("fcntl", 3),
+    "dup": ("dup", 1), "dup2": ("dup2", 2), "dup3": ("dup3", 3), "pipe2": ("pipe2", 2),
+    "getdents64": ("getdents64", 3), "getdents": ("getdents", 3), "poll": ("poll", 3),
+    "readlinkat": ("readlinkat", 4), "getcwd": ("getcwd", 2), "chdir": ("chdir", 1),
+    "fchdir": ("fchdir", 1), "umask": ("umask", 1), "fsync": ("fsync", 1),
+    "fdatasync": ("fsync", 1), "mkdirat": ("mkdirat", 3), "unlinkat": ("unlinkat", 3),
+    "symlinkat": ("symlinkat", 3), "linkat": ("linkat", 5), "renameat2": ("renameat2", 5),
+    "faccessat2": ("faccessat2", 4), "fchmodat": ("fchmodat", 3), "fchmod": ("fchmod", 2),
+    "fchownat": ("fchownat", 5), "fchown": ("fchown", 3), "memfd_create": ("memfd_create", 2),
+}
+"""Calls that go to the kernel model as they are: its name for them, and how many arguments."""
+
+
+def _halves(context: CallContext, low: int, high: int) -> int:
+    """Return an offset, which takes two registers of 32 bits."""
+    return low if context.word_bytes == 8 else high << 32 | low
+
+
+FILE_CALLS: dict[str, Call] = {
+    "open": lambda c, path, flags, mode, *_: c.calls.openat(CWD, path, flags, mode),
+    "creat": lambda c, path, mode, *_: c.calls.openat(CWD, path, CREAT, mode),
+    "stat": lambda c, path, to, *_: c.calls.newfstatat(CWD, path, to, 0),
+    "lstat": lambda c, path, to, *_: c.calls.newfstatat(CWD, path, to, NOFOLLOW),
+    "access": lambda c, path, mode, *_: c.calls.faccessat2(CWD, path, mode),
+    "faccessat": lambda c, fd, path, mode, *_: c.calls.faccessat2(fd, path, mode),
+    "readlink": lambda c, path, to, size, *_: c.calls.readlinkat(CWD, path, to, size),
+    "pipe": lambda c, to, *_: c.calls.pipe2(to, 0),
+    "mkdir": lambda c, path, mode, *_: c.calls.mkdirat(CWD, path, mode),
+    "rmdir": lambda c, path, *_: c.calls.unlinkat(CWD, path, AtFlag.REMOVEDIR),
+    "unlink": lambda c, path, *_: c.calls.unlinkat(CWD, path, 0),
+    "symlink": lambda c, text, path, *_: c.calls.symlinkat(text, CWD, path),
+    "link": lambda c, old, new, *_: c.calls.linkat(CWD, old, CWD, new, 0),
+    "rename": lambda c, old, new, *_: c.calls.renameat2(CWD, old, CWD, new, 0),
+    "renameat": lambda c, at, old, to, new, *_: c.calls.renameat2(at, old, to, new, 0),
+    "chmod": lambda c, path, mode, *_: c.calls.fchmodat(CWD, path, mode),
+    "_llseek": lambda c, fd, high, low, to, whence, *_: c.calls.llseek(
+        fd, high << 32 | low, to, whence),
+    "pread64": lambda c, fd, to, size, low, high, *_: c.calls.pread(
+        fd, to, size, _halves(c, low, high)),
+    "pwrite64": lambda c, fd, source, size, low, high, *_: c.calls.pwrite(
+        fd, source, size, _halves(c, low, high)),
+    "truncate": lambda c, path, size, *_: c.calls.truncate(path, size),
+    "truncate64": lambda c, path, low, high, *_: c.calls.truncate(path, high << 32 | low),
+    "ftruncate": lambda c, fd, size, *_: c.calls.ftruncate(fd, size),
+    "ftruncate64": lambda c, fd, low, high, *_: c.calls.ftruncate(fd, high << 32 | low),
+    "getxattr": lambda c, path, *_: _no_attributes(c.calls.faccessat2(CWD, path, 0)),
+    "lgetxattr": lambda c, path, *_: _no_attributes(c.calls.faccessat2(CWD, path, 0, NOFOLLOW)),
+    "fgetxattr": lambda c, fd, *_: _no_attributes(_advised(c, fd)),
+    "fadvise64": lambda c, fd, *_: _advised(c, fd),
+    "fadvise64_64": lambda c, fd, *_: _advised(c, fd),
+}
+"""Calls that come in another form: each gets the context and all six arguments."""
+
+
+def _no_attributes(found: int) -> int:
+    """Return that a file has no extended attributes, or the errno for one that is not there."""
+    return found or -errno.EOPNOTSUPP
+
+
+def _advised(context: CallContext, fd: int) -> int:
+    """Take an advice about a file, which changes nothing that a program sees."""
+    opened = fd & 0xFFFF_FFFF in context.process.files.numbers
+    return 0 if opened else -errno.EBADF

@@ -1,0 +1,114 @@
+"""A machine with one program on it: kernel, processor, standard files, the first instruction."""
+
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+
+from ...model.address_space.elf import read_elf
+from ...model.address_space.exec_arguments import Credentials, ExecArguments
+from ...model.address_space.exec_file import find_binary
+from ...model.kernel.kernel import Kernel
+from ...model.kernel.usercopy import ERMS
+from ...model.kernel.vfs.resolve import FsState
+from ...model.x86 import PagingMode
+from ..cosim.kernel_entry import KernelEntry
+from ..cosim.linux import LinuxKernel
+from ..engine.base import Engine
+from .call_context import CallContext
+from .page_port import PagePort
+from .program_clock import ProgramClock
+from .program_machine import ProgramMachine
+
+__all__ = ["ProgramWorld", "StartState"]
+
+
+@dataclass(frozen=True, slots=True)
+class StartState:
+    """What a program starts with.
+
+    Members
+    -------
+    arguments
+        Its file, arguments and environment.
+    fs
+        Where it is in the file system.
+    credentials
+        Whose it is.
+    streams
+        Its standard input, output and error; None for one that it lacks.
+    """
+
+    arguments: ExecArguments
+    fs: FsState
+    credentials: Credentials
+    streams: tuple[BinaryIO | None, BinaryIO | None, BinaryIO | None]
+
+
+class ProgramWorld:
+    """A program that is about to run, as the only process of a machine.
+
+    Raise ``SysError`` for a program that cannot be started, ``OutOfMemory``, ``OomKilled``;
+    ``ToolMissing`` as ``Cpu``.
+
+    Parameters
+    ----------
+    kernel
+        Has booted, in the mode that the program needs, and has no process yet.
+    engine
+        Translates, in the same mode.
+    start
+        What the program starts with.
+    clock
+        The time that it sees; counts the processor's instructions from now on.
+    check
+        As for ``Cpu``.
+    seed
+        Of the random bytes that the program asks for.
+
+    Members
+    -------
+    machine
+        The machine, with the program's registers.
+    process
+        Its process, also when it has ended.
+    context
+        What its calls work with.
+    """
+
+    PROCESS = 0
+
+    def __init__(self, kernel: Kernel, engine: Engine, start: StartState, clock: ProgramClock, *,
+                 mode: PagingMode, check: str = "fast", seed: int = 0) -> None:
+        self.kernel = kernel
+        self._linux = LinuxKernel(kernel, [])
+        self.machine = ProgramMachine(engine, kernel.state.memory, self._linux, mode, check=check)
+        port = PagePort(self.machine, kernel)
+        self.entry = KernelEntry(self.machine, self._linux, ERMS, port)
+        self._clock, self._seed, self._mode = clock, seed, mode
+        clock.count = lambda: self.machine.cpu.instructions
+        self.machine.switch(self.PROCESS)
+        self.process = self._linux.processes[self.PROCESS]
+        self.context = self._started(start)
+
+    def _started(self, start: StartState) -> CallContext:
+        """Give the process its files, and have it run the program."""
+        process, cpu = self.process, self.machine.cpu
+        process.fs, process.credentials = start.fs, start.credentials
+        with self.entry.system_call(self.PROCESS) as calls:
+            calls.give_files(process, *start.streams)
+            source, arguments = find_binary(
+                start.arguments, lambda path: calls.open_exec(process, path))
+            program = read_elf(source, self._mode, lambda path: calls.open_exec(process, path))
+            self.kernel.exec(process, program, arguments)
+        process.name = start.arguments.filename.rpartition(b"/")[2][:15].decode(errors="replace")
+        assert process.start is not None, "a program was loaded"
+        cpu.pc, cpu.sp = process.start.ip, process.start.sp
+        return CallContext(calls, cpu, self.kernel.space.word_bytes, self._clock,
+                           np.random.default_rng(self._seed))
+
+    def end(self) -> None:
+        """End the process, and check the kernel; raise ``BrokenInvariant`` if it is not sound."""
+        self.kernel.check()
+        self.machine.invalidate(self._linux.exit())
+        self.kernel.check()

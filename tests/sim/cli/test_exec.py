@@ -1,0 +1,207 @@
+"""Tests of ``pagewalk exec``: programs write and end as natively; what cannot run is said."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pagewalk.sim.cli.main import main
+
+SOURCES = Path(__file__).parents[1] / "exec"
+COMMAND = "from pagewalk.sim.cli.main import main; raise SystemExit(main())"
+BARE = ("-nostdlib", "-ffreestanding", "-fno-stack-protector", "-fno-pic", "-no-pie", "-static",
+        "-fno-tree-loop-distribute-patterns")
+ENGINES = pytest.mark.parametrize("engine", ["model", "cxxrtl"])
+needs_gcc = pytest.mark.skipif(not all(map(shutil.which, ("gcc", "g++"))), reason="gcc, g++")
+slow = pytest.mark.slow
+
+
+def compiled(target, source, *options):
+    made = subprocess.run(["gcc", "-O2", "-w", "-o", target, source, *options],
+                          capture_output=True, text=True)
+    if made.returncode:
+        pytest.skip(f"gcc does not work here: {made.stderr.splitlines()[0]}")
+    return target
+
+
+def on_mmu(*words):
+    """Run the command on its own, as a program writes to descriptors; return output and status."""
+    return natively(sys.executable, "-c", COMMAND, "exec", *words)
+
+
+def natively(*words):
+    done = subprocess.run(list(map(str, words)), capture_output=True, stdin=subprocess.DEVNULL)
+    return done.stdout, done.stderr, done.returncode
+
+
+def shell_status(status):
+    return 128 - status if status < 0 else status
+
+
+@slow
+@needs_gcc
+@ENGINES
+@pytest.mark.parametrize("linked", ["-static", "-static-pie", "-pie"])
+def test_hello(engine, linked, tmp_path):
+    source = tmp_path / "hello.c"
+    source.write_text('#include <stdio.h>\nint main(int count, char **words)\n{\n'
+                      '    printf("hello %d %s\\n", count, words[1]);\n'
+                      '    fprintf(stderr, "oh\\n");\n    return 7;\n}\n')
+    path = compiled(tmp_path / "hello", source, linked)
+    assert on_mmu("--engine", engine, path, "a", "--json") == natively(path, "a", "--json")
+
+
+@slow
+@needs_gcc
+@ENGINES
+@pytest.mark.parametrize("bits", [32, 64])
+@pytest.mark.parametrize("memory", [64, 4])
+def test_a_program_without_a_library(engine, bits, memory, tmp_path):
+    path = compiled(tmp_path / "bare", SOURCES / "compute.c", *BARE, f"-m{bits}",
+                    f"-DCOUNT={2_000_000 if memory == 4 else 50_000}")
+    figures = tmp_path / "figures"
+    found = on_mmu("--engine", engine, "--memory", memory, "--json", figures, path)
+    assert found == natively(path)
+    written = json.loads(figures.read_text())
+    assert written["status"] == found[2]
+    assert (written["swapped_in"] > 1000) is (memory == 4)
+    assert written["calls"]["write"] > 0
+
+
+@slow
+@needs_gcc
+@ENGINES
+def test_data_larger_than_memory(engine, tmp_path):
+    path = compiled(tmp_path / "large", SOURCES / "large.c", "-static")
+    figures = tmp_path / "figures"
+    found = on_mmu("--engine", engine, "--memory", 8, "--json", figures, path)
+    assert found == natively(path)
+    assert found[2] == 5
+    assert json.loads(figures.read_text())["swapped_in"] > 4000
+
+
+@slow
+@needs_gcc
+@ENGINES
+def test_calls_return_what_linux_returns(engine, tmp_path):
+    path = compiled(tmp_path / "syscalls", SOURCES / "syscalls.c", "-static")
+    file = tmp_path / "file"
+    file.write_text("0123456789abcdef\n")
+    output, error, status = on_mmu("--engine", engine, path, file)
+    expected, _, killed = natively(path, file)
+    lines = expected.decode().splitlines()
+    assert len(lines) > 50
+    assert output.decode().splitlines() == lines
+    assert status == shell_status(killed) == 128 + 12
+    assert error.decode() == f"pagewalk: {path}: killed by SIGUSR2\n"
+
+
+@slow
+@needs_gcc
+@pytest.mark.parametrize(("text", "name", "status"), [
+    ("*(volatile int *)0x1234 = 1;", "SIGSEGV at address 0x1234, ", 139),
+    ("volatile int zero = 0; zero = 100 / zero;", "SIGFPE at instruction ", 136),
+    ("__builtin_trap();", "SIGILL at instruction ", 132),
+    ("abort();", "SIGABRT", 134),
+])
+def test_a_program_that_a_signal_ends(text, name, status, tmp_path):
+    source = tmp_path / "ends.c"
+    source.write_text(f"#include <stdlib.h>\nint main(void) {{ {text} return 0; }}\n")
+    path = compiled(tmp_path / "ends", source, "-static")
+    _, error, found = on_mmu("--engine", "model", path)
+    assert found == status == shell_status(natively(path)[2])
+    assert error.decode().startswith(f"pagewalk: {path}: killed by {name}")
+    assert error.count(b"\n") == 1
+
+
+@slow
+@needs_gcc
+def test_what_keeps_a_program_from_going_on(tmp_path):
+    source = tmp_path / "loop.c"
+    source.write_text("#include <signal.h>\nstatic void handle(int n) { (void)n; }\n"
+                      "int main(int count, char **words) { (void)words;\n"
+                      "    if (count > 1) { signal(SIGUSR1, handle); raise(SIGUSR1); }\n"
+                      "    for (;;) ; }\n")
+    path = compiled(tmp_path / "loop", source, "-static")
+    _, error, status = on_mmu("--engine", "model", "--limit", 100_000, path)
+    assert (status, error.decode()) == (
+        1, f"pagewalk: error: {path}: cannot go on: its 100000 instructions are used up\n")
+    _, error, status = on_mmu("--engine", "model", path, "x")
+    assert status == 1
+    assert "the program has a handler for SIGUSR1" in error.decode()
+
+
+@slow
+@needs_gcc
+def test_a_program_sees_its_root_alone_and_changes_nothing(tmp_path):
+    source = tmp_path / "writes.c"
+    source.write_text('#include <stdio.h>\n#include <unistd.h>\nint main(void) {\n'
+                      '    FILE *file = fopen("/kept", "w");\n    fputs("new", file);\n'
+                      '    fclose(file);\n    file = fopen("/kept", "r");\n'
+                      '    printf("%c", fgetc(file));\n'
+                      '    return access("/../../etc/passwd", F_OK) ? 4 : 9; }\n')
+    root = tmp_path / "root"
+    root.mkdir()
+    compiled(root / "writes", source, "-static")
+    (root / "kept").write_text("old")
+    found = on_mmu("--engine", "model", "--root", root, "/writes")
+    assert found == (b"n", b"", 4)
+    assert (root / "kept").read_text() == "old"
+    assert sorted(path.name for path in root.iterdir()) == ["kept", "writes"]
+
+
+def elf(machine):
+    return b"\x7fELF\x02\x01\x01".ljust(16, b"\0") + b"\2\0" + machine.to_bytes(2, "little")
+
+
+@pytest.mark.parametrize(("content", "message"), [
+    (b"text\n", "the start is 74 65 78 74, expected 7f 45 4c 46 of an ELF file"),
+    (elf(183), "e_machine is 183 (AArch64), expected 62 (x86-64) or 3 (i386)"),
+    (elf(62), "e_phentsize is 0, expected 56"),
+    (b"#!/nowhere/sh\n", "/nowhere/sh: cannot be run: ENOENT: No such file or directory"),
+    (b"", "the start is"),
+])
+def test_files_that_are_no_programs(content, message, tmp_path, capsys, monkeypatch):
+    pytest.importorskip("unicorn")
+    monkeypatch.setattr("pagewalk.sim.cli.exec.Kernel.boot", None)  # it does not come so far
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    path.chmod(0o755)
+    assert main(["exec", str(path)]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.startswith("pagewalk: error: ")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (["/nowhere/program"], "/nowhere/program: cannot be run: ENOENT"),
+    (["no-program-of-this-name"], "no-program-of-this-name: is in no folder of PATH"),
+    (["FILE"], "FILE: cannot be run: EACCES: Permission denied"),
+    (["--root", "/nowhere", "true"], "argument --root: /nowhere: No such file or directory"),
+    (["--env", "name", "true"], "argument --env: expected NAME=VALUE, not 'name'"),
+    (["--json", "-", "true"], "argument --json: - is the standard output of the program"),
+    (["--json", "FILE", "FILE"], "argument --json: FILE is an input; expected another file"),
+    (["--memory", "0", "true"], "argument --memory: expected a whole number from 1"),
+    (["--swap", "/nowhere", "PROGRAM"], "argument --swap: /nowhere: No such file"),
+    ([], "the following arguments are required: PROGRAM"),
+])
+def test_bad_words(words, message, tmp_path, capsys, monkeypatch):
+    pytest.importorskip("unicorn")
+    monkeypatch.setattr("pagewalk.sim.cli.exec.Kernel.boot", None)
+    path = tmp_path / "file"
+    path.write_text("text")
+    names = {"FILE": str(path), "PROGRAM": sys.executable}
+    assert main(["exec", *(names.get(word, word) for word in words)]) == 2
+    error = capsys.readouterr().err
+    assert message.replace("FILE", str(path)) in error
+    assert error.count("\n") == 1
+
+
+def test_without_unicorn(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "unicorn", None)
+    assert main(["exec", "true"]) == 3
+    assert "unicorn is missing" in capsys.readouterr().err
