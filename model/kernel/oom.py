@@ -41,9 +41,9 @@ def oom_badness(process: Process, total_pages: int) -> int | None:
     """Return by how many pages a process is a candidate, None if it must not be killed.
 
     ``total_pages`` are those of memory and swap together: a process counts a thousandth of them
-    more for each point of its ``oom_score_adj``. [oom_badness]
+    more for each point of its ``oom_score_adj``. [oom_badness, oom_unkillable_task]
     """
-    if process.oom_score_adj == OOM_SCORE_ADJ_MIN:
+    if process.is_init or process.oom_score_adj == OOM_SCORE_ADJ_MIN:
         return None
     return process.badness + process.oom_score_adj * (total_pages // 1000)
 

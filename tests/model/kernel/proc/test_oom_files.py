@@ -23,8 +23,10 @@ def test_an_adjustment_is_a_number_within_bounds():
     for text, value in (("1000\n", 1000), (" 0x10 ", 16), ("+010", 8), ("0", 0)):
         write_oom_score_adj(process, text, privileged=False)
         assert oom_score_adj(process) == f"{value}\n"
-    for text in ("1001", "-1001", "", "x", "1 2", "1x", "08", "- 1"):
+    for text in ("1001", "-1001", "2147483647", "-0x80000000", "", "x", "1 2", "1x", "08", "- 1"):
         assert fails(process, text) == fails(process, text, privileged=True) == errno.EINVAL
+    for text in ("2147483648", "-0x80000001", "99999999999"):  # no int holds them
+        assert fails(process, text) == fails(process, text, privileged=True) == errno.ERANGE
 
 
 def test_nobody_but_the_administrator_goes_below_what_that_one_wrote():
@@ -58,3 +60,10 @@ def test_a_score_is_two_thirds_of_the_share_and_a_thousand():
     assert oom_score(kernel.state, process) == f"{(1000 - less) * 2 // 3}\n"
     process.oom_score_adj = -1000
     assert oom_score(kernel.state, process) == "0\n"
+
+
+def test_init_is_never_killed_whatever_it_has():
+    kernel, _, _ = machine(X86_64)
+    init = kernel.spawn("init", init=True)
+    write_oom_score_adj(init, "1000", privileged=False)
+    assert oom_score(kernel.state, init) == "0\n"
