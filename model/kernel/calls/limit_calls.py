@@ -36,8 +36,8 @@ class LimitCalls(Caller):
     def prlimit64(self, pid: int, resource: int, new: int, old: int) -> int:
         """Set a limit of any process to what is at ``new``, and store at ``old`` what it was.
 
-        Each is left out if its address is 0; so is ``pid`` for the process that calls.
-        [prlimit(2)]
+        Each is left out if its address is 0; so is ``pid`` for the process that calls. Those of
+        other users are for the administrator. [prlimit(2)]
         """
         new, old = self._words(new, old)
 
@@ -46,6 +46,7 @@ class LimitCalls(Caller):
             target = self.kernel.processes.get(as_int(pid)) if as_int(pid) else process
             if target is None:
                 raise SysError(errno.ESRCH)
+            _check_permission(process, target)
             rlimits = target.mm.rlimits
             before = rlimits.get(as_uint(resource))
             if limits is not None:
@@ -69,3 +70,14 @@ class LimitCalls(Caller):
         data = b"".join(min(limit, most).to_bytes(size, "little") for limit in limits)
         if self.user.copy_to_user(self.kernel.space.word(address), data):
             raise SysError(errno.EFAULT)
+
+
+def _check_permission(process: Process, target: Process) -> None:
+    """Raise ``SysError(EPERM)`` unless a process may see the limits of another.
+
+    Both users and groups of that one must be its own. [check_prlimit_permission]
+    """
+    mine, its = process.credentials, target.credentials
+    same = {its.uid, its.euid} == {mine.uid} and {its.gid, its.egid} == {mine.gid}
+    if target is not process and not same and not process.mm.privileged:
+        raise SysError(errno.EPERM)

@@ -4,6 +4,7 @@ import errno
 
 import pytest
 
+from pagewalk.model.address_space.exec_arguments import Credentials
 from pagewalk.model.address_space.rlimits import INFINITY, Resource
 from pagewalk.model.address_space.uapi import MapFlag
 from pagewalk.model.kernel.calls.syscalls import SystemCalls
@@ -71,6 +72,25 @@ def test_limits_of_any_process_are_eight_bytes(mode):
     assert call.prlimit64(child, 99, 0, 0) == -errno.EINVAL
     assert call.prlimit64(0, Resource.DATA, world.buffer, 5) == -errno.EFAULT
     assert world.process.mm.rlimits.data == 10  # which is set before that is known
+
+
+@both
+def test_limits_of_another_user_are_for_the_administrator(mode):
+    """Without an address, too; what is to be set is read before. [check_prlimit_permission]"""
+    world = World(mode)
+    kernel, call = world.kernel, world.call
+    world.put(10, 20, size=8)
+    for who in (Credentials(), Credentials(1000, 0, 1000, 1000), Credentials(0, 1000, 1000, 1000),
+                Credentials(1000, 1000, 0, 1000), Credentials(1000, 1000, 1000, 0)):
+        other = kernel.spawn("other", credentials=who).pid
+        for new, old in ((0, 0), (0, world.buffer), (world.buffer, 0)):
+            assert call.prlimit64(other, Resource.DATA, new, old) == -errno.EPERM
+        assert call.prlimit64(other, 99, 0, 0) == -errno.EPERM
+        assert call.prlimit64(other, 99, 5, 0) == -errno.EFAULT
+        assert kernel.processes[other].mm.rlimits.data == INFINITY
+    world.process.mm.privileged = True
+    assert call.prlimit64(other, Resource.DATA, world.buffer, 0) == 0
+    assert kernel.processes[other].mm.rlimits.get(Resource.DATA) == (10, 20)
 
 
 @both
