@@ -24,7 +24,9 @@ READAHEAD = Gfp.HIGHUSER_MOVABLE | Gfp.NORETRY | Gfp.NOWARN
 def willneed(state: KernelState, tables: PageTables, vma: Vma, start: int, end: int) -> None:
     """Bring in what a range of a mapping has on a disk: pages of a file, or pages in swap.
 
-    What cannot be read is passed over. Raise ``OutOfMemory`` for pages of swap. [madvise_willneed]
+    What cannot be read is passed over. Of shared memory the page after the range comes, too, as in
+    Linux 6.1. Raise ``OutOfMemory`` for pages of swap.
+    [madvise_willneed, force_shm_swapin_readahead]
     """
     if vma.file is None:
         for leaf in list(tables.entries(start, end)):
@@ -37,7 +39,7 @@ def willneed(state: KernelState, tables: PageTables, vma: Vma, start: int, end: 
         return
     first, last = vma.pgoff_of(start), vma.pgoff_of(end)
     if space.content is None:
-        for slot in [slot for at, slot in sorted(space.slots.items()) if first <= at < last]:
+        for slot in [slot for at, slot in sorted(space.slots.items()) if first <= at <= last]:
             _swap_in(state, slot)
     else:
         _read_ahead(state, space, first, min(last, first + MAX_READ))

@@ -50,7 +50,8 @@ def test_pages_in_swap_are_in_core_while_the_swap_cache_has_them(mode, tmp_path)
             world.call.madvise(start, 4 * PAGE, Madvise.PAGEOUT)
             assert world.pages(start, 4) == [0, 0, 0, 0]
             world.call.madvise(start + PAGE, PAGE, Madvise.WILLNEED)
-            assert world.pages(start, 4) == [0, 1, 0, 0]
+            after = int(flags == SHARED)  # one page more than was asked for
+            assert world.pages(start, 4) == [0, 1, after, 0]
             world.cpu.load(start + 2 * PAGE)
             assert world.pages(start, 4) == [0, 1, 1, 0]
         world.kernel.check()

@@ -79,7 +79,7 @@ def test_every_page_is_counted_as_what_it_is(mode, tmp_path):
         call.msync(of_file, 2 * PAGE, 4)
         call.munmap(of_file + 6 * PAGE, PAGE)
         call.madvise(shared, 10 * PAGE, Madvise.PAGEOUT)  # the child maps none of them
-        call.madvise(shared, 4 * PAGE, Madvise.WILLNEED)
+        call.madvise(shared, 3 * PAGE, Madvise.WILLNEED)  # and one page more
         call.mlock(anon, 5 * PAGE)
         address = vmalloc(kernel, 3 * PAGE)
         kernel.check()
