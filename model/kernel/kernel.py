@@ -174,7 +174,8 @@ class Kernel:
         spaces = [one.space for one in self.processes.values()]
         try:
             with self.oom.origin(process):
-                swapoff(self.state, self.commit, spaces, area)
+                swapoff(self.state, self.commit, spaces, area,
+                        process.mm.total_vm if process is not None else 0)
         finally:
             if process is None:
                 self.reclaimer.run_kswapd()

@@ -24,7 +24,7 @@ __all__ = ["swapoff", "unuse_mm"]
 
 
 def swapoff(state: KernelState, commit: Commit, spaces: Sequence[UserTables],
-            area: int | SwapFile) -> None:
+            area: int | SwapFile, total_vm: int = 0) -> None:
     """Bring back all pages of a swap area and use it no more; its device stays open.
 
     Parameters
@@ -33,6 +33,8 @@ def swapoff(state: KernelState, commit: Commit, spaces: Sequence[UserTables],
         The kernel, what it has promised, and the page tables of all processes.
     area
         The type of the area, or its device.
+    total_vm
+        How many pages the address space has of the process that asks for it.
 
     Raises
     ------
@@ -45,7 +47,7 @@ def swapoff(state: KernelState, commit: Commit, spaces: Sequence[UserTables],
         If reclaim puts back what has come out, again and again: as above.
     """
     info = _find(state, area)
-    commit.charge(info.pages, privileged=True)
+    commit.charge(info.pages, total_vm, privileged=True)
     commit.uncharge(info.pages)
     state.swap.swapoff(info.type, lambda number: _unuse_all(state, spaces, number))
 

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import pytest
 
+from pagewalk.model.address_space.uapi import Prot
 from pagewalk.model.kernel.calls.swap_calls import SwapFlag
 from pagewalk.model.kernel.calls.syscalls import SystemCalls
 from pagewalk.model.kernel.oom import OomKilled
@@ -106,6 +107,19 @@ def test_more_promised_than_would_be_left(mode, tmp_path):
     assert start > 0
     assert world.call.swapoff(path) == -errno.ENOMEM
     commit.mode = 0
+    assert world.call.swapoff(path) == 0
+
+
+@both
+def test_what_is_kept_from_a_large_process_its_swapoff_does_not_get(mode, tmp_path):
+    """A thirty-second of its address space, at most user_reserve_kbytes. [__vm_enough_memory]"""
+    world = World(mode, tmp_path)
+    path, commit = world.area(pages=1000), world.kernel.commit
+    assert world.call.swapon(path, 0) == 0
+    assert world.call.mmap(0, 3200 * PAGE, Prot.READ, ANON) > 0
+    commit.mode, commit.overcommit_kbytes, commit.user_reserve_kbytes = 2, 100 * 4, 1000 * 4
+    assert world.call.swapoff(path) == -errno.ENOMEM
+    commit.overcommit_kbytes += 4
     assert world.call.swapoff(path) == 0
 
 
