@@ -10,7 +10,7 @@ from ..address_space.vma import File
 from ..x86 import PAGE_BYTES, PAGE_SHIFT
 from .page_cache import CachedFile
 from .state import KernelState
-from .truncate import EVERYTHING, truncate_range, unmap_mapping_range
+from .truncate import EVERYTHING, forget_beyond, truncate_range, unmap_mapping_range
 
 __all__ = ["check_new_size", "ftruncate", "max_bytes"]
 
@@ -38,9 +38,10 @@ def check_new_size(state: KernelState, space: CachedFile, size: int, rlimits: Rl
 def ftruncate(state: KernelState, file: File, size: int, rlimits: Rlimits) -> None:
     """Give an open file so many bytes: what is beyond is gone, from all mappings, too.
 
-    Private copies go with the rest. Raise ``SysError``: EINVAL for a file not open for writing, or
-    without bytes; EFBIG as ``check_new_size``; EPERM for what is sealed; ENOMEM for what cannot be
-    promised; and as ``truncate_range`` for the page that the new end is in. [do_sys_ftruncate]
+    What a mapping has stored between the old end and the new one is there then. Private copies go
+    with the rest. Raise ``SysError``: EINVAL for a file not open for writing, or without bytes;
+    EFBIG as ``check_new_size``; EPERM for what is sealed; ENOMEM for what cannot be promised; and
+    as ``truncate_range`` for the page that the new end is in. [do_sys_ftruncate]
     """
     try:
         space = state.page_cache.space(file)
@@ -57,6 +58,8 @@ def ftruncate(state: KernelState, file: File, size: int, rlimits: Rlimits) -> No
         start = -(-size // PAGE_BYTES) * PAGE_BYTES
         unmap_mapping_range(state, file, start, EVERYTHING, even_cows=True)
         truncate_range(state, space, size, EVERYTHING)
+    elif space.content is not None:  # ext4 does so however the size changes
+        forget_beyond(state, space, size)
 
 
 def _reaccount(state: KernelState, space: CachedFile, size: int) -> None:

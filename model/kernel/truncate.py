@@ -8,7 +8,8 @@ from ..x86 import PAGE_BYTES, PAGE_SHIFT
 from .page_cache import CachedFile
 from .state import KernelState
 
-__all__ = ["EVERYTHING", "drop_unwritten", "punch_hole", "truncate_range", "unmap_mapping_range"]
+__all__ = ["EVERYTHING", "drop_unwritten", "forget_beyond", "punch_hole", "truncate_range",
+           "unmap_mapping_range"]
 
 EVERYTHING = 1 << 64
 """An end of a range of bytes that no file reaches."""
@@ -61,6 +62,17 @@ def truncate_range(state: KernelState, space: CachedFile, start: int, end: int) 
         if not first <= index < last:
             _zero(state, space, index, max(start - page, 0), min(end - page, PAGE_BYTES))
     state.page_cache.recount(space)
+
+
+def forget_beyond(state: KernelState, space: CachedFile, size: int) -> None:
+    """Fill the rest of the page with zeros that the new end of a file on a disk is in.
+
+    If it is in memory a mapping may have stored something there. It is no more dirty or used for
+    that. [truncate_pagecache, truncate_inode_partial_folio]
+    """
+    pfn, offset = space.pages.get(size // PAGE_BYTES), size % PAGE_BYTES
+    if pfn is not None and offset:
+        state.memory.write_bytes((pfn << PAGE_SHIFT) + offset, bytes(PAGE_BYTES - offset))
 
 
 def drop_unwritten(state: KernelState, space: CachedFile, first: int, end: int) -> None:

@@ -1,4 +1,4 @@
-"""Files of tmpfs, whose sizes and pages are in memory alone."""
+"""Sizes of files and how they change, and files of tmpfs, whose pages are in memory alone."""
 
 import pytest
 
@@ -62,4 +62,21 @@ def test_a_page_that_was_allocated_reads_as_zeros_but_is_no_data(mode):
     state.shmem.preallocate(space, 1)  # once more is a use
     drop_unwritten(state, space, 0, 9)
     assert [*space.pages] == [0, 1]
+    kernel.check()
+
+
+@both
+@pytest.mark.parametrize("is_shmem", [False, True], ids=["disk", "tmpfs"])
+def test_what_is_stored_beyond_the_end_is_there_if_the_file_grows_over_it(mode, is_shmem):
+    """Beyond the new end it is gone, but not on tmpfs. [ext4_setattr, shmem_setattr]"""
+    kernel, cpu, process = machine(mode)
+    file = File("file", is_shmem=is_shmem)
+    kernel.register_file(file, b"f" * 10)
+    start = process.mm.mmap(0, PAGE, RW, MapFlag.SHARED, file)
+    cpu.store(start + 90, b"x" * 20)
+    for size in (100, 200, PAGE):
+        ftruncate(kernel.state, file, size, Rlimits())
+        assert cpu.load(start + 90, 20) == b"x" * (20 if is_shmem else 10) + bytes(
+            0 if is_shmem else 10)
+        assert cpu.load(start, 10) == b"f" * 10
     kernel.check()
