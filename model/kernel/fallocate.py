@@ -2,8 +2,9 @@
 
 Of the file systems there are tmpfs, whose pages are shared memory, and one for all other files with
 blocks of a page, as ext4 has them; on its disk there is always room, so that to allocate changes
-nothing but sizes. Modes that only some file systems have are left out: FALLOC_FL_COLLAPSE_RANGE,
-ZERO_RANGE, INSERT_RANGE, UNSHARE_RANGE. [shmem_fallocate, ext4_fallocate]
+nothing but sizes. In files of huge pages there are only holes. Modes that only some file systems
+have are left out: FALLOC_FL_COLLAPSE_RANGE, ZERO_RANGE, INSERT_RANGE, UNSHARE_RANGE.
+[shmem_fallocate, ext4_fallocate, hugetlbfs_fallocate]
 """
 
 import errno
@@ -15,6 +16,7 @@ from ..address_space.vma import File
 from ..x86 import PAGE_BYTES, PAGE_SHIFT
 from .fault_cause import NotPromised
 from .file_size import check_new_size, max_bytes
+from .hugetlb_hole import punch_huge_hole
 from .page_cache import CachedFile
 from .state import KernelState
 from .truncate import drop_unwritten, punch_hole
@@ -52,11 +54,14 @@ def fallocate(state: KernelState, file: File, mode: int, offset: int, length: in
         raise SysError(errno.EBADF)
     if file.vm_flags:
         raise SysError(errno.ENODEV)
+    end = offset + length
+    if file.huge_page_bytes and mode == FallocFlag.PUNCH_HOLE | FallocFlag.KEEP_SIZE:
+        punch_huge_hole(state, file, offset, end)
+        return
     try:
         space = state.page_cache.space(file)
     except KeyError:
         raise SysError(errno.EOPNOTSUPP) from None
-    end = offset + length
     if end > max_bytes(state, space):
         raise SysError(errno.EFBIG)
     if mode & ~(FallocFlag.KEEP_SIZE | FallocFlag.PUNCH_HOLE):

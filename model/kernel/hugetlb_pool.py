@@ -139,6 +139,16 @@ class HugePages(HugetlbPool):
         inode.pages[index] = pfn
         self._in_file.add(pfn)
 
+    def remove_from_file(self, inode: HugeFile, index: int) -> None:
+        """Free a page of a file that nobody maps any more, and its reserve with it.
+
+        [remove_inode_hugepages, hugetlb_unreserve_pages]
+        """
+        pfn = inode.pages.pop(index)
+        inode.reserved.remove(index)
+        self._in_file.remove(pfn)
+        self._free(pfn)
+
     def is_anon(self, pfn: int) -> bool:
         """Return whether a page is one of a private mapping, and of no file. [PageAnon]"""
         return pfn not in self._in_file
