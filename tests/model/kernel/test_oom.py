@@ -101,6 +101,8 @@ def test_init_is_not_killed(mode):
     assert (init.pid, other.pid) == (1, 2)
     with pytest.raises(ValueError, match=r"^A machine has one init only$"):
         kernel.spawn("again", init=True)
+    with kernel.oom.origin(init):  # not even if it asks for it
+        assert select_bad_process(kernel.processes.values()) is other
     kernel.switch(init)
     start = init.mm.mmap(0, 400 * PAGE, RW, ANON | MapFlag.NORESERVE)
     stored = []
