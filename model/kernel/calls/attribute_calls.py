@@ -70,6 +70,30 @@ class AttributeCalls(PathBase):
         return self._call(lambda process: _chown(
             self._open_node(process, fd), as_uint(uid), as_uint(gid), process.credentials))
 
+    def getxattr(self, path: int | bytes, *, follow: bool = True) -> int:
+        """Refuse an extended attribute: there are none. [getxattr(2), lgetxattr(2)]
+
+        Setting and removing one is refused alike. Raise nothing; return ENOTSUP, or what is wrong
+        with the path. [xattr_resolve_name]
+        """
+        def work(process: Process) -> None:
+            self._node(process, AtFlag.FDCWD, self._path(path), follow=follow)
+            raise SysError(errno.EOPNOTSUPP)
+        return self._call(work)
+
+    def fgetxattr(self, fd: int) -> int:
+        """Refuse an extended attribute of an open file. [fgetxattr(2)]"""
+        def work(process: Process) -> None:
+            self._opened(process, fd)
+            raise SysError(errno.EOPNOTSUPP)
+        return self._call(work)
+
+    def listxattr(self, path: int | bytes, *, follow: bool = True) -> int:
+        """Return 0, the bytes of the names of the extended attributes of a path. [listxattr(2)]"""
+        def work(process: Process) -> None:
+            self._node(process, AtFlag.FDCWD, self._path(path), follow=follow)
+        return self._call(work)
+
     def utimensat(self, dirfd: int, path: int | bytes, times: int, flags: int = 0, *,
                   wide: bool = True) -> int:
         """Set the times of a path, or of ``dirfd`` itself if the path is 0. [utimensat(2)]
