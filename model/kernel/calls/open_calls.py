@@ -21,6 +21,8 @@ from .path_base import AtFlag, PathBase
 
 __all__ = ["OpenCalls"]
 
+CLOSE_RANGE_UNSHARE, CLOSE_RANGE_CLOEXEC = 2, 4
+
 
 class OpenCalls(PathBase):
     """The calls that make open files."""
@@ -116,6 +118,23 @@ class OpenCalls(PathBase):
         process.files.replace(as_uint(new), self._opened(process, old),
                               close_on_exec=close_on_exec)
         return as_uint(new)
+
+    def close_range(self, first: int, last: int, flags: int = 0) -> int:
+        """Close all numbers of a range, or have an exec close them. [close_range(2)]
+
+        CLOSE_RANGE_UNSHARE does nothing more, as no two processes share their numbers.
+        """
+        first, last, flags = as_uint(first), as_uint(last), as_uint(flags)
+
+        def work(process: Process) -> None:
+            if flags & ~(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC) or first > last:
+                raise SysError(errno.EINVAL)
+            for fd in [fd for fd in process.files.numbers if first <= fd <= last]:
+                if flags & CLOSE_RANGE_CLOEXEC:
+                    process.files.set_close_on_exec(fd, True)
+                else:
+                    process.files.close(fd)
+        return self._call(work)
 
     # ---- pipes
 

@@ -16,7 +16,7 @@ from .meminfo import meminfo
 from .oom_files import oom_score, oom_score_adj, write_oom_score_adj
 from .process_memory import cmdline, environ
 from .smaps import smaps, smaps_rollup
-from .status import status
+from .status import statm, status
 from .sysctl_vm import SysctlVm
 from .vmstat import vmstat
 
@@ -110,7 +110,8 @@ class _Processes:
         for name, make in (
                 ("maps", lambda: maps_text(process.mm)), ("smaps", lambda: smaps(state, process)),
                 ("smaps_rollup", lambda: smaps_rollup(state, process)),
-                ("status", lambda: status(process)), ("cmdline", lambda: cmdline(process)),
+                ("status", lambda: status(process)), ("statm", lambda: statm(process)),
+                ("cmdline", lambda: cmdline(process)),
                 ("environ", lambda: environ(process)), ("comm", lambda: process.name + "\n"),
                 ("oom_score", lambda: oom_score(state, process))):
             _put_text(folder, name, self._of_living(process, make))

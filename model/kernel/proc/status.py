@@ -1,15 +1,15 @@
-"""``/proc/PID/status``. [proc_pid_status in fs/proc/array.c, task_mem in fs/proc/task_mmu.c]
+"""``/proc/PID/status`` and ``statm``. [fs/proc/array.c, task_mem in fs/proc/task_mmu.c]
 
 It lacks the lines of what a process does not have here: parent, users and groups, namespaces,
 signals, capabilities, processors. Linux counts the pages of [vdso] among those of files, too.
 """
 
 from ...address_space.vma import page_align
-from ...x86 import PAGE_BYTES
+from ...x86 import PAGE_BYTES, PAGE_SHIFT
 from ..process import Process
 from .memory_counts import resident_pages
 
-__all__ = ["status"]
+__all__ = ["statm", "status"]
 
 NAME_BYTES = 15  # of a command's name [TASK_COMM_LEN]
 ESCAPED = {"\n": "\\n", "\\": "\\\\"}
@@ -24,6 +24,15 @@ def status(process: Process) -> str:
     lines += [f"{figure}:\t{size >> 10:8} kB\n" for figure, size in _memory(process).items()]
     lines += ["CoreDumping:\t0\n", "THP_enabled:\t1\n", "Threads:\t1\n"]
     return "".join(lines)
+
+
+def statm(process: Process) -> str:
+    """Return ``/proc/PID/statm``: all in pages. [proc_pid_statm]"""
+    mm = process.mm
+    anon, file, shmem = resident_pages(process)
+    text = page_align(mm.end_code) - (mm.start_code & -PAGE_BYTES) >> PAGE_SHIFT
+    shared = file + shmem
+    return f"{mm.total_vm} {shared + anon} {shared} {text} 0 {mm.data_vm + mm.stack_vm} 0\n"
 
 
 def _memory(process: Process) -> dict[str, int]:

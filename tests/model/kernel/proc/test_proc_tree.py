@@ -86,6 +86,18 @@ def test_the_machine_is_there(world):
     assert world.kernel.space.max_map_count == 1234
 
 
+def test_the_figures_of_statm_are_those_of_status(world):
+    assert world.read(b"/proc/self/statm")  # the buffer is there then
+    size, resident, shared, text, _, data, _ = map(int, world.read(b"/proc/self/statm").split())
+    lines = dict(line.split(":", 1) for line in world.read(b"/proc/self/status").splitlines())
+
+    def pages(*names):
+        return sum(int(lines[name].split()[0]) for name in names) // 4
+    assert (size, shared) == (pages("VmSize"), pages("RssFile", "RssShmem"))
+    assert resident == pages("VmRSS") > 0
+    assert (text, data) == (pages("VmExe"), pages("VmData", "VmStk"))
+
+
 def test_others_are_found_as_long_as_they_live(world):
     child = world.kernel.fork(world.process)
     path = b"/proc/%d/maps" % child.pid

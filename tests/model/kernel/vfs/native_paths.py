@@ -15,7 +15,7 @@ NUMBERS = {"read": 0, "write": 1, "close": 3, "lseek": 8, "truncate": 76, "ftrun
            "symlinkat": 266, "readlinkat": 267, "fchmodat": 268, "faccessat2": 439, "dup": 32,
            "renameat2": 316, "pread": 17, "pwrite": 18, "fstat": 5,
            "fchownat": 260, "fchmod": 91, "fchown": 93, "fcntl": 72, "dup3": 292, "umask": 95,
-           "utimensat": 280, "fsync": 74, "statx": 332}
+           "utimensat": 280, "fsync": 74, "close_range": 436, "statx": 332}
 LIBC = ctypes.CDLL(None, use_errno=True)
 BUFFER = ctypes.create_string_buffer(8192)
 

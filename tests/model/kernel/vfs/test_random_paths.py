@@ -72,6 +72,7 @@ BOTH += [
     st.tuples(st.just("umask"), MODES),
     st.tuples(st.just("utimensat"), DIRS, PATHS | st.just(0), st.just(0), st.just(0)),
     st.tuples(st.just("fsync"), FDS),
+    st.tuples(st.just("close_range"), FDS, FDS, st.sampled_from([0, 2, 4, 8])),
     st.tuples(st.just("statx"), DIRS, PATHS, st.sampled_from([0, 0x100, 0x1000, 1 << 20]),
               st.just(0xFFF), st.just("BUFFER")),
 ]
