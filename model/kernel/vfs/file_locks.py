@@ -32,13 +32,13 @@ class RangeLock:
 
 @dataclass(slots=True, eq=False)
 class FileLocks:
-    """The locks of one file."""
+    """The locks of one file, owner after owner, each from low to high."""
 
     held: list[RangeLock] = field(default_factory=list)
 
     def conflict(self, wanted: RangeLock) -> RangeLock | None:
         """Return the first lock of another owner that forbids one. [posix_test_lock]"""
-        for one in sorted(self.held, key=lambda lock: lock.start):
+        for one in self.held:
             if one.owner is not wanted.owner and one.overlaps(wanted) and (
                     one.exclusive or wanted.exclusive):
                 return one
@@ -47,12 +47,22 @@ class FileLocks:
     def lock(self, wanted: RangeLock) -> None:
         """Add a lock in place of what its owner had there; raise ``SysError(EAGAIN)``.
 
-        [posix_lock_inode]
+        It becomes one with those of its kind that it touches. [posix_lock_inode]
         """
         if self.conflict(wanted) is not None:
             raise SysError(errno.EAGAIN)
-        self.unlock(wanted.owner, wanted.start, wanted.end)
-        self.held.append(wanted)
+        owner, start, end = wanted.owner, wanted.start, wanted.end
+        place = next((at for at, one in enumerate(self.held) if one.owner is owner),
+                     len(self.held))
+        for one in [one for one in self.held if one.owner is owner]:
+            if one.exclusive == wanted.exclusive and one.start <= end and start <= one.end:
+                start, end = min(start, one.start), max(end, one.end)
+        self.unlock(owner, start, end)
+        merged = RangeLock(owner, start, end, wanted.exclusive, wanted.pid)
+        own = sorted([merged, *(one for one in self.held if one.owner is owner)],
+                     key=lambda one: one.start)
+        others = [one for one in self.held if one.owner is not owner]
+        self.held = [*others[:place], *own, *others[place:]]
 
     def unlock(self, owner: object, start: int = 0, end: int = END) -> None:
         """Take what an owner has of a range away; what is around it stays."""

@@ -43,7 +43,8 @@ def shared():
     return World()
 
 
-@settings(max_examples=100, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=400, deadline=None)
 @given(st.lists(ONE, max_size=30))
 def test_random_locks_of_three_open_files(shared, steps):
     with tempfile.NamedTemporaryFile() as file:
@@ -69,10 +70,10 @@ def test_processes_are_in_each_others_way():
     kernel, call = world.machine.kernel, world.calls
     child = kernel.fork(world.process)
     assert world.lock(0, SETLK, WRLCK, 0, 10)[0] == 0
-    assert world.lock(1, SETLK, WRLCK, 5, 10)[0] == 0  # the same process
+    assert world.lock(1, SETLK, WRLCK, 5, 10)[0] == 0  # both are one
     kernel.switch(child)
     assert world.lock(0, SETLK, RDLCK, 14, 1)[0] == -errno.EAGAIN
-    assert world.lock(0, 5, RDLCK, 0, 0) == (0, (WRLCK, 0, 0, 5, world.process.pid))
+    assert world.lock(0, 5, RDLCK, 0, 0) == (0, (WRLCK, 0, 0, 15, world.process.pid))
     with pytest.raises(WouldBlock) as waits:
         world.lock(0, 7, RDLCK, 0, 1)
     kernel.switch(world.process)
