@@ -12,7 +12,8 @@ from ...model.kernel.process import Process
 from .cpu import Cpu
 from .program_clock import ProgramClock
 
-__all__ = ["Call", "CallContext", "ProgramExited", "ProgramKilled", "WaitsForEver"]
+__all__ = ["Call", "CallContext", "ProgramExited", "ProgramKilled", "ProgramReplaced",
+           "WaitsForEver"]
 
 Call = Callable[..., int]
 """Carries out a call: gets a ``CallContext`` and all six arguments, returns the result."""
@@ -33,6 +34,10 @@ class ProgramKilled(Exception):
         super().__init__(f"Signal {signal}{where}")
         self.signal = signal
         self.where = where
+
+
+class ProgramReplaced(Exception):
+    """Another program has taken the place of the one that called, and has its registers."""
 
 
 class WaitsForEver(Exception):

@@ -3,6 +3,7 @@
 import errno
 
 from ...model.kernel.calls.path_base import AtFlag
+from ...model.kernel.vfs.open_flag import OpenFlag
 from .call_context import Call, CallContext
 
 __all__ = ["DIRECT_FILES", "FILE_CALLS"]
@@ -13,7 +14,7 @@ CWD = AtFlag.FDCWD
 
 DIRECT_FILES = {
     "read": ("read", 3), "write": ("write", 3), "readv": ("readv", 3), "writev": ("writev", 3),
-    "openat": ("openat", 4), "close": ("close", 1), "lseek": ("lseek", 3), "fstat": ("fstat", 2),
+    "close": ("close", 1), "lseek": ("lseek", 3), "fstat": ("fstat", 2),
     "fstat64": ("fstat", 2), "newfstatat": ("newfstatat", 4), "fstatat64": ("newfstatat", 4),
     "statx": ("statx", 5), "ioctl": ("ioctl", 3), "fcntl": ("fcntl", 3), "fcntl64": ("fcntl", 3),
     "dup": ("dup", 1), "dup2": ("dup2", 2), "dup3": ("dup3", 3), "pipe2": ("pipe2", 2),
@@ -33,11 +34,20 @@ def _halves(context: CallContext, low: int, high: int) -> int:
     return low if context.word_bytes == 8 else high << 32 | low
 
 
+def _signed(context: CallContext, value: int) -> int:
+    """Return what a register holds as a signed number."""
+    half = 1 << 8 * context.word_bytes - 1
+    return (value ^ half) - half
+
+
 FILE_CALLS: dict[str, Call] = {
-    "open": lambda c, path, flags, mode, *_: c.calls.openat(CWD, path, flags, mode),
-    "creat": lambda c, path, mode, *_: c.calls.openat(CWD, path, CREAT, mode),
+    "open": lambda c, path, flags, mode, *_: _open(c, CWD, path, flags, mode),
+    "openat": lambda c, fd, path, flags, mode, *_: _open(c, fd, path, flags, mode),
+    "creat": lambda c, path, mode, *_: _open(c, CWD, path, CREAT, mode),
     "stat": lambda c, path, to, *_: c.calls.newfstatat(CWD, path, to, 0),
     "lstat": lambda c, path, to, *_: c.calls.newfstatat(CWD, path, to, NOFOLLOW),
+    "stat64": lambda c, path, to, *_: c.calls.newfstatat(CWD, path, to, 0),
+    "lstat64": lambda c, path, to, *_: c.calls.newfstatat(CWD, path, to, NOFOLLOW),
     "access": lambda c, path, mode, *_: c.calls.faccessat2(CWD, path, mode),
     "faccessat": lambda c, fd, path, mode, *_: c.calls.faccessat2(fd, path, mode),
     "readlink": lambda c, path, to, size, *_: c.calls.readlinkat(CWD, path, to, size),
@@ -56,9 +66,9 @@ FILE_CALLS: dict[str, Call] = {
         fd, to, size, _halves(c, low, high)),
     "pwrite64": lambda c, fd, source, size, low, high, *_: c.calls.pwrite(
         fd, source, size, _halves(c, low, high)),
-    "truncate": lambda c, path, size, *_: c.calls.truncate(path, size),
+    "truncate": lambda c, path, size, *_: c.calls.truncate(path, _signed(c, size)),
     "truncate64": lambda c, path, low, high, *_: c.calls.truncate(path, high << 32 | low),
-    "ftruncate": lambda c, fd, size, *_: c.calls.ftruncate(fd, size),
+    "ftruncate": lambda c, fd, size, *_: c.calls.ftruncate(fd, _signed(c, size)),
     "ftruncate64": lambda c, fd, low, high, *_: c.calls.ftruncate(fd, high << 32 | low),
     "getxattr": lambda c, path, *_: _no_attributes(c.calls.faccessat2(CWD, path, 0)),
     "lgetxattr": lambda c, path, *_: _no_attributes(c.calls.faccessat2(CWD, path, 0, NOFOLLOW)),
@@ -67,6 +77,12 @@ FILE_CALLS: dict[str, Call] = {
     "fadvise64_64": lambda c, fd, *_: _advised(c, fd),
 }
 """Calls that come in another form: each gets the context and all six arguments."""
+
+
+def _open(context: CallContext, folder: int, path: int, flags: int, mode: int) -> int:
+    """Open a path, of 64-bit programs always as a large file. [force_o_largefile]"""
+    large = OpenFlag.LARGEFILE if context.word_bytes == 8 else 0
+    return context.calls.openat(folder, path, flags | large, mode)
 
 
 def _no_attributes(found: int) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ...model.kernel.oom import OomKilled
 from ...model.x86 import Vector
 from .call_abi import ABIS
-from .call_context import ProgramExited, ProgramKilled, WaitsForEver
+from .call_context import ProgramExited, ProgramKilled, ProgramReplaced, WaitsForEver
 from .call_table import CallTable
 from .program_machine import ProgramFailed, Signalled
 from .program_world import ProgramWorld
@@ -124,8 +124,11 @@ class ProgramRun:
             return
         context, cpu = self._world.context, self._machine.cpu
         name, arguments = self._abi.take(cpu)
-        with self._world.entry.system_call(self._world.PROCESS):
-            result = self.table.call(context, name, arguments)
+        try:
+            with self._world.entry.system_call(self._world.PROCESS):
+                result = self.table.call(context, name, arguments)
+        except ProgramReplaced:
+            return
         self._abi.answer(cpu, result)
         if signal.SIGPIPE in context.pending and not context.blocked >> signal.SIGPIPE - 1 & 1:
             context.pending.discard(signal.SIGPIPE)

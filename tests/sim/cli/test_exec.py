@@ -101,6 +101,49 @@ def test_calls_return_what_linux_returns(engine, tmp_path):
 
 @slow
 @needs_gcc
+@ENGINES
+def test_calls_of_32_bit_programs(engine, tmp_path):
+    path = compiled(tmp_path / "calls32", SOURCES / "calls32.c", *BARE, "-m32")
+    file = tmp_path / "file"
+    file.write_bytes(bytes(range(256)) * 24)
+    found = on_mmu("--engine", engine, path, file)
+    assert found == natively(path, file)
+    assert found[0].count(b"\n") > 40
+    assert found[2] == 6
+
+
+@slow
+@needs_gcc
+@ENGINES
+def test_another_program_in_its_place(engine, tmp_path):
+    source = tmp_path / "next.c"
+    source.write_text(
+        '#include <errno.h>\n#include <fcntl.h>\n#include <signal.h>\n#include <stdio.h>\n'
+        '#include <stdlib.h>\n#include <unistd.h>\n'
+        'static void handle(int n) { (void)n; }\n'
+        'int main(int count, char **words) {\n'
+        '    struct sigaction one, two;\n'
+        '    if (count > 2) {\n'
+        '        sigaction(SIGUSR1, 0, &one);\n        sigaction(SIGUSR2, 0, &two);\n'
+        '        printf("%s %s %d %d %d\\n", words[2], getenv("A"), one.sa_handler == SIG_DFL,\n'
+        '               two.sa_handler == SIG_IGN, fcntl(9, F_GETFD));\n'
+        '        return 4;\n    }\n'
+        '    char *next[] = {"name", words[1], "text", 0}, *env[] = {"A=b", 0};\n'
+        '    signal(SIGUSR1, handle);\n    signal(SIGUSR2, SIG_IGN);\n'
+        '    fcntl(dup2(0, 9), F_SETFD, FD_CLOEXEC);\n'
+        '    execve("/nowhere", next, env);\n    printf("%d\\n", errno);\n'
+        '    execve(words[1], next, env);\n    printf("%d\\n", errno);\n'
+        '    fflush(stdout);\n    execve(words[0], next, env);\n    return 1;\n}\n')
+    path = compiled(tmp_path / "next", source, "-pie")
+    text = tmp_path / "text"
+    text.write_text("no program")
+    found = on_mmu("--engine", engine, path, text)
+    assert found == natively(path, text)
+    assert (found[0].count(b"\n"), found[2]) == (3, 4)
+
+
+@slow
+@needs_gcc
 @pytest.mark.parametrize(("text", "name", "status"), [
     ("*(volatile int *)0x1234 = 1;", "SIGSEGV at address 0x1234, ", 139),
     ("volatile int zero = 0; zero = 100 / zero;", "SIGFPE at instruction ", 136),

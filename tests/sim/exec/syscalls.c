@@ -38,6 +38,7 @@ static void files(const char *name)
     SHOW(ftruncate(fd, 0));
     SHOW(isatty(fd));
     SHOW(fcntl(fd, F_GETFD));
+    SHOW(fcntl(fd, F_GETFL));
     GOOD(dup(fd) > fd);
     SHOW(close(fd));
     SHOW(close(fd));
