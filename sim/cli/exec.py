@@ -17,6 +17,7 @@ from ...model.address_space.errors import SysError
 from ...model.address_space.exec_arguments import Credentials, ExecArguments
 from ...model.kernel.kernel import Kernel
 from ...model.kernel.oom import OomKilled
+from ...model.kernel.proc.proc_tree import mount_proc
 from ...model.kernel.swap.errors import SwapError
 from ...model.kernel.swap.file import SwapFile
 from ...model.kernel.vfs.device import mount_dev
@@ -119,6 +120,7 @@ def _exec(args: argparse.Namespace) -> int:
         known = conditions(args, config, inputs)
         swap = _swap(args.swap, stack)
         kernel = _boot(args, config, mode)
+        mount_proc(system, kernel)
         if swap is not None:
             kernel.swapon(swap)
         world = ProgramWorld(kernel, create(args.engine, config, args.latency), start, clock,
@@ -156,7 +158,10 @@ def _tell(args: argparse.Namespace, figures: ProgramFigures) -> None:
 
 
 def _file_system(args: argparse.Namespace, clock: ProgramClock) -> FileSystem:
-    """Return what the program sees as files: ``--root``, with other devices and no processes."""
+    """Return what the program sees as files: ``--root``, with other devices and no processes yet.
+
+    The ``/proc`` of this computer is hidden from the first look at the program on.
+    """
     try:
         system = FileSystem(Path(args.root), clock.now)
     except OSError as error:

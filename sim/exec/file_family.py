@@ -25,6 +25,8 @@ DIRECT_FILES = {
     "symlinkat": ("symlinkat", 3), "linkat": ("linkat", 5), "renameat2": ("renameat2", 5),
     "faccessat2": ("faccessat2", 4), "fchmodat": ("fchmodat", 3), "fchmod": ("fchmod", 2),
     "fchownat": ("fchownat", 5), "fchown": ("fchown", 3), "memfd_create": ("memfd_create", 2),
+    "getxattr": ("getxattr", 1), "fgetxattr": ("fgetxattr", 1), "listxattr": ("listxattr", 1),
+    "close_range": ("close_range", 3), "ppoll": ("ppoll", 3),
 }
 """Calls that go to the kernel model as they are: its name for them, and how many arguments."""
 
@@ -70,9 +72,8 @@ FILE_CALLS: dict[str, Call] = {
     "truncate64": lambda c, path, low, high, *_: c.calls.truncate(path, high << 32 | low),
     "ftruncate": lambda c, fd, size, *_: c.calls.ftruncate(fd, _signed(c, size)),
     "ftruncate64": lambda c, fd, low, high, *_: c.calls.ftruncate(fd, high << 32 | low),
-    "getxattr": lambda c, path, *_: _no_attributes(c.calls.faccessat2(CWD, path, 0)),
-    "lgetxattr": lambda c, path, *_: _no_attributes(c.calls.faccessat2(CWD, path, 0, NOFOLLOW)),
-    "fgetxattr": lambda c, fd, *_: _no_attributes(_advised(c, fd)),
+    "lgetxattr": lambda c, path, *_: c.calls.getxattr(path, follow=False),
+    "llistxattr": lambda c, path, *_: c.calls.listxattr(path, follow=False),
     "fadvise64": lambda c, fd, *_: _advised(c, fd),
     "fadvise64_64": lambda c, fd, *_: _advised(c, fd),
 }
@@ -83,11 +84,6 @@ def _open(context: CallContext, folder: int, path: int, flags: int, mode: int) -
     """Open a path, of 64-bit programs always as a large file. [force_o_largefile]"""
     large = OpenFlag.LARGEFILE if context.word_bytes == 8 else 0
     return context.calls.openat(folder, path, flags | large, mode)
-
-
-def _no_attributes(found: int) -> int:
-    """Return that a file has no extended attributes, or the errno for one that is not there."""
-    return found or -errno.EOPNOTSUPP
 
 
 def _advised(context: CallContext, fd: int) -> int:

@@ -5,9 +5,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ...model.address_space.elf import read_elf
 from ...model.address_space.exec_arguments import Credentials, ExecArguments
-from ...model.address_space.exec_file import find_binary
 from ...model.kernel.kernel import Kernel
 from ...model.kernel.usercopy import ERMS
 from ...model.kernel.vfs.resolve import FsState
@@ -85,7 +83,7 @@ class ProgramWorld:
         self.machine = ProgramMachine(engine, kernel.state.memory, self._linux, mode, check=check)
         port = PagePort(self.machine, kernel)
         self.entry = KernelEntry(self.machine, self._linux, ERMS, port)
-        self._clock, self._seed, self._mode = clock, seed, mode
+        self._clock, self._seed = clock, seed
         clock.count = lambda: self.machine.cpu.instructions
         self.machine.switch(self.PROCESS)
         self.process = self._linux.processes[self.PROCESS]
@@ -97,9 +95,7 @@ class ProgramWorld:
         process.fs, process.credentials = start.fs, start.credentials
         with self.entry.system_call(self.PROCESS) as calls:
             calls.give_files(process, *start.streams)
-            source, arguments = find_binary(
-                start.arguments, lambda path: calls.open_exec(process, path))
-            program = read_elf(source, self._mode, lambda path: calls.open_exec(process, path))
+            program, arguments, process.exe = calls.program_at(process, start.arguments)
             self.kernel.exec(process, program, arguments)
         process.name = start.arguments.filename.rpartition(b"/")[2][:15].decode(errors="replace")
         assert process.start is not None, "a program was loaded"

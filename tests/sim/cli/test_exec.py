@@ -144,6 +144,39 @@ def test_another_program_in_its_place(engine, tmp_path):
 
 @slow
 @needs_gcc
+@pytest.mark.parametrize(("words", "memory"), [
+    (["cat", "FILE", "/nowhere"], 64), (["sha256sum", "FILE"], 64), (["sort", "-r", "FILE"], 64),
+    (["ls", "-lan", "--time-style=full-iso", "FOLDER"], 64),
+    (["od", "-c", "FILE"], 64),
+    (["env", "-i", "A=b", "env"], 64), (["awk", "{ print $1 * 2 }", "FILE"], 64),
+    (["bash", "-c", "for x in 1 2 3; do echo $((x * x)); done; exit 5"], 64),
+    (["perl", "-e", "print join(',', map { $_ * 2 } 1 .. 10), chr(10)"], 64),
+    (["sort", "-n", "FILE"], 4),
+], ids=lambda value: value[0] if isinstance(value, list) else str(value))
+def test_programs_of_this_machine(words, memory, tmp_path):
+    program = shutil.which(words[0])
+    if program is None:
+        pytest.skip(f"no {words[0]}")
+    file = tmp_path / "file"
+    file.write_text("".join(f"{one * 7919 % 10007} text\n" for one in range(3000)))
+    names = {"FILE": file, "FOLDER": tmp_path}
+    words = [program, *(names.get(word, word) for word in words[1:])]
+    assert on_mmu("--memory", memory, *words) == natively(*words)
+
+
+@slow
+@needs_gcc
+def test_proc_is_the_model_s():
+    output, _, status = on_mmu("--engine", "model", "--memory", 32, "cat", "/proc/self/maps",
+                               "/proc/meminfo")
+    assert status == 0
+    assert b"[stack]" in output
+    total = int(output.partition(b"MemTotal:")[2].split()[0])
+    assert 30_000 < total < 32 * 1024
+
+
+@slow
+@needs_gcc
 @pytest.mark.parametrize(("text", "name", "status"), [
     ("*(volatile int *)0x1234 = 1;", "SIGSEGV at address 0x1234, ", 139),
     ("volatile int zero = 0; zero = 100 / zero;", "SIGFPE at instruction ", 136),
