@@ -26,7 +26,7 @@ DIRECT_FILES = {
     "faccessat2": ("faccessat2", 4), "fchmodat": ("fchmodat", 3), "fchmod": ("fchmod", 2),
     "fchownat": ("fchownat", 5), "fchown": ("fchown", 3), "memfd_create": ("memfd_create", 2),
     "getxattr": ("getxattr", 1), "fgetxattr": ("fgetxattr", 1), "listxattr": ("listxattr", 1),
-    "close_range": ("close_range", 3), "ppoll": ("ppoll", 3),
+    "close_range": ("close_range", 3), "flock": ("flock", 2), "ppoll": ("ppoll", 3),
 }
 """Calls that go to the kernel model as they are: its name for them, and how many arguments."""
 
@@ -59,6 +59,10 @@ FILE_CALLS: dict[str, Call] = {
     "unlink": lambda c, path, *_: c.calls.unlinkat(CWD, path, 0),
     "symlink": lambda c, text, path, *_: c.calls.symlinkat(text, CWD, path),
     "link": lambda c, old, new, *_: c.calls.linkat(CWD, old, CWD, new, 0),
+    "utimensat": lambda c, fd, path, times, flags, *_: c.calls.utimensat(
+        fd, path, times, flags, wide=c.word_bytes == 8),
+    "utimensat_time64": lambda c, fd, path, times, flags, *_: c.calls.utimensat(
+        fd, path, times, flags),
     "rename": lambda c, old, new, *_: c.calls.renameat2(CWD, old, CWD, new, 0),
     "renameat": lambda c, at, old, to, new, *_: c.calls.renameat2(at, old, to, new, 0),
     "chmod": lambda c, path, mode, *_: c.calls.fchmodat(CWD, path, mode),

@@ -9,6 +9,7 @@ DIRECT_MEMORY = {
     "brk": ("brk", 1), "munmap": ("munmap", 2), "mprotect": ("mprotect", 3),
     "mremap": ("mremap", 5), "madvise": ("madvise", 3), "msync": ("msync", 3),
     "mincore": ("mincore", 3), "mlock": ("mlock", 2), "munlock": ("munlock", 2),
+    "mlock2": ("mlock2", 3), "mlockall": ("mlockall", 1), "munlockall": ("munlockall", 0),
     "getrlimit": ("getrlimit", 2), "ugetrlimit": ("getrlimit", 2), "setrlimit": ("setrlimit", 2),
     "prlimit64": ("prlimit64", 4),
 }

@@ -143,6 +143,7 @@ PROCESS_CALLS: dict[str, Call] = {
     "gettid": lambda c, *_: c.process.pid,
     "set_tid_address": lambda c, *_: c.process.pid,
     "getppid": lambda *_: 0,
+    "sched_yield": lambda *_: 0,
     "getpgrp": lambda c, *_: c.process.pid,
     "getuid": lambda c, *_: c.process.credentials.uid,
     "geteuid": lambda c, *_: c.process.credentials.euid,

@@ -214,17 +214,21 @@ def test_what_keeps_a_program_from_going_on(tmp_path):
 @needs_gcc
 def test_a_program_sees_its_root_alone_and_changes_nothing(tmp_path):
     source = tmp_path / "writes.c"
-    source.write_text('#include <stdio.h>\n#include <unistd.h>\nint main(void) {\n'
+    source.write_text('#include <fcntl.h>\n#include <stdio.h>\n'
+                      '#include <sys/stat.h>\n#include <unistd.h>\n'
+                      'int main(void) {\n    struct stat found;\n'
+                      '    struct timespec times[2] = {{5, 0}, {6, 0}};\n'
                       '    FILE *file = fopen("/kept", "w");\n    fputs("new", file);\n'
                       '    fclose(file);\n    file = fopen("/kept", "r");\n'
-                      '    printf("%c", fgetc(file));\n'
+                      '    utimensat(AT_FDCWD, "/kept", times, 0);\n    stat("/kept", &found);\n'
+                      '    printf("%c%ld", fgetc(file), (long)found.st_mtime);\n'
                       '    return access("/../../etc/passwd", F_OK) ? 4 : 9; }\n')
     root = tmp_path / "root"
     root.mkdir()
     compiled(root / "writes", source, "-static")
     (root / "kept").write_text("old")
     found = on_mmu("--engine", "model", "--root", root, "/writes")
-    assert found == (b"n", b"", 4)
+    assert found == (b"n6", b"", 4)
     assert (root / "kept").read_text() == "old"
     assert sorted(path.name for path in root.iterdir()) == ["kept", "writes"]
 
