@@ -86,6 +86,31 @@ def test_data_larger_than_memory(engine, tmp_path):
 @slow
 @needs_gcc
 @ENGINES
+def test_each_access_translated(engine, tmp_path):
+    path = compiled(tmp_path / "bare", SOURCES / "compute.c", *BARE, "-DCOUNT=20")
+    figures = tmp_path / "figures"
+    found = on_mmu("--engine", engine, "--check", "each", "--json", figures, path)
+    assert found == natively(path)
+    written = json.loads(figures.read_text())
+    assert written["translations"] > written["instructions"]
+
+
+@slow
+@needs_gcc
+def test_neither_memory_nor_swap(tmp_path):
+    source = tmp_path / "takes.c"
+    source.write_text("#include <stdlib.h>\n#include <string.h>\nint main(void) {\n"
+                      "    for (int one = 1; ; one++) memset(malloc(1 << 20), one, 1 << 20); }\n")
+    path = compiled(tmp_path / "takes", source, "-static", "-O0")
+    output, error, status = on_mmu("--engine", "model", "--memory", 8, "--swap", 0, path)
+    assert (output, status) == (b"", 137)
+    assert error.decode() == (f"pagewalk: {path}: killed by SIGKILL, as there was no memory "
+                              "left\n")
+
+
+@slow
+@needs_gcc
+@ENGINES
 def test_calls_return_what_linux_returns(engine, tmp_path):
     path = compiled(tmp_path / "syscalls", SOURCES / "syscalls.c", "-static")
     file = tmp_path / "file"
