@@ -10,6 +10,8 @@ __all__ = ["Credentials", "ExecArguments"]
 class ExecArguments:
     """The strings that a program starts with, without the zero bytes that end them.
 
+    Raise ``TypeError`` for what is not bytes, ``ValueError`` for a string with a zero byte in it.
+
     Members
     -------
     filename
@@ -17,8 +19,6 @@ class ExecArguments:
     argv, envp
         Its arguments, the first of which is its own name, and its environment. It gets one empty
         argument if there is none.
-
-    Raise ``TypeError`` for what is not bytes, ``ValueError`` for a string with a zero byte in it.
     """
 
     filename: bytes

@@ -19,6 +19,7 @@ class FileSystem:
     """All that paths lead to.
 
     Use it in a ``with`` statement or ``close`` it, as it keeps descriptors of the host open.
+    Raise ``OSError`` for a folder that cannot be opened.
 
     Parameters
     ----------
@@ -26,8 +27,6 @@ class FileSystem:
         A folder of the host, which is only read; None for an empty root.
     clock
         Returns the time in nanoseconds since 1970.
-
-    Raise ``OSError`` for a folder that cannot be opened.
     """
 
     def __init__(self, root: Path | None, clock: Callable[[], int]) -> None:
