@@ -4,7 +4,6 @@ import argparse
 import io
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 
 from ...hdl.toolchain import ToolFailed, ToolMissing
 from ..cosim.machine import AccessFailed
@@ -14,7 +13,7 @@ from . import boot, buddy, conform, cosim, image, replay, run, verilog
 from . import exec as exec_verb
 from .exit_codes import BAD_INPUT, INTERRUPTED, MISMATCH, PIPE_CLOSED, TOOL_MISSING
 from .files import check_outputs
-from .output import discard_output, notes_on_stderr, one_line, require_output
+from .output import discard_output, notes_on_stderr, one_line, print_error, require_output
 from .parser import check_order, new_parser, verbs_of
 
 __all__ = ["VERBS", "command_parser", "dispatch"]
@@ -54,10 +53,7 @@ def dispatch(argv: Sequence[str] | None) -> int:
 
 
 def _failed(message: object, code: int) -> int:
-    if sys.stderr is not None:  # or `print` would take standard output in its place
-        with suppress(OSError):  # nobody can be told; the exit code still says what it was
-            print("pagewalk: error:", one_line(message), file=sys.stderr)
-            sys.stderr.flush()
+    print_error("pagewalk: error:", one_line(message))
     return code
 
 

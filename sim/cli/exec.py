@@ -3,7 +3,6 @@
 import argparse
 import errno
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -53,7 +52,7 @@ from .common import (
 from .conditions import conditions
 from .files import file_name
 from .host_memory import require_memory
-from .output import STDOUT, one_line
+from .output import STDOUT, one_line, print_error
 from .swap_option import given_swap, temporary_swap
 
 __all__ = ["add"]
@@ -154,7 +153,7 @@ def _tell(args: argparse.Namespace, figures: ProgramFigures) -> None:
     if args.stats:
         lines += figures.lines()
     for line in lines:
-        print("pagewalk:", one_line(line), file=sys.stderr, flush=True)
+        print_error("pagewalk:", one_line(line))
 
 
 def _file_system(args: argparse.Namespace, clock: ProgramClock) -> FileSystem:

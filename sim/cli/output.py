@@ -6,14 +6,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from rich.console import Console
 
 from ..errors import InputError
 from ..report import make_console
 
-__all__ = ["STDOUT", "discard_output", "notes_on_stderr", "one_line", "print_text", "printing",
-           "require_output"]
+__all__ = ["STDOUT", "discard_output", "notes_on_stderr", "one_line", "print_error", "print_text",
+           "printing", "require_output"]
 
 STDOUT = Path("-")  # what names standard output where a file is expected
 
@@ -33,8 +34,12 @@ def printing(figures: Path | None = None) -> Iterator[Console]:
     a full disk, and ``BrokenPipeError`` if whoever read it is gone.
     """
     if figures == STDOUT:
-        with suppress(OSError):
+        try:
             yield make_console(stderr=True)
+            if sys.stderr is not None:
+                sys.stderr.flush()
+        except OSError:
+            discard_output(sys.stderr)
         return
     require_output()
     try:
@@ -83,9 +88,21 @@ class _Notes(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Show a message; if that cannot be done, nobody is told."""
-        if sys.stderr is not None:
-            with suppress(OSError):
-                print("pagewalk:", one_line(record.getMessage()), file=sys.stderr, flush=True)
+        print_error("pagewalk:", one_line(record.getMessage()))
+
+
+def print_error(*words: object) -> None:
+    """Print a line to standard error; if there is none, or it is full, nobody is told.
+
+    What could not be written would be tried again as the interpreter ends, which then ends with a
+    code of its own.
+    """
+    if sys.stderr is None:  # `print` would take standard output in its place
+        return
+    try:
+        print(*words, file=sys.stderr, flush=True)
+    except OSError:
+        discard_output(sys.stderr)
 
 
 def one_line(message: object) -> str:
@@ -99,7 +116,10 @@ def one_line(message: object) -> str:
     return text if len(text) <= MOST_LETTERS else f"{text[:half]} ... {text[-half:]}"
 
 
-def discard_output() -> None:
-    """Let what is still to be written go nowhere, or the interpreter complains as it ends."""
+def discard_output(stream: TextIO | None = None) -> None:
+    """Let what ``stream``, by default standard output, is still to write go nowhere.
+
+    The interpreter complains as it ends otherwise.
+    """
     with suppress(OSError, ValueError):  # a stream without a descriptor has nothing to flush
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), (stream or sys.stdout).fileno())

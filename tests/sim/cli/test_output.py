@@ -50,8 +50,10 @@ def shell(image):
 
     def run(arguments, redirection):
         words = [*COMMAND, *(str(image if word == "IMAGE" else word) for word in arguments)]
+        # What is buffered is written as the interpreter ends, and that may fail as well.
+        env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
         done = subprocess.run(["sh", "-c", f'"$@" {redirection}', "sh", *words], check=False,
-                              capture_output=True, text=True)
+                              capture_output=True, text=True, env=env)
         return done.returncode, done.stdout, done.stderr
 
     return run
