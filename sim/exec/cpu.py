@@ -11,6 +11,7 @@ from ..engine.base import Engine
 from .emulator import Emulator
 from .fill_state import StopReason
 from .fills import BOTH_PORTS, FillCounts, Fills, Ports
+from .old_exception import OldException
 from .opcode import loads_segment
 from .ring3 import GDT_ADDRESS, TLS_ENTRIES, enter_ring3, write_descriptor
 from .stop import Called, CallKind, Faulted, Paused, Raised, Stop
@@ -77,6 +78,7 @@ class Cpu:
         self._memory = memory
         self._is_long = mode.entry_bytes == 8
         self._emulator = Emulator(self._is_long)
+        self._old_exception = OldException(self._emulator)
         self.features = enter_ring3(self._emulator, self._is_long)
         self._fills = Fills(self._emulator, engine, mode, memory, ports, self.features)
         self._each = check == "each"
@@ -105,6 +107,15 @@ class Cpu:
             self._emulator.write_word(self._number(register), value)
         else:
             self._uc.reg_write(self._number(register), value)
+
+    def read_x87(self, place: int) -> tuple[int, int]:
+        """Return mantissa and exponent, with the sign, of an x87 register, by its place."""
+        mantissa, exponent = self._uc.reg_read(self._number(f"fp{place}"))
+        return int(mantissa), int(exponent)
+
+    def write_x87(self, place: int, mantissa: int, exponent: int) -> None:
+        """Write an x87 register, by its place; ``fpsw`` says which is the top of the stack."""
+        self._uc.reg_write(self._number(f"fp{place}"), (mantissa, exponent))
 
     def _number(self, register: str) -> int:
         if register not in self._numbers:
@@ -148,6 +159,15 @@ class Cpu:
         if index not in TLS_ENTRIES[self._is_long]:
             raise ValueError(f"GDT entry must be one of {TLS_ENTRIES[self._is_long]}, not {index}")
         write_descriptor(self._emulator, index, descriptor)
+
+    def reload_segment(self, register: str) -> None:
+        """Load a segment register anew, after its entry of the GDT has changed."""
+        self._fills.state.own_page = self._gdt
+        try:
+            self.write(register, self.read(register))
+        finally:
+            self._fills.state.own_page = 0
+            self.forget_translations()
 
     # ---- running
 
@@ -225,6 +245,7 @@ class Cpu:
         if vector >= EXCEPTIONS:  # the gate is not the user's
             self.pc -= INT_BYTES
             return Raised(Vector.GP)
+        self._old_exception.forget()
         return Raised(vector)
 
     def _fault(self, reason: StopReason, each: bool) -> Stop | None:
