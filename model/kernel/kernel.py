@@ -9,7 +9,6 @@ import numpy as np
 from ..address_space.auxv import Processor
 from ..address_space.exec_arguments import Credentials, ExecArguments
 from ..address_space.exec_layout import Program
-from ..address_space.fork import copy_mappings
 from ..address_space.kernel_half.kernel_map import KernelMap
 from ..address_space.limits import Rlimits, UserSpace
 from ..address_space.vma import File
@@ -19,11 +18,10 @@ from ..physical.memory_map import MemoryMap, pc_memory
 from ..physical.reserves import Sysctl
 from ..x86 import Cr4, PagingMode
 from .file_table import FileTable
-from .fork_pages import copy_page_range
 from .hugetlb_pool import set_nr_hugepages
 from .kernel_space import KernelSpace
 from .machine_check import check_machine
-from .new_space import NewSpaces, undone
+from .new_space import NewSpaces
 from .oom import OomKill, OomKilled, OomKiller
 from .page_fault import FaultOutcome, FaultResult, Signal, SignalNumber, handle_page_fault
 from .platform import PLATFORMS
@@ -99,7 +97,6 @@ class Kernel:
         """Return the kernel of a PC with so much memory; see ``pc_memory``.
 
         Two-level paging does not reach what is above 4 Gbytes.
-
         Raise ``MemoryMapError`` for too little memory, ``ValueError`` for a size that is negative
         or more than physical addresses reach, and ``TypeError`` for an argument of another type.
 
@@ -232,7 +229,7 @@ class Kernel:
             else:
                 space, start = self._new_spaces.of_program(program, arguments, rlimits, who,
                                                            privileged=privileged)
-            pid = INIT_PID if init else next(self._pids)
+            pid = INIT_PID if init else self.new_pid()
             process = Process(pid, name, space, FileTable(self.files), self._init_pkru,
                               credentials=who, start=start)
             self.processes[pid] = process
@@ -256,21 +253,24 @@ class Kernel:
             if self.current is process:
                 self.state.tlb.switch(space.context)
             process.files.exec()
-            old.end()
+            old.put()
 
-    def fork(self, parent: Process) -> Process:
-        """Return a copy of a process that shares its pages until either writes. [kernel_clone]
+    def fork(self, parent: Process, *, shares_memory: bool = False) -> Process:
+        """Return a copy of a process that shares its pages until either writes, or for good.
 
         Raise ``SysError``: ENOMEM if its pages cannot be promised, ESRCH; ``OomKilled``.
+        [kernel_clone, CLONE_VM]
         """
         with self.acting(parent):
-            space = self._new_spaces.make(parent.mm.child)
-            with undone(space):
-                copy_mappings(parent.mm, space.mm)
-                copy_page_range(parent.space, space)
-            child = parent.copy(next(self._pids), space)
+            space = parent.space if shares_memory else self._new_spaces.copy(parent.space)
+            space.users += shares_memory
+            child = parent.copy(self.new_pid(), space)
             self.processes[child.pid] = child
         return child
+
+    def new_pid(self) -> int:
+        """Return a number that no process or task has had. [alloc_pid]"""
+        return next(self._pids)
 
     def exit(self, process: Process) -> None:
         """End a process and free all that it had.

@@ -28,32 +28,34 @@ def check_machine(state: KernelState, processes: Collection[Process],
     state.shmem.check()
     for process in processes:
         process.check()
-    rss = sum(process.space.rss for process in processes)
+    owners = {process.space: process for process in processes}.values()  # one of each space
+    rss = sum(process.space.rss for process in owners)
     if rss != state.frames.rmap.total:
         raise BrokenInvariant(f"Processes map {rss} pages, but {state.frames.rmap.total} are "
                               "known to be mapped")
-    swapped = sum(process.space.swapped for process in processes)
+    swapped = sum(process.space.swapped for process in owners)
     in_files, counted = state.shmem.swapped, state.swap.references()
     if swapped + in_files != counted:
         raise BrokenInvariant(f"Page tables hold {swapped} swap entries and shared memory "
                               f"{in_files}, but slots have {counted} references")
-    mapped = sum((process.space.huge.mapped(process.mm.tree) for process in processes), Counter())
-    mappings = [vma for process in processes for vma in process.mm.tree]
+    mapped = sum((process.space.huge.mapped(process.mm.tree) for process in owners), Counter())
+    mappings = [vma for process in owners for vma in process.mm.tree]
     for pool in state.hugetlb.values():
         pool.check(mappings, mapped)
-    _check_files(state, processes)
-    _check_frames(state, processes, {pfn for area in areas for pfn in area.pfns})
+    _check_files(state, processes, owners)
+    _check_frames(state, owners, {pfn for area in areas for pfn in area.pfns})
 
 
-def _check_files(state: KernelState, processes: Collection[Process]) -> None:
+def _check_files(state: KernelState, processes: Collection[Process],
+                 owners: Collection[Process]) -> None:
     """Files that go with their last user know all of them, and shared memory is promised.
 
     More may be promised: Linux forgets some that stacks were. [acct_stack_growth]
     """
-    users = Counter(vma.file.key for process in processes for vma in process.mm.tree
+    users = Counter(vma.file.key for process in owners for vma in process.mm.tree
                     if vma.file is not None)
     users.update(file.key for process in processes for file in process.files.open_files)
-    promised = sum(process.mm.committed for process in processes)
+    promised = sum(process.mm.committed for process in owners)
     for file, inode in state.files.inodes.items():
         if (inode.nameless or inode.named) and inode.users != users[file]:
             raise BrokenInvariant(f"File {file.name} has {users[file]} users, but counts "

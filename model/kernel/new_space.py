@@ -12,14 +12,16 @@ from ..address_space.auxv import AuxFacts, Processor
 from ..address_space.exec_arguments import Credentials, ExecArguments
 from ..address_space.exec_layout import Program
 from ..address_space.exec_program import ProgramStart, exec_program
+from ..address_space.fork import copy_mappings
 from ..address_space.limits import Rlimits, UserSpace
 from ..address_space.mm import Mm
 from ..address_space.page_table_ops import PageTableOps
+from .fork_pages import copy_page_range
 from .make_present import fault_in
 from .state import KernelState
 from .user_tables import UserTables
 
-__all__ = ["NewSpaces", "undone"]
+__all__ = ["NewSpaces"]
 
 RANDOM_BYTES = 16
 
@@ -62,6 +64,17 @@ class NewSpaces:
                           files=self._state.files, privileged=privileged, rng=self._rng)
         return self.make(lambda tables: make_mm(page_tables=tables))
 
+    def copy(self, old: UserTables) -> UserTables:
+        """Return one with the same mappings, whose pages are shared until either writes.
+
+        Raise ``SysError(ENOMEM)``, ``OutOfMemory``. [dup_mmap]
+        """
+        space = self.make(old.mm.child)
+        with _undone(space):
+            copy_mappings(old.mm, space.mm)
+            copy_page_range(old, space)
+        return space
+
     def of_program(self, program: Program, arguments: ExecArguments | None, rlimits: Rlimits,
                    credentials: Credentials, *, privileged: bool, read_implies_exec: bool = False,
                    ) -> tuple[UserTables, ProgramStart]:
@@ -82,7 +95,7 @@ class NewSpaces:
         random = bytes(RANDOM_BYTES) if self._entropy is None else self._entropy.bytes(RANDOM_BYTES)
         layout = self._state.platform.user.layout(self._rng, stack_rlimit=rlimits.stack)
         space = self._with_base(layout.mmap_base, rlimits, privileged=privileged)
-        with undone(space):
+        with _undone(space):
             space.mm.read_implies_exec = read_implies_exec
             start = exec_program(space.mm, program, layout, arguments,
                                  AuxFacts(self._processor, credentials, random), rng=self._rng)
@@ -90,7 +103,7 @@ class NewSpaces:
 
 
 @contextmanager
-def undone(space: UserTables) -> Iterator[None]:
+def _undone(space: UserTables) -> Iterator[None]:
     """Free an address space that is no process's yet if it cannot be completed."""
     try:
         yield

@@ -96,7 +96,7 @@ class Process:
     def free(self) -> None:
         """Give back all that it has; the process is then of no use any more. [exit_mm]"""
         self.files.close_all()
-        self.space.end()
+        self.space.put()
 
     def check(self) -> None:
         """Raise ``BrokenInvariant`` or ``BrokenMm`` if mappings and page tables contradict."""

@@ -67,6 +67,8 @@ class UserTables:
         How many faults were dealt with without and with a read from disk. [mm_account_fault]
     fault_in
         As given, for these tables.
+    users
+        How many processes have it as theirs. [mm_users]
     """
 
     def __init__(self, state: KernelState, number: int, make_mm: Callable[[PageTableOps], Mm],
@@ -83,6 +85,7 @@ class UserTables:
         self.thp = ThpEntries(self)
         self.rss = self.swapped = self.hiwater_rss = 0
         self.min_flt = self.maj_flt = 0
+        self.users = 1
         state.spaces[number] = self
 
     def gather(self) -> MmuGather:
@@ -230,6 +233,12 @@ class UserTables:
         """Add the fault counts of the address space that this one replaces in an exec."""
         self.min_flt += old.min_flt
         self.maj_flt += old.maj_flt
+
+    def put(self) -> None:
+        """Have one process less that uses it; end with the last. [mmput]"""
+        self.users -= 1
+        if not self.users:
+            self.end()
 
     def end(self) -> None:
         """Unmap all, and free the root table. [exit_mmap, mmdrop]"""

@@ -110,7 +110,7 @@ class MemoryCounts:
     @property
     def page_tables(self) -> int:
         """Those that are the two lowest tables of processes. [NR_PAGETABLE]"""
-        spaces = [process.space for process in self._kernel.processes.values()]
+        spaces = {process.space for process in self._kernel.processes.values()}
         return sum(sum(space.tables.tables[1:][-2:]) + len(space.tables.deposits)
                    for space in spaces)
 

@@ -1,0 +1,1 @@
+"""Tasks: what runs, what it waits for, and the signals that it gets."""

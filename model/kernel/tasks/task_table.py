@@ -1,0 +1,164 @@
+"""The tasks of a machine: who is whose child, who ends, who waits, who gets which signal.
+
+[kernel/fork.c, kernel/exit.c, kernel/signal.c]
+"""
+
+import errno
+import signal
+from collections.abc import Callable
+
+from ...address_space.errors import SysError
+from ..process import Process
+from .signal_info import CldCode, SignalInfo
+from .signal_rules import IGNORE, SigFlag, bit
+from .task import Task, TaskGroup
+
+__all__ = ["TaskTable"]
+
+FIRST_REALTIME = 32
+
+
+class TaskTable:
+    """The tasks, at first that of one program.
+
+    Parameters
+    ----------
+    process
+        The process of that program.
+
+    Members
+    -------
+    first
+        Its task.
+    tasks
+        Those that live, in the order in which they run.
+    groups
+        The processes by pid, those among them that have ended and were not waited for.
+    """
+
+    def __init__(self, process: Process) -> None:
+        self.tasks: list[Task] = []
+        self.groups: dict[int, TaskGroup] = {}
+        self.first = self._add(TaskGroup(process, None, process.pid, process.pid), process.pid)
+
+    def _add(self, group: TaskGroup, tid: int) -> Task:
+        task = Task(tid, group)
+        group.tasks.append(task)
+        self.tasks.append(task)
+        self.groups[group.pid] = group
+        return task
+
+    def by_tid(self, tid: int) -> Task:
+        """Return a task; raise ``SysError(ESRCH)``."""
+        for task in self.tasks:
+            if task.tid == tid:
+                return task
+        raise SysError(errno.ESRCH)
+
+    # ---- beginning and ending
+
+    def fork(self, parent: Task, process: Process, exit_signal: int) -> Task:
+        """Return the task of a child, whose process is made already. [copy_process]"""
+        above = parent.group
+        group = TaskGroup(process, above, above.pgid, above.sid, actions=dict(above.actions),
+                          exit_signal=exit_signal)
+        above.children.append(group)
+        child = self._add(group, process.pid)
+        child.blocked, child.tls = parent.blocked, dict(parent.tls)
+        return child
+
+    def thread(self, parent: Task, tid: int) -> Task:
+        """Return a new task of the same process."""
+        child = self._add(parent.group, tid)
+        child.blocked, child.tls = parent.blocked, dict(parent.tls)
+        return child
+
+    def end_task(self, task: Task) -> None:
+        """Have a task no more, which is not the last of its process."""
+        task.group.tasks.remove(task)
+        self.tasks.remove(task)
+
+    def end_group(self, group: TaskGroup, wait_status: int) -> None:
+        """End a process with all its tasks; its parent is told. [do_exit, exit_notify]"""
+        for task in list(group.tasks):
+            task.released = True
+            self.end_task(task)
+        group.wait_status, group.alarm_at = wait_status, None
+        for child in group.children:
+            child.parent = None
+            if child.wait_status is not None:
+                del self.groups[child.pid]
+        group.children.clear()
+        self._notify(group)
+
+    def _notify(self, group: TaskGroup) -> None:
+        """Tell a parent of an end, unless it wants to know of none. [do_notify_parent]"""
+        parent, status = group.parent, group.wait_status
+        assert status is not None, "it has ended"
+        if parent is None:
+            del self.groups[group.pid]
+            return
+        action = parent.action(signal.SIGCHLD)
+        forgets = group.exit_signal == signal.SIGCHLD and (
+            action.handler == IGNORE or action.flags & SigFlag.NOCLDWAIT)
+        number = status & 0x7F
+        code = CldCode.KILLED if number else CldCode.EXITED
+        if group.exit_signal and not (forgets and action.handler == IGNORE):
+            self.send_group(parent, SignalInfo(
+                group.exit_signal, code, pid=group.pid, uid=group.process.credentials.uid,
+                status=number or status >> 8))
+        if forgets:
+            self.reap(group)
+
+    def reap(self, group: TaskGroup) -> None:
+        """Have a process no more that has ended. [release_task]"""
+        if group.parent is not None:
+            group.parent.children.remove(group)
+        del self.groups[group.pid]
+
+    def waited_for(self, group: TaskGroup, pid: int) -> list[TaskGroup]:
+        """Return the children that wait4 means by ``pid``; raise ``SysError(ECHILD)``."""
+        found = [child for child in group.children
+                 if pid == -1 or child.pid == pid
+                 or child.pgid == (group.pgid if pid == 0 else -pid)]
+        if not found:
+            raise SysError(errno.ECHILD)
+        return found
+
+    # ---- signals
+
+    def send_group(self, group: TaskGroup, info: SignalInfo) -> None:
+        """Send a signal to a process, for any of its tasks. [group_send_sig_info]"""
+        blocked = all(task.blocked & bit(info.number) for task in group.tasks)
+        _queue(group.pending, group, info, blocked=blocked)
+
+    def send_task(self, task: Task, info: SignalInfo) -> None:
+        """Send a signal to one task. [send_sig_info with PIDTYPE_PID]"""
+        _queue(task.pending, task.group, info, blocked=bool(task.blocked & bit(info.number)))
+
+    def kill(self, sender: TaskGroup, pid: int, make: Callable[[], SignalInfo] | None) -> None:
+        """Send a signal to those that kill(2) means by ``pid``; with None only look for them.
+
+        Raise ``SysError(ESRCH)``.
+        """
+        if pid > 0:
+            found = [self.groups[pid]] if pid in self.groups else []
+        elif pid == -1:
+            found = [group for group in self.groups.values() if group is not sender]
+        else:
+            pgid = sender.pgid if pid == 0 else -pid
+            found = [group for group in self.groups.values() if group.pgid == pgid]
+        if not found:
+            raise SysError(errno.ESRCH)
+        for group in found:
+            if make is not None and group.wait_status is None:
+                self.send_group(group, make())
+
+
+def _queue(queue: list[SignalInfo], group: TaskGroup, info: SignalInfo, *, blocked: bool) -> None:
+    """Add a signal to a queue, unless it has no effect or is there. [__send_signal_locked]"""
+    if not blocked and group.ignores(info.number):
+        return
+    if info.number < FIRST_REALTIME and any(one.number == info.number for one in queue):
+        return
+    queue.append(info)
