@@ -36,7 +36,7 @@ from ..exec.program_file import find_program, look_at_program
 from ..exec.program_machine import ProgramFailed
 from ..exec.program_run import ProgramEnd, ProgramRun
 from ..exec.program_world import ProgramWorld, StartState
-from ..exec.signal_family import signal_name
+from ..exec.signal_delivery import signal_name
 from .common import (
     MISMATCH,
     Verbs,

@@ -37,6 +37,11 @@ class Abi:
     word_bytes: int
     clobbered: tuple[str, ...] = ()
 
+    @property
+    def number_of(self) -> dict[str, int]:
+        """The number of each name."""
+        return {name: number for number, name in self.names.items()}
+
     def take(self, cpu: Cpu) -> tuple[str, tuple[int, ...]]:
         """Return the name and the arguments of the call that a program makes."""
         number = cpu.read(self.number) & 0xFFFF_FFFF

@@ -9,39 +9,40 @@ import numpy as np
 from ...model.address_space.errors import SysError
 from ...model.kernel.calls.syscalls import SystemCalls
 from ...model.kernel.process import Process
+from ...model.kernel.tasks.futex_table import FutexTable
+from ...model.kernel.tasks.task import Task
+from ...model.kernel.tasks.task_table import TaskTable
 from .cpu import Cpu
 from .program_clock import ProgramClock
 
-__all__ = ["Call", "CallContext", "ProgramExited", "ProgramKilled", "ProgramReplaced",
-           "WaitsForEver"]
+__all__ = ["Call", "CallContext", "GroupExited", "ProgramReplaced", "TaskExited"]
 
 Call = Callable[..., int]
 """Carries out a call: gets a ``CallContext`` and all six arguments, returns the result."""
 
 
-class ProgramExited(Exception):
-    """The program has ended itself; ``status`` is its exit status, 0 to 255."""
+class TaskExited(Exception):
+    """The task that called has ended itself; ``status`` is its exit status, 0 to 255."""
 
     def __init__(self, status: int) -> None:
-        super().__init__(f"The program ended with status {status}")
+        super().__init__(f"The task ended with status {status}")
         self.status = status
 
 
-class ProgramKilled(Exception):
-    """A signal ends the program; ``where`` says more, if there is more to say."""
+class GroupExited(Exception):
+    """A process ends with all its tasks.
 
-    def __init__(self, signal: int, where: str = "") -> None:
-        super().__init__(f"Signal {signal}{where}")
-        self.signal = signal
+    ``wait_status`` is as wait4 stores it, and ``where`` says more of a signal that ends it.
+    """
+
+    def __init__(self, wait_status: int, where: str = "") -> None:
+        super().__init__(f"The process ended with {wait_status:#x}{where}")
+        self.wait_status = wait_status
         self.where = where
 
 
 class ProgramReplaced(Exception):
-    """Another program has taken the place of the one that called, and has its registers."""
-
-
-class WaitsForEver(Exception):
-    """The only program of a machine waits for what no other can do."""
+    """The call has no result: the registers are already those with which the task goes on."""
 
 
 @dataclass(slots=True)
@@ -60,14 +61,12 @@ class CallContext:
         The time that it sees.
     rng
         Draws what getrandom gives.
-    actions
-        What it asked for each signal: ``struct sigaction`` as it gave it.
-    blocked
-        The signals that it blocks, a bit each.
-    pending
-        Signals that came while they were blocked.
-    tls
-        The entries of the GDT that it has set: base, limit and bits of ``struct user_desc``.
+    tasks
+        The tasks of the machine.
+    task
+        The one that runs.
+    futexes
+        Who waits at which word.
     """
 
     calls: SystemCalls
@@ -75,10 +74,9 @@ class CallContext:
     word_bytes: int
     clock: ProgramClock
     rng: np.random.Generator
-    actions: dict[int, bytes] = field(default_factory=dict)
-    blocked: int = 0
-    pending: set[int] = field(default_factory=set)
-    tls: dict[int, tuple[int, int, int]] = field(default_factory=dict)
+    tasks: TaskTable
+    task: Task
+    futexes: FutexTable = field(default_factory=FutexTable)
 
     @property
     def process(self) -> Process:
@@ -111,3 +109,16 @@ class CallContext:
         """Return the words that bytes are."""
         size = self.word_bytes
         return [int.from_bytes(data[at : at + size], "little") for at in range(0, len(data), size)]
+
+    def duration(self, address: int, *, wide: bool = False) -> int:
+        """Return a time that is stored as seconds and nanoseconds, in nanoseconds.
+
+        Raise ``SysError``: EFAULT, EINVAL. [get_timespec64]
+        """
+        size = 8 if wide else self.word_bytes
+        data = self.load(address, 2 * size)
+        seconds, rest = (int.from_bytes(data[at : at + size], "little", signed=True)
+                         for at in (0, size))
+        if seconds < 0 or not 0 <= rest < 10 ** 9:
+            raise SysError(errno.EINVAL)
+        return seconds * 10 ** 9 + rest

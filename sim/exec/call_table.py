@@ -2,16 +2,19 @@
 
 import errno
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from ...model.address_space.errors import SysError
-from ...model.kernel.vfs.stream import WouldBlock
-from .call_context import Call, CallContext, WaitsForEver
+from .call_context import Call, CallContext
 from .exec_family import EXEC_CALLS
 from .file_family import DIRECT_FILES, FILE_CALLS
+from .futex_family import FUTEX_CALLS
 from .memory_family import DIRECT_MEMORY, MEMORY_CALLS
+from .poll_family import POLL_CALLS
 from .process_family import PROCESS_CALLS
 from .signal_family import SIGNAL_CALLS
+from .task_family import TASK_CALLS
+from .task_wait import TaskWait
 from .time_family import TIME_CALLS
 
 __all__ = ["CALLS", "CallTable"]
@@ -22,7 +25,7 @@ OLD_FORMS = frozenset({"stat", "lstat", "fstat", "getrlimit"})
 
 CALLS: Mapping[str, Call] = {
     **FILE_CALLS, **MEMORY_CALLS, **PROCESS_CALLS, **SIGNAL_CALLS, **TIME_CALLS,
-    **EXEC_CALLS}
+    **EXEC_CALLS, **TASK_CALLS, **FUTEX_CALLS, **POLL_CALLS}
 """The calls in a form of their own, by name."""
 
 
@@ -44,32 +47,41 @@ class CallTable:
     def call(self, context: CallContext, name: str, arguments: tuple[int, ...]) -> int:
         """Carry out a call; return its result, or a negative errno.
 
-        Raise ``ProgramExited``, ``ProgramKilled``, ``ProgramReplaced``, ``SignalHandled``,
-        ``WaitsForEver``; what ``SystemCalls`` raises.
+        Raise ``TaskExited``, ``GroupExited``, ``ProgramReplaced``, ``WouldBlock``; what
+        ``SystemCalls`` raises.
         """
         self.made[name] += 1
+        return self._result(lambda: self._make(context, name, arguments))
+
+    def go_on(self, context: CallContext, wait: TaskWait) -> int:
+        """Go on with a call that need not wait any more; as ``call``."""
+        resume = wait.blocked.resume
+        if resume is None:
+            return self._result(lambda: self._make(context, wait.name, wait.arguments))
+        return self._result(resume)
+
+    def expired(self, wait: TaskWait) -> int:
+        """End a call that has waited as long as it may; as ``call``."""
+        assert wait.blocked.expired is not None, "it has a limit"
+        return self._result(wait.blocked.expired)
+
+    def _result(self, act: Callable[[], int | None]) -> int:
         try:
-            if name in OLD_FORMS and context.word_bytes == 4:
-                return self._missing(name)
-            if name in DIRECT:
-                method, count = DIRECT[name]
-                result: int = getattr(context.calls, method)(*arguments[:count])
-                return result
-            if name in CALLS:
-                return CALLS[name](context, *arguments)
+            return act() or 0
         except SysError as error:
             return -error.errno
-        except WouldBlock as blocked:
-            return self._wait(context, name, blocked)
+
+    def _make(self, context: CallContext, name: str, arguments: tuple[int, ...]) -> int:
+        if name in OLD_FORMS and context.word_bytes == 4:
+            return self._missing(name)
+        if name in DIRECT:
+            method, count = DIRECT[name]
+            result: int = getattr(context.calls, method)(*arguments[:count])
+            return result
+        if name in CALLS:
+            return CALLS[name](context, *arguments)
         return self._missing(name)
 
     def _missing(self, name: str) -> int:
         self.missing[name] += 1
         return -errno.ENOSYS
-
-    def _wait(self, context: CallContext, name: str, blocked: WouldBlock) -> int:
-        """Let the time pass that a call waits at most, as nobody else is there to end it."""
-        if blocked.timeout is None or blocked.expired is None:
-            raise WaitsForEver(f"{name} waits for what only another process could do")
-        context.clock.slept += blocked.timeout
-        return blocked.expired() or 0

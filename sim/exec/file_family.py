@@ -26,7 +26,7 @@ DIRECT_FILES = {
     "faccessat2": ("faccessat2", 4), "fchmodat": ("fchmodat", 3), "fchmod": ("fchmod", 2),
     "fchownat": ("fchownat", 5), "fchown": ("fchown", 3), "memfd_create": ("memfd_create", 2),
     "getxattr": ("getxattr", 1), "fgetxattr": ("fgetxattr", 1), "listxattr": ("listxattr", 1),
-    "close_range": ("close_range", 3), "flock": ("flock", 2), "ppoll": ("ppoll", 3),
+    "close_range": ("close_range", 3), "flock": ("flock", 2),
 }
 """Calls that go to the kernel model as they are: its name for them, and how many arguments."""
 

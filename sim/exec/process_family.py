@@ -1,30 +1,22 @@
-"""A program's calls about itself: who it is, its threads' registers, and its end."""
+"""A program's calls about itself: who it is, and where its thread-local storage is."""
 
 import errno
 
 from ...model.address_space.errors import SysError
 from ...model.kernel.calls.arguments import as_int
 from ...model.kernel.proc.memory_counts import MemoryCounts
-from .call_context import Call, CallContext, ProgramExited, WaitsForEver
+from .call_context import Call, CallContext
+from .tls_entry import install, put_descriptor
 
 __all__ = ["PROCESS_CALLS"]
 
 ARCH_SET_GS, ARCH_SET_FS, ARCH_GET_FS, ARCH_GET_GS = 0x1001, 0x1002, 0x1003, 0x1004
 UTS_BYTES = 65
-FUTEX_WAIT, FUTEX_WAKE, FUTEX_WAIT_BITSET, FUTEX_WAKE_BITSET = 0, 1, 9, 10
-FUTEX_COMMAND = 0x7F
 SYSTEM = (b"Linux", b"pagewalk", b"6.1.0", b"#1 SMP PREEMPT_DYNAMIC Debian 6.1.0-1")
 MACHINES = {8: b"x86_64", 4: b"i686"}
-FIRST_TLS = 6  # of the GDT entries of 32-bit programs [GDT_ENTRY_TLS_MIN]
-TLS_ENTRIES = 3
 MOST_RANDOM = 1 << 20
 RANDOM_FLAGS = 7  # GRND_NONBLOCK, GRND_RANDOM, GRND_INSECURE
 GRND_RANDOM, GRND_INSECURE = 2, 4
-
-
-def _exit(_context: CallContext, status: int, *_: int) -> int:
-    """End the program, which has one thread."""
-    raise ProgramExited(status & 0xFF)
 
 
 def _uname(context: CallContext, address: int, *_: int) -> int:
@@ -50,38 +42,12 @@ def _arch_prctl(context: CallContext, code: int, value: int, *_: int) -> int:
 
 
 def _set_thread_area(context: CallContext, address: int, *_: int) -> int:
-    """Write a descriptor for thread-local storage; -1 asks for any entry. [do_set_thread_area]"""
+    """Write a descriptor for thread-local storage. [set_thread_area(2)]"""
     if context.word_bytes == 8:
         raise SysError(errno.ENOSYS)
-    data = context.load(address, 16)
-    number, base, limit, bits = (int.from_bytes(data[at : at + 4], "little")
-                                 for at in range(0, 16, 4))
-    if as_int(number) == -1:
-        taken = context.tls
-        free = [one for one in range(FIRST_TLS, FIRST_TLS + TLS_ENTRIES) if one not in taken]
-        if not free:
-            raise SysError(errno.ESRCH)
-        number = free[0]
-        context.store(address, number.to_bytes(4, "little"))
-    if not FIRST_TLS <= number < FIRST_TLS + TLS_ENTRIES:
-        raise SysError(errno.EINVAL)
-    context.tls[number] = (base, limit, bits)
-    context.cpu.set_descriptor(number, _descriptor(base, limit, bits))
+    put_descriptor(context, context.task, address)
+    install(context.cpu, None, context.task)
     return 0
-
-
-def _descriptor(base: int, limit: int, bits: int) -> int:
-    """Return the descriptor that ``struct user_desc`` asks for. [fill_ldt, LDT_empty]"""
-    is_32, contents, read_only, in_pages, absent, useable = (
-        bits & 1, bits >> 1 & 3, bits >> 3 & 1, bits >> 4 & 1, bits >> 5 & 1, bits >> 6 & 1)
-    if absent and read_only and not (base or limit or is_32 or contents or in_pages or useable):
-        return 0
-    kind = (not read_only) << 1 | contents << 2 | 1
-    low = (base & 0xFFFF) << 16 | limit & 0xFFFF
-    high = (base >> 16 & 0xFF | kind << 8 | 1 << 12 | 3 << 13 | (not absent) << 15
-            | limit & 0xF_0000 | useable << 20 | is_32 << 22 | in_pages << 23
-            | base & 0xFF00_0000)
-    return high << 32 | low
 
 
 def _getrandom(context: CallContext, address: int, size: int, flags: int, *_: int) -> int:
@@ -114,43 +80,11 @@ def _sysinfo(context: CallContext, address: int, *_: int) -> int:
     return 0
 
 
-def _set_robust_list(context: CallContext, _head: int, size: int, *_: int) -> int:
-    """Take a list of locks, of which nothing is done: no thread ends before the others."""
-    return 0 if size == 3 * context.word_bytes else -errno.EINVAL
-
-
-def _futex(context: CallContext, address: int, operation: int, value: int, timeout: int,
-           *_: int) -> int:
-    """Wake nobody, or wait for nobody, as there is one thread. [do_futex]"""
-    command = as_int(operation) & FUTEX_COMMAND
-    if command not in (FUTEX_WAIT, FUTEX_WAKE, FUTEX_WAIT_BITSET, FUTEX_WAKE_BITSET):
-        raise SysError(errno.ENOSYS)
-    if address % 4:
-        raise SysError(errno.EINVAL)
-    if command in (FUTEX_WAKE, FUTEX_WAKE_BITSET):
-        return 0
-    if int.from_bytes(context.load(address, 4), "little") != value & 0xFFFF_FFFF:
-        raise SysError(errno.EAGAIN)
-    if not timeout:
-        raise WaitsForEver("futex waits for another thread, and there is none")
-    raise SysError(errno.ETIMEDOUT)
-
-
 PROCESS_CALLS: dict[str, Call] = {
-    "exit": _exit,
-    "exit_group": _exit,
-    "getpid": lambda c, *_: c.process.pid,
-    "gettid": lambda c, *_: c.process.pid,
-    "set_tid_address": lambda c, *_: c.process.pid,
-    "getppid": lambda *_: 0,
-    "sched_yield": lambda *_: 0,
-    "getpgrp": lambda c, *_: c.process.pid,
     "getuid": lambda c, *_: c.process.credentials.uid,
     "geteuid": lambda c, *_: c.process.credentials.euid,
     "getgid": lambda c, *_: c.process.credentials.gid,
     "getegid": lambda c, *_: c.process.credentials.egid,
-    "set_robust_list": _set_robust_list,
-    "futex": _futex,
     "uname": _uname,
     "arch_prctl": _arch_prctl,
     "set_thread_area": _set_thread_area,

@@ -38,7 +38,7 @@ class ProgramFigures:
     def of(cls, world: ProgramWorld, table: CallTable, swap: SwapFile | None,
            end: ProgramEnd) -> "ProgramFigures":
         """Return those of a program that has ended."""
-        space = world.process.space
+        world.note_peak(world.process)
         total, fills = world.machine.total(), world.machine.cpu.counts
         figures = {
             "instructions": fills.instructions, "fills": fills.fills,
@@ -47,7 +47,7 @@ class ProgramFigures:
             "invalidations": total.invalidations,
             "swapped_in": swap.counters.pages_in if swap is not None else 0,
             "swapped_out": swap.counters.pages_out if swap is not None else 0,
-            "peak_resident_pages": max(space.hiwater_rss, space.rss)}
+            "peak_resident_pages": world.peak_pages}
         return cls(end, figures, dict(total.events), dict(table.made.most_common()),
                    dict(table.missing.most_common()))
 

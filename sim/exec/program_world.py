@@ -7,6 +7,9 @@ import numpy as np
 
 from ...model.address_space.exec_arguments import Credentials, ExecArguments
 from ...model.kernel.kernel import Kernel
+from ...model.kernel.process import Process
+from ...model.kernel.tasks.task import Task, TaskGroup
+from ...model.kernel.tasks.task_table import TaskTable
 from ...model.kernel.usercopy import ERMS
 from ...model.kernel.vfs.resolve import FsState
 from ...model.x86 import PagingMode
@@ -17,6 +20,7 @@ from .call_context import CallContext
 from .page_port import PagePort
 from .program_clock import ProgramClock
 from .program_machine import ProgramMachine
+from .tls_entry import install
 
 __all__ = ["ProgramWorld", "StartState"]
 
@@ -71,7 +75,9 @@ class ProgramWorld:
     process
         Its process, also when it has ended.
     context
-        What its calls work with.
+        What calls work with.
+    peak_pages
+        The most pages that a process that has ended had in memory.
     """
 
     PROCESS = 0
@@ -84,6 +90,7 @@ class ProgramWorld:
         port = PagePort(self.machine, kernel)
         self.entry = KernelEntry(self.machine, self._linux, ERMS, port)
         self._clock, self._seed = clock, seed
+        self.peak_pages = 0
         clock.count = lambda: self.machine.cpu.instructions
         self.machine.switch(self.PROCESS)
         self.process = self._linux.processes[self.PROCESS]
@@ -100,11 +107,46 @@ class ProgramWorld:
         process.name = start.arguments.filename.rpartition(b"/")[2][:15].decode(errors="replace")
         assert process.start is not None, "a program was loaded"
         cpu.pc, cpu.sp = process.start.ip, process.start.sp
+        tasks = TaskTable(process)
         return CallContext(calls, cpu, self.kernel.space.word_bytes, self._clock,
-                           np.random.default_rng(self._seed))
+                           np.random.default_rng(self._seed), tasks, tasks.first)
+
+    def number(self, process: Process) -> int:
+        """Return the number by which the machine knows a process."""
+        return self._linux.processes.index(process)
+
+    def switch(self, task: Task) -> None:
+        """Let a task run, with its registers."""
+        context, before = self.context, self.context.task
+        if task is before:
+            return
+        before.registers = context.cpu.save()
+        self.machine.switch(self.number(task.process))
+        self.machine.registers.clear()  # those of tasks count
+        context.cpu.restore(task.registers)
+        install(context.cpu, before, task)
+        context.task = task
+
+    def end_process(self, group: TaskGroup, wait_status: int) -> None:
+        """End a process, which may have been killed for its memory already."""
+        process = group.process
+        self.note_peak(process)
+        if self.kernel.processes.get(process.pid) is process:
+            with self.kernel.invalidations() as owed:
+                self.kernel.exit(process)
+            self.machine.invalidate(owed)
+        self.context.tasks.end_group(group, wait_status)
+
+    def note_peak(self, process: Process) -> None:
+        """Note how many pages a process had in memory at most."""
+        space = process.space
+        self.peak_pages = max(self.peak_pages, space.hiwater_rss, space.rss)
 
     def end(self) -> None:
-        """End the process, and check the kernel; raise ``BrokenInvariant`` if it is not sound."""
+        """End the processes that are left, and check the kernel.
+
+        Raise ``BrokenInvariant`` if it is not sound.
+        """
         self.kernel.check()
         self.machine.invalidate(self._linux.exit())
         self.kernel.check()

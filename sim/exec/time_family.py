@@ -3,7 +3,8 @@
 import errno
 
 from ...model.address_space.errors import SysError
-from ...model.kernel.calls.arguments import as_int
+from ...model.kernel.calls.arguments import as_int, as_uint
+from ...model.kernel.vfs.stream import WouldBlock
 from .call_context import Call, CallContext
 from .program_clock import NSEC
 
@@ -13,6 +14,7 @@ REALTIME_CLOCKS = {0, 5, 11}  # CLOCK_REALTIME, its coarse form, CLOCK_TAI
 UPTIME_CLOCKS = {1, 4, 6, 7}  # CLOCK_MONOTONIC, raw and coarse, CLOCK_BOOTTIME
 CPU_CLOCKS = {2, 3}
 TIMER_ABSTIME = 1
+ITIMER_REAL = 0
 
 
 def _read(context: CallContext, clock: int) -> int:
@@ -67,29 +69,83 @@ def _time(context: CallContext, address: int, *_: int) -> int:
     return seconds
 
 
-def _sleep(context: CallContext, address: int, *_: int, wide: bool = False,
-           since: int = 0) -> int:
-    """Let time pass; nothing else runs meanwhile."""
-    size = 8 if wide else context.word_bytes
-    data = context.load(address, 2 * size)
-    seconds, rest = (int.from_bytes(data[at : at + size], "little", signed=True)
-                     for at in (0, size))
-    if seconds < 0 or not 0 <= rest < NSEC:
-        raise SysError(errno.EINVAL)
-    context.clock.slept += max(0, seconds * NSEC + rest - since)
+def _sleep(context: CallContext, address: int, left_at: int = 0, *_: int, wide: bool = False,
+           since: int | None = None) -> int:
+    """Wait for a time, or until one if it is absolute: what ``since`` shows now. [nanosleep(2)]
+
+    A signal that ends it has what is left stored.
+    """
+    time = context.duration(address, wide=wide)
+    end = context.clock.uptime + (time if since is None else max(0, time - since))
+
+    def cancel() -> None:
+        if left_at and since is None:
+            left = max(0, end - context.clock.uptime)
+            context.store(left_at, _pair(context, left, wide=wide))
+    raise WouldBlock(lambda: False, timeout=max(0, end - context.clock.uptime),
+                     expired=lambda: 0, cancel=cancel)
+
+
+def _clock_sleep(context: CallContext, clock: int, flags: int, address: int, left_at: int,
+                 *_: int, wide: bool = False) -> int:
+    now = _read(context, clock)
+    return _sleep(context, address, left_at, wide=wide,
+                  since=now if flags & TIMER_ABSTIME else None)
+
+
+def _alarm(context: CallContext, seconds: int, *_: int) -> int:
+    """Have SIGALRM come after so many seconds, 0 for never. [alarm(2)]"""
+    group = context.task.group
+    left = _left(context)
+    group.alarm_every = 0
+    group.alarm_at = context.clock.uptime + as_uint(seconds) * NSEC if seconds else None
+    return 0 if not left else max(1, (left + NSEC // 2) // NSEC)
+
+
+def _left(context: CallContext) -> int:
+    """Return how long it is until SIGALRM, 0 for never."""
+    at = context.task.group.alarm_at
+    return max(1, at - context.clock.uptime) if at is not None else 0
+
+
+def _getitimer(context: CallContext, which: int, to: int, *_: int) -> int:
+    """Store when SIGALRM is due; timers of processor time are left out. [getitimer(2)]"""
+    _require_real(which)
+    every, left = context.task.group.alarm_every, _left(context)
+    context.store(to, _pair(context, every, 1000) + _pair(context, left, 1000))
     return 0
 
 
-def _clock_sleep(context: CallContext, clock: int, flags: int, address: int, *_: int,
-                 wide: bool = False) -> int:
-    since = _read(context, clock) if flags & TIMER_ABSTIME else 0
-    return _sleep(context, address, wide=wide, since=since)
+def _setitimer(context: CallContext, which: int, new: int, old: int, *_: int) -> int:
+    """Say when SIGALRM is due, and how often then. [setitimer(2)]"""
+    _require_real(which)
+    words = [0] * 4
+    if new:
+        words = context.words(context.load(new, 4 * context.word_bytes))
+    if any(words[at] >= 10 ** 6 for at in (1, 3)):
+        raise SysError(errno.EINVAL)
+    if old:
+        _getitimer(context, which, old)
+    every, first = (words[at] * NSEC + words[at + 1] * 1000 for at in (0, 2))
+    group = context.task.group
+    group.alarm_every = every
+    group.alarm_at = context.clock.uptime + first if first else None
+    return 0
+
+
+def _require_real(which: int) -> None:
+    which = as_int(which)
+    if which not in (ITIMER_REAL, 1, 2):
+        raise SysError(errno.EINVAL)
+    if which != ITIMER_REAL:
+        raise SysError(errno.ENOSYS)
 
 
 TIME_CALLS: dict[str, Call] = {
     "clock_gettime": _gettime, "clock_gettime64": _gettime64, "clock_getres": _getres,
     "gettimeofday": _gettimeofday, "time": _time, "nanosleep": _sleep,
-    "clock_nanosleep": _clock_sleep,
+    "clock_nanosleep": _clock_sleep, "alarm": _alarm, "getitimer": _getitimer,
+    "setitimer": _setitimer,
     "clock_nanosleep_time64": lambda *arguments: _clock_sleep(*arguments, wide=True),
 }
 """Each gets the context and all six arguments."""

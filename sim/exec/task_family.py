@@ -1,0 +1,242 @@
+"""A program's calls that make tasks, end them and wait for them. [kernel/fork.c, kernel/exit.c]"""
+
+import errno
+import signal
+
+from ...model.address_space.errors import SysError
+from ...model.kernel.calls.arguments import as_int
+from ...model.kernel.tasks.signal_info import CldCode
+from ...model.kernel.tasks.task import AltStack, Task, TaskGroup
+from ...model.kernel.vfs.stream import WouldBlock
+from .call_context import Call, CallContext, GroupExited, TaskExited
+from .tls_entry import put_descriptor
+
+__all__ = ["TASK_CALLS"]
+
+
+class CloneFlag:
+    """``CLONE_*``."""
+
+    VM = 0x100
+    FS = 0x200
+    FILES = 0x400
+    SIGHAND = 0x800
+    VFORK = 0x4000
+    PARENT = 0x8000
+    THREAD = 0x1_0000
+    SYSVSEM = 0x4_0000
+    SETTLS = 0x8_0000
+    PARENT_SETTID = 0x10_0000
+    CHILD_CLEARTID = 0x20_0000
+    DETACHED = 0x40_0000
+    CHILD_SETTID = 0x100_0000
+
+
+SIGNAL_MASK = 0xFF
+THREAD_FLAGS = (CloneFlag.VM | CloneFlag.FS | CloneFlag.FILES | CloneFlag.SIGHAND
+                | CloneFlag.THREAD)
+SHARING = THREAD_FLAGS | CloneFlag.PARENT
+KNOWN = (THREAD_FLAGS | CloneFlag.VFORK | CloneFlag.SYSVSEM | CloneFlag.SETTLS
+         | CloneFlag.PARENT_SETTID | CloneFlag.CHILD_CLEARTID | CloneFlag.DETACHED
+         | CloneFlag.CHILD_SETTID | SIGNAL_MASK)
+WNOHANG, WUNTRACED, WEXITED, WCONTINUED, WNOWAIT = 1, 2, 4, 8, 0x0100_0000
+WAIT4_OPTIONS = WNOHANG | WUNTRACED | WCONTINUED | 0xE000_0000
+P_ALL, P_PID, P_PGID = 0, 1, 2
+INFO_BYTES, RUSAGE_WORDS = 128, 18
+
+
+def _clone(context: CallContext, flags: int, stack: int, parent_tid: int, fourth: int,
+           fifth: int, *_: int) -> int:
+    """Make a task: a thread, or a process of its own. [clone(2)]
+
+    A process that shares files or handlers, but is no thread, is left out: ENOSYS.
+    """
+    child_tid, tls = (fourth, fifth) if context.word_bytes == 8 else (fifth, fourth)
+    shares = flags & SHARING
+    if flags & CloneFlag.THREAD and shares & THREAD_FLAGS != THREAD_FLAGS:
+        raise SysError(errno.EINVAL)
+    if flags & ~KNOWN & 0xFFFF_FFFF or shares not in (0, CloneFlag.VM, THREAD_FLAGS):
+        raise SysError(errno.ENOSYS)
+    parent = context.task
+    child = _made(context, flags)
+    if flags & CloneFlag.PARENT_SETTID:
+        context.store(parent_tid, child.tid.to_bytes(4, "little"))
+    if flags & CloneFlag.CHILD_CLEARTID:
+        child.clear_tid = child_tid
+    if flags & CloneFlag.CHILD_SETTID:
+        child.set_tid = child_tid
+    if not flags & CloneFlag.VM or flags & CloneFlag.VFORK:
+        child.alt_stack = AltStack(parent.alt_stack.start, parent.alt_stack.size,
+                                   parent.alt_stack.flags)
+    _registers(context, child, stack, tls if flags & CloneFlag.SETTLS else None)
+    if flags & CloneFlag.VFORK:
+        raise WouldBlock(lambda: child.released, resume=lambda: child.tid)
+    return child.tid
+
+
+def _made(context: CallContext, flags: int) -> Task:
+    kernel, parent = context.calls.kernel, context.task
+    if flags & CloneFlag.THREAD:
+        return context.tasks.thread(parent, kernel.new_pid())
+    process = kernel.fork(context.process, shares_memory=bool(flags & CloneFlag.VM))
+    return context.tasks.fork(parent, process, flags & SIGNAL_MASK)
+
+
+def _registers(context: CallContext, child: Task, stack: int, tls: int | None) -> None:
+    """Give a new task its registers: those of its parent, with 0 as the result."""
+    cpu = context.cpu
+    before = cpu.save()
+    try:
+        cpu.write("rax" if context.word_bytes == 8 else "eax", 0)
+        if stack:
+            cpu.sp = stack
+        if tls is not None and context.word_bytes == 8:
+            cpu.write("fs_base", tls)
+        elif tls is not None:
+            put_descriptor(context, child, tls)
+        child.registers = cpu.save()
+    finally:
+        cpu.restore(before)
+
+
+def _fork(context: CallContext, *_: int) -> int:
+    return _clone(context, signal.SIGCHLD, 0, 0, 0, 0)
+
+
+def _vfork(context: CallContext, *_: int) -> int:
+    return _clone(context, CloneFlag.VM | CloneFlag.VFORK | signal.SIGCHLD, 0, 0, 0, 0)
+
+
+def _exit(_context: CallContext, status: int, *_: int) -> int:
+    """End the task. [exit(2)]"""
+    raise TaskExited(status & 0xFF)
+
+
+def _exit_group(_context: CallContext, status: int, *_: int) -> int:
+    """End the process. [exit_group(2)]"""
+    raise GroupExited((status & 0xFF) << 8)
+
+
+def _found(context: CallContext, pid: int) -> tuple[TaskGroup | None, list[TaskGroup]]:
+    """Return a child that has ended, if there is one, and all that are meant."""
+    children = context.tasks.waited_for(context.task.group, pid)
+    return next((one for one in children if one.wait_status is not None), None), children
+
+
+def _wait4(context: CallContext, pid: int, status: int, options: int, usage: int, *_: int) -> int:
+    """Wait for a child that ends, and have it no more. [wait4(2)]"""
+    if options & 0xFFFF_FFFF & ~WAIT4_OPTIONS:
+        raise SysError(errno.EINVAL)
+    ended, children = _found(context, as_int(pid))
+    if ended is None:
+        if options & WNOHANG:
+            return 0
+        raise _until_ended(context, children)
+    found = ended.wait_status or 0
+    context.tasks.reap(ended)
+    if status:
+        context.store(status, found.to_bytes(4, "little"))
+    if usage:
+        context.store(usage, context.pack(*[0] * RUSAGE_WORDS))
+    return ended.pid
+
+
+def _until_ended(context: CallContext, children: list[TaskGroup]) -> WouldBlock:
+    groups = context.tasks.groups
+    return WouldBlock(lambda: any(one.wait_status is not None or one.pid not in groups
+                                  for one in children))
+
+
+def _waitpid(context: CallContext, pid: int, status: int, options: int, *_: int) -> int:
+    return _wait4(context, pid, status, options, 0)
+
+
+def _waitid(context: CallContext, kind: int, pid: int, info: int, options: int, usage: int,
+            *_: int) -> int:
+    """Wait for a child, and store what a handler of SIGCHLD would get. [waitid(2)]"""
+    if not options & (WEXITED | WUNTRACED | WCONTINUED) or kind not in (P_ALL, P_PID, P_PGID):
+        raise SysError(errno.EINVAL)
+    number = {P_ALL: -1, P_PID: pid, P_PGID: -pid}[kind]
+    ended, children = _found(context, number)
+    if ended is None or not options & WEXITED:
+        if not options & WNOHANG:
+            raise _until_ended(context, children)
+        if info:
+            context.store(info, bytes(INFO_BYTES))
+        return 0
+    found = ended.wait_status or 0
+    if not options & WNOWAIT:
+        context.tasks.reap(ended)
+    if info:
+        number = found & 0x7F
+        code = CldCode.KILLED if number else CldCode.EXITED
+        fields = (ended.pid, ended.process.credentials.uid, number or found >> 8)
+        head = b"".join(one.to_bytes(4, "little") for one in (signal.SIGCHLD, 0, code))
+        head = head.ljust(2 * context.word_bytes if context.word_bytes == 8 else 12, b"\0")
+        context.store(info, head + b"".join(one.to_bytes(4, "little") for one in fields))
+    if usage:
+        context.store(usage, context.pack(*[0] * RUSAGE_WORDS))
+    return 0
+
+
+def _set_tid_address(context: CallContext, address: int, *_: int) -> int:
+    context.task.clear_tid = address
+    return context.task.tid
+
+
+def _getppid(context: CallContext, *_: int) -> int:
+    """Return the parent's pid: 1 once that has ended, 0 for the first program."""
+    group = context.task.group
+    if group.parent is not None:
+        return group.parent.pid
+    return 0 if context.task.tid == context.tasks.first.tid else 1
+
+
+def _group(context: CallContext, pid: int) -> TaskGroup:
+    """Return a process by its pid, 0 for the caller; raise ``SysError(ESRCH)``."""
+    if not as_int(pid):
+        return context.task.group
+    if pid not in context.tasks.groups:
+        raise SysError(errno.ESRCH)
+    return context.tasks.groups[pid]
+
+
+def _setpgid(context: CallContext, pid: int, pgid: int, *_: int) -> int:
+    """Have a process in another group; only oneself and one's children. [setpgid(2)]"""
+    group = _group(context, pid)
+    caller = context.task.group
+    if as_int(pgid) < 0:
+        raise SysError(errno.EINVAL)
+    if group is not caller and group.parent is not caller:
+        raise SysError(errno.ESRCH)
+    if group.pid == group.sid or group.sid != caller.sid:
+        raise SysError(errno.EPERM)
+    group.pgid = pgid or group.pid
+    return 0
+
+
+def _getpgid(context: CallContext, pid: int, *_: int) -> int:
+    return _group(context, pid).pgid
+
+
+def _setsid(context: CallContext, *_: int) -> int:
+    """Begin a session. [setsid(2)]"""
+    group = context.task.group
+    if any(one.pgid == group.pid for one in context.tasks.groups.values()):
+        raise SysError(errno.EPERM)
+    group.sid = group.pgid = group.pid
+    return group.pid
+
+
+TASK_CALLS: dict[str, Call] = {
+    "clone": _clone, "fork": _fork, "vfork": _vfork, "exit": _exit, "exit_group": _exit_group,
+    "wait4": _wait4, "waitpid": _waitpid, "waitid": _waitid,
+    "set_tid_address": _set_tid_address, "getppid": _getppid, "setpgid": _setpgid,
+    "getpgid": _getpgid, "setsid": _setsid,
+    "getpid": lambda c, *_: c.task.group.pid,
+    "gettid": lambda c, *_: c.task.tid,
+    "getpgrp": lambda c, *_: c.task.group.pgid,
+    "getsid": lambda c, pid, *_: _group(c, pid).sid,
+    "sched_yield": lambda *_: 0,
+}
+"""Each gets the context and all six arguments."""
