@@ -85,7 +85,7 @@ class ProgramRun:
 
         Once the program has ended, those that wait for what nobody will do are ended, too. Raise
         ``ProgramFailed`` for what keeps it from going on that is not its own: a machine check, a
-        signal that stops it, a wait without end, no instructions left.
+        wait without end, no instructions left.
         """
         try:
             while (task := self._scheduler.choose()) is not None:
@@ -113,7 +113,8 @@ class ProgramRun:
             self._world.switch(task)
             self._begin(task)
             end = self._cpu.instructions + self._quantum
-            while task.waiting is None and self._cpu.instructions < end:
+            while (task.waiting is None and not group.stopped
+                   and self._cpu.instructions < end):
                 self._step(end - self._cpu.instructions)
                 self._scheduler.ring()
                 self._signals(None)
@@ -126,6 +127,7 @@ class ProgramRun:
 
     def _begin(self, task: Task) -> None:
         """Do what is to be done before a task goes on: end what it waited for."""
+        self._context.tasks.tell_continued(task.group)
         if task.set_tid:
             address, task.set_tid = task.set_tid, 0
             with self._entered():

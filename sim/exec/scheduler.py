@@ -65,12 +65,15 @@ class Scheduler:
 
     def _can_run(self, task: Task) -> bool:
         wait: TaskWait | None = task.waiting
+        if task.group.stopped:
+            return False
         return (wait is None or wait.blocked.ready() or has_expired(task, self._clock.uptime)
                 or is_interrupted(task))
 
     def _deadlines(self) -> list[int]:
         found = [task.waiting.deadline for task in self._tasks.tasks
-                 if task.waiting is not None and task.waiting.deadline is not None]
+                 if task.waiting is not None and task.waiting.deadline is not None
+                 and not task.group.stopped]
         return found + [one.alarm_at for one in self._tasks.groups.values()
                         if one.alarm_at is not None]
 
@@ -78,8 +81,9 @@ class Scheduler:
         """Let time pass until a task can run; raise ``WaitsForEver`` if none ever can."""
         deadlines = self._deadlines()
         if not deadlines:
-            waits = ", ".join(f"task {task.tid} in {task.waiting.name}"
-                              for task in self._tasks.tasks)
+            waits = ", ".join(
+                f"task {task.tid} is stopped" if task.group.stopped
+                else f"task {task.tid} in {task.waiting.name}" for task in self._tasks.tasks)
             raise WaitsForEver(f"all wait for what none of them will do: {waits}")
         self._clock.slept += max(0, min(deadlines) - self._clock.uptime)
 

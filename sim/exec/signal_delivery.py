@@ -17,7 +17,6 @@ from ...model.kernel.tasks.signal_rules import (
 )
 from ...model.kernel.tasks.task import Task
 from .call_context import CallContext, GroupExited
-from .program_machine import ProgramFailed
 from .signal_frame import store_frame
 from .signal_frame32 import store_frame32
 from .task_wait import Restart, TaskWait, restart_of
@@ -46,7 +45,7 @@ def force_signal(task: Task, info: SignalInfo) -> None:
 def deliver_signals(context: CallContext, wait: TaskWait | None, number: int) -> None:
     """Have the running task take its signals: it goes on with a handler, or where it was.
 
-    Raise ``GroupExited`` for one that ends it, ``ProgramFailed`` for one that would stop it.
+    One may stop its process. Raise ``GroupExited`` for one that ends it.
 
     Parameters
     ----------
@@ -62,8 +61,11 @@ def deliver_signals(context: CallContext, wait: TaskWait | None, number: int) ->
         action = task.group.action(info.number)
         if action.handler == IGNORE or (action.handler == DEFAULT and info.number in HARMLESS):
             continue
+        if action.handler == DEFAULT and info.number in STOPPING:
+            context.tasks.stop(task.group, info.number)
+            break
         if action.handler == DEFAULT:
-            _end(info)
+            raise GroupExited(info.number, info.where)
         restart = restart_of(wait) if wait is not None else None
         if restart is Restart.UNLESS_REFUSED and action.flags & SigFlag.RESTART:
             _again(context, number)
@@ -78,13 +80,6 @@ def deliver_signals(context: CallContext, wait: TaskWait | None, number: int) ->
             _again(context, number)
     if task.saved_mask is not None:
         task.blocked, task.saved_mask = task.saved_mask, None
-
-
-def _end(info: SignalInfo) -> None:
-    if info.number in STOPPING:
-        raise ProgramFailed(f"{signal_name(info.number)} would stop the program, and nothing "
-                            "could continue it")
-    raise GroupExited(info.number, info.where)
 
 
 def _again(context: CallContext, number: int) -> None:

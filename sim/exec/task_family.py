@@ -5,7 +5,7 @@ import signal
 
 from ...model.address_space.errors import SysError
 from ...model.kernel.calls.arguments import as_int
-from ...model.kernel.tasks.signal_info import CldCode
+from ...model.kernel.tasks.signal_info import CldCode, SignalInfo
 from ...model.kernel.tasks.task import AltStack, Task, TaskGroup
 from ...model.kernel.vfs.stream import WouldBlock
 from .call_context import Call, CallContext, GroupExited, TaskExited
@@ -41,6 +41,7 @@ KNOWN = (THREAD_FLAGS | CloneFlag.VFORK | CloneFlag.SYSVSEM | CloneFlag.SETTLS
          | CloneFlag.CHILD_SETTID | SIGNAL_MASK)
 WNOHANG, WUNTRACED, WEXITED, WCONTINUED, WNOWAIT = 1, 2, 4, 8, 0x0100_0000
 WAIT4_OPTIONS = WNOHANG | WUNTRACED | WCONTINUED | 0xE000_0000
+STOPPED, CONTINUED = 0x7F, 0xFFFF
 P_ALL, P_PID, P_PGID = 0, 1, 2
 INFO_BYTES, RUSAGE_WORDS = 128, 18
 
@@ -117,34 +118,58 @@ def _exit_group(_context: CallContext, status: int, *_: int) -> int:
     raise GroupExited((status & 0xFF) << 8)
 
 
-def _found(context: CallContext, pid: int) -> tuple[TaskGroup | None, list[TaskGroup]]:
-    """Return a child that has ended, if there is one, and all that are meant."""
-    children = context.tasks.waited_for(context.task.group, pid)
-    return next((one for one in children if one.wait_status is not None), None), children
+def _status(child: TaskGroup, options: int) -> int | None:
+    """Return what wait4 stores of a child, None if there is nothing to say. [wait_consider_task]
+
+    ``options`` say what is asked for, as those of waitid.
+    """
+    if child.wait_status is not None:
+        return child.wait_status if options & WEXITED else None
+    if child.reported:
+        return None
+    if child.stopped and options & WUNTRACED:
+        return child.stopped << 8 | STOPPED
+    return CONTINUED if child.continued and options & WCONTINUED else None
+
+
+def _take(context: CallContext, pid: int, options: int) -> tuple[TaskGroup, int] | None:
+    """Return a child with something to say, and what; None for WNOHANG if there is none.
+
+    It says it once, unless WNOWAIT is asked for. Raise ``SysError(ECHILD)``, ``WouldBlock``.
+    """
+    tasks = context.tasks
+    children = tasks.waited_for(context.task.group, pid)
+
+    def ready() -> bool:
+        return any(_status(one, options) is not None or one.pid not in tasks.groups
+                   for one in children)
+    for child in children:
+        status = _status(child, options)
+        if status is None:
+            continue
+        if child.wait_status is None:
+            child.reported = child.reported or not options & WNOWAIT
+        elif not options & WNOWAIT:
+            tasks.reap(child)
+        return child, status
+    if options & WNOHANG:
+        return None
+    raise WouldBlock(ready)
 
 
 def _wait4(context: CallContext, pid: int, status: int, options: int, usage: int, *_: int) -> int:
-    """Wait for a child that ends, and have it no more. [wait4(2)]"""
+    """Wait for a child that ends, or stops or goes on if that is asked for. [wait4(2)]"""
     if options & 0xFFFF_FFFF & ~WAIT4_OPTIONS:
         raise SysError(errno.EINVAL)
-    ended, children = _found(context, as_int(pid))
-    if ended is None:
-        if options & WNOHANG:
-            return 0
-        raise _until_ended(context, children)
-    found = ended.wait_status or 0
-    context.tasks.reap(ended)
+    taken = _take(context, as_int(pid), options | WEXITED)
+    if taken is None:
+        return 0
+    child, found = taken
     if status:
         context.store(status, found.to_bytes(4, "little"))
     if usage:
         context.store(usage, context.pack(*[0] * RUSAGE_WORDS))
-    return ended.pid
-
-
-def _until_ended(context: CallContext, children: list[TaskGroup]) -> WouldBlock:
-    groups = context.tasks.groups
-    return WouldBlock(lambda: any(one.wait_status is not None or one.pid not in groups
-                                  for one in children))
+    return child.pid
 
 
 def _waitpid(context: CallContext, pid: int, status: int, options: int, *_: int) -> int:
@@ -156,27 +181,25 @@ def _waitid(context: CallContext, kind: int, pid: int, info: int, options: int, 
     """Wait for a child, and store what a handler of SIGCHLD would get. [waitid(2)]"""
     if not options & (WEXITED | WUNTRACED | WCONTINUED) or kind not in (P_ALL, P_PID, P_PGID):
         raise SysError(errno.EINVAL)
-    number = {P_ALL: -1, P_PID: pid, P_PGID: -pid}[kind]
-    ended, children = _found(context, number)
-    if ended is None or not options & WEXITED:
-        if not options & WNOHANG:
-            raise _until_ended(context, children)
-        if info:
-            context.store(info, bytes(INFO_BYTES))
-        return 0
-    found = ended.wait_status or 0
-    if not options & WNOWAIT:
-        context.tasks.reap(ended)
+    taken = _take(context, {P_ALL: -1, P_PID: pid, P_PGID: -pid}[kind], options)
     if info:
-        number = found & 0x7F
-        code = CldCode.KILLED if number else CldCode.EXITED
-        fields = (ended.pid, ended.process.credentials.uid, number or found >> 8)
-        head = b"".join(one.to_bytes(4, "little") for one in (signal.SIGCHLD, 0, code))
-        head = head.ljust(2 * context.word_bytes if context.word_bytes == 8 else 12, b"\0")
-        context.store(info, head + b"".join(one.to_bytes(4, "little") for one in fields))
-    if usage:
+        context.store(info, bytes(INFO_BYTES) if taken is None else _told(*taken).pack(
+            context.word_bytes))
+    if usage and taken is not None:
         context.store(usage, context.pack(*[0] * RUSAGE_WORDS))
     return 0
+
+
+def _told(child: TaskGroup, status: int) -> SignalInfo:
+    """Return what a handler of SIGCHLD would get for what wait4 stores."""
+    number = status & 0x7F
+    code, value = (CldCode.KILLED, number) if number else (CldCode.EXITED, status >> 8)
+    if status == CONTINUED:
+        code, value = CldCode.CONTINUED, signal.SIGCONT
+    elif number == STOPPED:
+        code, value = CldCode.STOPPED, status >> 8
+    return SignalInfo(signal.SIGCHLD, code, pid=child.pid,
+                      uid=child.process.credentials.uid, status=value)
 
 
 def _set_tid_address(context: CallContext, address: int, *_: int) -> int:

@@ -21,6 +21,8 @@ class CldCode:
 
     EXITED = 1
     KILLED = 2
+    STOPPED = 5
+    CONTINUED = 6
 
 
 @dataclass(frozen=True, slots=True)

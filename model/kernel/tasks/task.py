@@ -49,6 +49,9 @@ class TaskGroup:
         What its parent gets when it ends, 0 for nothing.
     wait_status
         How it ended, as wait4 stores it; None while it lives.
+    stopped, continued
+        The signal that stopped it, 0 if it runs; and whether it was continued. ``reported`` says
+        whether its parent has been told so by wait4, ``tells`` whether it is still to get SIGCHLD.
     alarm_at, alarm_every
         When SIGALRM is due in nanoseconds since the boot, None for never, and how often then.
     """
@@ -63,6 +66,10 @@ class TaskGroup:
     pending: list[SignalInfo] = field(default_factory=list)
     exit_signal: int = 0
     wait_status: int | None = None
+    stopped: int = 0
+    continued: bool = False
+    reported: bool = False
+    tells: bool = False
     alarm_at: int | None = None
     alarm_every: int = 0
 

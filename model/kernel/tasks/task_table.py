@@ -5,12 +5,12 @@
 
 import errno
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from ...address_space.errors import SysError
 from ..process import Process
 from .signal_info import CldCode, SignalInfo
-from .signal_rules import IGNORE, SigFlag, bit
+from .signal_rules import IGNORE, STOPPING, SigFlag, bit
 from .task import Task, TaskGroup
 
 __all__ = ["TaskTable"]
@@ -110,6 +110,34 @@ class TaskTable:
         if forgets:
             self.reap(group)
 
+    def stop(self, group: TaskGroup, number: int) -> None:
+        """Stop a process for a signal; its parent is told. [do_signal_stop]"""
+        group.stopped, group.continued, group.reported = number, False, False
+        self._tell_change(group, CldCode.STOPPED, number)
+
+    def _continue(self, group: TaskGroup) -> None:
+        """Let a process go on that is stopped. [prepare_signal]"""
+        if group.stopped:
+            group.stopped, group.continued, group.reported = 0, True, False
+            group.tells = True
+
+    def tell_continued(self, group: TaskGroup) -> None:
+        """Tell the parent of a process that goes on, which does so itself. [get_signal]"""
+        if group.tells:
+            group.tells = False
+            self._tell_change(group, CldCode.CONTINUED, signal.SIGCONT)
+
+    def _tell_change(self, group: TaskGroup, code: int, status: int) -> None:
+        """Send SIGCHLD to a parent that wants it. [do_notify_parent_cldstop]"""
+        parent = group.parent
+        if parent is None:
+            return
+        action = parent.action(signal.SIGCHLD)
+        if action.handler != IGNORE and not action.flags & SigFlag.NOCLDSTOP:
+            self.send_group(parent, SignalInfo(
+                signal.SIGCHLD, code, pid=group.pid, uid=group.process.credentials.uid,
+                status=status))
+
     def reap(self, group: TaskGroup) -> None:
         """Have a process no more that has ended. [release_task]"""
         if group.parent is not None:
@@ -129,12 +157,24 @@ class TaskTable:
 
     def send_group(self, group: TaskGroup, info: SignalInfo) -> None:
         """Send a signal to a process, for any of its tasks. [group_send_sig_info]"""
+        self._prepare(group, info.number)
         blocked = all(task.blocked & bit(info.number) for task in group.tasks)
         _queue(group.pending, group, info, blocked=blocked)
 
     def send_task(self, task: Task, info: SignalInfo) -> None:
         """Send a signal to one task. [send_sig_info with PIDTYPE_PID]"""
+        self._prepare(task.group, info.number)
         _queue(task.pending, task.group, info, blocked=bool(task.blocked & bit(info.number)))
+
+    def _prepare(self, group: TaskGroup, number: int) -> None:
+        """Have SIGCONT take back what stops, and the other way round. [prepare_signal]"""
+        if number == signal.SIGCONT:
+            _drop(group, STOPPING)
+            self._continue(group)
+        elif number in STOPPING:
+            _drop(group, {signal.SIGCONT})
+        elif number == signal.SIGKILL:
+            group.stopped = 0
 
     def kill(self, sender: TaskGroup, pid: int, make: Callable[[], SignalInfo] | None) -> None:
         """Send a signal to those that kill(2) means by ``pid``; with None only look for them.
@@ -153,6 +193,12 @@ class TaskTable:
         for group in found:
             if make is not None and group.wait_status is None:
                 self.send_group(group, make())
+
+
+def _drop(group: TaskGroup, numbers: Collection[int]) -> None:
+    """Take signals out of the queues of a process and its tasks. [flush_sigqueue_mask]"""
+    for queue in (group.pending, *(task.pending for task in group.tasks)):
+        queue[:] = [info for info in queue if info.number not in numbers]
 
 
 def _queue(queue: list[SignalInfo], group: TaskGroup, info: SignalInfo, *, blocked: bool) -> None:

@@ -137,9 +137,37 @@ static void children(void)
     printf("wait %d", (int)waitpid(-1, &status, WNOHANG)), printf(" %d\n", errno == ECHILD);
 }
 
+static void stops(void)
+{
+    int status;
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_sigaction = told;
+    action.sa_flags = SA_SIGINFO | SA_RESTART;
+    sigaction(SIGCHLD, &action, 0);
+    fflush(stdout);
+    pid_t child = fork();
+    if (!child) {
+        raise(SIGSTOP);
+        _exit(8);
+    }
+    printf("stop %d", waitpid(child, &status, WUNTRACED) == child);
+    printf(" %d %d\n", WIFSTOPPED(status), WSTOPSIG(status));
+    printf("nothing %d\n", (int)waitpid(child, &status, WUNTRACED | WNOHANG));
+    signal(SIGCHLD, SIG_DFL);
+    kill(child, SIGCONT);
+    siginfo_t info;
+    waitid(P_PID, child, &info, WCONTINUED | WEXITED | WNOWAIT);
+    printf("waitid %d\n", info.si_pid == child);
+    while (waitpid(child, &status, 0) == child && !WIFEXITED(status))
+        ;
+    printf("end %d\n", WEXITSTATUS(status));
+}
+
 int main(void)
 {
     masks();
+    stops();
     restarts();
     children();
     fflush(stdout);

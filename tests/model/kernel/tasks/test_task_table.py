@@ -84,6 +84,31 @@ def test_what_stays_in_a_queue(tasks):
     assert task.deliverable == bit(signal.SIGUSR1) | bit(signal.SIGCHLD) | bit(40)
 
 
+def test_stopping_and_going_on(kernel, tasks):
+    parent = tasks.first
+    parent.group.actions[signal.SIGCHLD] = HANDLED
+    child = child_of(kernel, tasks, parent)
+    tasks.stop(child.group, signal.SIGTSTP)
+    assert parent.take(signal.SIGCHLD).code == CldCode.STOPPED
+    tasks.send_task(child, SignalInfo(signal.SIGTTIN))
+    tasks.send_group(child.group, SignalInfo(signal.SIGCONT))
+    assert not child.group.stopped
+    assert child.group.continued
+    assert not child.pending
+    tasks.tell_continued(child.group)
+    tasks.tell_continued(child.group)
+    assert parent.take(signal.SIGCHLD).code == CldCode.CONTINUED
+    assert not parent.pending
+    assert not parent.group.pending
+    tasks.stop(child.group, signal.SIGSTOP)
+    parent.group.pending.clear()
+    tasks.send_group(child.group, SignalInfo(signal.SIGKILL))
+    assert not child.group.stopped
+    parent.group.actions[signal.SIGCHLD] = SigAction(0x1000, SigFlag.NOCLDSTOP)
+    tasks.stop(child.group, signal.SIGSTOP)
+    assert not parent.deliverable
+
+
 def test_faults_come_first():
     assert lowest(bit(1) | bit(signal.SIGSEGV) | bit(signal.SIGFPE)) == signal.SIGSEGV
     assert lowest(bit(40) | bit(12)) == 12
