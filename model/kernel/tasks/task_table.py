@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable, Collection
 
 from ...address_space.errors import SysError
-from ..process import Process
+from ..process import INIT_PID, Process
 from .signal_info import CldCode, SignalInfo
 from .signal_rules import IGNORE, STOPPING, SigFlag, bit
 from .task import Task, TaskGroup
@@ -39,7 +39,7 @@ class TaskTable:
     def __init__(self, process: Process) -> None:
         self.tasks: list[Task] = []
         self.groups: dict[int, TaskGroup] = {}
-        self.first = self._add(TaskGroup(process, None, process.pid, process.pid), process.pid)
+        self.first = self._add(TaskGroup(process, None, process.pid, INIT_PID), process.pid)
 
     def _add(self, group: TaskGroup, tid: int) -> Task:
         task = Task(tid, group)

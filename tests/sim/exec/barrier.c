@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -37,6 +38,20 @@ static void jump(int number, siginfo_t *info, void *context)
     siglongjmp(back, 2);
 }
 
+static void too_deep(int number, siginfo_t *info, void *context)
+{
+    (void)context;
+    printf("signal %d in the stack %d\n", number, labs((char *)info->si_addr - (char *)&number) > 1);
+    siglongjmp(back, 3);
+}
+
+static int deep(volatile char *above)
+{
+    volatile char here[4096];
+    here[0] = above[0] + 1;
+    return deep(here) + here[0];
+}
+
 static void caught(int number, void (*handler)(int, siginfo_t *, void *), int flags)
 {
     struct sigaction action;
@@ -63,6 +78,9 @@ int main(void)
         *(volatile char *)8 = 1;
     else
         printf("jumped, code %d\n", last_code);
+    caught(SIGSEGV, too_deep, SA_ONSTACK);
+    if (!sigsetjmp(back, 1))
+        deep(area);
     caught(SIGSEGV, jump, 0);
     for (int round = 0; round < 3; round++)
         if (!sigsetjmp(back, 1))

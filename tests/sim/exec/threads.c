@@ -1,10 +1,16 @@
-/* Threads: mutexes, condition variables with time limits, thread-local storage, joins, barriers. */
+/* Threads: mutexes, condition variables, time limits, locks of the dead, a word that processes share. */
 #include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <linux/futex.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #define THREADS 5
 #define ROUNDS 20000
@@ -54,6 +60,33 @@ static void *waits(void *unused)
     return unused;
 }
 
+static pthread_mutex_t owned;
+static volatile int held;
+
+static void *dies(void *unused)
+{
+    pthread_mutex_lock(&owned);
+    held = 1;
+    usleep(2000);
+    return unused;
+}
+
+static volatile int *shared_word(void)
+{
+    static volatile int *word;
+    if (!word)
+        word = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    return word;
+}
+
+static void *last(void *unused)
+{
+    usleep(2000);
+    printf("the last one\n");
+    exit(6);
+    return unused;
+}
+
 int main(void)
 {
     pthread_t threads[THREADS], one;
@@ -89,5 +122,33 @@ int main(void)
     pthread_mutexattr_t robust;
     pthread_mutexattr_init(&robust);
     pthread_mutexattr_setrobust(&robust, PTHREAD_MUTEX_ROBUST);
-    return 6;
+    pthread_mutex_init(&owned, &robust);
+    pthread_create(&one, 0, dies, 0);
+    while (!held)
+        sched_yield();
+    printf("owner died %d", pthread_mutex_lock(&owned) == EOWNERDEAD);
+    printf(" %d\n", pthread_mutex_consistent(&owned));
+    pthread_join(one, 0);
+    *shared_word() = 1;
+    if (!fork()) {
+        usleep(1000);
+        *shared_word() = 2;
+        syscall(SYS_futex, shared_word(), FUTEX_WAKE, 9, 0, 0, 0);
+        _exit(0);
+    }
+    while (*shared_word() == 1)
+        syscall(SYS_futex, shared_word(), FUTEX_WAIT, 1, 0, 0, 0);
+    printf("word %d\n", *shared_word());
+    int status;
+    wait(&status);
+    pid_t child = vfork();
+    if (!child) {
+        held = 5;
+        _exit(3);
+    }
+    waitpid(child, &status, 0);
+    printf("vfork %d %d\n", held, WEXITSTATUS(status));
+    fflush(stdout);
+    pthread_create(&one, 0, last, 0);
+    pthread_exit(0);
 }
