@@ -16,6 +16,7 @@ from .signal_family import SIGNAL_CALLS
 from .task_family import TASK_CALLS
 from .task_wait import TaskWait
 from .time_family import TIME_CALLS
+from .usage_family import USAGE_CALLS
 
 __all__ = ["CALLS", "CallTable"]
 
@@ -25,7 +26,7 @@ OLD_FORMS = frozenset({"stat", "lstat", "fstat", "getrlimit"})
 
 CALLS: Mapping[str, Call] = {
     **FILE_CALLS, **MEMORY_CALLS, **PROCESS_CALLS, **SIGNAL_CALLS, **TIME_CALLS,
-    **EXEC_CALLS, **TASK_CALLS, **FUTEX_CALLS, **POLL_CALLS}
+    **EXEC_CALLS, **TASK_CALLS, **FUTEX_CALLS, **POLL_CALLS, **USAGE_CALLS}
 """The calls in a form of their own, by name."""
 
 

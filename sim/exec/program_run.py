@@ -185,7 +185,10 @@ class ProgramRun:
 
     def _step(self, most: int) -> None:
         """Run until the kernel has something to do, and do it."""
+        before, task = self._cpu.instructions, self._context.task
         stop = self._machine.run_program(self._instructions(most))
+        task.run_time += self._cpu.instructions - before
+        task.group.run_time += self._cpu.instructions - before
         if isinstance(stop, Called):
             self._call(stop.kind)
         elif isinstance(stop, Signalled):

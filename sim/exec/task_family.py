@@ -10,6 +10,7 @@ from ...model.kernel.tasks.task import AltStack, Task, TaskGroup
 from ...model.kernel.vfs.stream import WouldBlock
 from .call_context import Call, CallContext, GroupExited, TaskExited
 from .tls_entry import put_descriptor
+from .usage_family import pack_usage
 
 __all__ = ["TASK_CALLS"]
 
@@ -43,7 +44,7 @@ WNOHANG, WUNTRACED, WEXITED, WCONTINUED, WNOWAIT = 1, 2, 4, 8, 0x0100_0000
 WAIT4_OPTIONS = WNOHANG | WUNTRACED | WCONTINUED | 0xE000_0000
 STOPPED, CONTINUED = 0x7F, 0xFFFF
 P_ALL, P_PID, P_PGID = 0, 1, 2
-INFO_BYTES, RUSAGE_WORDS = 128, 18
+INFO_BYTES = 128
 
 
 def _clone(context: CallContext, flags: int, stack: int, parent_tid: int, fourth: int,
@@ -168,7 +169,7 @@ def _wait4(context: CallContext, pid: int, status: int, options: int, usage: int
     if status:
         context.store(status, found.to_bytes(4, "little"))
     if usage:
-        context.store(usage, context.pack(*[0] * RUSAGE_WORDS))
+        context.store(usage, _usage(context, child))
     return child.pid
 
 
@@ -186,8 +187,12 @@ def _waitid(context: CallContext, kind: int, pid: int, info: int, options: int, 
         context.store(info, bytes(INFO_BYTES) if taken is None else _told(*taken).pack(
             context.word_bytes))
     if usage and taken is not None:
-        context.store(usage, context.pack(*[0] * RUSAGE_WORDS))
+        context.store(usage, _usage(context, taken[0]))
     return 0
+
+
+def _usage(context: CallContext, child: TaskGroup) -> bytes:
+    return pack_usage(context, child.run_time + child.children_time, child)
 
 
 def _told(child: TaskGroup, status: int) -> SignalInfo:

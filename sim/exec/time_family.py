@@ -12,7 +12,8 @@ __all__ = ["TIME_CALLS"]
 
 REALTIME_CLOCKS = {0, 5, 11}  # CLOCK_REALTIME, its coarse form, CLOCK_TAI
 UPTIME_CLOCKS = {1, 4, 6, 7}  # CLOCK_MONOTONIC, raw and coarse, CLOCK_BOOTTIME
-CPU_CLOCKS = {2, 3}
+PROCESS_CPU, THREAD_CPU = 2, 3
+CPU_CLOCKS = {PROCESS_CPU, THREAD_CPU}
 TIMER_ABSTIME = 1
 ITIMER_REAL = 0
 
@@ -25,7 +26,8 @@ def _read(context: CallContext, clock: int) -> int:
     if clock in UPTIME_CLOCKS:
         return context.clock.uptime
     if clock in CPU_CLOCKS:
-        return context.clock.count()
+        task = context.task
+        return task.group.run_time if clock == PROCESS_CPU else task.run_time
     raise SysError(errno.EINVAL)
 
 

@@ -52,6 +52,10 @@ class TaskGroup:
     stopped, continued
         The signal that stopped it, 0 if it runs; and whether it was continued. ``reported`` says
         whether its parent has been told so by wait4, ``tells`` whether it is still to get SIGCHLD.
+    run_time, children_time
+        How long it has run, and those that were its children, in nanoseconds.
+    nice
+        Its nice value, -20 to 19.
     alarm_at, alarm_every
         When SIGALRM is due in nanoseconds since the boot, None for never, and how often then.
     """
@@ -70,6 +74,9 @@ class TaskGroup:
     continued: bool = False
     reported: bool = False
     tells: bool = False
+    run_time: int = 0
+    children_time: int = 0
+    nice: int = 0
     alarm_at: int | None = None
     alarm_every: int = 0
 
@@ -116,6 +123,8 @@ class Task:
         What it waits for, None if it can run.
     released
         Whether a parent that waits for this to be a program of its own need not. [vfork_done]
+    run_time
+        How long it has run in nanoseconds.
     """
 
     tid: int
@@ -131,6 +140,7 @@ class Task:
     registers: Any = None
     waiting: Any = None
     released: bool = False
+    run_time: int = 0
 
     @property
     def process(self) -> Process:

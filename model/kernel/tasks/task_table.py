@@ -61,7 +61,7 @@ class TaskTable:
         """Return the task of a child, whose process is made already. [copy_process]"""
         above = parent.group
         group = TaskGroup(process, above, above.pgid, above.sid, actions=dict(above.actions),
-                          exit_signal=exit_signal)
+                          exit_signal=exit_signal, nice=above.nice)
         above.children.append(group)
         child = self._add(group, process.pid)
         child.blocked, child.tls = parent.blocked, dict(parent.tls)
@@ -142,6 +142,7 @@ class TaskTable:
         """Have a process no more that has ended. [release_task]"""
         if group.parent is not None:
             group.parent.children.remove(group)
+            group.parent.children_time += group.run_time + group.children_time
         del self.groups[group.pid]
 
     def waited_for(self, group: TaskGroup, pid: int) -> list[TaskGroup]:

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <linux/futex.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -129,6 +130,14 @@ int main(void)
     printf("owner died %d", pthread_mutex_lock(&owned) == EOWNERDEAD);
     printf(" %d\n", pthread_mutex_consistent(&owned));
     pthread_join(one, 0);
+    struct rusage used, of_children;
+    struct timespec process_time, thread_time;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &process_time);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &thread_time);
+    getrusage(RUSAGE_SELF, &used), getrusage(RUSAGE_CHILDREN, &of_children);
+    printf("used %d %d %d %ld\n", used.ru_minflt > 10, used.ru_maxrss > 100,
+           process_time.tv_nsec > thread_time.tv_nsec, of_children.ru_utime.tv_sec);
+    printf("nice %d", nice(3)), printf(" %d\n", getpriority(PRIO_PROCESS, 0));
     *shared_word() = 1;
     if (!fork()) {
         usleep(1000);

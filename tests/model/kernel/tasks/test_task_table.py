@@ -37,7 +37,9 @@ def test_an_end_is_told_to_the_parent_which_reaps(kernel, tasks):
     info = parent.take(signal.SIGCHLD)
     assert (info.code, info.pid, info.status) == (CldCode.EXITED, child.tid, 5)
     assert tasks.waited_for(parent.group, -1) == [child.group]
+    child.group.run_time, child.group.children_time = 30, 4
     tasks.reap(child.group)
+    assert parent.group.children_time == 34
     with pytest.raises(SysError) as raised:
         tasks.waited_for(parent.group, -1)
     assert raised.value.errno == errno.ECHILD
