@@ -130,3 +130,22 @@ def test_a_run_is_the_same_each_time(tmp_path):
     for file in figures:
         assert on_mmu("--engine", "model", "--json", file, path)[2] == 6
     assert figures[0].read_text() == figures[1].read_text()
+
+
+def test_a_child_that_is_killed_for_its_memory(tmp_path):
+    source = tmp_path / "takes.c"
+    source.write_text('#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n'
+                      '#include <sys/wait.h>\n#include <unistd.h>\n'
+                      "int main(void) { int status;\n    if (!fork())\n"
+                      "        for (;;) memset(malloc(1 << 20), 1, 1 << 20);\n"
+                      '    wait(&status);\n    printf("%d\\n", WTERMSIG(status));\n'
+                      "    return 4; }\n")
+    path = compiled(tmp_path / "takes", source, "-static", "-O0")
+    found = command("--engine", "model", "--memory", 8, "--swap", 0, path)
+    assert found == (b"9\n", b"", 4)
+
+
+def test_a_program_that_is_stopped():
+    _, errors, status = command("--engine", "model", "sh", "-c", "kill -STOP $$")
+    assert status == 1
+    assert errors.endswith(b"all wait for what none of them will do: task 2 is stopped\n")
