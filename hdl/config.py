@@ -33,6 +33,9 @@ class Config:
         has 40 bits at most. [SDM 4.1.4]
     tag_bits : int
         Width of the tag that a response carries over from its request.
+    misses : int
+        Walks that a port may have under way at once, so many as its numbers of misses tell apart.
+        The request ports use one so far.
 
     Raises
     ------
@@ -49,6 +52,7 @@ class Config:
     policy: str = "plru"
     paddr_bits: int = 40
     tag_bits: int = 4
+    misses: int = 1
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -104,7 +108,8 @@ class Config:
         return self.mode.translated_bits - PAGE_SHIFT
 
 
-RANGES = {"entries": (1, 4096), "walk_cache": (0, 256), "paddr_bits": (32, 52), "tag_bits": (1, 64)}
+RANGES = {"entries": (1, 4096), "walk_cache": (0, 256), "paddr_bits": (32, 52), "tag_bits": (1, 64),
+          "misses": (1, 16)}
 """The lowest and the highest value of each parameter that is a number."""
 
 TAKEN_NAMES = frozenset({

@@ -19,11 +19,15 @@ __all__ = ["Invalidator"]
 
 
 class Invalidator(wiring.Component):
-    """Turns invalidating operations and page faults into drops, one a cycle.
+    """Turns invalidating operations and page faults into drops, one after the other.
 
     As long as an operation is offered, the ports accept no requests. The operation is accepted, and
     its entries are dropped, in the first cycle in which no request waits for its answer. So every
     answer that is given after an operation was accepted comes from a walk that began after it.
+
+    A drop is given in one cycle. While a component is ``busy`` with it, the ports accept no
+    requests, and no other drop is given: the operation after it is not accepted, and the next page
+    fault not taken.
 
     A page fault drops the entries that its address and PCID could use, from the TLBs of all ports
     as INVLPG would, but from the walk cache only the tables on the way to the address. It waits for
@@ -47,6 +51,8 @@ class Invalidator(wiring.Component):
         The page fault that the port has answered and that nothing was dropped for yet.
     faults_taken : Out, one bit for each port
         Whether the drop for the port's page fault is made in this cycle.
+    busy : In(1)
+        Whether a component is still at work on a drop of an earlier cycle.
     idle : In(1)
         Whether no port holds a request that waits for its answer. Operations wait for it.
     pause : Out(1)
@@ -64,6 +70,7 @@ class Invalidator(wiring.Component):
             "control": In(control_layout(config)),
             "page_faults": In(page_fault_layout(config)).array(len(config.ports)),
             "faults_taken": Out(len(config.ports)),
+            "busy": In(1),
             "idle": In(1),
             "pause": Out(1),
             "drop": Out(drop_layout(config)),
@@ -75,10 +82,10 @@ class Invalidator(wiring.Component):
         needed = Signal()
         pending = Cat(fault.valid for fault in self.page_faults).any()
         m.d.comb += [
-            self.pause.eq(self.operation.valid | pending),
-            self.operation.ready.eq(self.idle & ~pending),
+            self.pause.eq(self.operation.valid | pending | self.busy),
+            self.operation.ready.eq(self.idle & ~pending & ~self.busy),
             self.flush.eq(self.operation.valid & self.operation.ready & needed),
-            self.drop.valid.eq(self.flush | pending),
+            self.drop.valid.eq(self.flush | (pending & ~self.busy)),
         ]
         with m.If(pending):
             self._page_fault(m)
@@ -96,7 +103,7 @@ class Invalidator(wiring.Component):
                 m.d.comb += [
                     self.drop.vpn.eq(fault.vpn),
                     self.drop.pcid.eq(fault.pcid),
-                    self.faults_taken.eq(1 << number),
+                    self.faults_taken.eq(Mux(self.busy, 0, 1 << number)),
                 ]
 
     def _operation(self, m, needed):

@@ -6,11 +6,11 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .arbiter import WalkArbiter
 from .config import Config
+from .event_shapes import events_layout
 from .invalidate import Invalidator
 from .port import RequestPort
 from .shapes import (
     control_layout,
-    events_layout,
     ignored_registers,
     invalidate_layout,
     memory_signature,
@@ -118,6 +118,7 @@ class Mmu(wiring.Component):
         m.d.comb += [
             walker.drop.eq(invalidator.drop),
             invalidator.control.eq(control),
+            invalidator.busy.eq(Cat(walker.busy, *(port.busy for port in ports)).any()),
             invalidator.idle.eq(Cat(port.idle for port in ports).all()),
             self.events.walk.eq(walker.events),
             self.events.flush.eq(invalidator.flush),

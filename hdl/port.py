@@ -5,6 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..model.x86 import PAGE_SHIFT, Vector
+from .event_shapes import port_events_layout
 from .responder import Responder
 from .shapes import (
     AccessKind,
@@ -12,7 +13,6 @@ from .shapes import (
     drop_layout,
     page_fault_layout,
     page_name,
-    port_events_layout,
     port_signature,
     request_layout,
     walk_signature,
@@ -57,8 +57,9 @@ class RequestPort(wiring.Component):
         Control state, sampled with each request. ``pcid`` is 0 unless ``pcide`` is set.
     walk : Out(walk_signature)
         What walks the page tables for a request that misses.
-    drop : In(drop_layout)
-        TLB entries to drop, given only while ``pause`` is.
+    drop : In(drop_layout), busy : Out(1)
+        TLB entries to drop, given only while ``pause`` is, and whether a drop is still at work
+        after its cycle: it never is.
     page_fault : Out(page_fault_layout), fault_taken : In(1)
         The page fault that was answered last, from the cycle after the answer to the cycle in which
         ``fault_taken`` says that its entries are dropped.
@@ -78,6 +79,7 @@ class RequestPort(wiring.Component):
             "control": In(control_layout(config)),
             "walk": Out(walk_signature(config)),
             "drop": In(drop_layout(config)),
+            "busy": Out(1),
             "page_fault": Out(page_fault_layout(config)),
             "fault_taken": In(1),
             "pause": In(1),

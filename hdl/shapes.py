@@ -21,20 +21,17 @@ __all__ = [
     "MemoryOp",
     "control_layout",
     "drop_layout",
-    "events_layout",
     "ignored_registers",
     "invalidate_layout",
     "memory_response_layout",
     "memory_signature",
     "page_fault_layout",
     "page_name",
-    "port_events_layout",
     "port_signature",
     "request_layout",
     "response_layout",
     "rights_layout",
     "translation_layout",
-    "walk_events_layout",
     "walk_request_layout",
     "walk_response_layout",
     "walk_signature",
@@ -252,7 +249,8 @@ def walk_signature(config):
     """Return the port from a TLB that missed to the walker that finds the translation.
 
     Who asks takes the response in the cycle in which it is offered, so that it keeps no other from
-    the walker.
+    the walker. A port may ask again before it is answered, for a ``miss`` of another number; the
+    responses may come in any order.
     """
     return Signature({
         "req": Out(stream.Signature(walk_request_layout(config))),
@@ -261,16 +259,21 @@ def walk_signature(config):
 
 
 def walk_request_layout(config):
-    """Return what a walk is for: an access, the control state in force, and the port that asks."""
+    """Return what a walk is for: an access, the control state in force, and who asks.
+
+    ``port`` is the port that asks, and ``miss`` the number of that miss among those of the port
+    that are not answered yet.
+    """
     return data.StructLayout({
         "port": range(max(2, len(config.ports))),
+        "miss": range(max(2, config.misses)),
         "access": request_layout(config),
         "control": control_layout(config),
     })
 
 
 def walk_response_layout(config):
-    """Return the result of a walk: a translation, or a fault, and the port that asked.
+    """Return the result of a walk: a translation, or a fault, and who asked.
 
     With ``fault``, ``vector`` and ``error_code`` say which one, and ``translation`` means nothing;
     without ``fault``, ``vector`` and ``error_code`` mean nothing. ``stale`` says that entries were
@@ -279,6 +282,7 @@ def walk_response_layout(config):
     """
     return data.StructLayout({
         "port": range(max(2, len(config.ports))),
+        "miss": range(max(2, config.misses)),
         "translation": translation_layout(config),
         "fault": 1,
         "vector": VECTOR_BITS,
@@ -289,6 +293,10 @@ def walk_response_layout(config):
 
 def drop_layout(config):
     """Return which entries to drop, if ``valid``: those of the TLBs that meet every condition.
+
+    ``valid`` lasts one cycle. A component that takes longer over a drop holds what it needs of it,
+    and says ``busy`` from the next cycle on, up to its last cycle at work; until then there is no
+    other drop.
 
     With ``by_address``, an entry goes only if its page holds ``vpn``; with ``by_pcid``, only if it
     has ``pcid``. A global entry goes only if ``globals`` is set, but then whatever its PCID. The
@@ -309,38 +317,3 @@ def drop_layout(config):
 def page_fault_layout(config):
     """Return a page fault that a port has answered, if ``valid``: its page number and PCID."""
     return data.StructLayout({"valid": 1, "vpn": config.vpn_bits, "pcid": PCID_BITS})
-
-
-def port_events_layout(config):
-    """Return the events of a request port, one bit for each.
-
-    ``lookup`` is a request that needs a translation: a ``miss`` if it starts a walk, or else a hit
-    on a page of one size. ``stall`` is a cycle in which a request is offered and not accepted,
-    ``fault`` the cycle in which a response with a fault is taken.
-    """
-    hits = {f"hit_{page_name(page)}": 1 for page in config.mode.pages}
-    return data.StructLayout({"lookup": 1, **hits, "miss": 1, "stall": 1, "fault": 1})
-
-
-def walk_events_layout(config):
-    """Return the events of the walker, one bit for each.
-
-    ``start`` and ``end`` are of a walk. ``hit_<level>`` is a walk that begins below the entry of
-    that level, because the walk cache holds what it points to; ``read_<level>`` is an entry read
-    from memory. ``update`` is a compare-and-exchange for A or D, ``restart`` one that was lost to
-    another writer. ``fault`` is a walk that ended in any fault, bus errors included.
-    """
-    hits = {f"hit_{level.name.lower()}": 1 for level in config.mode.levels[:-1]}
-    reads = {f"read_{level.name.lower()}": 1 for level in config.mode.levels}
-    return data.StructLayout(
-        {"start": 1, "end": 1, **hits, **reads, "update": 1, "restart": 1, "fault": 1})
-
-
-def events_layout(config):
-    """Return the events of every port, of the walker and of the whole, one bit for each.
-
-    A bit is set in each cycle in which its event happens. ``flush`` is an invalidating operation
-    that drops something.
-    """
-    ports = {port: port_events_layout(config) for port in config.ports}
-    return data.StructLayout({**ports, "walk": walk_events_layout(config), "flush": 1})

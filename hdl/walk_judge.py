@@ -133,6 +133,7 @@ class WalkJudge(wiring.Component):
         access, error, result = self.request.access, self.response.error, self.result
         m.d.comb += [
             result.port.eq(self.request.port),
+            result.miss.eq(self.request.miss),
             result.fault.eq(error | denied),
             result.vector.eq(Mux(error, Vector.MC, Vector.PF)),
             result.error_code.eq(Mux(error, 0, permission.error_code)),

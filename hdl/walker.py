@@ -4,13 +4,13 @@ from amaranth import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from .event_shapes import walk_events_layout
 from .next_entry import NextEntry
 from .shapes import (
     MEMORY_TAG_BITS,
     MemoryOp,
     drop_layout,
     memory_signature,
-    walk_events_layout,
     walk_signature,
 )
 from .walk_judge import WalkJudge
@@ -64,8 +64,9 @@ class Walker(wiring.Component):
         Requests and their results.
     memory : Out(memory_signature)
         Page-table memory.
-    drop : In(drop_layout)
-        Entries of the walk cache to drop.
+    drop : In(drop_layout), busy : Out(1)
+        Entries of the walk cache to drop, and whether a drop is still at work after its cycle: it
+        never is.
     events : Out(walk_events_layout)
         What happens in this cycle.
     """
@@ -76,6 +77,7 @@ class Walker(wiring.Component):
             "walk": In(walk_signature(config)),
             "memory": Out(memory_signature(config)),
             "drop": In(drop_layout(config)),
+            "busy": Out(1),
             "events": Out(walk_events_layout(config)),
         })
 

@@ -11,7 +11,7 @@ from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
 from pagewalk.hdl import config as config_module
-from pagewalk.hdl import shapes
+from pagewalk.hdl import event_shapes, shapes
 from pagewalk.hdl.config import Config
 from pagewalk.hdl.flat import FlatMmu
 from pagewalk.model.x86 import MODES
@@ -24,9 +24,9 @@ PORTS = {
     "data_rsp": shapes.response_layout,
     "invalidate": shapes.invalidate_layout,
     "memory": shapes.memory_signature,
-    "events_data": shapes.port_events_layout,
-    "events_walk": shapes.walk_events_layout,
-    "events_flush": shapes.events_layout,
+    "events_data": event_shapes.port_events_layout,
+    "events_walk": event_shapes.walk_events_layout,
+    "events_flush": event_shapes.events_layout,
 }
 CODES = {
     "data_req": [shapes.AccessKind],

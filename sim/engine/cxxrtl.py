@@ -12,8 +12,9 @@ from amaranth.back import rtlil
 from numpy.typing import NDArray
 
 from ...hdl.config import Config
+from ...hdl.event_shapes import events_layout
 from ...hdl.flat import FlatMmu, flat_fields
-from ...hdl.shapes import MEMORY_TAG_BITS, MemoryOp, events_layout
+from ...hdl.shapes import MEMORY_TAG_BITS, MemoryOp
 from ...model.physical.memory import PhysicalMemory
 from ...model.x86 import PAGE_BYTES, AccessKind, Vector
 from .answer import ANSWER

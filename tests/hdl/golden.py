@@ -122,8 +122,9 @@ class GoldenWalker:
         self.requests.append(request)
         self.walks.append(access)
         walked = walk(self.memory, self.config.mode, control, access, self.config.paddr_bits)
+        asker = {"port": request["port"], "miss": request["miss"]}
         if walked.fault:
-            return {"port": request["port"], "fault": 1, "vector": walked.fault.vector,
-                    "error_code": walked.fault.error_code}
-        return {"port": request["port"], "stale": self.stale,
+            return asker | {"fault": 1, "vector": walked.fault.vector,
+                            "error_code": walked.fault.error_code}
+        return asker | {"stale": self.stale,
                 "translation": translation_fields(self.config, walked, control)}

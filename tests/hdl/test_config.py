@@ -34,6 +34,8 @@ WRONG_VALUES = [
     ({"paddr_bits": 53}, "Parameter paddr_bits must be from 32 to 52, not 53"),
     ({"tag_bits": 0}, "Parameter tag_bits must be from 1 to 64, not 0"),
     ({"tag_bits": 65}, "Parameter tag_bits must be from 1 to 64, not 65"),
+    ({"misses": 0}, "Parameter misses must be from 1 to 16, not 0"),
+    ({"misses": 17}, "Parameter misses must be from 1 to 16, not 17"),
     ({"policy": "mru"}, "Replacement policy must be one of plru, lru, fifo, random, not 'mru'"),
     ({"policy": "plru", "entries": 3},
      "Entry count must be a power of two for policy 'plru', not 3"),
@@ -87,8 +89,9 @@ def test_a_port_may_not_take_a_name_that_the_mmu_uses(name):
 @pytest.mark.parametrize("mode", MODES.values(), ids=lambda mode: mode.name)
 @pytest.mark.parametrize("policy", ["plru", "lru", "fifo", "random"])
 @pytest.mark.parametrize("numbers", [
-    {"entries": 1, "walk_cache": 0, "paddr_bits": 32, "tag_bits": 1},
-    {"entries": 4096, "walk_cache": 256, "paddr_bits": 52, "tag_bits": 64},
+    {"entries": 1, "walk_cache": 0, "paddr_bits": 32, "tag_bits": 1, "misses": 1},
+    {"entries": 4096, "walk_cache": 256, "paddr_bits": 52, "tag_bits": 64,
+     "misses": 16},
 ], ids=["lowest", "highest"])
 def test_the_ends_of_each_range_are_allowed(mode, policy, numbers):
     config = Config(mode=mode, policy=policy, ports=("a", "b2"), **numbers)

@@ -182,6 +182,16 @@ def test_an_operation_stops_the_ports_and_waits_until_they_are_idle(op, valid, i
     assert result["faults_taken"] == 0
 
 
+@pytest.mark.parametrize(("offered", "faulty"), [(0, 0), (0, 1), (1, 0), (1, 1)])
+def test_while_a_drop_is_at_work_the_ports_pause_and_nothing_else_is_dropped(offered, faulty):
+    stimulus = {"operation.payload": {"op": InvalidateOp.INVPCID_ALL}, "operation.valid": offered,
+                "page_faults.1": fault(valid=faulty), "idle": 1, "busy": 1}
+    outputs = ("pause", "operation.ready", "drop.valid", "flush", "faults_taken")
+    busy, free = evaluate(Invalidator(Config()), [stimulus, stimulus | {"busy": 0}], outputs)
+    assert tuple(busy.values()) == (1, 0, 0, 0, 0)
+    assert free["drop.valid"] == (offered or faulty)
+
+
 def test_an_operation_that_drops_nothing_waits_as_well():
     stimuli = [{"operation.payload": {"op": InvalidateOp.MOV_CR4}, "operation.valid": 1,
                 "idle": idle} for idle in (0, 1)]

@@ -101,7 +101,7 @@ def test_a_walk_request_names_the_port_and_holds_access_and_control_of_its_reque
     control = Control(tables.cr3, cr4=Cr4.PAE | Cr4.PGE | Cr4.SMAP, pkru=0x1234_5670)
     bench = PortBench(tables, delay=lambda: 4)
     bench.answers([(access, control)], noise=lambda count: bits(rng, count))
-    assert bench.walker.requests == [{"port": PORT, "access": access_fields(access),
+    assert bench.walker.requests == [{"port": PORT, "miss": 0, "access": access_fields(access),
                                       "control": control_fields(bench.config, control)}]
 
 

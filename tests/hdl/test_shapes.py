@@ -4,6 +4,7 @@ from amaranth.lib import data
 
 from pagewalk.hdl import shapes
 from pagewalk.hdl.config import Config
+from pagewalk.hdl.event_shapes import events_layout
 from pagewalk.model import x86
 from pagewalk.model.x86 import IA32, MODES, X86_64
 
@@ -109,6 +110,13 @@ def test_a_walk_names_any_port_and_back(count, width):
     assert payload(members["rsp"].signature)["port"] == width
 
 
+@pytest.mark.parametrize(("count", "width"), [(1, 1), (2, 1), (3, 2), (4, 2), (16, 4)])
+def test_a_walk_names_any_of_the_misses_of_its_port_and_back(count, width):
+    members = shapes.walk_signature(Config(misses=count)).members
+    assert payload(members["req"].signature)["miss"] == width
+    assert payload(members["rsp"].signature)["miss"] == width
+
+
 def test_a_drop_names_page_and_pcid(config):
     assert widths(shapes.drop_layout(config)) == {
         "valid": 1, "by_address": 1, "by_pcid": 1, "globals": 1, "tables_by_address": 1,
@@ -120,27 +128,10 @@ def test_a_page_fault_names_page_and_pcid(config):
         "valid": 1, "vpn": config.vpn_bits, "pcid": 12}
 
 
-@pytest.mark.parametrize(("mode", "hits", "cached", "reads"), [
-    (X86_64, ["hit_4k", "hit_2m", "hit_1g"], ["hit_pml4e", "hit_pdpte", "hit_pde"],
-     ["read_pml4e", "read_pdpte", "read_pde", "read_pte"]),
-    (X86_64.without_1g_pages(), ["hit_4k", "hit_2m"], ["hit_pml4e", "hit_pdpte", "hit_pde"],
-     ["read_pml4e", "read_pdpte", "read_pde", "read_pte"]),
-    (IA32, ["hit_4k", "hit_4m"], ["hit_pde"], ["read_pde", "read_pte"]),
-], ids=["x86_64", "x86_64 without 1g", "ia32"])
-def test_each_event_is_one_bit(mode, hits, cached, reads):
-    layout = shapes.events_layout(Config(mode=mode, ports=("alpha", "beta")))
-    port = dict.fromkeys(["lookup", *hits, "miss", "stall", "fault"], 1)
-    walk = dict.fromkeys(["start", "end", *cached, *reads, "update", "restart", "fault"], 1)
-    assert [name for name, _ in layout] == ["alpha", "beta", "walk", "flush"]
-    assert widths(layout["alpha"].shape) == widths(layout["beta"].shape) == port
-    assert widths(layout["walk"].shape) == walk
-    assert widths(layout)["flush"] == 1
-
-
 def test_a_layout_has_no_gaps_and_no_overlaps(config):
     for layout in (shapes.control_layout(config), shapes.request_layout(config),
                    shapes.invalidate_layout(config), shapes.translation_layout(config),
                    shapes.drop_layout(config), shapes.page_fault_layout(config),
-                   shapes.events_layout(config)):
+                   events_layout(config)):
         assert isinstance(layout, data.StructLayout)
         assert sum(widths(layout).values()) == layout.size

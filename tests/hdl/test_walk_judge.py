@@ -21,8 +21,8 @@ RESTART, UPDATE, DESCEND, FINISH = (
     step.value for step in (WalkStep.RESTART, WalkStep.UPDATE, WalkStep.DESCEND, WalkStep.FINISH))
 
 
-def request_fields(config, access, control, port=0):
-    return {"port": port, "access": access_fields(access),
+def request_fields(config, access, control, port=0, miss=0):
+    return {"port": port, "miss": miss, "access": access_fields(access),
             "control": control_fields(config, control)}
 
 
@@ -78,7 +78,7 @@ def rtl_judgements(config, cases):
 @pytest.mark.parametrize("seed", range(2))
 def test_each_response_of_a_random_walk_leads_where_the_golden_walk_goes(mode, paddr_bits, seed):
     rng = default_rng(seed)
-    config = Config(mode=mode, paddr_bits=paddr_bits)
+    config = Config(mode=mode, paddr_bits=paddr_bits, misses=4)
     tables = random_tables(rng, mode, paddr_bits)
     cases = []
     for port, access, control in random_requests(rng, mode, tables.cr3, 60):
@@ -86,7 +86,8 @@ def test_each_response_of_a_random_walk_leads_where_the_golden_walk_goes(mode, p
         if golden.fault and golden.fault.vector is Vector.MC:
             continue  # its last access has no entry to show
         end = expected_result(config, golden, control, port)
-        cases += cases_of(config, golden, request_fields(config, access, control, port), end)
+        cases += cases_of(config, golden, request_fields(config, access, control, port, port % 4),
+                          end | {"miss": port % 4})
     assert {expected["step"] for *_, expected in cases} == {RESTART, UPDATE, DESCEND, FINISH}
     for case, found in zip(cases, rtl_judgements(config, cases), strict=True):
         *_, expected = case

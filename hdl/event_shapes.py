@@ -1,0 +1,42 @@
+"""Shapes of the events that the MMU reports, one bit for each."""
+
+from amaranth.lib import data
+
+from .shapes import page_name
+
+__all__ = ["events_layout", "port_events_layout", "walk_events_layout"]
+
+
+def port_events_layout(config):
+    """Return the events of a request port, one bit for each.
+
+    ``lookup`` is a request that needs a translation: a ``miss`` if it starts a walk, or else a hit
+    on a page of one size. ``stall`` is a cycle in which a request is offered and not accepted,
+    ``fault`` the cycle in which a response with a fault is taken.
+    """
+    hits = {f"hit_{page_name(page)}": 1 for page in config.mode.pages}
+    return data.StructLayout({"lookup": 1, **hits, "miss": 1, "stall": 1, "fault": 1})
+
+
+def walk_events_layout(config):
+    """Return the events of the walker, one bit for each.
+
+    ``start`` and ``end`` are of a walk. ``hit_<level>`` is a walk that begins below the entry of
+    that level, because the walk cache holds what it points to; ``read_<level>`` is an entry read
+    from memory. ``update`` is a compare-and-exchange for A or D, ``restart`` one that was lost to
+    another writer. ``fault`` is a walk that ended in any fault, bus errors included.
+    """
+    hits = {f"hit_{level.name.lower()}": 1 for level in config.mode.levels[:-1]}
+    reads = {f"read_{level.name.lower()}": 1 for level in config.mode.levels}
+    return data.StructLayout(
+        {"start": 1, "end": 1, **hits, **reads, "update": 1, "restart": 1, "fault": 1})
+
+
+def events_layout(config):
+    """Return the events of every port, of the walker and of the whole, one bit for each.
+
+    A bit is set in each cycle in which its event happens. ``flush`` is an invalidating operation
+    that drops something.
+    """
+    ports = {port: port_events_layout(config) for port in config.ports}
+    return data.StructLayout({**ports, "walk": walk_events_layout(config), "flush": 1})
