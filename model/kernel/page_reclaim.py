@@ -50,6 +50,11 @@ class MachinePageOps:
         return sum(self._spaces[number].test_clear_young(vaddr)
                    for number, vaddr in self._frames.rmap.places(pfn))
 
+    def is_executable(self, pfn: int) -> bool:
+        """Return whether a mapping that may be executed has a page."""
+        return any(self._spaces[number].is_executable(vaddr)
+                   for number, vaddr in self._frames.rmap.places(pfn))
+
     def is_locked(self, pfn: int) -> bool:
         """Return whether a mapping that is locked in memory has a page."""
         return any(self._spaces[number].is_locked(vaddr)

@@ -30,6 +30,10 @@ class Space(Protocol):
         """Clear the accessed bit of an address; return whether it was set, and tells of a use."""
         ...
 
+    def is_executable(self, vaddr: int) -> bool:
+        """Return whether the mapping of an address may be executed."""
+        ...
+
     def is_locked(self, vaddr: int) -> bool:
         """Return whether the mapping of an address is locked in memory."""
         ...

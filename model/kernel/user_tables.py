@@ -286,6 +286,11 @@ class UserTables:
         assert vma is not None
         return huge is not None or tells_of_use(vma)
 
+    def is_executable(self, vaddr: int) -> bool:
+        """Return whether the mapping of an address may be executed."""
+        vma = self.mm.tree.lookup(vaddr)
+        return vma is not None and bool(vma.flags & VmFlag.EXEC)
+
     def is_locked(self, vaddr: int) -> bool:
         """Return whether the mapping of an address is locked in memory."""
         vma = self.mm.tree.lookup(vaddr)

@@ -110,6 +110,9 @@ class AnonymousMemory:
     def is_locked(self, _pfn):
         return False
 
+    def is_executable(self, _pfn):
+        return False
+
     def has_swap(self):
         return True
 

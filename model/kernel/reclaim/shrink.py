@@ -3,9 +3,11 @@
 As in mm/vmscan.c of Linux 6.1 with the classic LRU, which Debian's kernels use. A page that was
 accessed since it was last looked at gets a second chance; one that was accessed twice is active.
 
-Left out are control groups, throttling, demotion, and what asks for more than the accessed bits:
-the protection of executable pages, and the rule that a machine with hardly any file pages takes
-anonymous ones. Transparent huge pages are lists of small ones here, and split as the first of
+Code that was run stays active, so that little room for files is left to code: else a machine whose
+swap is full would read its programs again for each few instructions.
+
+Left out are control groups, throttling, demotion, and the rule that a machine with hardly any file
+pages takes anonymous ones. Transparent huge pages are lists of small ones here, and split as the first of
 these goes (``thp``), before a whole cluster of swap is asked for. Dirty file pages are written
 where they are met, as there is no flusher thread; and writing is done at once, so that a page that
 was written can go.
@@ -69,6 +71,12 @@ class PageOps(Protocol):
         [folio_referenced]
         """
 
+    def is_executable(self, pfn: int) -> bool:
+        """Return whether a mapping that may be executed has a page. [vm_flags & VM_EXEC]
+
+        Linux asks the mappings alone through which it was used.
+        """
+
     def is_locked(self, pfn: int) -> bool:
         """Return whether a mapping that is locked in memory has a page. [folio_referenced_one]"""
 
@@ -103,19 +111,25 @@ class PageOps(Protocol):
         """Free a clean page and leave ``shadow`` in its place. [__remove_mapping]"""
 
 
-def page_check_references(lruvec: Lruvec, pfn: int, accessed: int) -> PageReferences:
-    """Decide about an inactive page of which ``accessed`` accessed bits were set.
+def page_check_references(lruvec: Lruvec, pfn: int, ops: PageOps) -> PageReferences:
+    """Decide about an inactive page by its accessed bits, which are cleared.
 
     Once accessed it stays for another round; twice, in this round and the last or from two page
-    tables, it is active. [folio_check_references]
+    tables, it is active, and so is code of a file at once. [folio_check_references]
     """
+    accessed = ops.accessed(pfn)
     referenced = lruvec.test_clear_referenced(pfn)
     if accessed:
         lruvec.set_referenced(pfn)
-        return PageReferences.ACTIVATE if referenced or accessed > 1 else PageReferences.KEEP
+        active = referenced or accessed > 1 or _is_code(lruvec, pfn, ops)
+        return PageReferences.ACTIVATE if active else PageReferences.KEEP
     if referenced and lruvec.is_file(pfn):
         return PageReferences.RECLAIM_CLEAN
     return PageReferences.RECLAIM
+
+
+def _is_code(lruvec: Lruvec, pfn: int, ops: PageOps) -> bool:
+    return lruvec.is_file(pfn) and ops.is_executable(pfn)
 
 
 def shrink_node(lruvec: Lruvec, sc: ScanControl, ops: PageOps) -> int:
@@ -186,17 +200,23 @@ def _shrink_list(lruvec: Lruvec, lru: LruList, count: int, sc: ScanControl, ops:
 
 def shrink_active_list(lruvec: Lruvec, lru: LruList, count: int, sc: ScanControl,
                        ops: PageOps) -> None:
-    """Make pages from the tail of an active list inactive, not accessed. [shrink_active_list]"""
+    """Make pages from the tail of an active list inactive, not accessed. [shrink_active_list]
+
+    Code of a file that was accessed goes to the head of the list instead.
+    """
     pages = lruvec.isolate(lru, count, sc.eligible)
     lruvec.vmstat["pgrefill"] += len(pages)
-    done = 0
+    done = kept = 0
     try:
         for pfn in pages:
-            ops.accessed(pfn)
-            lruvec.putback(pfn, set_flags=WORKINGSET, clear_flags=ACTIVE)
+            if ops.accessed(pfn) and _is_code(lruvec, pfn, ops):
+                lruvec.putback(pfn)
+                kept += 1
+            else:
+                lruvec.putback(pfn, set_flags=WORKINGSET, clear_flags=ACTIVE)
             done += 1
     finally:
-        lruvec.vmstat["pgdeactivate"] += done
+        lruvec.vmstat["pgdeactivate"] += done - kept
         _putback_rest(lruvec, pages[done:])
 
 
@@ -238,7 +258,7 @@ def _shrink_page(lruvec: Lruvec, pfn: int, file: bool, ops: PageOps, *,
     """
     references = PageReferences.RECLAIM
     if not ignore_references:
-        references = page_check_references(lruvec, pfn, ops.accessed(pfn))
+        references = page_check_references(lruvec, pfn, ops)
     if references in (PageReferences.KEEP, PageReferences.ACTIVATE):
         return references, False
     if ops.is_locked(pfn):

@@ -9,8 +9,7 @@ class PageWorld:
 
     Each page is mapped; ``stuck`` pages cannot be unmapped, ``dirty`` ones must be written, and
     ``pageout_result`` is what becomes of that; ``shadowless`` ones leave no shadow, ``locked`` ones
-    must stay. ``log`` lists
-    what was asked for, in order.
+    must stay, and ``code`` may be executed. ``log`` lists what was asked for, in order.
     """
 
     def __init__(self, size=1000):
@@ -20,6 +19,7 @@ class PageWorld:
         self.stuck = set()
         self.shadowless = set()
         self.locked = set()
+        self.code = set()
         self.freed = {}
         self.slots = size
         self.pageout_result = Pageout.SUCCESS
@@ -35,6 +35,9 @@ class PageWorld:
 
     def accessed(self, pfn):
         return self.accessed_bits.pop(pfn, 0)
+
+    def is_executable(self, pfn):
+        return pfn in self.code
 
     def has_swap(self):
         return self.slots > 0

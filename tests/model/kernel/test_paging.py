@@ -91,6 +91,9 @@ class Process:
         accessed, self.bits["accessed"][pfn] = self.bits["accessed"][pfn], 0
         return accessed
 
+    def is_executable(self, _pfn):
+        return False
+
     def has_swap(self):
         return self.swap.nr_swap_pages > 0
 

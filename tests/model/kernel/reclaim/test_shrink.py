@@ -32,10 +32,31 @@ def everything(**changes):
     (LruFlag.FILE, 0, PageReferences.RECLAIM, LruFlag.FILE),
 ])
 def test_page_gets_a_second_chance_and_is_active_at_the_third(flags, accessed, expected, after):
-    lruvec = Lruvec(0, 10)
-    lruvec.add(1, flags)
-    assert page_check_references(lruvec, 1, accessed) is expected
-    assert lruvec.flags(1) == after
+    world = PageWorld()
+    world.fill([1], flags)
+    world.accessed_bits = {1: accessed}
+    assert page_check_references(world.lruvec, 1, world) is expected
+    assert world.lruvec.flags(1) == after
+
+
+def test_code_of_a_file_is_active_at_once_and_stays_so_while_it_is_used():
+    world = PageWorld()
+    world.fill(range(4), LruFlag.FILE)
+    world.fill(range(4, 8))
+    world.code = {0, 1, 4, 5}
+    world.touch([0, 2, 4])
+    shrink_lruvec(world.lruvec, everything(), world)
+    assert list(world.lruvec.pages(ACTIVE_FILE)) == [0]
+    assert list(world.lruvec.pages(INACTIVE_FILE)) == [2]
+    assert list(world.lruvec.pages(INACTIVE_ANON)) == [4]
+    world.touch([0])
+    shrink_active_list(world.lruvec, ACTIVE_FILE, 1, everything(), world)
+    assert list(world.lruvec.pages(ACTIVE_FILE)) == [0]
+    assert world.lruvec.vmstat["pgdeactivate"] == 0
+    shrink_active_list(world.lruvec, ACTIVE_FILE, 1, everything(), world)
+    assert list(world.lruvec.pages(INACTIVE_FILE)) == [0, 2]
+    assert world.lruvec.vmstat["pgdeactivate"] == 1
+    world.check()
 
 
 def test_page_that_was_not_accessed_goes_and_one_that_was_stays():
