@@ -7,10 +7,10 @@ Code that was run stays active, so that little room for files is left to code: e
 swap is full would read its programs again for each few instructions.
 
 Left out are control groups, throttling, demotion, and the rule that a machine with hardly any file
-pages takes anonymous ones. Transparent huge pages are lists of small ones here, and split as the first of
-these goes (``thp``), before a whole cluster of swap is asked for. Dirty file pages are written
-where they are met, as there is no flusher thread; and writing is done at once, so that a page that
-was written can go.
+pages takes anonymous ones. Transparent huge pages are lists of small ones here, and split as the
+first of these goes (``thp``), before a whole cluster of swap is asked for. Dirty file pages are
+written where they are met, as there is no flusher thread; and writing is done at once, so that a
+page that was written can go.
 """
 
 from enum import Enum

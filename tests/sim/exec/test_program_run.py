@@ -146,12 +146,12 @@ def test_a_child_that_is_killed_for_its_memory(tmp_path):
 
 
 def test_a_program_whose_swap_is_full_is_killed_soon():
-    words = ["perl", "-e", 'if (!fork) { my @a; push @a, $_ for 1 .. 500_000; print "no\\n" } '
-                           'wait; print $?, "\\n"']
+    text = ('if (!fork) { my @a; push @a, $_ for 1 .. 500_000; print "no\\n" } '
+            'wait; print $?, "\\n"')
     if shutil.which("perl") is None:
         pytest.skip("no perl")
     found = command("--engine", "model", "--memory", 12, "--swap", 500, "--limit", 170_000_000,
-                    *words)
+                    "perl", "-e", text)
     assert found == (b"9\n", b"", 0)
 
 

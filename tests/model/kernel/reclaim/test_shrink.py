@@ -1,7 +1,7 @@
 import pytest
 from numpy.random import default_rng
 
-from pagewalk.model.kernel.reclaim.lru import EVICTABLE, LruFlag, LruList, Lruvec
+from pagewalk.model.kernel.reclaim.lru import EVICTABLE, LruFlag, LruList
 from pagewalk.model.kernel.reclaim.scan import SWAP_CLUSTER_MAX, ScanControl, prepare_scan_count
 from pagewalk.model.kernel.reclaim.shrink import (
     Pageout,
