@@ -127,10 +127,13 @@ def _exec(args: argparse.Namespace) -> int:
         run = ProgramRun(world, args.limit)
         end = _run(args.program, run)
         figures = ProgramFigures.of(world, run.table, swap, end)
-        world.end()
+        left = world.end()
         write({"program": args.program, "arguments": args.arguments, "engine": args.engine,
-               "check": args.check, **figures.as_json(), **known})
+               "check": args.check, **figures.as_json(), "leftovers": left.as_json(), **known})
     _tell(args, figures)
+    if left:
+        print_error("pagewalk: error:", one_line(f"the kernel model is not sound: {left}"))
+        return MISMATCH
     return end.status
 
 
