@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 __all__ = [
     "IA32",
+    "LA57",
     "MODES",
     "PAGE_BYTES",
     "PAGE_SHIFT",
@@ -30,6 +31,7 @@ __all__ = [
     "PagingMode",
     "Vector",
     "lowest_bit",
+    "selected_mode",
 ]
 
 PAGE_SHIFT = 12
@@ -256,5 +258,23 @@ X86_64 = PagingMode(
 )
 """4-level paging with 4-Kbyte, 2-Mbyte and 1-Gbyte pages. [SDM 4.5]"""
 
-MODES = {mode.name: mode for mode in (IA32, X86_64)}
+LA57 = replace(
+    X86_64,
+    name="la57",
+    levels=(Level("PML5E", "PML5 table", 48, 9, Leaf.NEVER), *X86_64.levels),
+    translated_bits=57,
+)
+"""5-level paging, 4-level paging with one more level above. [SDM 4.5]"""
+
+MODES = {mode.name: mode for mode in (IA32, X86_64, LA57)}
 """Every paging mode, by name."""
+
+
+def selected_mode(cr4: int, efer: int) -> PagingMode | None:
+    """Return the paging mode that CR4 and IA32_EFER select once CR0.PG is set. [SDM 4.1.1]
+
+    Return None for PAE paging, which is none of ``MODES``.
+    """
+    if efer & Efer.LMA:
+        return LA57 if cr4 & Cr4.LA57 else X86_64
+    return None if cr4 & Cr4.PAE else IA32

@@ -17,18 +17,19 @@ from numpy.typing import NDArray
 
 from ..model.mmu.walk import Access, Control, walk
 from ..model.physical.memory import PhysicalMemory
-from ..model.x86 import IA32, MODES, PAGE_SHIFT, X86_64, PagingMode
+from ..model.x86 import IA32, LA57, PAGE_SHIFT, X86_64, Cr4, PagingMode
 from .archive import Fields
 from .errors import InputError, writing
 from .image_format import IMAGE
 from .registers import misfit
 
-__all__ = ["UNMAPPED", "Image", "ProbeFlag", "ProbeRight", "Probes", "View", "thin"]
+__all__ = ["SHIPPED", "UNMAPPED", "Image", "ProbeFlag", "ProbeRight", "Probes", "View", "thin"]
 
 UNMAPPED = (1 << 64) - 1
 """The physical address of a probe that the page tables do not map."""
 
-SHIPPED = {X86_64.name: "amd64.npz", IA32.name: "i686.npz"}
+SHIPPED = {IA32: "i686.npz", X86_64: "amd64.npz"}
+"""The file of the image that is shipped for a paging mode, for those that have one."""
 
 WIDEST_PADDR = X86_64.max_paddr_bits  # so that no address in the page tables is reserved
 
@@ -147,8 +148,9 @@ class Image:
         """Take the ``fields``, checked as ``IMAGE.read`` does, of the file ``path``."""
         self.path = str(path)
         self._fields = fields
-        entry_bytes = fields["frame_data"].dtype.itemsize
-        self.mode = next(mode for mode in MODES.values() if mode.entry_bytes == entry_bytes)
+        long = fields["frame_data"].dtype.itemsize == X86_64.entry_bytes
+        five = bool(len(fields["cr4"]) and fields["cr4"][0] & Cr4.LA57)
+        self.mode = (LA57 if five else X86_64) if long else IA32
         self._check_registers()
         self._check_frames()
         self._check_probes()
@@ -166,7 +168,7 @@ class Image:
     @staticmethod
     def shipped_path(mode: PagingMode) -> Path:
         """Return the file of the image that is shipped for ``mode``."""
-        return Path(__file__).with_name("data") / SHIPPED[mode.name]
+        return Path(__file__).with_name("data") / SHIPPED[mode]
 
     def save(self, path: str | Path) -> None:
         """Write the image to ``path``, compressed; raise ``InputError`` if that cannot be."""

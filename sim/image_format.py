@@ -6,7 +6,7 @@ An image is an ``.npz`` archive of four groups of arrays; all arrays of a group 
 - *views*, one per address space seen at a stop: ``view_name view_cap view_cr3``.
 - *frames*, one per page-table frame: ``frame_cap frame_pfn frame_data``. A frame number repeats
   between caps, with other contents. ``frame_data`` is (N, 512) of 8-byte entries in 4-level
-  paging, (N, 1024) of 4-byte entries in 32-bit paging; this is what tells the modes apart.
+  and 5-level paging, which CR4.LA57 tells apart, and (N, 1024) of 4-byte entries in 32-bit paging.
 - *probes*, one per linear address: ``probe_view probe_va probe_pa probe_size probe_flags
   probe_eff probe_src``, an emulator's answers; see ``image.Probes``.
 

@@ -107,7 +107,9 @@ def _bit_split(mode: PagingMode, control: Control, walk: Walk) -> Iterator[Text]
                f"{level.name} {_index(level, vaddr)}", NAME if index < reached else DIM)
               for index, level in enumerate(levels)]
     if mode.vaddr_bits > mode.translated_bits:
-        fields.insert(0, (mode.vaddr_bits - 1, mode.translated_bits, "sign extension", DIM))
+        room = mode.vaddr_bits - mode.translated_bits
+        label = "sign extension" if room >= len("sign extension") else "sign"
+        fields.insert(0, (mode.vaddr_bits - 1, mode.translated_bits, label, DIM))
     offset = vaddr & levels[-1].page_bytes - 1
     fields.append((levels[-1].shift - 1, 0, f"offset {offset:#x}",
                    NAME if walk.page is not None else DIM))

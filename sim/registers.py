@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..model.x86 import X86_64, Cr0, Cr4, Efer, PagingMode
+from ..model.x86 import LA57, Cr0, Cr4, Efer, PagingMode
 
 __all__ = ["misfit"]
 
@@ -17,13 +17,13 @@ def misfit(mode: PagingMode, registers: Mapping[str, NDArray[Any]]) -> tuple[str
     It is told by the name of the register, its position, and in words which bit should be set or
     clear. Return None if all values fit. [SDM 4.1.1]
     """
-    long = mode is X86_64
+    long = mode.vaddr_bits == LA57.vaddr_bits
     rules = (
         ("cr0", Cr0.PG, True, "PG"),
         ("cr4", Cr4.PAE, long, "PAE"),
         ("efer", Efer.LMA, long, "LMA"),
         ("efer", Efer.LME, long, "LME"),
-        ("cr4", Cr4.LA57, False, "LA57"),
+        ("cr4", Cr4.LA57, mode.translated_bits == LA57.translated_bits, "LA57"),
     )
     for name, bit, expected, bit_name in rules:
         wrong = np.flatnonzero((registers[name] & bit != 0) != expected)

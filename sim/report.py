@@ -11,7 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ..model.x86 import X86_64, PagingMode, Vector
+from ..model.x86 import LA57, PagingMode, Vector
 from .cosim.workload_result import WorkloadResult
 from .image import Image
 from .picture import size_name, walk_picture
@@ -219,8 +219,8 @@ Where it has a gap there is a row for each item, field, page size or level that 
 
 Row = tuple[str, str | int]  # a key of LABELS, and what fills its gap: text, or a size in bytes
 
-LEVELS = [level.name for level in X86_64.levels]
-"""The levels in the order of their rows; those of 32-bit paging are among them."""
+LEVELS = [level.name for level in LA57.levels]
+"""The levels in the order of their rows; those of the other modes are among them."""
 
 
 def _place(row: Row) -> tuple[int, str | int]:

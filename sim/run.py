@@ -6,9 +6,9 @@ from functools import partial
 
 from ..hdl.config import Config
 from ..model.mmu.walk import Access, walk
-from ..model.x86 import MODES, AccessKind
+from ..model.x86 import AccessKind
 from .engine import create
-from .image import Image, ProbeRight
+from .image import SHIPPED, Image, ProbeRight
 from .picture import walk_picture
 from .replay import replay
 from .result import Result
@@ -18,12 +18,12 @@ __all__ = ["replay_shipped", "sample_walks"]
 
 
 def sample_walks() -> Iterator[Uncut]:
-    """Yield, for each paging mode, the picture of one walk of the shipped image.
+    """Yield the picture of one walk of each shipped image.
 
     The walk is that of a user's write to the highest page that users may write, which is in the
     stack of the program.
     """
-    for mode in MODES.values():
+    for mode in SHIPPED:
         view = Image.shipped(mode).views[0]
         probes = view.probes
         wanted = ProbeRight.WRITE | ProbeRight.USER
@@ -36,15 +36,16 @@ def sample_walks() -> Iterator[Uncut]:
 def replay_shipped(
     config: Config, latency: int, limit: int, progress: Callable[[str, int, int], None]
 ) -> dict[str, Result]:
-    """Replay ``limit`` probes of the shipped image of each paging mode; return the replays by mode.
+    """Replay ``limit`` probes of each shipped image; return the replays by paging mode.
 
     The hardware has the parameters ``config``, but for the mode, and page-table memory that takes
     ``latency`` cycles. ``progress`` is called with the name of the mode and the number of its
     probes done and of all.
     """
     results = {}
-    for name, mode in MODES.items():
+    for mode in SHIPPED:
         engine = create("amaranth", replace(config, mode=mode), latency)
-        results[name] = replay(Image.shipped(mode), engine, limit=limit,
-                               paddr_bits=config.paddr_bits, progress=partial(progress, name))
+        results[mode.name] = replay(Image.shipped(mode), engine, limit=limit,
+                                    paddr_bits=config.paddr_bits,
+                                    progress=partial(progress, mode.name))
     return results

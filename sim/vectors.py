@@ -4,9 +4,10 @@ A file of them is an ``.npz`` archive of arrays with a row for each access, made
 
 - Registers ``cr0 cr4 efer pkru``, and ``ac``, which is EFLAGS.AC.
 - The access: ``va``, its linear address; ``kind`` as ``AccessKind``; ``cpl``, 0 or 3.
-- The page tables, (N, 4), a column for each level, the root's first: ``entry_pa``, the physical
-  address of the entry, 0 for a level that is not reached; ``before`` and ``after``, the entry
-  before and after the access. The root table is the page of the root's entry.
+- The page tables, (N, 4), or (N, 5) of 5-level paging, a column for each level, the root's first:
+  ``entry_pa``, the physical address of the entry, 0 for a level that is not reached; ``before``
+  and ``after``, the entry before and after the access. The root table is the page of the root's
+  entry.
 - The answer: ``fault``, 0 or 1; ``vector``, the exception, or ``NO_VECTOR``; ``error``, the error
   code; ``cr2``, for a page fault only; ``pa``, the physical address, or ``NO_PADDR``.
 """
@@ -14,13 +15,14 @@ A file of them is an ``.npz`` archive of arrays with a row for each access, made
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..model.physical.memory import PhysicalMemory
-from ..model.x86 import IA32, PAGE_SHIFT, X86_64, AccessKind, Cr4, PagingMode
-from .archive import Field, Fields, Format
+from ..model.x86 import IA32, LA57, PAGE_SHIFT, X86_64, AccessKind, PagingMode, selected_mode
+from .archive import Field, FieldError, Fields, Format
 from .errors import InputError
 from .registers import misfit
 
@@ -32,7 +34,23 @@ NO_VECTOR = 255
 NO_PADDR = (1 << 64) - 1
 """The physical address of an access that faults."""
 
-LEVELS = 4
+COLUMNS = (len(X86_64.levels), len(LA57.levels))
+"""How many levels the page tables may have room for; 32-bit paging leaves columns empty."""
+
+
+class _LevelField(Field):
+    """A value for each level of each access."""
+
+    @property
+    def described(self) -> str:
+        return f"{COLUMNS[0]} or {COLUMNS[1]} values for each {self.group}"
+
+    def check_header(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        if len(shape) != 2 or shape[1] not in COLUMNS:
+            raise FieldError(f"{name} has shape {shape}; expected (N, {COLUMNS[0]}) or "
+                             f"(N, {COLUMNS[1]})")
+        Field(self.group, self.dtype, shape[1]).check_header(name, shape, dtype)
+
 
 VECTORS = Format(
     "access vectors (.npz)",
@@ -45,9 +63,9 @@ VECTORS = Format(
         "cr4": Field("access", "<u4"),
         "efer": Field("access", "<u4"),
         "pkru": Field("access", "<u4"),
-        "entry_pa": Field("access", "<u8", LEVELS),
-        "before": Field("access", "<u8", LEVELS),
-        "after": Field("access", "<u8", LEVELS),
+        "entry_pa": _LevelField("access", "<u8"),
+        "before": _LevelField("access", "<u8"),
+        "after": _LevelField("access", "<u8"),
         "fault": Field("access", "u1", values=(0, 1)),
         "vector": Field("access", "u1"),
         "error": Field("access", "u1"),
@@ -78,7 +96,8 @@ class Vectors:
         and range are checked.
         """
         fields = VECTORS.read(path)
-        mode = X86_64 if fields["cr4"][0] & Cr4.PAE else IA32
+        mode = selected_mode(int(fields["cr4"][0]), int(fields["efer"][0])) or IA32
+        _check_columns(path, mode, fields)
         for name, where, expected in _mistakes(mode, fields):
             value, place = int(fields[name][where]), f"access {where[0]}"
             if len(where) > 1:
@@ -129,6 +148,15 @@ class Vectors:
         return memory
 
 
+def _check_columns(path: str | Path, mode: PagingMode, fields: Fields) -> None:
+    """Raise ``InputError`` if the page tables have not the columns that ``mode`` needs."""
+    columns = max(COLUMNS[0], len(mode.levels))
+    for name in ("entry_pa", "before", "after"):
+        if (shape := fields[name].shape)[1] != columns:
+            raise InputError(f"{path}: {name} has shape {shape}; expected (N, {columns}), as in "
+                             f"{mode.name} paging")
+
+
 def _mistakes(mode: PagingMode, fields: Fields) -> Iterator[tuple[str, tuple[int, ...], str]]:
     """Yield the first value that breaks each rule: its field, position, and what was expected."""
     if wrong := misfit(mode, fields):
@@ -136,7 +164,7 @@ def _mistakes(mode: PagingMode, fields: Fields) -> Iterator[tuple[str, tuple[int
         yield name, (row,), f"{expected}, the mode of access 0"
     widest = (1 << mode.vaddr_bits) - 1
     entry_pa, before, size = fields["entry_pa"], fields["before"], mode.entry_bytes
-    level, reached = np.arange(LEVELS), entry_pa != 0
+    level, reached = np.arange(entry_pa.shape[1]), entry_pa != 0
     reached_above = np.roll(reached, 1, axis=1) | (level == 0)
     paddr_bits = min(8 * size, X86_64.max_paddr_bits)
     no_level = f"0, as {mode.name} paging has {len(mode.levels)} levels"

@@ -1,4 +1,30 @@
-"""Options that make the random runs longer than a test run needs them."""
+"""Files of access vectors; options that make the random runs longer than a test run needs them."""
+
+from pathlib import Path
+
+import pytest
+
+from pagewalk.model.x86 import LA57
+
+DATA = Path(__file__).with_name("data")
+
+
+@pytest.fixture(scope="session")
+def vectors_file(tmp_path_factory):
+    """Return the file of access vectors of the mode of that name.
+
+    Those of 5-level paging are made here, by the emulator.
+    """
+    def file(name):
+        if name != LA57.name:
+            return DATA / f"vectors-{name}.npz"
+        made = tmp_path_factory.getbasetemp() / "vectors-la57.npz"
+        if not made.exists():
+            from .oracle.write_vectors import write_vectors
+            write_vectors(made, LA57, count=4000, seed=1)
+        return made
+
+    return file
 
 
 def pytest_addoption(parser):

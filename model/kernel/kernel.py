@@ -24,7 +24,7 @@ from .machine_check import check_machine
 from .new_space import NewSpaces
 from .oom import OomKill, OomKilled, OomKiller
 from .page_fault import FaultOutcome, FaultResult, Signal, SignalNumber, handle_page_fault
-from .platform import PLATFORMS
+from .platform import KERNEL_MODES, PLATFORMS
 from .process import INIT_PID, INIT_PKRU, Process
 from .process_table import ProcessTable
 from .reclaimer import Reclaimer
@@ -98,7 +98,8 @@ class Kernel:
 
         Two-level paging does not reach what is above 4 Gbytes.
         Raise ``MemoryMapError`` for too little memory, ``ValueError`` for a size that is negative
-        or more than physical addresses reach, and ``TypeError`` for an argument of another type.
+        or more than physical addresses reach, or a mode that no ``Platform`` is for, and
+        ``TypeError`` for an argument of another type.
 
         Parameters
         ----------
@@ -339,6 +340,8 @@ def _check_boot(mode: PagingMode, memory_bytes: int, sysctl: Sysctl | None,
                 *generators: np.random.Generator | None) -> None:
     """Raise ``TypeError`` or ``ValueError`` for what is no argument of ``Kernel.boot``."""
     check_mode(mode)
+    if mode.name not in KERNEL_MODES:
+        raise ValueError(f"Paging mode must be one of {', '.join(KERNEL_MODES)}, not {mode.name}")
     check_width("Memory in bytes", memory_bytes, 52)
     if sysctl is not None and not isinstance(sysctl, Sysctl):
         raise TypeError(f"Tunables must be a Sysctl, not {sysctl!r}")

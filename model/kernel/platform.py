@@ -2,6 +2,7 @@
 
 A further mode is an entry of ``model.x86.MODES`` and a row of ``PLATFORMS``, with the layouts and
 the entry format that the row names: nothing else in the kernel asks which mode it is.
+5-level paging has no row yet.
 """
 
 from dataclasses import dataclass
@@ -12,10 +13,10 @@ from ..address_space.tables.software_entry import AMD64_ENTRIES, I686_ENTRIES, S
 from ..address_space.user_layout import USER_AMD64, USER_I686, UserBuild
 from ..physical.gfp import Gfp
 from ..physical.kernel_config import AMD64, I686, KernelConfig
-from ..x86 import IA32, X86_64, Cr4, Efer
+from ..x86 import IA32, MODES, X86_64, Cr4, Efer
 from .usercopy import ERMS, PENTIUM_III, Usercopy
 
-__all__ = ["PLATFORMS", "Platform"]
+__all__ = ["KERNEL_MODES", "PLATFORMS", "Platform"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,3 +83,6 @@ PLATFORMS = {
         processor=Processor(b"i686", hwcap=0x0383_FBFF)),
 }
 """The platform of each paging mode, by the mode's name."""
+
+KERNEL_MODES = {name: mode for name, mode in MODES.items() if name in PLATFORMS}
+"""The paging modes that the kernel boots in, by name."""

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...model.x86 import IA32, PAGE_SHIFT, X86_64, Efer, PagingMode
+from ...model.x86 import IA32, PAGE_SHIFT, PagingMode, selected_mode
 from .xz_arrays import Arrays, read_arrays
 
 __all__ = ["DTYPES", "NOUN", "SPECIAL", "STORES", "AccessMode", "BootLog", "RecordKind"]
@@ -134,9 +134,10 @@ class BootLog:
 
     @property
     def mode(self) -> PagingMode:
-        """The paging mode, as the first values of the registers select it."""
-        long = int(self.values(RecordKind.EFER)[0]) & Efer.LMA
-        return X86_64 if long else IA32
+        """The paging mode, as the first values of the registers select it; no file has PAE paging.
+        """
+        cr4, efer = (int(self.values(kind)[0]) for kind in (RecordKind.CR4, RecordKind.EFER))
+        return selected_mode(cr4, efer) or IA32
 
     @property
     def paddr_bits(self) -> int:

@@ -6,7 +6,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...model.x86 import PAGE_BYTES, PAGE_SHIFT, AccessKind, Cr3, Cr4, Efer, InvalidateOp, Vector
+from ...model.x86 import (
+    PAGE_BYTES,
+    PAGE_SHIFT,
+    AccessKind,
+    Cr3,
+    InvalidateOp,
+    Vector,
+    selected_mode,
+)
 from ..errors import InputError
 from ..registers import misfit
 from .log import SPECIAL, STORES, AccessMode, BootLog, RecordKind
@@ -139,11 +147,9 @@ def _unset(log: BootLog) -> Iterator[str]:
 def _unknown_paging(log: BootLog) -> Iterator[str]:
     """Yield which paging mode a replay has nothing for, and where the mode would change."""
     cr4, efer = int(log.values(RecordKind.CR4)[0]), int(log.values(RecordKind.EFER)[0])
-    expected = "expected 32-bit or 4-level paging"
-    if cr4 & Cr4.LA57 and efer & Efer.LMA:
-        yield f"was recorded under five-level paging (CR4.LA57 is set); {expected}"
-    if cr4 & Cr4.PAE and not efer & Efer.LMA:
-        yield f"was recorded under PAE paging (CR4.PAE is set, EFER.LMA is clear); {expected}"
+    if selected_mode(cr4, efer) is None:
+        yield ("was recorded under PAE paging (CR4.PAE is set, EFER.LMA is clear); expected "
+               "32-bit, 4-level or 5-level paging")
     values = {name: log.values(kind) for name, kind in REGISTERS.items()}
     if wrong := misfit(log.mode, values):
         name, number, bits = wrong

@@ -11,11 +11,12 @@ from ...hdl.config import Config
 from ...model.address_space.errors import SysError
 from ...model.kernel.kernel import Kernel
 from ...model.kernel.oom import OomKilled
+from ...model.kernel.platform import KERNEL_MODES
 from ...model.kernel.swap.errors import SwapError
 from ...model.kernel.thp import ThpEnabled
 from ...model.physical.memory_map import MemoryMapError
 from ...model.physical.out_of_memory import OutOfMemory
-from ...model.x86 import MODES, PAGE_BYTES, PAGE_SHIFT
+from ...model.x86 import PAGE_BYTES, PAGE_SHIFT
 from ..cosim.machine import AccessFailed
 from ..cosim.workload_run import run_on, set_huge_pages_aside
 from ..engine import create
@@ -63,7 +64,7 @@ def add(verbs: Verbs) -> None:
                       "dictionary's.")
     parser.add_argument("workload", choices=WORKLOADS, metavar="WORKLOAD",
                         help="the program that runs: %(choices)s")
-    parser.add_argument("--mode", choices=MODES, default=DEFAULTS.mode.name,
+    parser.add_argument("--mode", choices=KERNEL_MODES, default=DEFAULTS.mode.name,
                         help="the paging mode (%(default)s)")
     add_engine(parser)
     parser.add_argument("--memory", metavar="MIB", type=positive,
@@ -86,7 +87,7 @@ def add(verbs: Verbs) -> None:
 
 
 def _cosim(args: argparse.Namespace) -> int:
-    config = replace(hardware_config(args, MODES[args.mode]), ports=("data",))
+    config = replace(hardware_config(args, KERNEL_MODES[args.mode]), ports=("data",))
     with json_file(args.json) as write, _bad_input(), ExitStack() as files:
         swap = files.enter_context(given_swap(args.swap)) if args.swap else None
         known = conditions(args, config, [args.swap] if args.swap else [])

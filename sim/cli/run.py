@@ -2,9 +2,8 @@
 
 import argparse
 
-from ...model.x86 import MODES
 from ..cosim.swapping import run_swapping
-from ..image import Image
+from ..image import SHIPPED, Image
 from ..report import workload_table
 from ..run import replay_shipped, sample_walks
 from .common import (
@@ -50,9 +49,9 @@ def _run(args: argparse.Namespace) -> int:
             results = replay_shipped(config, args.latency, args.limit, move)
         with progress_bar("running") as move:
             runs = run_swapping(config, args.latency, move, assumed_costs(args))
-        known = conditions(args, config, map(Image.shipped_path, MODES.values()))
+        known = conditions(args, config, map(Image.shipped_path, SHIPPED))
         if known:
-            known["config"]["mode"] = [*MODES]
+            known["config"]["mode"] = [mode.name for mode in SHIPPED]
         write({name: result.as_json() for name, result in results.items()}
               | {"swapping": {name: run.as_json() for name, run in runs.items()}} | known)
     code = show_results(args, results)

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 from ...hdl.config import RANGES
 from ...hdl.verilog import check_names, port_list, to_verilog
-from ...model.x86 import MODES, X86_64
+from ...model.x86 import MODES
 from ..errors import InputError
 from .common import (
     AGREED,
@@ -41,7 +41,7 @@ def add(verbs: Verbs) -> None:
     parser.add_argument("--mode", choices=MODES, default=DEFAULTS.mode.name,
                         help="paging mode (%(default)s)")
     parser.add_argument("--no-1g-pages", action="store_true",
-                        help="x86_64: without 1-Gbyte pages, PS is reserved in a PDPTE")
+                        help="x86_64, la57: without 1-Gbyte pages, PS is reserved in a PDPTE")
     geometry = add_geometry(parser)
     geometry.add_argument("--tag-bits", type=whole(*RANGES["tag_bits"]), metavar="N",
                           default=DEFAULTS.tag_bits,
@@ -52,8 +52,8 @@ def add(verbs: Verbs) -> None:
 def _verilog(args: argparse.Namespace) -> int:
     mode = MODES[args.mode]
     if args.no_1g_pages:
-        if mode is not X86_64:
-            raise InputError(f"--no-1g-pages: {mode.name} has none; expected --mode x86_64")
+        if mode.without_1g_pages() == mode:
+            raise InputError(f"--no-1g-pages: {mode.name} has none; expected --mode x86_64 or la57")
         mode = mode.without_1g_pages()
     config = hardware_config(
         args, mode, ports=tuple(args.ports.split(",")), tag_bits=args.tag_bits)

@@ -137,8 +137,9 @@ def random_control(rng, mode, cr3, *, lasting=None):
     else:
         cr4 |= lasting.cr4 & (Cr4.PSE | Cr4.PGE | Cr4.PCIDE)
     efer = Efer.LME | Efer.LMA | (rng.random() < 0.7) * Efer.NXE
-    # PAE is what selects 4-level paging; in 32-bit paging it is clear.
+    # PAE and LA57 select the paging mode; in 32-bit paging both are clear.
     cr4 |= Cr4.PAE if mode.entry_bytes == 8 else 0
+    cr4 |= Cr4.LA57 if len(mode.levels) == 5 else 0
     cr0 = Cr0.PG | bits(rng, 1) * Cr0.WP
     pkru = bits(rng, 32) & bits(rng, 32)
     return Control(cr3, cr0=cr0, cr4=cr4, efer=efer, pkru=pkru)

@@ -3,7 +3,7 @@ from amaranth import Shape
 
 from pagewalk.hdl.config import Config
 from pagewalk.hdl.event_shapes import events_layout
-from pagewalk.model.x86 import IA32, X86_64
+from pagewalk.model.x86 import IA32, LA57, X86_64
 
 
 def single_bits(layout):
@@ -16,8 +16,10 @@ def single_bits(layout):
      ["read_pml4e", "read_pdpte", "read_pde", "read_pte"]),
     (X86_64.without_1g_pages(), ["hit_4k", "hit_2m"], ["hit_pml4e", "hit_pdpte", "hit_pde"],
      ["read_pml4e", "read_pdpte", "read_pde", "read_pte"]),
+    (LA57, ["hit_4k", "hit_2m", "hit_1g"], ["hit_pml5e", "hit_pml4e", "hit_pdpte", "hit_pde"],
+     ["read_pml5e", "read_pml4e", "read_pdpte", "read_pde", "read_pte"]),
     (IA32, ["hit_4k", "hit_4m"], ["hit_pde"], ["read_pde", "read_pte"]),
-], ids=["x86_64", "x86_64 without 1g", "ia32"])
+], ids=["x86_64", "x86_64 without 1g", "la57", "ia32"])
 def test_each_event_is_one_bit(mode, hits, cached, reads):
     layout = events_layout(Config(mode=mode, ports=("alpha", "beta")))
     port = dict.fromkeys(["lookup", *hits, "miss", "stall", "fault"], 1)

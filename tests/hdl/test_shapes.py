@@ -62,7 +62,7 @@ def test_a_request_is_an_access_with_a_tag(config):
 
 def test_a_response_is_a_physical_address_or_a_fault(config):
     assert payload(shapes.port_signature(config).members["rsp"].signature) == {
-        "tag": 7, "paddr": config.physical_bits, "page": 2 if config.mode is X86_64 else 1,
+        "tag": 7, "paddr": config.physical_bits, "page": 1 if config.mode is IA32 else 2,
         "memory_type": 3, "fault": 1, "vector": 5, "error_code": 6,
         "vaddr": config.mode.vaddr_bits}
 
@@ -85,7 +85,7 @@ def test_memory_moves_whole_entries(config):
 def test_a_translation_holds_a_frame_of_any_physical_address(config):
     layout = shapes.translation_layout(config)
     assert widths(layout) == {
-        "frame": config.pfn_bits, "page": 2 if config.mode is X86_64 else 1, "rights": 7,
+        "frame": config.pfn_bits, "page": 1 if config.mode is IA32 else 2, "rights": 7,
         "memory_type": 3, "dirty": 1, "global_page": 1}
     assert widths(layout["rights"].shape) == {
         "writable": 1, "user": 1, "execute_disable": 1, "key": 4}

@@ -16,7 +16,7 @@ def config(request):
 def test_a_place_is_an_entry_of_a_table_at_any_level(config):
     layout = place_layout(config)
     widths = {name: Shape.cast(field.shape).width for name, field in layout}
-    level_bits = 2 if config.mode.name == "x86_64" else 1
+    level_bits = {"ia32": 1, "x86_64": 2, "la57": 3}[config.mode.name]
     assert widths == {"level": level_bits, "table": config.root_bits + 3, "updating": 1}
     assert layout["table"].shape == table_layout(config)
 

@@ -7,7 +7,7 @@ import inspect
 import pytest
 
 from pagewalk.model import x86
-from pagewalk.model.x86 import IA32, MODES, X86_64, Leaf
+from pagewalk.model.x86 import IA32, LA57, MODES, X86_64, Cr4, Efer, Leaf, selected_mode
 
 
 def constants(namespace: type) -> dict[str, int]:
@@ -135,7 +135,7 @@ def test_every_entry_bit_is_in_some_format():
 
 # Sections 4.3 and 4.5, figures 4-2 to 4-4 and 4-8 to 4-10: which linear-address bits select the
 # entry, what an entry of the level maps, and what decides that it maps a page.
-KB, MB, GB = 1 << 10, 1 << 20, 1 << 30
+KB, MB, GB, TB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
 LEVELS = [
     # mode    entry    high low   maps       leaf          table
     (IA32,   "PDE",   31, 22,   4 * MB,   Leaf.IF_PS,  "page directory"),
@@ -144,6 +144,11 @@ LEVELS = [
     (X86_64, "PDPTE", 38, 30,   1 * GB,   Leaf.IF_PS,  "page-directory-pointer table"),
     (X86_64, "PDE",   29, 21,   2 * MB,   Leaf.IF_PS,  "page directory"),
     (X86_64, "PTE",   20, 12,   4 * KB,   Leaf.ALWAYS, "page table"),
+    (LA57,   "PML5E", 56, 48, 256 * TB,   Leaf.NEVER,  "PML5 table"),
+    (LA57,   "PML4E", 47, 39, 512 * GB,   Leaf.NEVER,  "PML4 table"),
+    (LA57,   "PDPTE", 38, 30,   1 * GB,   Leaf.IF_PS,  "page-directory-pointer table"),
+    (LA57,   "PDE",   29, 21,   2 * MB,   Leaf.IF_PS,  "page directory"),
+    (LA57,   "PTE",   20, 12,   4 * KB,   Leaf.ALWAYS, "page table"),
 ]  # fmt: skip
 
 
@@ -151,7 +156,7 @@ def test_levels_are_those_of_the_manual():
     assert [
         (mode, level.name, level.shift + level.index_bits - 1, level.shift, level.page_bytes,
          level.leaf, level.table)
-        for mode in (IA32, X86_64)
+        for mode in (IA32, X86_64, LA57)
         for level in mode.levels
     ] == LEVELS  # fmt: skip
 
@@ -161,6 +166,7 @@ WIDTHS = [
     # mode    name      entry bytes, linear address, translated, physical address
     (IA32,   "ia32",   4, 32, 32, 40),
     (X86_64, "x86_64", 8, 64, 48, 52),
+    (LA57,   "la57",   8, 64, 57, 52),
 ]  # fmt: skip
 
 
@@ -168,14 +174,15 @@ def test_widths_are_those_of_the_manual():
     assert [
         (mode, mode.name, mode.entry_bytes, mode.vaddr_bits, mode.translated_bits,
          mode.max_paddr_bits)
-        for mode in (IA32, X86_64)
+        for mode in (IA32, X86_64, LA57)
     ] == WIDTHS  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("mode", "sizes"),
-    [(IA32, [4 * KB, 4 * MB]), (X86_64, [4 * KB, 2 * MB, 1 * GB])],
-    ids=["ia32", "x86_64"],
+    [(IA32, [4 * KB, 4 * MB]), (X86_64, [4 * KB, 2 * MB, 1 * GB]),
+     (LA57, [4 * KB, 2 * MB, 1 * GB])],
+    ids=["ia32", "x86_64", "la57"],
 )
 def test_pages_are_listed_smallest_first(mode, sizes):
     assert [level.page_bytes for level in mode.pages] == sizes
@@ -187,7 +194,15 @@ def test_a_page_frame_has_4_kbytes():
 
 
 def test_modes_are_found_by_name():
-    assert MODES == {"ia32": IA32, "x86_64": X86_64}
+    assert MODES == {"ia32": IA32, "x86_64": X86_64, "la57": LA57}
+
+
+@pytest.mark.parametrize(("cr4", "efer", "mode"), [
+    (0, 0, IA32), (Cr4.PSE, Efer.NXE, IA32), (Cr4.PAE, Efer.NXE, None), (Cr4.PAE, Efer.LME, None),
+    (Cr4.PAE, Efer.LME | Efer.LMA, X86_64), (Cr4.PAE | Cr4.LA57, Efer.LME | Efer.LMA, LA57)])
+def test_registers_select_a_mode(cr4, efer, mode):
+    """Section 4.1.1; LA57 means something in IA-32e mode only."""
+    assert selected_mode(cr4, efer) is mode
 
 
 def test_without_1_gbyte_pages_a_pdpte_always_points_to_a_table():

@@ -5,8 +5,8 @@ the linear address. What it does then is the answer: an exception with vector, e
 or the physical address that reached its memory; and the accessed and dirty flags. Its page-table
 walk shares nothing with this project.
 
-Not to be had from it, and so left out: implicit supervisor accesses, #SS, PCIDs, 5-level paging,
-machine checks (all tables must exist), memory types, paging that is off, and any MAXPHYADDR but 40.
+Not to be had from it, and so left out: implicit supervisor accesses, #SS, PCIDs, machine checks
+(all tables must exist), memory types, paging that is off, and any MAXPHYADDR but 40.
 
 One thing is corrected, and nothing else: the emulator sets A in a PDPTE before it looks whether
 that maps a 1-Gbyte page, and so also in a 1-Gbyte leaf whose access faults, as in no other leaf.
@@ -40,10 +40,11 @@ from pagewalk.model.x86 import PAGE_SHIFT, AccessKind, Cr0, Cr4, Efer, Entry, Pa
 MAXPHYADDR = 40
 FRAME_BYTES = 1 << PAGE_SHIFT
 
-# The oracle's own two frames: instructions, and a table that maps them. A 1-Gbyte page can begin
-# here, and ia32 entries can point here.
+# The oracle's own frames: instructions, a table that maps them, and one that points to that table
+# where paging has five levels. A 1-Gbyte page can begin here, and ia32 entries can point here.
 CODE = 0xC000_0000
 TABLE = CODE + FRAME_BYTES
+UPPER_TABLE = TABLE + FRAME_BYTES
 # Instructions, by where they stand in the frame.
 LOAD, STORE, SET_PKRU, TO_USER, TO_USER_64, NEVER_REACHED = range(0, 0x60, 0x10)
 CODES = {
@@ -83,6 +84,7 @@ class UnicornOracle:
         self.mode = mode
         self.early_accessed = 0
         self._long = mode.entry_bytes == 8
+        self._five = len(mode.levels) == 5
         self._uc = Uc(UC_ARCH_X86, UC_MODE_64 if self._long else UC_MODE_32)
         self._uc.ctl_set_cpu_model(x86.UC_CPU_X86_ICELAKE_SERVER)  # has SMEP, SMAP and PKU
         self._mapped: set[int] = set()
@@ -104,7 +106,7 @@ class UnicornOracle:
         self._copy_in(memory)
         lent, code = self._code_mapping(root, access)
         kept = self._read_entry(lent)
-        self._write_entry(lent, TABLE | Entry.P | Entry.US | Entry.A)
+        self._write_entry(lent, self._top_table | Entry.P | Entry.US | Entry.A)
         self._set_registers(control, access)
         answer = self._execute(access, code)
         self._write_entry(lent, kept)
@@ -119,27 +121,30 @@ class UnicornOracle:
         known = (
             control.cr0 & Cr0.PG
             and bool(control.cr4 & Cr4.PAE) == self._long
-            and not control.cr4 & (Cr4.PCIDE | Cr4.LA57)
+            and bool(control.cr4 & Cr4.LA57) == self._five
+            and not control.cr4 & Cr4.PCIDE
             and not access.implicit
             and not access.stack
             and root >> PAGE_SHIFT in memory
         )
         if not known:
             raise ValueError(f"Unicorn cannot do {access} under {control}")
-        for paddr in (CODE, TABLE):
+        for paddr in (CODE, TABLE, UPPER_TABLE):
             if paddr >> PAGE_SHIFT in memory:
                 raise ValueError(f"Frame {paddr >> PAGE_SHIFT:#x} is the oracle's own")
 
     # Memory
 
     def _load_own_frames(self) -> None:
-        self._uc.mem_map(CODE, 2 * FRAME_BYTES)
+        self._uc.mem_map(CODE, 3 * FRAME_BYTES)
         for offset, code in CODES.items():
             self._uc.mem_write(CODE + offset, code)
         # Entry 0 is for supervisor code, entry 1 for user code.
         for user in range(2):
             entry = CODE | Entry.P | Entry.A | user * Entry.US | self._long * Entry.PS
             self._write_entry(TABLE + user * self.mode.entry_bytes, entry)
+        self._write_entry(UPPER_TABLE, TABLE | Entry.P | Entry.US | Entry.A)
+        self._top_table = UPPER_TABLE if self._five else TABLE
 
     def _read_entry(self, paddr: int) -> int:
         return int.from_bytes(self._uc.mem_read(paddr, self.mode.entry_bytes), "little")
@@ -162,21 +167,25 @@ class UnicornOracle:
 
     def _code_mapping(self, root: int, access: Access) -> tuple[int, int]:
         """Return an entry of the root that ``access`` does not use, and where it can map code."""
-        top, second = self.mode.levels[:2]
+        top, holder = self.mode.levels[0], self.mode.levels[-3 if self._long else -1]
         used = {access.vaddr >> level.shift & (1 << level.index_bits) - 1
                 for level in self.mode.levels}
         free = min(set(range(len(used) + 1)) - used)
-        return root + free * self.mode.entry_bytes, free << top.shift | access.user << second.shift
+        return root + free * self.mode.entry_bytes, free << top.shift | access.user << holder.shift
 
     def _take_back_early_accessed(self, memory: PhysicalMemory, root: int, vaddr: int) -> None:
         """Put the PDPTE of an access that faulted back, if it maps a 1-Gbyte page."""
-        pml4e = memory.read(root + (vaddr >> 39 & 0x1FF) * 8, 8)
-        pdpte_at = (pml4e & (1 << MAXPHYADDR) - FRAME_BYTES) + (vaddr >> 30 & 0x1FF) * 8
-        if not pml4e & Entry.P or pdpte_at >> PAGE_SHIFT not in memory:
-            return
-        before = memory.read(pdpte_at, 8)
-        if before & Entry.PS and self._read_entry(pdpte_at) != before:
-            self._write_entry(pdpte_at, before)
+        table = root
+        for level in self.mode.levels[:-2]:
+            paddr = table + (vaddr >> level.shift & 0x1FF) * 8
+            if paddr >> PAGE_SHIFT not in memory:
+                return
+            before = memory.read(paddr, 8)
+            if not before & Entry.P:
+                return
+            table = before & (1 << MAXPHYADDR) - FRAME_BYTES
+        if before & Entry.PS and self._read_entry(paddr) != before:
+            self._write_entry(paddr, before)
             self.early_accessed += 1
 
     # Registers
@@ -275,7 +284,8 @@ class UnicornOracle:
         self._error_code_at = 0  # anything, for now
         memory = PhysicalMemory()
         memory.add([1])
-        control = Control(cr3=1 << PAGE_SHIFT, cr4=Cr4.SMEP | self._long * Cr4.PAE)
+        mode_bits = self._long * Cr4.PAE | self._five * Cr4.LA57
+        control = Control(cr3=1 << PAGE_SHIFT, cr4=Cr4.SMEP | mode_bits)
         sightings = []
         for kind, user, error_code in [
             (AccessKind.READ, False, 0x00), (AccessKind.WRITE, False, 0x02),

@@ -12,8 +12,6 @@ from pagewalk.sim.vectors import VECTORS, Vectors
 
 from .machine import Machine, with_pages
 
-DATA = Path(__file__).parents[1] / "data"
-
 
 @pytest.fixture(scope="session", params=[X86_64, IA32], ids=lambda mode: mode.name)
 def shipped(request):
@@ -54,12 +52,6 @@ def write_image(tmp_path):
         return tmp_path / name
 
     return write
-
-
-@pytest.fixture(scope="session")
-def vectors_file():
-    """Return the file of access vectors of the mode of that name."""
-    return lambda name: DATA / f"vectors-{name}.npz"
 
 
 @pytest.fixture(scope="session", params=MODES)

@@ -72,7 +72,7 @@ def test_entries_may_lie_in_any_frames(few):
     moved = {name: array.copy() for name, array in few.fields.items()}
     entry_pa, reached = moved["entry_pa"], few.reached
     for level in range(len(few.mode.levels)):
-        frames = np.uint64(0x20_0000) + (np.arange(len(few), dtype=np.uint64) << 14) + (level << 12)
+        frames = np.uint64(0x20_0000) + (np.arange(len(few), dtype=np.uint64) << 15) + (level << 12)
         move = (entry_pa[:, level] & ~np.uint64(0xFFF) ^ frames) * reached[:, level]
         entry_pa[:, level] ^= move
         for name in ("before", "after") if level else ():

@@ -7,7 +7,7 @@ import pytest
 
 from pagewalk.hdl.config import Config
 from pagewalk.model.physical.memory import PhysicalMemory
-from pagewalk.model.x86 import IA32, X86_64, InvalidateOp, Vector
+from pagewalk.model.x86 import IA32, LA57, X86_64, InvalidateOp, Vector
 from pagewalk.sim.engine.answer import ANSWER
 from pagewalk.sim.engine.command import Op, accesses, exchange, invalidation
 from pagewalk.sim.engine.cxxrtl import CxxrtlEngine
@@ -67,7 +67,7 @@ def outcome_of(case, answers, entries):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [3])
-@pytest.mark.parametrize("mode", [IA32, X86_64], ids=lambda mode: mode.name)
+@pytest.mark.parametrize("mode", [IA32, X86_64, LA57], ids=lambda mode: mode.name)
 def test_hardware_and_emulator_agree_on_every_case(mode, seed):
     engine = CxxrtlEngine(Config(mode, entries=4, paddr_bits=MAXPHYADDR), latency=1)
     oracle, cases, counts = UnicornOracle(mode), random_cases(mode, seed, COUNT), Counter()

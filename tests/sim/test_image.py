@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pagewalk.model.mmu.walk import Access, walk
-from pagewalk.model.x86 import IA32, X86_64, Cr4, Efer
+from pagewalk.model.x86 import IA32, LA57, X86_64, Cr4, Efer
 from pagewalk.sim.errors import InputError
 from pagewalk.sim.image import UNMAPPED, Image, thin
 from pagewalk.sim.image_format import IMAGE
@@ -171,9 +171,12 @@ def test_the_registers_must_run_the_mode_of_the_frames(
     assert f"expected {bit_name} {state}, as in {small.mode.name}" in refusal(write_image(arrays))
 
 
-def test_five_levels_are_refused(arrays, write_image):
-    arrays["cr4"][0] |= Cr4.LA57
-    assert "expected LA57 clear" in refusal(write_image(arrays))
+def test_cr4_tells_how_many_levels_there_are(small, arrays, write_image):
+    arrays["cr4"] |= Cr4.LA57
+    if small.mode is X86_64:
+        assert Image.load(write_image(arrays)).mode is LA57
+    else:
+        assert "expected LA57 clear, as in ia32" in refusal(write_image(arrays))
 
 
 def test_wide_addresses_need_a_wide_mode(arrays, write_image):

@@ -12,16 +12,17 @@ from pagewalk.model.address_space.kernel_half.layout import AreaKind
 from pagewalk.model.address_space.kernel_half.mapping_ops import page_kernel
 from pagewalk.model.address_space.kernel_half.vmalloc import Vmalloc
 from pagewalk.model.kernel.kernel import Kernel
+from pagewalk.model.kernel.platform import KERNEL_MODES
 from pagewalk.model.mmu.control import Access
 from pagewalk.model.physical.gfp import Gfp
-from pagewalk.model.x86 import IA32, MODES, X86_64, AccessKind, ErrorCode, Vector
+from pagewalk.model.x86 import IA32, X86_64, AccessKind, ErrorCode, Vector
 from pagewalk.sim.cosim.linux import LinuxKernel
 from pagewalk.sim.cosim.machine import AccessFailed, Machine
 from pagewalk.sim.engine import create
 from pagewalk.sim.engine.command import accesses, data_accesses
 from pagewalk.sim.workloads.workload import DATA_ACCESS
 
-every_mode = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+every_mode = pytest.mark.parametrize("mode", KERNEL_MODES.values(), ids=KERNEL_MODES)
 MIB = 1 << 20
 
 

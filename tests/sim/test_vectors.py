@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pagewalk.model.x86 import IA32, MODES, X86_64, Cr0, Cr4, Efer
+from pagewalk.model.x86 import IA32, LA57, MODES, X86_64, Cr0, Cr4, Efer
 from pagewalk.sim.errors import InputError
 from pagewalk.sim.vectors import VECTORS, Vectors
 
@@ -106,8 +106,13 @@ BAD_FIELDS = [
     (X86_64, change("pa", lambda a: a[:-1]), "pa has 3999 values; expected 4000, as many as va"),
     (X86_64, change("va", lambda a: a.astype(float)), "va is float64; expected whole numbers"),
     (X86_64, change("after", lambda a: a[:, :3]),
-     r"after has shape \(4000, 3\); expected \(N, 4\)"),
-    (X86_64, change("before", lambda a: a[:, 0]), r"before has shape \(4000,\); expected \(N, 4\)"),
+     r"after has shape \(4000, 3\); expected \(N, 4\) or \(N, 5\)"),
+    (X86_64, change("before", lambda a: a[:, 0]),
+     r"before has shape \(4000,\); expected \(N, 4\) or \(N, 5\)"),
+    (X86_64, change("after", lambda a: np.pad(a, ((0, 0), (0, 1)))),
+     r"after has shape \(4000, 5\); expected \(N, 4\), as in x86_64 paging"),
+    (LA57, change("before", lambda a: a[:, :4]),
+     r"before has shape \(4000, 4\); expected \(N, 5\), as in la57 paging"),
     (X86_64, change("va", lambda a: a[:0]), "kind has 4000 values; expected 0, as many as va"),
     (X86_64, put("kind", 5, 3), "kind holds 3 for access 5; expected one of 0, 1, 2"),
     (X86_64, put("cpl", 6, 1), "cpl holds 1 for access 6; expected one of 0, 3"),
@@ -150,7 +155,7 @@ def test_a_bad_field_is_named(mode, breakage, message, vector_arrays, write_imag
 def test_a_missing_field_is_named(name, vector_arrays, write_image):
     arrays = vector_arrays(IA32)
     del arrays[name]
-    assert re.fullmatch(f"{name} is missing; expected (one value|4 values) for each access",
+    assert re.fullmatch(f"{name} is missing; expected (one value|4 or 5 values) for each access",
                         refusal(write_image(arrays)))
 
 

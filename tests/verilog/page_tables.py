@@ -5,7 +5,7 @@ from itertools import zip_longest
 from random import Random
 
 from pagewalk.model.physical.memory import PhysicalMemory
-from pagewalk.model.x86 import PAGE_SHIFT, X86_64, Entry, Leaf, Level, PagingMode
+from pagewalk.model.x86 import PAGE_SHIFT, Entry, Leaf, Level, PagingMode
 
 PADDR_BITS = 40
 SPACES = 3
@@ -62,7 +62,7 @@ class Tables:
         self.roots = [self._frame() << PAGE_SHIFT for _ in range(SPACES)]
         self._layout = rng
         half = 1 << mode.levels[0].index_bits - 1
-        width = 4 if mode is X86_64 else 10
+        width = 4 if mode.entry_bytes == 8 else 10
         self._fill(self.roots, 0, 0, None, rng.sample(range(half, 2 * half), width))
         seed = rng.getrandbits(32)
         for space, root in enumerate(self.roots):
@@ -216,8 +216,8 @@ class Tables:
         directory, first, _ = self._layout.choice(
             [one for one in self._directories if one[2] == space])
         large, small = self.mode.pages[1], self.mode.pages[0]
-        count = (1 << large.index_bits) // (1 if self.mode is X86_64 else 2)  # the space's half
         size = self.mode.entry_bytes
+        count = (1 << large.index_bits) // (1 if size == 8 else 2)  # the space's half
         index = self._layout.choice([
             index for index in range(count)
             if not self.memory.read(directory + index * size, size)])

@@ -12,7 +12,6 @@ from pagewalk.model.mmu.walk import Access, Control
 from pagewalk.model.x86 import (
     IA32,
     PAGE_SHIFT,
-    X86_64,
     AccessKind,
     Cr0,
     Cr3,
@@ -177,7 +176,7 @@ class Software:
         self._rng = rng
         self._pcids = (0, rng.randrange(1, 0xFFF), 0xFFF)
         # 32-bit paging must ignore that PCIDE is set, and 64-bit paging that PSE is.
-        cr4 = Cr4.PGE | Cr4.PSE | Cr4.PCIDE | (Cr4.PAE if self._mode is X86_64 else 0)
+        cr4 = Cr4.PGE | Cr4.PSE | Cr4.PCIDE | (Cr4.PAE if self._mode is not IA32 else 0)
         self.start = Control(cr3=tables.roots[0], cr4=cr4)
 
     def quiet_change(self, control: Control) -> Control:
@@ -219,7 +218,7 @@ class Software:
             source.revisit()
             if trespass:
                 source.trespass()
-        if self._mode is X86_64 or operation.control.cr4 & Cr4.PSE:
+        if self._mode is not IA32 or operation.control.cr4 & Cr4.PSE:
             self._tables.toggle(self._rng.choice(self._tables.regions))
 
     def change_untold(self, control: Control) -> None:
@@ -236,7 +235,7 @@ class Software:
         return max(source.last_vaddr for source in self._sources)
 
     def _has_pcids(self, control: Control) -> bool:
-        return self._mode is X86_64 and bool(control.cr4 & Cr4.PCIDE)
+        return self._mode is not IA32 and bool(control.cr4 & Cr4.PCIDE)
 
     def _space(self, control: Control) -> int:
         return self._tables.roots.index(control.cr3 & ~Cr3.PCID)

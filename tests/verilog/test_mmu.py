@@ -11,15 +11,15 @@ from cocotb_tools.runner import get_runner
 
 from pagewalk.hdl.config import Config
 from pagewalk.hdl.verilog import to_verilog
-from pagewalk.model.x86 import MODES
+from pagewalk.model.x86 import IA32, MODES, X86_64
 
 HERE = Path(__file__).parent
 
 
 @pytest.mark.cocotb
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("walk_cache", [Config.walk_cache, 0])
+@pytest.mark.parametrize(("mode", "walk_cache"), [
+    *((mode, Config.walk_cache) for mode in MODES), (IA32.name, 0), (X86_64.name, 0)])
 def test_verilog_agrees_with_the_reference_in_every_cycle(mode, walk_cache, tmp_path, monkeypatch):
     config = Config(mode=MODES[mode], walk_cache=walk_cache)
     source = tmp_path / "mmu.v"

@@ -5,16 +5,17 @@ import pytest
 from pagewalk.model.address_space.uapi import Madvise, MapFlag, MremapFlag, Prot
 from pagewalk.model.kernel.fault_cause import FaultCause
 from pagewalk.model.kernel.hugetlb_entries import HugeEntries
+from pagewalk.model.kernel.platform import KERNEL_MODES
 from pagewalk.model.kernel.table_check import check_user_tables
 from pagewalk.model.physical.errors import BrokenInvariant
-from pagewalk.model.x86 import MODES, Entry, ErrorCode, InvalidateOp
+from pagewalk.model.x86 import Entry, ErrorCode, InvalidateOp
 
 from . import machines
 from .huge_churn import HugeChurn
 from .huge_machines import PAGE, PRIVATE_HUGE, SHARED_HUGE, Huge
 from .machines import ANON, RW, counted
 
-both = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+both = pytest.mark.parametrize("mode", KERNEL_MODES.values(), ids=KERNEL_MODES)
 TO = MremapFlag.MAYMOVE | MremapFlag.FIXED
 
 

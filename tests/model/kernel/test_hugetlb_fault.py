@@ -7,12 +7,13 @@ from pagewalk.model.address_space.vma import File
 from pagewalk.model.kernel.calls.uaccess import UserAccess
 from pagewalk.model.kernel.fault_cause import FaultCause
 from pagewalk.model.kernel.page_fault import FaultOutcome, SignalNumber
-from pagewalk.model.x86 import MODES, Entry
+from pagewalk.model.kernel.platform import KERNEL_MODES
+from pagewalk.model.x86 import Entry
 
 from .huge_machines import PAGE, PRIVATE_HUGE, SHARED_HUGE, Huge
 from .machines import Killed
 
-both = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+both = pytest.mark.parametrize("mode", KERNEL_MODES.values(), ids=KERNEL_MODES)
 READ, WRITE, USER, PRESENT = 0, 2, 4, 1
 
 

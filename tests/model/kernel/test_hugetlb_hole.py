@@ -7,12 +7,12 @@ import pytest
 from pagewalk.model.address_space.uapi import Madvise, MapFlag
 from pagewalk.model.address_space.vma import File
 from pagewalk.model.kernel.calls.syscalls import SystemCalls
-from pagewalk.model.x86 import MODES
+from pagewalk.model.kernel.platform import KERNEL_MODES
 
 from .huge_machines import PAGE, SHARED_HUGE, Huge
 from .machines import RW
 
-both = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+both = pytest.mark.parametrize("mode", KERNEL_MODES.values(), ids=KERNEL_MODES)
 KEEP_SIZE, PUNCH = 1, 3  # the latter keeps the size, too
 
 

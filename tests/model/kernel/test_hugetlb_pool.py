@@ -12,14 +12,15 @@ from pagewalk.model.address_space.errors import SysError
 from pagewalk.model.address_space.uapi import Madvise, MapFlag, MremapFlag, Prot
 from pagewalk.model.address_space.vma import File
 from pagewalk.model.kernel.kernel import Kernel
+from pagewalk.model.kernel.platform import KERNEL_MODES
 from pagewalk.model.kernel.swap.file import SwapFile
 from pagewalk.model.physical.errors import BrokenInvariant
-from pagewalk.model.x86 import IA32, MODES, X86_64
+from pagewalk.model.x86 import IA32, X86_64
 
 from .huge_machines import HUGE, PAGE, PRIVATE_HUGE, SHARED_HUGE, Huge
 from .machines import ANON, MIB, RW, Killed, counted
 
-both = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+both = pytest.mark.parametrize("mode", KERNEL_MODES.values(), ids=KERNEL_MODES)
 TO = MremapFlag.MAYMOVE | MremapFlag.FIXED
 
 

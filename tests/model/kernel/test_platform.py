@@ -3,14 +3,14 @@
 import pytest
 
 from pagewalk.model.kernel.kernel import Kernel
-from pagewalk.model.kernel.platform import PLATFORMS
-from pagewalk.model.x86 import MODES, Cr4
+from pagewalk.model.kernel.platform import KERNEL_MODES, PLATFORMS
+from pagewalk.model.x86 import Cr4
 
-every_mode = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+every_mode = pytest.mark.parametrize("mode", KERNEL_MODES.values(), ids=KERNEL_MODES)
 
 
 def test_there_is_a_platform_for_every_mode():
-    assert PLATFORMS.keys() == MODES.keys()
+    assert PLATFORMS.keys() == KERNEL_MODES.keys()
 
 
 @every_mode
@@ -36,5 +36,5 @@ def test_a_kernel_boots_with_what_its_platform_says(mode):
 
 
 def test_a_mode_without_1g_pages_has_the_same_platform():
-    mode = MODES["x86_64"].without_1g_pages()
+    mode = KERNEL_MODES["x86_64"].without_1g_pages()
     assert Kernel.boot(mode, 2 << 20).platform is PLATFORMS["x86_64"]

@@ -5,12 +5,13 @@ import pytest
 from pagewalk.model.address_space.uapi import Madvise, MapFlag
 from pagewalk.model.address_space.vma import File, SpecialMapping, Vma, VmFlag
 from pagewalk.model.kernel.kernel import Kernel
+from pagewalk.model.kernel.platform import KERNEL_MODES
 from pagewalk.model.kernel.thp import ThpEnabled
-from pagewalk.model.x86 import IA32, MODES
+from pagewalk.model.x86 import IA32
 
 from .machines import ANON, MIB, PAGE, RW, SHARED, counted, machine
 
-both = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+both = pytest.mark.parametrize("mode", KERNEL_MODES.values(), ids=KERNEL_MODES)
 
 
 @both

@@ -6,13 +6,14 @@ from uuid import UUID
 import pytest
 
 from pagewalk.model.address_space.uapi import Madvise, MapFlag, MremapFlag, Prot
+from pagewalk.model.kernel.platform import KERNEL_MODES
 from pagewalk.model.kernel.reclaim.lru import LruList
 from pagewalk.model.kernel.swap.file import SwapFile
 from pagewalk.model.kernel.table_check import check_user_tables
 from pagewalk.model.kernel.thp import ThpEnabled
 from pagewalk.model.kernel.thp_entries import ThpEntries
 from pagewalk.model.physical.errors import BrokenInvariant
-from pagewalk.model.x86 import MODES, X86_64, Entry, InvalidateOp
+from pagewalk.model.x86 import X86_64, Entry, InvalidateOp
 
 from .huge_churn import ThpChurn
 from .machines import ANON, MIB, PAGE, RW, counted, machine, owed
@@ -66,7 +67,7 @@ class Thp:
         assert counted(self.kernel)[0] == self.free + 1  # the root, that was there before
 
 
-@pytest.fixture(params=MODES.values(), ids=MODES)
+@pytest.fixture(params=KERNEL_MODES.values(), ids=KERNEL_MODES)
 def thp(request):
     made = Thp(request.param)
     yield made
@@ -275,7 +276,7 @@ def test_check_finds_what_contradicts(thp):
            lambda: thp.space.tables.exchange(leaf.paddr, leaf.entry))
 
 
-both = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+both = pytest.mark.parametrize("mode", KERNEL_MODES.values(), ids=KERNEL_MODES)
 
 
 @pytest.mark.slow

@@ -5,14 +5,15 @@ import pytest
 from pagewalk.model.address_space.uapi import Madvise, MapFlag
 from pagewalk.model.kernel.fault_cause import FaultCause
 from pagewalk.model.kernel.page_fault import FaultOutcome
+from pagewalk.model.kernel.platform import KERNEL_MODES
 from pagewalk.model.kernel.reclaim.lru import LruFlag
 from pagewalk.model.kernel.thp import ThpEnabled
 from pagewalk.model.physical.out_of_memory import OutOfMemory
-from pagewalk.model.x86 import MODES, Entry, ErrorCode
+from pagewalk.model.x86 import Entry, ErrorCode
 
 from .machines import ANON, MIB, PAGE, RW, counted, machine
 
-both = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+both = pytest.mark.parametrize("mode", KERNEL_MODES.values(), ids=KERNEL_MODES)
 AREA = 0x4000_0000
 
 
@@ -25,7 +26,7 @@ def thp(request):
     return kernel, cpu, process
 
 
-every = pytest.mark.parametrize("thp", MODES.values(), ids=MODES, indirect=True)
+every = pytest.mark.parametrize("thp", KERNEL_MODES.values(), ids=KERNEL_MODES, indirect=True)
 
 
 def causes(cpu):

@@ -6,7 +6,7 @@ import pytest
 
 from pagewalk.model.mmu.walk import Access, Control, Walk, walk
 from pagewalk.model.physical.memory import PhysicalMemory
-from pagewalk.model.x86 import IA32, X86_64, AccessKind, Cr0, Cr4, Efer, Entry, Vector
+from pagewalk.model.x86 import IA32, LA57, X86_64, AccessKind, Cr0, Cr4, Efer, Entry, Vector
 
 ROOT = 0x10_0000  # the tables follow each other from here, one frame each
 TABLE_BYTES = 0x1000
@@ -16,6 +16,8 @@ TABLE_BYTES = 0x1000
 MODES = {
     "ia32": (IA32, 0xC1B3_D4E8, 0x8140_0000, Cr4.PSE, 0),
     "x86_64": (X86_64, 0x7F5A_C1B3_D4E8, 0x12_C000_0000, Cr4.PAE, Efer.LME | Efer.LMA | Efer.NXE),
+    "la57": (LA57, 0x5A_7F5A_C1B3_D4E8, 0x12_C000_0000, Cr4.PAE | Cr4.LA57,
+             Efer.LME | Efer.LMA | Efer.NXE),
 }
 LEAVES = {"4K": "PTE", "4M": "PDE", "2M": "PDE", "1G": "PDPTE"}
 
@@ -90,7 +92,8 @@ class Tables:
         return self.error(AccessKind.FETCH, **how)
 
 
-@pytest.fixture(params=["ia32-4K", "ia32-4M", "x86_64-4K", "x86_64-2M", "x86_64-1G"])
+@pytest.fixture(params=["ia32-4K", "ia32-4M", "x86_64-4K", "x86_64-2M", "x86_64-1G",
+                        "la57-4K", "la57-1G"])
 def tables(request: pytest.FixtureRequest) -> Tables:
     """Fresh tables of every shape; a test that parametrizes ``tables`` indirectly has fewer."""
     return Tables(request.param)

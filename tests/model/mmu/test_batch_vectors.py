@@ -1,7 +1,5 @@
 """The batch walk against an x86 emulator: all access vectors at once, each on its own tables."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -9,7 +7,6 @@ from pagewalk.model.mmu.batch import Accesses, Controls, RowSource, walk_batch
 from pagewalk.model.x86 import MODES, Vector
 
 # See test_walk_vectors.py, which walks the same rows one by one.
-DATA = Path(__file__).parents[2] / "data"
 MAXPHYADDR = 40
 
 NO_VECTOR = 255
@@ -17,9 +14,9 @@ NO_PADDR = 2**64 - 1
 
 
 @pytest.fixture(scope="module", params=MODES)
-def vectors(request):
+def vectors(request, vectors_file):
     """A mode and its rows, as arrays."""
-    with np.load(DATA / f"vectors-{request.param}.npz") as arrays:
+    with np.load(vectors_file(request.param)) as arrays:
         return MODES[request.param], dict(arrays)
 
 

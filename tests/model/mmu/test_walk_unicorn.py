@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pagewalk.model.x86 import IA32, X86_64
+from pagewalk.model.x86 import IA32, LA57, X86_64
 
 from ...oracle.bins import bins_of, unmet
 from ...oracle.cases import Case, make_case, random_cases, shapes
@@ -27,7 +27,7 @@ def disagreement(case: Case) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
-@pytest.mark.parametrize("mode", [IA32, X86_64], ids=lambda mode: mode.name)
+@pytest.mark.parametrize("mode", [IA32, X86_64, LA57], ids=lambda mode: mode.name)
 def test_walk_and_emulator_agree_on_every_case(mode, seed):
     counts = Counter()
     for case in random_cases(mode, seed, COUNT):
@@ -37,7 +37,7 @@ def test_walk_and_emulator_agree_on_every_case(mode, seed):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", [IA32, X86_64], ids=lambda mode: mode.name)
+@pytest.mark.parametrize("mode", [IA32, X86_64, LA57], ids=lambda mode: mode.name)
 @settings(max_examples=500, deadline=None)
 @given(data=st.data())
 def test_walk_and_emulator_agree_on_tables_of_any_shape(mode, data):

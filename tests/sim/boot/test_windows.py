@@ -25,6 +25,7 @@ WINDOWS = {  # and how many translations are in each
     "i686": 190_926,
     "1g": 195_419,
     "pge": 30_354,
+    "la57": 200_000,
 }
 
 

@@ -6,7 +6,7 @@ import pytest
 from pagewalk.model.x86 import IA32, AccessKind
 from pagewalk.sim.boot.log import BootLog
 
-from ..boot.log_maker import LONG, LogMaker, write_log
+from ..boot.log_maker import LogMaker, write_log
 
 VADDR, PAGE = 0x5000, 0x7000
 
@@ -98,13 +98,6 @@ def test_bad_usage_is_refused(refused, file, options, message):
 
 def test_the_width_of_the_recording_may_be_told(pagewalk, file):
     assert pagewalk("boot", file, "--engine", "model", "--paddr-bits", 40)[0] == 0
-
-
-def test_five_level_paging_is_refused(refused, tmp_path):
-    path = write_log(tmp_path / "x.ltr.xz", LogMaker(cr4=LONG["cr4"] | 1 << 12).log())
-    assert refused("boot", path) == (
-        f"{path}: was recorded under five-level paging (CR4.LA57 is set); expected 32-bit or "
-        "4-level paging")
 
 
 @pytest.mark.parametrize(("content", "message"), [

@@ -9,8 +9,8 @@ from uuid import UUID
 import pytest
 
 from pagewalk.model.kernel.kernel import Kernel
+from pagewalk.model.kernel.platform import KERNEL_MODES
 from pagewalk.model.kernel.swap.file import SwapFile
-from pagewalk.model.x86 import MODES
 from pagewalk.sim.cli import host_memory
 from pagewalk.sim.cli.main import main
 from pagewalk.sim.workloads.catalog import WORKLOADS
@@ -29,7 +29,7 @@ def error_of(capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", KERNEL_MODES)
 @pytest.mark.parametrize("workload", [name for name in WORKLOADS if name != "huge"])
 def test_every_workload_runs_on_a_machine_that_is_too_small_for_it(workload, mode, tmp_path):
     figures = tmp_path / "figures.json"
@@ -50,7 +50,7 @@ def test_help_names_every_workload(capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", KERNEL_MODES)
 def test_huge_pages_are_set_aside_as_they_are_needed(mode, tmp_path, capsys):
     figures = tmp_path / "figures.json"
     assert run("huge", "--mode", mode, "--accesses", "3000", "--seed", "5",
@@ -67,7 +67,7 @@ def test_huge_pages_are_set_aside_as_they_are_needed(mode, tmp_path, capsys):
     assert re.search(r"^memory of the machine +64 MiB$", out, re.M)
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", KERNEL_MODES)
 @pytest.mark.parametrize("args", [("--memory", "4"), ("--memory", "32", "--pages", "20000")])
 def test_a_machine_without_room_for_huge_pages_is_told_in_one_line(args, mode, capsys):
     assert run("huge", "--mode", mode, "--accesses", "1000", *args) == 2
@@ -218,7 +218,7 @@ def test_a_computer_with_too_little_memory_is_told_in_one_line(monkeypatch, caps
     assert "expected less of --memory, --pages or --accesses" in error_of(capsys)
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", KERNEL_MODES)
 @pytest.mark.parametrize("workload", WORKLOADS)
 def test_the_smallest_of_every_workload_runs(workload, mode):
     assert run(workload, "--mode", mode, "--pages", "1", "--accesses", "1", "--thp", "always") == 0

@@ -150,7 +150,7 @@ def test_geometry_that_cannot_be_built_is_refused(arguments, message, refused, i
 
 def test_32_bit_paging_has_no_1g_pages_to_leave_out(refused):
     assert refused("verilog", "--mode", "ia32", "--no-1g-pages") == (
-        "--no-1g-pages: ia32 has none; expected --mode x86_64")
+        "--no-1g-pages: ia32 has none; expected --mode x86_64 or la57")
 
 
 # Bad input

@@ -7,14 +7,15 @@ import pytest
 
 from pagewalk.model.address_space.uapi import Prot
 from pagewalk.model.kernel.calls.user_port import WalkedMemory
+from pagewalk.model.kernel.platform import KERNEL_MODES
 from pagewalk.model.kernel.swap.file import SwapFile
 from pagewalk.model.mmu.walk import Fault
-from pagewalk.model.x86 import IA32, MODES, X86_64, ErrorCode, Vector
+from pagewalk.model.x86 import IA32, X86_64, ErrorCode, Vector
 from pagewalk.sim.cosim.hardware_port import HardwarePort
 
 from ..call_worlds import ANON, BASE, PAGE, RW, Hardware
 
-every_mode = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+every_mode = pytest.mark.parametrize("mode", KERNEL_MODES.values(), ids=KERNEL_MODES)
 
 
 @pytest.fixture

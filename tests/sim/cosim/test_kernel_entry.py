@@ -11,13 +11,14 @@ from pagewalk.model.address_space.uapi import Madvise, MapFlag
 from pagewalk.model.kernel.fault_cause import FaultCause
 from pagewalk.model.kernel.oom import OomKilled
 from pagewalk.model.kernel.page_fault import Oops
+from pagewalk.model.kernel.platform import KERNEL_MODES
 from pagewalk.model.kernel.swap.file import SwapFile
-from pagewalk.model.x86 import IA32, MODES, X86_64
+from pagewalk.model.x86 import IA32, X86_64
 from pagewalk.sim.cosim.machine import AccessFailed
 
 from ..call_worlds import ANON, BASE, PAGE, RW, SHARED, Golden, Hardware, Plain, Program
 
-every_mode = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+every_mode = pytest.mark.parametrize("mode", KERNEL_MODES.values(), ids=KERNEL_MODES)
 
 
 def content(pages, seed):

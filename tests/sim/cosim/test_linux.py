@@ -8,8 +8,9 @@ import pytest
 
 from pagewalk.hdl.config import Config
 from pagewalk.model.kernel.kernel import Kernel
+from pagewalk.model.kernel.platform import KERNEL_MODES
 from pagewalk.model.kernel.swap.file import SwapFile
-from pagewalk.model.x86 import MODES, InvalidateOp
+from pagewalk.model.x86 import InvalidateOp
 from pagewalk.sim.cosim.linux import LinuxKernel
 from pagewalk.sim.cosim.machine import AccessFailed, Machine
 from pagewalk.sim.engine import create
@@ -17,7 +18,7 @@ from pagewalk.sim.workloads.expected import Expected
 from pagewalk.sim.workloads.memory_only import paged, sharing, stack, thrash
 from pagewalk.sim.workloads.workload import DATA_ACCESS
 
-every_mode = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+every_mode = pytest.mark.parametrize("mode", KERNEL_MODES.values(), ids=KERNEL_MODES)
 
 MIB = 1 << 20
 ENTRIES = 16

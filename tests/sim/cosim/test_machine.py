@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from pagewalk.hdl.config import Config
-from pagewalk.model.x86 import IA32, MODES, X86_64, Entry
+from pagewalk.model.kernel.platform import KERNEL_MODES
+from pagewalk.model.x86 import IA32, X86_64, Entry
 from pagewalk.sim.cosim.machine import AccessFailed, Counts, Handled, Machine
 from pagewalk.sim.engine import ENGINES, create
 from pagewalk.sim.workloads.expected import Expected
@@ -16,7 +17,7 @@ from pagewalk.sim.workloads.workload import DATA_ACCESS, Region
 
 from ..tiny_kernel import SIGSEGV, Forgetful, TinyKernel
 
-every_mode = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+every_mode = pytest.mark.parametrize("mode", KERNEL_MODES.values(), ids=KERNEL_MODES)
 every_engine = pytest.mark.parametrize("name", ENGINES)
 
 ENTRIES = 16

@@ -10,8 +10,9 @@ from pagewalk.hdl.config import Config
 from pagewalk.model.address_space.kernel_half.kmap import Pkmap
 from pagewalk.model.kernel.kernel import Kernel
 from pagewalk.model.kernel.kernel_space import KernelSpace
+from pagewalk.model.kernel.platform import KERNEL_MODES
 from pagewalk.model.kernel.swap.file import SwapFile
-from pagewalk.model.x86 import IA32, MODES, InvalidateOp
+from pagewalk.model.x86 import IA32, InvalidateOp
 from pagewalk.sim.cosim.linux import LinuxKernel
 from pagewalk.sim.cosim.machine import AccessFailed, Machine
 from pagewalk.sim.cosim.workload_run import mapped_page, run_workload
@@ -21,7 +22,7 @@ from pagewalk.sim.workloads.expected import Expected
 from pagewalk.sim.workloads.memory_only import HEAP
 from pagewalk.sim.workloads.workload import DATA_ACCESS, Fork, Refused, Region, Window, Workload
 
-every_mode = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+every_mode = pytest.mark.parametrize("mode", KERNEL_MODES.values(), ids=KERNEL_MODES)
 MIB = 1 << 20
 
 WORKLOADS = {  # and the Mbytes of memory

@@ -10,9 +10,10 @@ from pagewalk.hdl.config import Config
 from pagewalk.model.address_space.errors import SysError
 from pagewalk.model.kernel.hugetlb_entries import HugeEntries
 from pagewalk.model.kernel.kernel import Kernel
+from pagewalk.model.kernel.platform import KERNEL_MODES
 from pagewalk.model.kernel.swap.file import SwapFile
 from pagewalk.model.kernel.thp import ThpEnabled
-from pagewalk.model.x86 import IA32, MODES, PAGE_BYTES, InvalidateOp
+from pagewalk.model.x86 import IA32, PAGE_BYTES, InvalidateOp
 from pagewalk.sim.cosim.linux import LinuxKernel
 from pagewalk.sim.cosim.machine import AccessFailed, Machine
 from pagewalk.sim.cosim.workload_run import run_on, run_workload, set_huge_pages_aside
@@ -23,7 +24,7 @@ from pagewalk.sim.workloads.huge_pages import huge
 from pagewalk.sim.workloads.memory_only import paged
 from pagewalk.sim.workloads.workload import HUGE_BYTES, Exit, Fork, Kmap, Workload
 
-every_mode = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+every_mode = pytest.mark.parametrize("mode", KERNEL_MODES.values(), ids=KERNEL_MODES)
 MIB = 1 << 20
 MEMORY = 128 * MIB
 
