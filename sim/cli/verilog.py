@@ -3,24 +3,13 @@
 import argparse
 from contextlib import ExitStack
 
-from ...hdl.config import RANGES
 from ...hdl.verilog import check_names, port_list, to_verilog
-from ...model.x86 import MODES
 from ..errors import InputError
-from .common import (
-    AGREED,
-    DEFAULTS,
-    Verbs,
-    add_geometry,
-    add_verb,
-    hardware_config,
-    json_file,
-    output_file,
-    whole,
-)
+from .common import AGREED, Verbs, add_verb, json_file, output_file
 from .conditions import conditions
 from .files import output_name
 from .output import STDOUT
+from .whole_config import add_config, config_of
 
 __all__ = ["add"]
 
@@ -32,31 +21,15 @@ def add(verbs: Verbs) -> None:
                         help="the file to write (standard output)")
     names = parser.add_argument_group("names")
     names.add_argument("--name", default="pagewalk_mmu", help="name of the module (%(default)s)")
-    names.add_argument("--ports", metavar="NAME,...", default=",".join(DEFAULTS.ports),
-                       help="names of the request ports, with a TLB for each (%(default)s)")
     names.add_argument("--clock", metavar="NAME", default="clk",
                        help="name of the clock (%(default)s)")
     names.add_argument("--reset", metavar="NAME", default="rst",
                        help="name of the reset, synchronous and active high (%(default)s)")
-    parser.add_argument("--mode", choices=MODES, default=DEFAULTS.mode.name,
-                        help="paging mode (%(default)s)")
-    parser.add_argument("--no-1g-pages", action="store_true",
-                        help="x86_64, la57: without 1-Gbyte pages, PS is reserved in a PDPTE")
-    geometry = add_geometry(parser)
-    geometry.add_argument("--tag-bits", type=whole(*RANGES["tag_bits"]), metavar="N",
-                          default=DEFAULTS.tag_bits,
-                          help="bits of the tag that an answer has from its request "
-                               "(%(default)s)")
+    add_config(parser)
 
 
 def _verilog(args: argparse.Namespace) -> int:
-    mode = MODES[args.mode]
-    if args.no_1g_pages:
-        if mode.without_1g_pages() == mode:
-            raise InputError(f"--no-1g-pages: {mode.name} has none; expected --mode x86_64 or la57")
-        mode = mode.without_1g_pages()
-    config = hardware_config(
-        args, mode, ports=tuple(args.ports.split(",")), tag_bits=args.tag_bits)
+    config = config_of(args)
     if args.output is None and args.json == STDOUT:
         raise InputError("argument --json: standard output is where the Verilog goes; expected -o")
     try:

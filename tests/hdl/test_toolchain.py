@@ -30,7 +30,7 @@ if not kept.exists():
     kept.write_text("sound")
 if kept.read_text() != "sound":
     os.kill(os.getpid(), signal.SIGSEGV)
-if sys.argv[1:] != ["-V"]:
+if sys.argv[1:] != ["--version"]:
     script = pathlib.Path(sys.argv[-1]).read_text()
     if script == "bad":
         sys.exit("ERROR: No such command: bad")
@@ -61,7 +61,8 @@ def yowasp(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     log = tmp_path / "log"
     script = YOWASP.format(log=str(log))
-    monkeypatch.setattr(toolchain, "YOSYS", (sys.executable, "-S", "-c", script))
+    tool = toolchain.YOSYS._replace(command=(sys.executable, "-S", "-c", script))
+    monkeypatch.setattr(toolchain, "YOSYS", tool)
     return YoWasp(log=log, base=tmp_path / "cache", cache=tmp_path / "cache" / "YoWASP")
 
 

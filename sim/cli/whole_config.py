@@ -1,0 +1,36 @@
+"""The options of verbs that take hardware as it comes, with every parameter of it."""
+
+import argparse
+
+from ...hdl.config import RANGES, Config
+from ...model.x86 import MODES
+from ..errors import InputError
+from .common import DEFAULTS, add_geometry, hardware_config, whole
+
+__all__ = ["add_config", "config_of"]
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """Add every parameter of the hardware that the command line has."""
+    parser.add_argument("--mode", choices=MODES, default=DEFAULTS.mode.name,
+                        help="paging mode (%(default)s)")
+    parser.add_argument("--no-1g-pages", action="store_true",
+                        help="x86_64, la57: without 1-Gbyte pages, PS is reserved in a PDPTE")
+    parser.add_argument("--ports", metavar="NAME,...", default=",".join(DEFAULTS.ports),
+                        help="names of the request ports, with a TLB for each (%(default)s)")
+    geometry = add_geometry(parser)
+    geometry.add_argument("--tag-bits", type=whole(*RANGES["tag_bits"]), metavar="N",
+                          default=DEFAULTS.tag_bits,
+                          help="bits of the tag that an answer has from its request "
+                               "(%(default)s)")
+
+
+def config_of(args: argparse.Namespace) -> Config:
+    """Return the parameters in ``args``; raise ``InputError`` for what cannot be built."""
+    mode = MODES[args.mode]
+    if args.no_1g_pages:
+        if mode.without_1g_pages() == mode:
+            raise InputError(f"--no-1g-pages: {mode.name} has none; expected --mode x86_64 or la57")
+        mode = mode.without_1g_pages()
+    return hardware_config(
+        args, mode, ports=tuple(args.ports.split(",")), tag_bits=args.tag_bits)

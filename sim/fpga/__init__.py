@@ -1,0 +1,1 @@
+"""The hardware in an FPGA: its area, and the clock it can run at."""

@@ -1,0 +1,98 @@
+"""What a design takes in an FPGA, and how fast it is there."""
+
+import statistics
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Event
+
+from ...hdl.toolchain import YOSYS, ToolFailed, require_installed
+from .chip import Chip
+from .component import Design
+from .critical_path import CriticalPath, critical_path
+from .netlist import Netlist
+from .placement import Placement, place_and_route
+from .port_registers import bare_ports, register_ports
+from .synthesis import synthesize
+
+__all__ = ["Measurement", "measure"]
+
+Told = Callable[[str, int, int], None]  # what is being done, how much is done, of how much
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """The area of a design, and its speed in several placements.
+
+    Members
+    -------
+    cells : dict of str to int
+        How many cells the design takes, by resource, without the registers at its ports.
+    placements : tuple of :class:`Placement`
+        One for each seed.
+    path : :class:`CriticalPath`
+        The critical path of the placement in the middle, the slower one of two.
+    """
+
+    cells: dict[str, int]
+    placements: tuple[Placement, ...]
+    path: CriticalPath
+
+    @property
+    def fmax_mhz(self) -> float:
+        """Median of what the placements reach."""
+        return statistics.median(placement.fmax_mhz for placement in self.placements)
+
+    @property
+    def best_mhz(self) -> float:
+        """The most that a placement reaches."""
+        return max(placement.fmax_mhz for placement in self.placements)
+
+
+def measure(design: Design, chip: Chip, router: int, seeds: Sequence[int], *, jobs: int,
+            told: Told) -> Measurement:
+    """Synthesize, place and route ``design`` with a register at every port.
+
+    It is placed once with each of ``seeds``, in ``jobs`` processes at a time. ``told`` is called
+    with what is being done.
+
+    Raises
+    ------
+    :exc:`ToolMissing`, :exc:`ToolFailed`
+        If a tool is missing or fails.
+    """
+    for tool in (YOSYS, chip.family.tool):  # before what takes long
+        require_installed(tool)
+    told("synthesizes", 0, len(seeds) + 1)
+    netlist = synthesize(design, chip.family)
+    cells = netlist.counts(chip.family)
+    register_ports(netlist, chip.family)
+    if bare := bare_ports(netlist, chip.family):
+        raise ToolFailed(f"Ports without a register: {', '.join(bare)}")
+    told("places", 1, len(seeds) + 1)
+    placements = _place_all(netlist, chip, router, seeds, jobs, told)
+    middle = sorted(placements, key=lambda one: one.fmax_mhz)[(len(placements) - 1) // 2]
+    return Measurement(cells, tuple(placements), critical_path(middle.path, netlist))
+
+
+def _place_all(netlist: Netlist, chip: Chip, router: int, seeds: Sequence[int], jobs: int,
+               told: Told) -> list[Placement]:
+    """Return a placement for each seed. If one fails, or Ctrl-C is pressed, all end."""
+    text, done, ended = netlist.dump(), [0], Event()
+
+    def place(seed: int) -> Placement:
+        def watch(phase: str) -> None:
+            if ended.is_set():
+                raise ToolFailed("nextpnr was ended")
+            told(phase, 1 + done[0], len(seeds) + 1)
+
+        watch("places")
+        placement = place_and_route(text, chip, router, seed, watch)
+        done[0] += 1
+        return placement
+
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            return list(pool.map(place, seeds))
+        finally:
+            ended.set()
