@@ -41,12 +41,37 @@ class ExecArguments:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Whose a process is: the numbers of user and group, real and effective. [struct cred]"""
+    """Whose a process is: the numbers of user and group. [struct cred]
+
+    Members
+    -------
+    uid, euid, suid, gid, egid, sgid
+        Real, effective and saved; those saved are None as long as they are the effective ones.
+    groups
+        Further groups.
+    """
 
     uid: int = 0
     euid: int = 0
     gid: int = 0
     egid: int = 0
+    suid: int | None = None
+    sgid: int | None = None
+    groups: tuple[int, ...] = ()
+
+    @property
+    def saved_uid(self) -> int:
+        """The saved user."""
+        return self.euid if self.suid is None else self.suid
+
+    @property
+    def saved_gid(self) -> int:
+        """The saved group."""
+        return self.egid if self.sgid is None else self.sgid
+
+    def in_group(self, gid: int) -> bool:
+        """Return whether a group is one of them. [in_group_p]"""
+        return gid == self.egid or gid in self.groups
 
     @property
     def secure(self) -> bool:

@@ -176,7 +176,8 @@ def _file_system(args: argparse.Namespace, clock: ProgramClock) -> FileSystem:
 
 def _start_state(args: argparse.Namespace, system: FileSystem) -> StartState:
     """Return what the program starts with; it is where pagewalk is, if that is in its root."""
-    who = Credentials(os.getuid(), os.geteuid(), os.getgid(), os.getegid())
+    who = Credentials(os.getuid(), os.geteuid(), os.getgid(), os.getegid(),
+                      groups=tuple(sorted(os.getgroups())))
     umask = os.umask(0)
     os.umask(umask)
     fs = system.start(umask)

@@ -92,6 +92,16 @@ class CallContext:
             raise SysError(errno.EFAULT)
         return data
 
+    def load_text(self, address: int, most: int) -> bytes:
+        """Return at most so many bytes of a text that a zero ends; raise ``SysError(EFAULT)``."""
+        found = b""
+        while len(found) < most:
+            byte = self.load(address + len(found), 1)
+            if byte == b"\0":
+                break
+            found += byte
+        return found
+
     def store(self, address: int, data: bytes) -> None:
         """Store bytes to the program; raise ``SysError(EFAULT)``."""
         if self.calls.user.copy_to_user(self._word(address), data):

@@ -9,24 +9,31 @@ from .call_context import Call, CallContext
 from .exec_family import EXEC_CALLS
 from .file_family import DIRECT_FILES, FILE_CALLS
 from .futex_family import FUTEX_CALLS
+from .identity_family import IDENTITY_CALLS
 from .memory_family import DIRECT_MEMORY, MEMORY_CALLS
+from .old_family import OLD_CALLS
+from .personal_family import PERSONAL_CALLS
 from .poll_family import POLL_CALLS
 from .process_family import PROCESS_CALLS
 from .signal_family import SIGNAL_CALLS
 from .task_family import TASK_CALLS
 from .task_wait import TaskWait
 from .time_family import TIME_CALLS
+from .timer_family import TIMER_CALLS
 from .usage_family import USAGE_CALLS
 
 __all__ = ["CALLS", "CallTable"]
 
 DIRECT = DIRECT_FILES | DIRECT_MEMORY
-OLD_FORMS = frozenset({"stat", "lstat", "fstat", "getrlimit"})
-"""Calls with structures that 32-bit programs have not used for long, and that are left out."""
+OLD_FORMS = {"stat": "old_stat", "lstat": "old_lstat", "fstat": "old_fstat",
+             "getrlimit": "old_getrlimit", "select": "old_select", "chown": "old_chown",
+             "lchown": "old_lchown", "fchown": "old_fchown"}
+"""What calls are in 32-bit programs that have another form there than in 64-bit ones."""
 
 CALLS: Mapping[str, Call] = {
     **FILE_CALLS, **MEMORY_CALLS, **PROCESS_CALLS, **SIGNAL_CALLS, **TIME_CALLS,
-    **EXEC_CALLS, **TASK_CALLS, **FUTEX_CALLS, **POLL_CALLS, **USAGE_CALLS}
+    **EXEC_CALLS, **TASK_CALLS, **FUTEX_CALLS, **POLL_CALLS, **USAGE_CALLS, **IDENTITY_CALLS,
+    **PERSONAL_CALLS, **TIMER_CALLS, **OLD_CALLS}
 """The calls in a form of their own, by name."""
 
 
@@ -73,15 +80,14 @@ class CallTable:
             return -error.errno
 
     def _make(self, context: CallContext, name: str, arguments: tuple[int, ...]) -> int:
-        if name in OLD_FORMS and context.word_bytes == 4:
-            return self._missing(name)
+        asked, name = name, (OLD_FORMS.get(name, name) if context.word_bytes == 4 else name)
         if name in DIRECT:
             method, count = DIRECT[name]
             result: int = getattr(context.calls, method)(*arguments[:count])
             return result
         if name in CALLS:
             return CALLS[name](context, *arguments)
-        return self._missing(name)
+        return self._missing(asked)
 
     def _missing(self, name: str) -> int:
         self.missing[name] += 1

@@ -36,6 +36,7 @@ def _begin(context: CallContext) -> None:
     cpu.pc, cpu.sp = start.ip, start.sp
     task.tid, task.clear_tid, task.robust_list = task.group.pid, 0, 0
     task.alt_stack, task.released = AltStack(), True
+    task.group.timers.clear()
     task.group.actions = {number: action for number, action in task.group.actions.items()
                           if action.handler == IGNORE}
 

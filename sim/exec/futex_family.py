@@ -12,7 +12,7 @@ from .call_context import Call, CallContext
 
 __all__ = ["FUTEX_CALLS", "release_locks"]
 
-WAIT, WAKE, REQUEUE, CMP_REQUEUE, WAIT_BITSET, WAKE_BITSET = 0, 1, 3, 4, 9, 10
+WAIT, WAKE, REQUEUE, CMP_REQUEUE, WAKE_OP, WAIT_BITSET, WAKE_BITSET = 0, 1, 3, 4, 5, 9, 10
 PRIVATE, CLOCK_REALTIME = 128, 256
 ANY = 0xFFFF_FFFF
 WAITERS, OWNER_DIED, TID_MASK = 1 << 31, 1 << 30, 0x3FFF_FFFF
@@ -39,7 +39,7 @@ def _futex(context: CallContext, address: int, operation: int, value: int, timeo
     command = operation & ~(PRIVATE | CLOCK_REALTIME)
     private = bool(operation & PRIVATE)
     bitset = as_uint(last) if command in (WAIT_BITSET, WAKE_BITSET) else ANY
-    if command not in (WAIT, WAKE, REQUEUE, CMP_REQUEUE, WAIT_BITSET, WAKE_BITSET):
+    if command not in (WAIT, WAKE, REQUEUE, CMP_REQUEUE, WAKE_OP, WAIT_BITSET, WAKE_BITSET):
         raise SysError(errno.ENOSYS)
     if not bitset:
         raise SysError(errno.EINVAL)
@@ -52,8 +52,37 @@ def _futex(context: CallContext, address: int, operation: int, value: int, timeo
         to = _key(context, other, private=private)
         woken = context.futexes.wake(key, value)
         return woken + context.futexes.requeue(key, to, max(0, as_int(timeout)))
+    if command == WAKE_OP:
+        changed = _change(context, other, as_uint(last))
+        to = _key(context, other, private=private)
+        woken = context.futexes.wake(key, value)
+        return woken + (context.futexes.wake(to, as_uint(timeout)) if changed else 0)
     limit = _limit(context, operation, command, timeout, wide=wide) if timeout else None
     return _wait(context, address, key, value, bitset, limit)
+
+
+def _change(context: CallContext, address: int, operation: int) -> bool:
+    """Change a word as FUTEX_WAKE_OP says; return whether it was as that compares.
+
+    Raise ``SysError``: ENOSYS, EFAULT. [futex_atomic_op_inuser]
+    """
+    argument, compared = (_signed12(operation >> 12), _signed12(operation))
+    how, compares = operation >> 28, operation >> 24 & 0xF
+    if how & 8:
+        argument = 1 << (argument & 31)
+    before = _word(context, address)
+    changes = {0: lambda: argument, 1: lambda: before + argument, 2: lambda: before | argument,
+               3: lambda: before & ~argument, 4: lambda: before ^ argument}
+    if how & 7 not in changes or compares > 5:
+        raise SysError(errno.ENOSYS)
+    context.store(address, as_uint(changes[how & 7]()).to_bytes(4, "little"))
+    signed = as_int(before)
+    return (signed == compared, signed != compared, signed < compared, signed <= compared,
+            signed > compared, signed >= compared)[compares]
+
+
+def _signed12(value: int) -> int:
+    return (value & 0xFFF ^ 0x800) - 0x800
 
 
 def _limit(context: CallContext, operation: int, command: int, timeout: int, *,

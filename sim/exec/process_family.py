@@ -1,4 +1,4 @@
-"""A program's calls about itself: who it is, and where its thread-local storage is."""
+"""A program's calls about the machine, and where its thread-local storage is."""
 
 import errno
 
@@ -14,6 +14,7 @@ ARCH_SET_GS, ARCH_SET_FS, ARCH_GET_FS, ARCH_GET_GS = 0x1001, 0x1002, 0x1003, 0x1
 UTS_BYTES = 65
 SYSTEM = (b"Linux", b"pagewalk", b"6.1.0", b"#1 SMP PREEMPT_DYNAMIC Debian 6.1.0-1")
 MACHINES = {8: b"x86_64", 4: b"i686"}
+PERSONALITY, PER_LINUX32 = 0xFF, 8
 MOST_RANDOM = 1 << 20
 RANDOM_FLAGS = 7  # GRND_NONBLOCK, GRND_RANDOM, GRND_INSECURE
 GRND_RANDOM, GRND_INSECURE = 2, 4
@@ -21,7 +22,8 @@ GRND_RANDOM, GRND_INSECURE = 2, 4
 
 def _uname(context: CallContext, address: int, *_: int) -> int:
     """Store what the system is called. [newuname]"""
-    fields = (*SYSTEM, MACHINES[context.word_bytes], b"(none)")
+    short = context.task.group.personality & PERSONALITY == PER_LINUX32
+    fields = (*SYSTEM, MACHINES[4 if short else context.word_bytes], b"(none)")
     context.store(address, b"".join(one.ljust(UTS_BYTES, b"\0") for one in fields))
     return 0
 
@@ -81,16 +83,10 @@ def _sysinfo(context: CallContext, address: int, *_: int) -> int:
 
 
 PROCESS_CALLS: dict[str, Call] = {
-    "getuid": lambda c, *_: c.process.credentials.uid,
-    "geteuid": lambda c, *_: c.process.credentials.euid,
-    "getgid": lambda c, *_: c.process.credentials.gid,
-    "getegid": lambda c, *_: c.process.credentials.egid,
     "uname": _uname,
     "arch_prctl": _arch_prctl,
     "set_thread_area": _set_thread_area,
     "getrandom": _getrandom,
     "sysinfo": _sysinfo,
 }
-PROCESS_CALLS |= {f"{name}32": PROCESS_CALLS[name]
-                  for name in ("getuid", "geteuid", "getgid", "getegid")}
 """Each gets the context and all six arguments."""

@@ -75,7 +75,9 @@ class Scheduler:
                  if task.waiting is not None and task.waiting.deadline is not None
                  and not task.group.stopped]
         return found + [one.alarm_at for one in self._tasks.groups.values()
-                        if one.alarm_at is not None]
+                        if one.alarm_at is not None] + [
+            timer.at for one in self._tasks.groups.values() for timer in one.timers.values()
+            if timer.at is not None]
 
     def _idle(self) -> None:
         """Let time pass until a task can run; raise ``WaitsForEver`` if none ever can."""
@@ -101,3 +103,5 @@ class Scheduler:
                 group.alarm_at = (group.alarm_at + group.alarm_every if group.alarm_every
                                   else None)
                 self._tasks.send_group(group, SignalInfo(signal.SIGALRM, SiginfoCode.KERNEL))
+            for timer in group.timers.values():
+                self._tasks.ring(group, timer, self._clock.uptime)

@@ -12,7 +12,7 @@ from .call_context import Call, CallContext, ProgramReplaced
 from .signal_frame import load_frame
 from .signal_frame32 import load_frame32, load_rt_frame32
 
-__all__ = ["SIGNAL_CALLS", "set_mask_for_call"]
+__all__ = ["SIGNAL_CALLS", "UNBLOCKABLE", "set_action", "set_mask_for_call"]
 
 BLOCK, UNBLOCK, SETMASK = 0, 1, 2
 SET_BYTES = 8
@@ -24,19 +24,33 @@ UNBLOCKABLE = sum(map(bit, UNCATCHABLE))
 
 def _sigaction(context: CallContext, number: int, new: int, old: int, size: int, *_: int) -> int:
     """Keep what is asked for a signal, and store what was. [rt_sigaction(2)]"""
-    number, group = as_int(number), context.task.group
-    if size != SET_BYTES or not 1 <= number <= SIGNALS or (new and number in UNCATCHABLE):
+    if size != SET_BYTES:
         raise SysError(errno.EINVAL)
-    before = group.action(number)
+    asked = None
     if new:
         data = context.load(new, 3 * context.word_bytes + SET_BYTES)
-        group.actions[number] = SigAction.unpack(data, context.word_bytes)
-        if group.ignores(number):
-            for queue in (group.pending, *(task.pending for task in group.tasks)):
-                queue[:] = [info for info in queue if info.number != number]
+        asked = SigAction.unpack(data, context.word_bytes)
+    before = set_action(context, number, asked)
     if old:
         context.store(old, before.pack(context.word_bytes))
     return 0
+
+
+def set_action(context: CallContext, number: int, asked: SigAction | None) -> SigAction:
+    """Keep what is asked for a signal, if anything is; return what was. [do_sigaction]
+
+    Raise ``SysError(EINVAL)``.
+    """
+    number, group = as_int(number), context.task.group
+    if not 1 <= number <= SIGNALS or (asked is not None and number in UNCATCHABLE):
+        raise SysError(errno.EINVAL)
+    before = group.action(number)
+    if asked is not None:
+        group.actions[number] = asked
+        if group.ignores(number):
+            for queue in (group.pending, *(task.pending for task in group.tasks)):
+                queue[:] = [info for info in queue if info.number != number]
+    return before
 
 
 def _load_mask(context: CallContext, address: int, size: int) -> int:

@@ -8,7 +8,7 @@ from ...model.kernel.vfs.stream import WouldBlock
 from .call_context import Call, CallContext
 from .program_clock import NSEC
 
-__all__ = ["TIME_CALLS"]
+__all__ = ["REALTIME_CLOCKS", "TIMER_ABSTIME", "TIME_CALLS", "UPTIME_CLOCKS", "read_clock"]
 
 REALTIME_CLOCKS = {0, 5, 11}  # CLOCK_REALTIME, its coarse form, CLOCK_TAI
 UPTIME_CLOCKS = {1, 4, 6, 7}  # CLOCK_MONOTONIC, raw and coarse, CLOCK_BOOTTIME
@@ -18,7 +18,7 @@ TIMER_ABSTIME = 1
 ITIMER_REAL = 0
 
 
-def _read(context: CallContext, clock: int) -> int:
+def read_clock(context: CallContext, clock: int) -> int:
     """Return what a clock shows in nanoseconds; raise ``SysError(EINVAL)``."""
     clock = as_int(clock)
     if clock in REALTIME_CLOCKS:
@@ -40,19 +40,20 @@ def _pair(context: CallContext, time: int, unit: int = 1, *, wide: bool = False)
 
 
 def _gettime(context: CallContext, clock: int, address: int, *_: int) -> int:
-    context.store(address, _pair(context, _read(context, clock)))
+    context.store(address, _pair(context, read_clock(context, clock)))
     return 0
 
 
 def _gettime64(context: CallContext, clock: int, address: int, *_: int) -> int:
-    context.store(address, _pair(context, _read(context, clock), wide=True))
+    context.store(address, _pair(context, read_clock(context, clock), wide=True))
     return 0
 
 
-def _getres(context: CallContext, clock: int, address: int, *_: int) -> int:
-    _read(context, clock)
+def _getres(context: CallContext, clock: int, address: int, *_: int,
+            wide: bool = False) -> int:
+    read_clock(context, clock)
     if address:
-        context.store(address, _pair(context, 1))
+        context.store(address, _pair(context, 1, wide=wide))
     return 0
 
 
@@ -90,7 +91,7 @@ def _sleep(context: CallContext, address: int, left_at: int = 0, *_: int, wide: 
 
 def _clock_sleep(context: CallContext, clock: int, flags: int, address: int, left_at: int,
                  *_: int, wide: bool = False) -> int:
-    now = _read(context, clock)
+    now = read_clock(context, clock)
     return _sleep(context, address, left_at, wide=wide,
                   since=now if flags & TIMER_ABSTIME else None)
 
@@ -148,6 +149,7 @@ TIME_CALLS: dict[str, Call] = {
     "gettimeofday": _gettimeofday, "time": _time, "nanosleep": _sleep,
     "clock_nanosleep": _clock_sleep, "alarm": _alarm, "getitimer": _getitimer,
     "setitimer": _setitimer,
+    "clock_getres_time64": lambda *arguments: _getres(*arguments, wide=True),
     "clock_nanosleep_time64": lambda *arguments: _clock_sleep(*arguments, wide=True),
 }
 """Each gets the context and all six arguments."""

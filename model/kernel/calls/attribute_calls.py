@@ -2,6 +2,7 @@
 
 import errno
 import stat
+from collections.abc import Callable
 from struct import unpack
 
 from ...address_space.errors import SysError
@@ -38,7 +39,7 @@ class AttributeCalls(PathBase):
                               empty=bool(flags & AtFlag.EMPTY_PATH))
             who = process.credentials
             if not flags & AtFlag.EACCESS:
-                who = Credentials(who.uid, who.uid, who.gid, who.gid)
+                who = Credentials(who.uid, who.uid, who.gid, who.gid, groups=who.groups)
             check_permission(node, mode, who)
         return self._call(work)
 
@@ -100,10 +101,20 @@ class AttributeCalls(PathBase):
 
         ``times`` are of 64 bits each if ``wide``: always but in the older call of 32-bit programs.
         """
-        times, flags = *self._words(times), as_int(flags)
+        times, = self._words(times)
+        return self._set(dirfd, path, lambda: self._times(times, wide=wide), flags)
+
+    def utimes(self, dirfd: int, path: int | bytes, accessed: int, modified: int) -> int:
+        """Set the times of a path, in nanoseconds since 1970. [utime(2), futimesat(2)]"""
+        return self._set(dirfd, path, lambda: (accessed, modified), 0)
+
+    def _set(self, dirfd: int, path: int | bytes,
+             times: Callable[[], tuple[int | None, int | None]], flags: int) -> int:
+        """Set the times that ``times`` returns. [do_utimes]"""
+        flags = as_int(flags)
 
         def work(process: Process) -> None:
-            wanted = self._times(times, wide=wide)
+            wanted = times()
             if wanted == (None, None):
                 return
             if flags & ~(AtFlag.SYMLINK_NOFOLLOW | AtFlag.EMPTY_PATH):
@@ -155,7 +166,7 @@ def _chmod(node: VfsNode, mode: int, who: Credentials) -> None:
     if not is_owner(node, who):
         raise SysError(errno.EPERM)
     mode &= 0o7777
-    if who.euid and who.egid != node.gid:
+    if who.euid and not who.in_group(node.gid):
         mode &= ~stat.S_ISGID
     node.mode = node.kind | mode
     node.touch(modified=False)
@@ -167,7 +178,7 @@ def _chown(node: VfsNode, uid: int, gid: int, who: Credentials) -> None:
         keeps = uid in (KEEP, node.uid) and who.euid == node.uid
         if uid != KEEP and not keeps:
             raise SysError(errno.EPERM)
-        if gid != KEEP and not (who.euid == node.uid and gid in (node.gid, who.egid)):
+        if gid != KEEP and not (who.euid == node.uid and (gid == node.gid or who.in_group(gid))):
             raise SysError(errno.EPERM)
     node.uid = node.uid if uid == KEEP else uid
     node.gid = node.gid if gid == KEEP else gid

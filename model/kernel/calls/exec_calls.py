@@ -1,6 +1,7 @@
 """execve of a path: what runs, and which strings it gets. [do_execveat_common in fs/exec.c]"""
 
 import errno
+from dataclasses import replace
 
 from ...address_space.elf import ExecFile, read_elf
 from ...address_space.errors import SysError
@@ -48,6 +49,7 @@ class ExecCalls(ProgramFiles):
             program, given, exe = self.program_at(process, arguments, dirfd)
             self.kernel.exec(process, program, given)
             process.exe = exe
+            process.credentials = replace(process.credentials, suid=None, sgid=None)
             last = name.rpartition(b"/")[2]
             process.name = last[:NAME_BYTES].decode(errors="surrogateescape")
         return self._call(work)

@@ -15,8 +15,8 @@ from ..truncate import truncate_range
 from ..vfs.file_rights import remove_privileges
 from ..vfs.folder import Folder
 from ..vfs.open_flag import OpenFlag
+from .kernel_bytes import UserCopies
 from .stream_io import read_stream, write_stream
-from .uaccess import UserAccess
 from .user_vector import MAX_RW_COUNT, UserVector
 
 __all__ = ["FileIo"]
@@ -35,7 +35,7 @@ class FileIo:
         The copies to and from the process.
     """
 
-    def __init__(self, kernel: Kernel, user: UserAccess) -> None:
+    def __init__(self, kernel: Kernel, user: UserCopies) -> None:
         self._kernel = kernel
         self._user = user
 

@@ -47,9 +47,12 @@ class PollCalls(Caller):
         timeout = as_int(timeout)
         return self._poll(address, count, timeout * MSEC if timeout >= 0 else None)
 
-    def ppoll(self, address: int, count: int, timeout: int) -> int:
-        """Wait for files, for a time that is stored at ``timeout``; 0 is for ever. [ppoll(2)]"""
-        return self._timed(timeout, lambda limit: self._poll(address, count, limit))
+    def ppoll(self, address: int, count: int, timeout: int, *, wide: bool = False) -> int:
+        """Wait for files, for a time that is stored at ``timeout``; 0 is for ever. [ppoll(2)]
+
+        The time has two numbers of 64 bits if ``wide``, else two words.
+        """
+        return self._timed(timeout, lambda limit: self._poll(address, count, limit), wide=wide)
 
     def _poll(self, address: int, count: int, timeout: int | None) -> int:
         address, = self._words(address)
@@ -70,10 +73,12 @@ class PollCalls(Caller):
             return _wait(lambda: any(events for _, _, events in look()), store, timeout)
         return self._call(work)
 
-    def pselect6(self, count: int, sets: tuple[int, int, int], timeout: int) -> int:
+    def pselect6(self, count: int, sets: tuple[int, int, int], timeout: int, *,
+                 wide: bool = False) -> int:
         """Wait for those of three sets of files, given by address or 0; as ``ppoll``. [select(2)]
         """
-        return self._timed(timeout, lambda limit: self.select(count, sets, limit))
+        return self._timed(timeout, lambda limit: self.select(count, sets, limit),
+                           wide=wide)
 
     def select(self, count: int, sets: tuple[int, int, int], timeout: int | None) -> int:
         """Wait for files at most so many nanoseconds, for ever if None. [core_sys_select]"""
@@ -104,10 +109,10 @@ class PollCalls(Caller):
             return _wait(lambda: any(look()), store, timeout)
         return self._call(work)
 
-    def _timed(self, address: int, wait: Callable[[int | None], int]) -> int:
-        """Wait for a time that is stored as words; raise nothing but ``WouldBlock``."""
+    def _timed(self, address: int, wait: Callable[[int | None], int], *, wide: bool) -> int:
+        """Wait for a time that is stored; raise nothing but ``WouldBlock``."""
         address, = self._words(address)
-        word_bytes = self.kernel.space.word_bytes
+        word_bytes = 8 if wide else self.kernel.space.word_bytes
         if not address:
             return wait(None)
         with self.kernel.acting(self._process):

@@ -13,7 +13,7 @@ from ..vfs.open_flag import OpenFlag
 from ..vfs.vnode import VfsNode
 from .arguments import as_int, as_uint
 from .path_base import AtFlag, PathBase
-from .stat_layout import FileStat, stat_bytes, statx_bytes
+from .stat_layout import FileStat, old_stat_bytes, stat_bytes, statx_bytes
 
 __all__ = ["StatCalls"]
 
@@ -35,6 +35,18 @@ class StatCalls(PathBase):
         flags = as_int(flags)
         return self._call(lambda process: self._store_stat(
             buffer, self._stat_path(process, dirfd, path, flags)))
+
+    def oldstat(self, dirfd: int, path: int | bytes, buffer: int, flags: int) -> int:
+        """Store what a path leads to, in the form of 32-bit programs that is older. [newstat]
+
+        Raise nothing; return EOVERFLOW for what the form does not hold.
+        """
+        def work(process: Process) -> None:
+            data = old_stat_bytes(self._stat_path(process, dirfd, path, flags))
+            if data is None:
+                raise SysError(errno.EOVERFLOW)
+            self._store(buffer, data)
+        return self._call(work)
 
     def statx(self, dirfd: int, path: int | bytes, flags: int, mask: int, buffer: int) -> int:
         """Store what a path leads to, in the newer form. [statx(2)]"""

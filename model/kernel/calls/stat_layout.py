@@ -5,11 +5,13 @@ from struct import Struct
 
 from ..vfs.vnode import VfsNode
 
-__all__ = ["FileStat", "new_encode_dev", "stat_bytes", "statx_bytes"]
+__all__ = ["FileStat", "new_encode_dev", "old_stat_bytes", "stat_bytes", "statx_bytes"]
 
 NSEC = 10 ** 9
 BLOCK_BYTES = 4096
+OVERFLOW16 = 65534  # what a number of a user reads as that 16 bits do not hold
 STAT = Struct("<QQQIII4xQqqq6Q24x")  # struct stat of x86-64
+STAT32 = Struct("<IIHHHHIIII6I8x")  # struct stat of i386
 STAT64 = Struct("<Q4xIIIIIQ4xqIQ6IQ")  # struct stat64 of i386
 STATX = Struct("<IIQIIIH2xQQQQqI4x16xqI4xqI4xIIIIQ104x")
 STATX_MASK = 0x17FF  # STATX_BASIC_STATS and STATX_MNT_ID
@@ -65,6 +67,18 @@ def stat_bytes(found: FileStat, word_bytes: int) -> bytes:
     return STAT64.pack(dev, found.inode & 0xFFFF_FFFF, found.mode, found.links, found.uid,
                        found.gid, found.device, found.size, BLOCK_BYTES, found.blocks, *times,
                        found.inode)
+
+
+def old_stat_bytes(found: FileStat) -> bytes | None:
+    """Return ``struct stat`` of 32-bit programs, None for what it does not hold. [cp_new_stat]"""
+    if found.size >> 31 or found.inode >> 32 or found.links >> 16:
+        return None
+    times = [part & 0xFFFF_FFFF for time in (found.accessed, found.modified, found.changed)
+             for part in divmod(time, NSEC)]
+    ids = [one if not one >> 16 else OVERFLOW16 for one in (found.uid, found.gid)]
+    return STAT32.pack(new_encode_dev(found.major, found.minor), found.inode, found.mode,
+                       found.links, *ids, found.device, found.size, BLOCK_BYTES, found.blocks,
+                       *times)
 
 
 def statx_bytes(found: FileStat) -> bytes:

@@ -15,7 +15,9 @@ from .poll_calls import PollCalls
 from .process_calls import ProcessCalls
 from .protect_calls import ProtectCalls
 from .stat_calls import StatCalls
+from .statfs_calls import StatfsCalls
 from .swap_calls import SwapCalls
+from .transfer_calls import TransferCalls
 from .vector_calls import VectorCalls
 
 __all__ = ["SystemCalls"]
@@ -23,7 +25,7 @@ __all__ = ["SystemCalls"]
 
 class SystemCalls(MemoryCalls, ProtectCalls, LockCalls, FileCalls, ProcessCalls,
                   LimitCalls, SwapCalls, ExecCalls, NameCalls, StatCalls, AttributeCalls,
-                  VectorCalls, PollCalls):
+                  VectorCalls, PollCalls, TransferCalls, StatfsCalls):
     """The calls of whichever process runs.
 
     Arguments are numbers of any size, of which a call sees what a register, or the ``int`` that

@@ -3,7 +3,7 @@
 import errno
 
 from ...address_space.errors import SysError
-from .uaccess import UserAccess
+from .kernel_bytes import UserCopies
 
 __all__ = ["MAX_RW_COUNT", "UserVector", "import_iovec"]
 
@@ -27,7 +27,7 @@ class UserVector:
         The bytes of all.
     """
 
-    def __init__(self, user: UserAccess, segments: list[tuple[int, int]]) -> None:
+    def __init__(self, user: UserCopies, segments: list[tuple[int, int]]) -> None:
         self._user = user
         self.segments = segments
         self.total = sum(size for _, size in segments)
@@ -63,7 +63,7 @@ class UserVector:
         return parts
 
 
-def import_iovec(user: UserAccess, address: int, count: int, word_bytes: int) -> UserVector:
+def import_iovec(user: UserCopies, address: int, count: int, word_bytes: int) -> UserVector:
     """Return the ranges that a program lists at an address.
 
     Raise ``SysError``: EINVAL for too many, or a size that is negative as signed; EFAULT for a

@@ -1,16 +1,19 @@
 """System calls that move bytes of several ranges at once. [fs/read_write.c]"""
 
+import errno
 from collections.abc import Callable
 
 from ...address_space.errors import SysError
 from ..file_table import OpenFile
 from ..process import Process
-from .arguments import as_position, as_uint
+from .arguments import as_offset, as_position, as_uint
 from .caller import Caller
 from .stream_io import read_stream, write_stream
 from .user_vector import import_iovec
 
 __all__ = ["VectorCalls"]
+
+RWF_HIPRI, RWF_DSYNC, RWF_SYNC = 1, 2, 4
 
 
 class VectorCalls(Caller):
@@ -31,6 +34,25 @@ class VectorCalls(Caller):
     def pwritev(self, fd: int, vector: int, count: int, position: int) -> int:
         """Write ranges from a position on. [pwritev(2)]"""
         return self._move(fd, vector, count, position, writes=True)
+
+    def preadv2(self, fd: int, vector: int, count: int, position: int, flags: int) -> int:
+        """Do as ``preadv``, or at position -1 as ``readv``. [preadv2(2)]
+
+        RWF_HIPRI, RWF_DSYNC and RWF_SYNC change nothing; RWF_NOWAIT and RWF_APPEND are left out.
+        """
+        return self._flagged(fd, vector, count, position, flags, writes=False)
+
+    def pwritev2(self, fd: int, vector: int, count: int, position: int, flags: int) -> int:
+        """Do as ``pwritev``, or at position -1 as ``writev``; flags as for ``preadv2``."""
+        return self._flagged(fd, vector, count, position, flags, writes=True)
+
+    def _flagged(self, fd: int, vector: int, count: int, position: int, flags: int, *,
+                 writes: bool) -> int:
+        """Do one of the calls with flags. [do_preadv, kiocb_set_rw_flags]"""
+        if as_uint(flags) & ~(RWF_HIPRI | RWF_DSYNC | RWF_SYNC):
+            return -errno.EOPNOTSUPP
+        at = None if as_offset(position) == -1 else position
+        return self._move(fd, vector, count, at, writes=writes)
 
     def _move(self, fd: int, vector: int, count: int, position: int | None, *,
               writes: bool) -> int:

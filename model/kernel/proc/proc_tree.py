@@ -11,7 +11,7 @@ from ..process import Process
 from ..vfs.file_system import FileSystem
 from ..vfs.folder import Folder, FolderEntry, path_of
 from ..vfs.text_stream import TextStream
-from ..vfs.vnode import MagicLink, SpecialFile, SymbolicLink, VfsNode
+from ..vfs.vnode import MagicLink, SpecialFile, SymbolicLink, VfsNode, Volume
 from .meminfo import meminfo
 from .oom_files import oom_score, oom_score_adj, write_oom_score_adj
 from .process_memory import cmdline, environ
@@ -30,7 +30,7 @@ def mount_proc(system: FileSystem, kernel: Kernel) -> Folder:
 
     It has ``meminfo``, ``vmstat``, ``self``, ``sys/vm``, and a folder for each process.
     """
-    folder = system.new_root(0o555)
+    folder = system.new_root(0o555, Volume.PROC)
     _put_text(folder, "meminfo", lambda: meminfo(kernel))
     _put_text(folder, "vmstat", lambda: vmstat(kernel))
     folder.put(b"self", SymbolicLink(folder.volume, stat.S_IFLNK | 0o777,

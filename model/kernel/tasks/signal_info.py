@@ -13,6 +13,7 @@ class SiginfoCode:
     USER = 0
     KERNEL = 0x80
     QUEUE = -1
+    TIMER = -2
     TKILL = -6
 
 
@@ -36,7 +37,7 @@ class SignalInfo:
     address
         Where a fault was; None for what is no fault.
     pid, uid
-        Who sent it.
+        Who sent it; of a timer its number, and how often it was due beside.
     status
         How a child ended.
     value
@@ -71,6 +72,6 @@ class SignalInfo:
             rest = number(self.pid) + number(self.uid)
             if self.status is not None:
                 rest += number(self.status)
-            elif self.code == SiginfoCode.QUEUE:
+            elif self.code in (SiginfoCode.QUEUE, SiginfoCode.TIMER):
                 rest += number(self.value, word_bytes)
         return (head + rest).ljust(INFO_BYTES, b"\0")

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..process import Process
+from .posix_timer import PosixTimer
 from .signal_info import SignalInfo
 from .signal_rules import DEFAULT, HARMLESS, IGNORE, SigAction, bit
 
@@ -58,6 +59,12 @@ class TaskGroup:
         Its nice value, -20 to 19.
     alarm_at, alarm_every
         When SIGALRM is due in nanoseconds since the boot, None for never, and how often then.
+    timers
+        Those that it has made, by number.
+    personality
+        As personality(2) has it.
+    no_new_privs
+        Whether it has given up to get rights by an exec.
     """
 
     process: Process
@@ -79,6 +86,9 @@ class TaskGroup:
     nice: int = 0
     alarm_at: int | None = None
     alarm_every: int = 0
+    timers: dict[int, PosixTimer] = field(default_factory=dict)
+    personality: int = 0
+    no_new_privs: bool = False
 
     @property
     def pid(self) -> int:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Collection
 
 from ...address_space.errors import SysError
 from ..process import INIT_PID, Process
-from .signal_info import CldCode, SignalInfo
+from .posix_timer import PosixTimer
+from .signal_info import CldCode, SiginfoCode, SignalInfo
 from .signal_rules import IGNORE, STOPPING, SigFlag, bit
 from .task import Task, TaskGroup
 
@@ -61,7 +62,8 @@ class TaskTable:
         """Return the task of a child, whose process is made already. [copy_process]"""
         above = parent.group
         group = TaskGroup(process, above, above.pgid, above.sid, actions=dict(above.actions),
-                          exit_signal=exit_signal, nice=above.nice)
+                          exit_signal=exit_signal, nice=above.nice,
+                          personality=above.personality, no_new_privs=above.no_new_privs)
         above.children.append(group)
         child = self._add(group, process.pid)
         child.blocked, child.tls = parent.blocked, dict(parent.tls)
@@ -84,6 +86,7 @@ class TaskTable:
             task.released = True
             self.end_task(task)
         group.wait_status, group.alarm_at = wait_status, None
+        group.timers.clear()
         for child in group.children:
             child.parent = None
             if child.wait_status is not None:
@@ -166,6 +169,28 @@ class TaskTable:
         """Send a signal to one task. [send_sig_info with PIDTYPE_PID]"""
         self._prepare(task.group, info.number)
         _queue(task.pending, task.group, info, blocked=bool(task.blocked & bit(info.number)))
+
+    def ring(self, group: TaskGroup, timer: PosixTimer, now: int) -> None:
+        """Send the signal of a timer that is due; one that waits still is sent no second time.
+
+        [posix_timer_event]
+        """
+        times = timer.ring(now)
+        if not times or not timer.signal:
+            return
+        waits = [info for queue in (group.pending, *(task.pending for task in group.tasks))
+                 for info in queue if info.code == SiginfoCode.TIMER and info.pid == timer.number]
+        if waits:
+            timer.overrun += times
+            return
+        timer.overrun = times - 1
+        info = SignalInfo(timer.signal, SiginfoCode.TIMER, pid=timer.number, uid=timer.overrun,
+                          value=timer.value)
+        to = [task for task in group.tasks if task.tid == timer.tid]
+        if to:
+            self.send_task(to[0], info)
+        else:
+            self.send_group(group, info)
 
     def _prepare(self, group: TaskGroup, number: int) -> None:
         """Have SIGCONT take back what stops, and the other way round. [prepare_signal]"""

@@ -1,6 +1,6 @@
 """Who may do what with a node. [generic_permission in fs/namei.c]
 
-User 0 has all capabilities; a process has no groups but its own.
+User 0 has all capabilities.
 """
 
 import errno
@@ -24,7 +24,7 @@ def check_permission(node: VfsNode, mask: int, who: Credentials) -> None:
     """
     if who.euid == node.uid:
         rights = node.mode >> 6
-    elif who.egid == node.gid:
+    elif who.in_group(node.gid):
         rights = node.mode >> 3
     else:
         rights = node.mode

@@ -32,7 +32,7 @@ class FileSystem:
     def __init__(self, root: Path | None, clock: Callable[[], int]) -> None:
         self.clock = clock
         self._minor = FIRST_MINOR
-        self._pipes = Volume(0, PIPE_MINOR, clock)
+        self._pipes = Volume(0, PIPE_MINOR, clock, Volume.PIPEFS)
         self._tree = HostTree(root, clock) if root is not None else None
         self.root = self._tree.root if self._tree is not None else self.new_root()
 
@@ -51,14 +51,14 @@ class FileSystem:
         """Return where a program starts: in the root."""
         return FsState(self.root, self.root, umask, self._pipes)
 
-    def new_volume(self) -> Volume:
+    def new_volume(self, magic: int = Volume.TMPFS) -> Volume:
         """Return a file system of its own, on a device that is none. [get_anon_bdev]"""
         self._minor += 1
-        return Volume(0, self._minor, self.clock)
+        return Volume(0, self._minor, self.clock, magic)
 
-    def new_root(self, mode: int = 0o755) -> Folder:
+    def new_root(self, mode: int = 0o755, magic: int = Volume.TMPFS) -> Folder:
         """Return the empty root of a new file system in memory."""
-        return Folder(self.new_volume(), stat.S_IFDIR | mode, links=2, own_size=FOLDER_BYTES)
+        return Folder(self.new_volume(magic), stat.S_IFDIR | mode, links=2, own_size=FOLDER_BYTES)
 
     def mount(self, folder: Folder, name: bytes, root: Folder) -> None:
         """Put the root of another file system in the place of a name, which may be there or not."""

@@ -47,10 +47,16 @@ class Volume:
         The number of the device.
     clock
         Returns the time in nanoseconds since 1970.
+    magic
+        What statfs calls the kind of file system. [``*_MAGIC``]
     """
 
-    def __init__(self, major: int, minor: int, clock: Callable[[], int]) -> None:
+    TMPFS, PIPEFS, PROC = 0x0102_1994, 0x5049_5045, 0x9FA0
+
+    def __init__(self, major: int, minor: int, clock: Callable[[], int],
+                 magic: int = TMPFS) -> None:
         self.major = major
+        self.magic = magic
         self.minor = minor
         self.clock = clock
         self._next = FIRST_NEW_INODE

@@ -16,19 +16,20 @@ def compiled(target, source, *options):
     return target
 
 
-def natively(*words):
-    done = subprocess.run(list(map(str, words)), capture_output=True, stdin=subprocess.DEVNULL)
+def natively(*words, folder=None):
+    done = subprocess.run(list(map(str, words)), capture_output=True, cwd=folder,
+                          stdin=subprocess.DEVNULL)
     return done.stdout, done.stderr, done.returncode if done.returncode >= 0 else (
         128 - done.returncode)
 
 
-def command(*words):
+def command(*words, folder=None):
     """Output, errors and status of the command."""
-    return natively(sys.executable, "-c", COMMAND, "exec", *words)
+    return natively(sys.executable, "-c", COMMAND, "exec", *words, folder=folder)
 
 
-def on_mmu(*words):
+def on_mmu(*words, folder=None):
     """Output, errors without those of the command itself, and status."""
-    output, errors, status = command(*words)
+    output, errors, status = command(*words, folder=folder)
     told = [line for line in errors.splitlines(True) if not line.startswith(b"pagewalk:")]
     return output, b"".join(told), status

@@ -5,6 +5,7 @@ from struct import pack
 
 import pytest
 
+from pagewalk.model.address_space.exec_arguments import Credentials
 from pagewalk.model.kernel.vfs.file_system import FileSystem
 
 from ..vfs.path_world import BUFFER, START, ModelPrograms, plant
@@ -58,3 +59,23 @@ def test_there_are_no_extended_attributes(tmp_path):
     assert world.calls.listxattr(b"a/f") == 0
     assert world.calls.listxattr(b"n") == -errno.ELOOP
     assert world.calls.fgetxattr(9) == -errno.EBADF
+
+
+def test_further_groups_give_rights(tmp_path):
+    world = World(tmp_path, uid=7)
+    assert world.node.mode & 0o777 == 0o640
+    assert world.calls.faccessat2(FDCWD, b"a/f", 4) == -errno.EACCES
+    world.process.credentials = Credentials(7, 7, 7, 7, groups=(3, 1000))
+    assert world.calls.faccessat2(FDCWD, b"a/f", 4) == 0
+    assert world.calls.faccessat2(FDCWD, b"a/f", 2) == -errno.EACCES
+    world.node.uid = 7
+    assert world.calls.fchownat(FDCWD, b"a/f", -1, 3) == 0
+    assert world.calls.fchownat(FDCWD, b"a/f", -1, 4) == -errno.EPERM
+    assert world.node.gid == 3
+
+
+def test_times_are_set_without_memory_of_the_program(tmp_path):
+    world = World(tmp_path)
+    assert world.calls.utimes(FDCWD, b"a/f", 5 * NSEC, 7 * NSEC) == 0
+    assert (world.node.accessed, world.node.modified) == (5 * NSEC, 7 * NSEC)
+    assert world.calls.utimes(FDCWD, b"missing", 0, 0) == -errno.ENOENT

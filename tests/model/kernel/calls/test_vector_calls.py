@@ -126,3 +126,16 @@ def test_fsync_writes_back(world):
     assert world.calls.fsync(0) == 0
     assert not cache.is_dirty(held.pages[0])
     assert world.calls.fsync(1) == -errno.EINVAL
+
+
+def test_flags_of_a_call_at_a_position(world):
+    world.machine.store(DATA, b"abcdefghij")
+    whole = world.ranges((DATA, 10))
+    assert world.calls.pwritev2(0, *whole, 3, 2) == 10
+    assert world.calls.lseek(0, 0, 1) == 0
+    assert world.calls.pwritev2(0, *whole, -1, 0) == 10
+    assert world.calls.lseek(0, 0, 1) == 10
+    assert world.calls.preadv2(0, *world.ranges((DATA + 20, 5)), -1, 1) == 3
+    assert world.machine.load(DATA + 20, 3) == b"hij"
+    assert world.calls.preadv2(0, *whole, 0, 16) == -errno.EOPNOTSUPP
+    assert world.calls.preadv2(0, *whole, -2, 0) == -errno.EINVAL
