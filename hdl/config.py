@@ -26,6 +26,8 @@ class Config:
     walk_cache : int
         Entries of the walk cache's lowest level; each level above has half as many, but at least
         one. 0 leaves it out.
+    hit_latency : int
+        Cycles from a request to the answer of a hit: 0, in the request's own cycle, or 1.
     policy : str
         Replacement policy of the TLBs, a key of ``hdl.replacement.POLICIES``.
     paddr_bits : int
@@ -53,6 +55,7 @@ class Config:
     paddr_bits: int = 40
     tag_bits: int = 4
     misses: int = 1
+    hit_latency: int = 1
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -109,7 +112,7 @@ class Config:
 
 
 RANGES = {"entries": (1, 4096), "walk_cache": (0, 256), "paddr_bits": (32, 52), "tag_bits": (1, 64),
-          "misses": (1, 16)}
+          "misses": (1, 16), "hit_latency": (0, 1)}
 """The lowest and the highest value of each parameter that is a number."""
 
 TAKEN_NAMES = frozenset({

@@ -39,10 +39,12 @@ class Mmu(wiring.Component):
 
     An invalidation that is offered keeps all ports from accepting requests, and is accepted as soon
     as all answers are taken: a requester must take the answers it is due before it can see an
-    invalidation accepted. A page fault that was answered stops the ports in the same way for one
-    cycle, the next one, in which the MMU drops what its address could use. If several ports answer
-    page faults at once, that takes one cycle each. No walk begins in such a cycle; one that is
-    under way in it is answered, but nothing of it is cached from then on.
+    invalidation accepted. In the cycle after an operation that drops anything the ports are at work
+    on it, and accept no request, nor is another operation accepted. A page fault that was answered
+    stops the ports in the same way for two cycles: in the next one the MMU drops what its address
+    could use, and in the one after it the ports carry that out. If several ports answer page faults
+    at once, that takes two cycles each. No walk begins in the cycle of a drop; one that is under
+    way in it is answered, but nothing of it is cached from then on.
 
     A request is judged by what ``control`` holds in the cycle in which the request is accepted.
 

@@ -1,21 +1,119 @@
 """The one place where the hardware decides whether an access is permitted, and its error code.
 
+The decision has two halves, so that a TLB can make the second beside the comparison of each entry:
+what the access asks of a page (``AccessNeeds``), and whether the rights of a page deny it
+(``denials``). ``Permission`` is both.
+
 [SDM 4.6 Access Rights, 4.6.2 Protection Keys, 4.7 Page-Fault Exceptions]
 """
 
-from amaranth import Cat, Module, Signal
-from amaranth.lib import wiring
+from amaranth import Cat, Const, Module, Signal
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from .shapes import (
     ERROR_CODE_BITS,
+    KEY_BITS,
     AccessKind,
     control_layout,
     request_layout,
     rights_layout,
 )
 
-__all__ = ["Permission"]
+__all__ = ["AccessNeeds", "Permission", "denials", "needs_layout", "page_fault_code"]
+
+
+def needs_layout():
+    """Return what an access asks of the page it goes to, one bit for each.
+
+    ``write`` and ``fetch`` say what it does, ``user`` that it is a user access, which needs a user
+    page. ``writable`` asks for a page that may be written, ``not_user`` for one that is no user
+    page. Bit *k* of ``keys`` says that a user page of protection key *k* is denied. ``nxe`` is
+    IA32_EFER.NXE, and ``instruction`` the bit I/D of the error code.
+    """
+    bits = ("write", "fetch", "user", "writable", "not_user", "nxe", "instruction")
+    return data.StructLayout({**dict.fromkeys(bits, 1), "keys": 1 << KEY_BITS})
+
+
+def denials(needs, rights):
+    """Return whether ``rights`` deny an access with ``needs``, and whether the key does; two bits.
+
+    Where the key does, the first bit is set as well.
+    """
+    key_denied = rights.user & needs.keys.bit_select(rights.key, 1)
+    denied = (
+        (needs.user & ~rights.user)
+        | (needs.writable & ~rights.writable)
+        | (needs.fetch & rights.execute_disable)
+        | (needs.not_user & rights.user)
+        | key_denied
+    )
+    return denied, key_denied
+
+
+def page_fault_code(needs, *, key_denied, present=None, reserved=None):
+    """Return the error code of a page fault of an access with ``needs``. [SDM 4.7]
+
+    ``present`` and ``reserved`` are as ``Permission`` has them, ``key_denied`` as ``denials``
+    has it. Without the first two the page is one that a TLB holds.
+    """
+    present = Const(1, 1) if present is None else present
+    reserved = Const(0, 1) if reserved is None else reserved
+    usable = present & ~reserved
+    return Cat(present, needs.write, needs.user, present & reserved, needs.instruction,
+               usable & key_denied)
+
+
+class AccessNeeds(wiring.Component):
+    """Finds out what an access asks of its page under the registers in force. Combinational.
+
+    Parameters
+    ----------
+    config : :class:`Config`
+        Parameters of the MMU.
+
+    Members
+    -------
+    access : In(request_layout), control : In(control_layout)
+        The access, and the registers in force for it.
+    needs : Out(needs_layout)
+        What it asks of its page.
+    """
+
+    def __init__(self, config):
+        self._has_keys = config.mode.has_protection_keys
+        super().__init__({
+            "access": In(request_layout(config)),
+            "control": In(control_layout(config)),
+            "needs": Out(needs_layout()),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        access, control, needs = self.access, self.control, self.needs
+        write = access.kind == AccessKind.WRITE
+        fetch = access.kind == AccessKind.FETCH
+        user, binding = Signal(), Signal()
+        smep = control.smep & ~user & fetch
+        smap = control.smap & ~user & ~fetch & (access.implicit | ~access.ac)
+        m.d.comb += [
+            user.eq(access.user & ~access.implicit),
+            # Write protection binds user accesses always, supervisor accesses if CR0.WP is set.
+            binding.eq(user | control.wp),
+            needs.write.eq(write),
+            needs.fetch.eq(fetch),
+            needs.user.eq(user),
+            needs.writable.eq(write & binding),
+            needs.not_user.eq(smep | smap),
+            needs.nxe.eq(control.nxe),
+            needs.instruction.eq(fetch & (control.smep | control.nxe)),
+        ]
+        if self._has_keys:
+            for key in range(1 << KEY_BITS):
+                disable = control.pkru.word_select(key, 2)
+                m.d.comb += needs.keys[key].eq(
+                    control.pke & ~fetch & (disable[0] | (disable[1] & write & binding)))
+        return m
 
 
 class Permission(wiring.Component):
@@ -44,7 +142,7 @@ class Permission(wiring.Component):
     """
 
     def __init__(self, config):
-        self._has_keys = config.mode.has_protection_keys
+        self._config = config
         super().__init__({
             "access": In(request_layout(config)),
             "control": In(control_layout(config)),
@@ -57,37 +155,14 @@ class Permission(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        access, control, rights = self.access, self.control, self.rights
-        write = access.kind == AccessKind.WRITE
-        fetch = access.kind == AccessKind.FETCH
-        user = Signal()
-        m.d.comb += user.eq(access.user & ~access.implicit)
-        # Write protection binds user accesses always, supervisor accesses if CR0.WP is set.
-        binding = user | control.wp
-
-        smep = control.smep & ~user & fetch & rights.user
-        smap = control.smap & ~user & ~fetch & rights.user & (access.implicit | ~access.ac)
-        denied = Signal()
-        m.d.comb += denied.eq(
-            (user & ~rights.user)
-            | (write & ~rights.writable & binding)
-            | (fetch & rights.execute_disable)
-            | smep
-            | smap
-        )
-
-        key_denied = Signal()
-        if self._has_keys:
-            disable = control.pkru.word_select(rights.key, 2)
-            m.d.comb += key_denied.eq(
-                control.pke & rights.user & ~fetch & (disable[0] | (disable[1] & write & binding)))
-
-        usable = self.present & ~self.reserved
-        instruction = fetch & (control.smep | control.nxe)
+        m.submodules.access_needs = one = AccessNeeds(self._config)
+        needs = one.needs
+        denied, key_denied = denials(needs, self.rights)
         m.d.comb += [
-            self.fault.eq(~usable | denied | key_denied),
-            self.error_code.eq(Cat(
-                self.present, write, user, self.present & self.reserved, instruction,
-                usable & key_denied)),
+            one.access.eq(self.access),
+            one.control.eq(self.control),
+            self.fault.eq(~self.present | self.reserved | denied),
+            self.error_code.eq(page_fault_code(
+                needs, key_denied=key_denied, present=self.present, reserved=self.reserved)),
         ]
         return m

@@ -5,10 +5,12 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..model.x86 import PAGE_SHIFT, Vector
+from .canonical import is_canonical
 from .event_shapes import port_events_layout
+from .l1_full import FullL1, lookup_key_layout
+from .permission import AccessNeeds
 from .responder import Responder
 from .shapes import (
-    AccessKind,
     control_layout,
     drop_layout,
     page_fault_layout,
@@ -17,7 +19,6 @@ from .shapes import (
     request_layout,
     walk_signature,
 )
-from .tlb import Tlb
 
 __all__ = ["RequestPort"]
 
@@ -27,7 +28,9 @@ class RequestPort(wiring.Component):
 
     A request that is accepted in cycle *t* is answered in cycle *t* + 1 if it hits the TLB, or
     needs no translation because paging is off or its address is not canonical. A request may be
-    accepted in every cycle but that in which a fault is answered. A request that misses offers
+    accepted in every cycle but that in which a fault is answered. With ``hit_latency`` 0 such a
+    request is answered in cycle *t* itself, and a request may be accepted in every cycle in which
+    the answer to none is outstanding. A request that misses offers
     ``walk.req`` in cycle *t* + 1 and is answered in the cycle in which ``walk.rsp`` is offered; the
     port accepts requests again in the cycle after that answer is taken. The response to the walk is
     taken at once, and its translation entered into the TLB; if the requester is not ready for the
@@ -36,8 +39,11 @@ class RequestPort(wiring.Component):
     A write that finds an entry without the dirty flag is a miss, so that the walk sets the flag. So
     is an access that finds an entry with XD while IA32_EFER.NXE is clear, as XD is reserved then.
     After the answer to an access that caused a page fault no request is accepted up to the cycle of
-    ``fault_taken``. A walk that is answered in the cycle of a drop, or ``stale``, enters nothing:
-    it may have used what was dropped.
+    ``fault_taken``. A walk that is answered in the cycle of a drop or the next one, or ``stale``,
+    enters nothing: it may have used what was dropped.
+
+    Whether a request is accepted follows from registers, ``pause`` and ``rsp.ready``; the answer to
+    a hit from registers.
 
     The port itself holds the request and runs the handshakes; a ``Responder`` makes the answer,
     within the cycle.
@@ -58,8 +64,8 @@ class RequestPort(wiring.Component):
     walk : Out(walk_signature)
         What walks the page tables for a request that misses.
     drop : In(drop_layout), busy : Out(1)
-        TLB entries to drop, given only while ``pause`` is, and whether a drop is still at work
-        after its cycle: it never is.
+        TLB entries to drop, given only while ``pause`` is, and whether a drop is still at work:
+        it is in the cycle after it is given. ``pause`` must last as long.
     page_fault : Out(page_fault_layout), fault_taken : In(1)
         The page fault that was answered last, from the cycle after the answer to the cycle in which
         ``fault_taken`` says that its entries are dropped.
@@ -89,90 +95,144 @@ class RequestPort(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.tlb = tlb = Tlb(self._config)
+        m.submodules.tlb = tlb = FullL1(self._config)
         m.submodules.responder = responder = Responder(self._config)
-        req, rsp, walk = self.requests.req, self.requests.rsp, self.walk
+        rsp, walk = self.requests.rsp, self.walk
 
-        held = Signal(data.StructLayout({
-            "access": request_layout(self._config), "control": control_layout(self._config)}))
-        held_valid = Signal()
-        fresh = Signal()  # the held request was accepted in the previous cycle
-        found, present = Signal(), Signal()  # what the TLB said of the held request then
+        held, held_valid = Signal(self._held_layout(tlb), reset_less=True), Signal()
+        free, accepted, looked_up = Signal(), Signal(), Signal()
         walking = Signal()  # the held request's walk was accepted, and has not responded
         walked = Signal()  # it has responded, and the requester was not ready for the answer
-        result = Signal.like(walk.rsp.payload)  # the response then
-        hit, walk_needed = Signal(), Signal()
-        accepted, answered = Signal(), Signal()
-        translated, response = responder.translated, responder.response
+        result = Signal.like(walk.rsp.payload, reset_less=True)  # the response then
+        walk_needed, answerable, answered, faulted = Signal(), Signal(), Signal(), Signal()
+        at_hand = self._at_hand(m, tlb, held, held_valid, free)
         m.d.comb += [
-            responder.access.eq(held.access),
-            responder.control.eq(held.control),
+            responder.access.eq(at_hand.access),
+            responder.control.eq(at_hand.control),
+            responder.translated.eq(at_hand.translated),
             responder.found.eq(tlb.translation),
+            responder.denied.eq(tlb.denied),
+            responder.key_denied.eq(tlb.key_denied),
             responder.walked.eq(walking | walked),
             responder.walk.eq(Mux(walked, result, walk.rsp.payload)),
-            hit.eq(found & (held.control.nxe | ~tlb.translation.rights.execute_disable)),
-            walk_needed.eq(held_valid & translated & ~hit & ~walking & ~walked),
-            rsp.valid.eq(Mux(walking, walk.rsp.valid, held_valid & ~walk_needed)),
-            rsp.payload.eq(response),
+            walk_needed.eq(at_hand.translated & ~tlb.hit & ~walked),
+            answerable.eq(held_valid if self._config.hit_latency else held_valid | accepted),
+            rsp.valid.eq(Mux(walking, walk.rsp.valid, answerable & ~walk_needed)),
+            rsp.payload.eq(responder.response),
             answered.eq(rsp.valid & rsp.ready),
-            req.ready.eq(~self.pause & ~self.page_fault.valid & ~walking & ~walked
-                         & (~held_valid | (answered & ~response.fault))),
-            accepted.eq(req.valid & req.ready),
+            faulted.eq(answered & responder.response.fault),
             self.idle.eq(~held_valid),
-            walk.req.valid.eq(walk_needed),
+            walk.req.valid.eq(held_valid & walk_needed & ~walking),
             walk.req.payload.port.eq(self._number),
             walk.req.payload.access.eq(held.access),
             walk.req.payload.control.eq(held.control),
             walk.rsp.ready.eq(walking),
-            tlb.reuse.eq(present),
-            tlb.touch.eq(answered & translated & hit & ~walked),
-            tlb.fill.eq(walking & walk.rsp.valid & ~walk.rsp.payload.fault
-                        & ~walk.rsp.payload.stale & ~self.drop.valid),
+            tlb.at_hand.eq(at_hand.found),
+            tlb.touch.eq(answered & at_hand.translated & tlb.hit & ~walked),
         ]
-        m.d.sync += fresh.eq(accepted)
         with m.If(walk.req.valid & walk.req.ready):
             m.d.sync += walking.eq(1)
         with m.Elif(walk.rsp.valid & walk.rsp.ready):
             m.d.sync += [walking.eq(0), walked.eq(~rsp.ready), result.eq(walk.rsp.payload)]
         with m.If(answered):
             m.d.sync += [held_valid.eq(0), walked.eq(0)]
-        with m.If(accepted):
-            m.d.sync += [
-                held_valid.eq(1),
-                held.access.eq(req.payload),
-                held.control.eq(self.control),
-                found.eq(tlb.hit),
-                present.eq(tlb.present),
-                tlb.read_slot.eq(tlb.slot),
-            ]
-        self._connect_tlb_key(m, tlb, held, walking)
-        self._hold_page_fault(m, held, answered & response.fault)
-        self._report(m, tlb.translation.page, fresh & translated, hit, answered & response.fault)
+        fault_free = ~held.refused & (~held.translated | (tlb.hit & ~tlb.denied))
+        self._accept(m, held_valid, free, accepted, looked_up, answered,
+                     settled=~walking & ~walked & fault_free)
+        self._change(m, tlb, held, walking)
+        self._hold_page_fault(m, held, faulted)
+        self._report(m, tlb.translation.page, looked_up & at_hand.translated, tlb.hit, faulted)
         return m
 
-    def _connect_tlb_key(self, m, tlb, held, walking):
-        """Give the TLB its key: a page to drop, one to fill, or else the request offered.
+    def _held_layout(self, tlb):
+        """Return a request, and what is known of it at the end of the cycle of its lookup."""
+        return data.StructLayout({
+            "access": request_layout(self._config),
+            "control": control_layout(self._config),
+            "translated": 1,
+            "refused": 1,  # its address is not canonical
+            "found": tlb.found.shape(),
+        })
 
-        One key is enough, as the three never coincide: nothing is filled or looked up in the cycle
-        of a drop, and while the port walks it accepts no request that could be looked up.
+    def _at_hand(self, m, tlb, held, held_valid, free):
+        """Return the request to be answered, with what its lookup found.
+
+        That is the one in ``held``, which takes the one on offer when it is ``free``; with no hit
+        latency it is the one on offer itself, as long as none is held.
+        """
+        offered, control = self.requests.req.payload, self.control
+        m.submodules.access_needs = asked = AccessNeeds(self._config)
+        fresh = Signal.like(held)
+        canonical = is_canonical(self._config.mode, offered.vaddr)
+        m.d.comb += [
+            asked.access.eq(offered),
+            asked.control.eq(control),
+            tlb.needs.eq(asked.needs),
+            fresh.access.eq(offered),
+            fresh.control.eq(control),
+            fresh.translated.eq(control.pg & canonical),
+            fresh.refused.eq(control.pg & ~canonical),
+            fresh.found.eq(tlb.found),
+        ]
+        with m.If(free):
+            m.d.sync += held.eq(fresh)
+        if self._config.hit_latency:
+            return held
+        at_hand = Signal.like(held)
+        m.d.comb += at_hand.eq(Mux(held_valid, held, fresh))
+        return at_hand
+
+    def _accept(self, m, held_valid, free, accepted, looked_up, answered, *, settled):
+        """Decide whether a request is accepted: by registers and ``rsp.ready`` alone.
+
+        ``settled`` says that the answer to the held request is known, is no fault, and of no walk.
+        """
+        req, rsp = self.requests.req, self.requests.rsp
+        m.d.comb += [
+            req.ready.eq(free & ~self.pause),
+            accepted.eq(req.valid & req.ready),
+        ]
+        if self._config.hit_latency:
+            m.d.comb += free.eq(~self.page_fault.valid
+                                & (~held_valid | (settled & rsp.ready)))
+            m.d.sync += looked_up.eq(accepted)
+            with m.If(accepted):
+                m.d.sync += held_valid.eq(1)
+        else:
+            m.d.comb += [free.eq(~self.page_fault.valid & ~held_valid), looked_up.eq(accepted)]
+            with m.If(accepted & ~answered):
+                m.d.sync += held_valid.eq(1)
+
+    def _change(self, m, tlb, held, walking):
+        """Give the TLB its key, and tell it what to fill and to drop.
+
+        A drop is carried out in the cycle after it is given, in which the port is ``busy``, so that
+        what is compared comes from registers. The key is the request on offer, or what ``inner``
+        holds: the page number to drop, or else that of the request at hand, which may be filled.
         """
         low, high = PAGE_SHIFT, self._config.mode.translated_bits
-        filled = self.walk.rsp.payload.translation
-        m.d.comb += [tlb.drop.eq(self.drop), tlb.fill_translation.eq(filled)]
-        with m.If(self.drop.valid):
-            m.d.comb += [tlb.key.vpn.eq(self.drop.vpn), tlb.key.pcid.eq(self.drop.pcid)]
-        with m.Elif(walking):
-            m.d.comb += [
-                tlb.key.vpn.eq(held.access.vaddr[low:high]),
-                tlb.key.pcid.eq(held.control.pcid),
-                tlb.key.page.eq(filled.page),
-            ]
+        inner = Signal(lookup_key_layout(self._config), reset_less=True)
+        drop = Signal.like(self.drop)
+        filled, offered = self.walk.rsp.payload.translation, self.requests.req.payload
+        m.d.sync += [
+            drop.eq(self.drop),
+            inner.vpn.eq(Mux(self.drop.valid, self.drop.vpn, held.access.vaddr[low:high])),
+            inner.pcid.eq(Mux(self.drop.valid, self.drop.pcid, held.control.pcid)),
+        ]
+        m.d.comb += [
+            self.busy.eq(drop.valid),
+            tlb.drop.eq(drop),
+            tlb.fill_translation.eq(filled),
+            tlb.fill.eq(walking & self.walk.rsp.valid & ~self.walk.rsp.payload.fault
+                        & ~self.walk.rsp.payload.stale & ~self.drop.valid & ~drop.valid),
+        ]
+        with m.If(drop.valid | walking):
+            m.d.comb += [tlb.key.eq(inner), tlb.key.page.eq(Mux(drop.valid, 0, filled.page))]
         with m.Else():
-            request = self.requests.req.payload
             m.d.comb += [
-                tlb.key.vpn.eq(request.vaddr[low:high]),
+                tlb.key.vpn.eq(offered.vaddr[low:high]),
                 tlb.key.pcid.eq(self.control.pcid),
-                tlb.write.eq(request.kind == AccessKind.WRITE),
+                tlb.key.page.eq(0),
             ]
 
     def _hold_page_fault(self, m, held, faulted):

@@ -5,8 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..model.x86 import IA32, PAGE_SHIFT, Vector
-from .canonical import is_canonical
-from .permission import Permission
+from .permission import AccessNeeds, page_fault_code
 from .shapes import (
     control_layout,
     request_layout,
@@ -23,8 +22,8 @@ class Responder(wiring.Component):
 
     Without paging the linear address is the physical one. With paging an address that is not
     canonical is a general-protection fault, or a stack fault for an access relative to SS; any
-    other is translated. Permission is checked for a translation that was found in the TLB; a walk
-    has checked it already.
+    other is translated. Whether the access is permitted is known already, from the TLB or from the
+    walk.
 
     The responder holds no state, so one of them can serve several requests in turn.
 
@@ -37,10 +36,11 @@ class Responder(wiring.Component):
     -------
     access : In(request_layout), control : In(control_layout)
         The request, and the control state in force for it.
-    translated : Out(1)
-        The request needs a translation. It follows from ``access`` and ``control`` alone.
-    found : In(translation_layout)
-        The translation that the TLB holds, if the request needs one and was not walked.
+    translated : In(1)
+        The request needs a translation: paging is on, and its address canonical.
+    found : In(translation_layout), denied : In(1), key_denied : In(1)
+        The translation that the TLB holds, if the request needs one and was not walked; whether the
+        page denies the access, and whether its protection key does.
     walked : In(1), walk : In(walk_response_layout)
         The request was walked, and what the walk found.
     response : Out(response_layout)
@@ -52,8 +52,10 @@ class Responder(wiring.Component):
         super().__init__({
             "access": In(request_layout(config)),
             "control": In(control_layout(config)),
-            "translated": Out(1),
+            "translated": In(1),
             "found": In(translation_layout(config)),
+            "denied": In(1),
+            "key_denied": In(1),
             "walked": In(1),
             "walk": In(walk_response_layout(config)),
             "response": Out(response_layout(config)),
@@ -61,18 +63,14 @@ class Responder(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.permission = permission = Permission(self._config)
+        m.submodules.access_needs = asked = AccessNeeds(self._config)
         access, response = self.access, self.response
         fault, vector = Signal(), Signal.like(response.vector)
         error_code = Signal.like(response.error_code)
         translation = Signal.like(self.found)
         m.d.comb += [
-            self.translated.eq(
-                self.control.pg & is_canonical(self._config.mode, access.vaddr)),
-            permission.access.eq(access),
-            permission.control.eq(self.control),
-            permission.rights.eq(self.found.rights),
-            permission.present.eq(1),
+            asked.access.eq(access),
+            asked.control.eq(self.control),
             translation.eq(Mux(self.walked, self.walk.translation, self.found)),
         ]
         with m.If(self.walked):
@@ -83,9 +81,9 @@ class Responder(wiring.Component):
             ]
         with m.Elif(self.translated):
             m.d.comb += [
-                fault.eq(permission.fault),
+                fault.eq(self.denied),
                 vector.eq(Vector.PF),
-                error_code.eq(permission.error_code),
+                error_code.eq(page_fault_code(asked.needs, key_denied=self.key_denied)),
             ]
         with m.Elif(self.control.pg):
             m.d.comb += [fault.eq(1), vector.eq(Mux(access.stack, Vector.SS, Vector.GP))]

@@ -97,14 +97,16 @@ response. Memory responds in a later cycle than it was asked. Entries that the w
 not read. The walks of the ports take turns.
 
 While an invalidation is offered no port accepts a request; it is accepted once all answers are
-taken. A page fault that was answered stops the ports for the next cycle, in which it invalidates;
-page faults of several ports in one cycle take one cycle each. In such a cycle no walk begins. A
-port accepts nothing in the cycle in which it answers a fault.
+taken, and no port accepts a request in the cycle after it, nor is another one accepted, if it drops
+anything. A page fault that was answered stops the ports for the next two cycles; in the first of
+them it invalidates, and no walk begins. Page faults of several ports in one cycle take two cycles
+each. A port accepts nothing in the cycle in which it answers a fault.
 
 A reset empties all caches, takes back what is offered, and forgets requests that wait. Memory need
 not be reset with it: memory_req_tag counts accesses, through resets, and a response of another tag
 than the last access is ignored. A response must come before the 16th access after its own is
 accepted; memory that could owe more than 15 must accept nothing while it owes 15, or be reset,
-too. The counter is the only register that {reset} does not clear. It may begin at any value; where
-initial values do not count, as in a simulation of gates, it must be given one, or it stays X.
+too. The counter is the only state that {reset} does not clear; other registers that it leaves alone
+hold data whose valid bits it clears. The counter may begin at any value; where initial values do
+not count, as in a simulation of gates, it must be given one, or it stays X.
 """

@@ -19,8 +19,8 @@ class PortBench:
     ``page_faults`` has the page number and PCID of each.
     """
 
-    def __init__(self, tables, *, entries=4, policy="fifo", delay=lambda: 1):
-        self.config = Config(mode=tables.mode, entries=entries, policy=policy)
+    def __init__(self, tables, *, entries=4, policy="fifo", delay=lambda: 1, **parameters):
+        self.config = Config(mode=tables.mode, entries=entries, policy=policy, **parameters)
         self.dut = dut = RequestPort(self.config, PORT)
         self.walker = GoldenWalker(self.config, dut.walk, tables.memory, delay)
         self.walks = self.walker.walks
@@ -48,11 +48,21 @@ class PortBench:
                 await ctx.tick()
             fault = plain(ctx.get(dut.page_fault))
             self.page_faults.append((fault["vpn"], fault["pcid"]))
-            ctx.set(dut.drop, fault | {"by_address": 1, "by_pcid": 1, "globals": 1})
             ctx.set(dut.fault_taken, 1)
+            ctx.set(dut.pause, 1)
+            await self.drop(ctx, fault | {"by_address": 1, "by_pcid": 1, "globals": 1})
+
+    async def drop(self, ctx, conditions):
+        """Drop entries, and wait until that is done."""
+        dut = self.dut
+        ctx.set(dut.drop, {"valid": 1, **conditions})
+        ctx.set(dut.pause, 1)
+        await ctx.tick()
+        ctx.set(dut.drop.valid, 0)
+        ctx.set(dut.fault_taken, 0)
+        while ctx.get(dut.busy):
             await ctx.tick()
-            ctx.set(dut.drop.valid, 0)
-            ctx.set(dut.fault_taken, 0)
+        ctx.set(dut.pause, 0)
 
     def answers(self, requests, *, pause=lambda: 0, noise=lambda _bits: 0):
         """Return the response to each pair of ``Access`` and ``Control``; tags count them.

@@ -274,9 +274,7 @@ def test_a_drop_takes_the_entries_it_names(drop, walks):
             ctx.set(dut.control, control_fields(bench.config, control))
             await put(ctx, dut.requests.req, access_fields(Access(VADDR)))
             await take(ctx, dut.requests.rsp)
-            ctx.set(dut.drop, {"valid": 1, **drop})
-            await ctx.tick()
-            ctx.set(dut.drop.valid, 0)
+            await bench.drop(ctx, drop)
 
     bench.run(testbench)
     assert len(bench.walks) == walks

@@ -107,6 +107,7 @@ def _timing_bins(ports: Sequence[str]) -> list[str]:
         "hit beside a walk",
         "first access held", "later access held", "update held",
         "invalidation waits for answers", "invalidation waits for a page fault",
+        "invalidation waits for a drop",
         "page fault waits for no answer", "page faults of several ports at once",
         "walk under way at a page fault is not cached",
         "walk begins after the drop of a page fault",

@@ -36,6 +36,7 @@ class Reference:
                       for name in ports}
         self._walker = WalkerReference(tables, walk_cache, scoreboard, bins, tag)
         self._arbiter = Arbiter(ports)
+        self._busy = False  # the ports are at work on what was dropped in the cycle before
 
     @property
     def tag(self) -> int:
@@ -52,17 +53,20 @@ class Reference:
         self._scoreboard.cycle = cycle.number
         self._scoreboard.observed_events.update(cycle.events)
         # Page faults go before operations, and the first port's before the others'.
-        faulty = [port for port in self.ports.values() if port.page_fault]
+        waiting = [port for port in self.ports.values() if port.page_fault]
+        faulty = [] if self._busy else waiting
         self._compare_walker(cycle, dropping=bool(faulty))
-        invalidation, idle = cycle.beats["invalidate"], self.idle
+        invalidation, idle, busy = cycle.beats["invalidate"], self.idle, self._busy
         for port in self.ports.values():
-            port.compare(cycle, paused=invalidation.valid or bool(faulty))
+            port.compare(cycle, paused=invalidation.valid or bool(waiting) or busy)
         if invalidation.valid:
-            self._scoreboard.equal("invalidate_ready", idle and not faulty, invalidation.ready)
+            self._scoreboard.equal(
+                "invalidate_ready", idle and not waiting and not busy, invalidation.ready)
             if not invalidation.ready:
-                self._bins.meet("invalidation waits for "
-                                + ("a page fault" if faulty else "answers"))
+                self._bins.meet("invalidation waits for " + (
+                    "a page fault" if waiting else "a drop" if idle else "answers"))
         self._advance_ports(cycle)
+        self._busy = bool(faulty)
         if faulty:
             if len(faulty) > 1:
                 self._bins.meet("page faults of several ports at once")
@@ -146,6 +150,7 @@ class Reference:
                 self._bins.meet("INVLPG of an address that is not canonical")
             return
         self._scoreboard.event("flush")
+        self._busy = True
         for port in self.ports.values():
             if op is InvalidateOp.INVPCID_ADDRESS and port.tlb.holds_global(fields["vaddr"]):
                 self._bins.meet("INVPCID_ADDRESS spares a global page")

@@ -7,7 +7,7 @@ import pytest
 from numpy.random import default_rng
 
 from pagewalk.hdl.config import Config
-from pagewalk.hdl.tlb import Tlb
+from pagewalk.hdl.l1_full import FullL1
 from pagewalk.model.x86 import IA32, X86_64
 
 from .bench import plain, simulate
@@ -97,22 +97,28 @@ class RtlTlb:
     async def fill(self, vpn, pcid, translation, reuse=None):
         self.key(vpn, pcid, translation["page"])
         self.ctx.set(self.dut.fill_translation, translation)
-        self.ctx.set(self.dut.reuse, reuse is not None)
-        self.ctx.set(self.dut.read_slot, reuse or 0)
+        self.ctx.set(self.dut.at_hand, {"match": 0 if reuse is None else 1 << reuse})
         await self.pulse(self.dut.fill)
+        await self.ctx.tick()  # for the choice of the next entry to replace
+
+    async def touch(self, slot):
+        self.ctx.set(self.dut.at_hand, {"match": 1 << slot})
+        await self.pulse(self.dut.touch)
+        await self.ctx.tick()
 
     async def drop(self, **condition):
         self.key(condition["vpn"], condition["pcid"])
         self.ctx.set(self.dut.drop, condition)
         await self.pulse(self.dut.drop.valid)
+        await self.ctx.tick()
 
     def find(self, vpn, pcid, write=0):
         """Return hit, present, slot, and the translation there."""
         ctx, dut = self.ctx, self.dut
         self.key(vpn, pcid)
-        ctx.set(dut.write, write)
+        ctx.set(dut.needs, {"write": write, "nxe": 1})
+        ctx.set(dut.at_hand, ctx.get(dut.found))
         hit, present, slot = ctx.get(dut.hit), ctx.get(dut.present), ctx.get(dut.slot)
-        ctx.set(dut.read_slot, slot)
         return hit, present, slot, plain(ctx.get(dut.translation)) if present else None
 
     def assert_equals(self, reference, keys):
@@ -143,7 +149,7 @@ def random_translation(rng, config):
 
 def run(config, body):
     """Run ``body(rtl)`` on an empty TLB."""
-    dut = Tlb(config)
+    dut = FullL1(config)
 
     async def testbench(ctx):
         await body(RtlTlb(ctx, dut))
@@ -168,8 +174,7 @@ async def random_operation(rng, config, rtl, reference):
         reference.drop(condition)
         await rtl.drop(**condition)
     else:
-        rtl.ctx.set(rtl.dut.read_slot, slot)
-        await rtl.pulse(rtl.dut.touch)  # FIFO replacement does not mind
+        await rtl.touch(slot)  # FIFO replacement does not mind
 
 
 @pytest.mark.slow
@@ -298,10 +303,43 @@ def test_pages_are_replaced_in_the_order_of_their_last_touch(order):
         for vpn in range(4):
             await rtl.fill(vpn, 1, EMPTY)
         for vpn in order:
-            rtl.ctx.set(rtl.dut.read_slot, rtl.find(vpn, 1)[2])
-            await rtl.pulse(rtl.dut.touch)
+            await rtl.touch(rtl.find(vpn, 1)[2])
         for count in range(1, 4):
             await rtl.fill(100 + count, 1, EMPTY)
             assert [vpn for vpn in order if not rtl.find(vpn, 1)[1]] == list(order[:count])
 
     run(Config(entries=4, policy="lru"), body)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2))
+def test_the_entry_that_matches_says_what_it_denies_and_whether_it_can_be_used(seed):
+    """Beside one of the same page that matches not, as it is of another PCID."""
+    rng = default_rng(seed)
+
+    async def body(rtl):
+        ctx, dut = rtl.ctx, rtl.dut
+        config = Config()
+        for _ in range(150):
+            translation, other = (random_translation(rng, config) for _ in range(2))
+            await rtl.drop(by_address=0, by_pcid=0, globals=1, vpn=0, pcid=0)
+            await rtl.fill(7, 1, other | {"global_page": 0})
+            await rtl.fill(7, 2, translation | {"global_page": 0})
+            needs = {name: bits(rng, 1) for name in (
+                "write", "fetch", "user", "writable", "not_user", "nxe")} | {"keys": bits(rng, 16)}
+            rtl.key(7, 2)
+            ctx.set(dut.needs, needs)
+            ctx.set(dut.at_hand, ctx.get(dut.found))
+            rights = translation["rights"]
+            key_denied = rights["user"] and needs["keys"] >> rights["key"] & 1
+            reasons = (
+                needs["user"] > rights["user"], needs["writable"] > rights["writable"],
+                needs["fetch"] and rights["execute_disable"],
+                needs["not_user"] and rights["user"], key_denied)
+            assert ctx.get(dut.denied) == any(reasons), (needs, translation)
+            assert ctx.get(dut.key_denied) == key_denied, (needs, translation)
+            assert ctx.get(dut.hit) == (
+                translation["dirty"] >= needs["write"]
+                and rights["execute_disable"] <= needs["nxe"]), (needs, translation)
+
+    run(Config(entries=4), body)
