@@ -119,11 +119,11 @@ def _exec(args: argparse.Namespace) -> int:
         known = conditions(args, config, inputs)
         swap = _swap(args.swap, stack)
         kernel = _boot(args, config, mode)
-        mount_proc(system, kernel)
         if swap is not None:
             kernel.swapon(swap)
         world = ProgramWorld(kernel, create(args.engine, config, args.latency), start, clock,
                              mode=mode, check=args.check, seed=args.seed)
+        mount_proc(system, kernel, world.context.tasks)
         run = ProgramRun(world, args.limit)
         end = _run(args.program, run)
         figures = ProgramFigures.of(world, run.table, swap, end)

@@ -8,6 +8,8 @@ from ...address_space.errors import SysError
 from ...address_space.maps_text import maps_text
 from ..kernel import Kernel
 from ..process import Process
+from ..tasks.task import TaskGroup
+from ..tasks.task_table import TaskTable
 from ..vfs.file_system import FileSystem
 from ..vfs.folder import Folder, FolderEntry, path_of
 from ..vfs.text_stream import TextStream
@@ -18,27 +20,49 @@ from .process_memory import cmdline, environ
 from .smaps import smaps, smaps_rollup
 from .status import statm, status
 from .sysctl_vm import SysctlVm
+from .task_files import stat_line
 from .vmstat import vmstat
 
 __all__ = ["mount_proc"]
 
+VERSION = "Linux version 6.1.0 (pagewalk) #1 SMP PREEMPT_DYNAMIC Debian 6.1.0-1\n"
+NO_LOGIN = f"{(1 << 32) - 1}"  # nobody has logged in [INVALID_UID]
 Text = Callable[[], str | bytes]
 
 
-def mount_proc(system: FileSystem, kernel: Kernel) -> Folder:
+def mount_proc(system: FileSystem, kernel: Kernel, tasks: TaskTable | None = None) -> Folder:
     """Put ``/proc`` into the root of a file system; return it.
 
-    It has ``meminfo``, ``vmstat``, ``self``, ``sys/vm``, and a folder for each process.
+    It has ``meminfo``, ``vmstat``, ``version``, ``uptime``, ``loadavg``, ``self``, ``sys/vm``, and
+    a folder for each process, of which ``tasks`` knows parents and signals. The machine was
+    started just now.
     """
     folder = system.new_root(0o555, Volume.PROC)
     _put_text(folder, "meminfo", lambda: meminfo(kernel))
     _put_text(folder, "vmstat", lambda: vmstat(kernel))
+    _put_machine(system, folder, kernel)
     folder.put(b"self", SymbolicLink(folder.volume, stat.S_IFLNK | 0o777,
                                      text=lambda: b"%d" % _current(kernel).pid))
     _put_sysctl(folder, kernel)
-    folder.fixed, folder.lower = True, _Processes(kernel, system, folder)
+    folder.fixed, folder.lower = True, _Processes(kernel, system, folder, tasks)
     system.mount(system.root, b"proc", folder)
     return folder
+
+
+def _put_machine(system: FileSystem, folder: Folder, kernel: Kernel) -> None:
+    """Put what is known of the machine into the root. [fs/proc/uptime.c, loadavg.c, version.c]"""
+    boot = system.clock()
+
+    def uptime() -> str:
+        hundredths = (system.clock() - boot) // 10 ** 7
+        return f"{hundredths // 100}.{hundredths % 100:02} 0.00\n"
+
+    def loadavg() -> str:
+        count = len(kernel.processes)
+        return f"0.00 0.00 0.00 1/{count} {max(kernel.processes, default=0)}\n"
+    _put_text(folder, "uptime", uptime)
+    _put_text(folder, "loadavg", loadavg)
+    _put_text(folder, "version", lambda: VERSION)
 
 
 def _current(kernel: Kernel) -> Process:
@@ -79,8 +103,10 @@ def _put_sysctl(root: Folder, kernel: Kernel) -> None:
 class _Processes:
     """The folders of the processes that live; see ``LowerFolder``."""
 
-    def __init__(self, kernel: Kernel, system: FileSystem, root: Folder) -> None:
+    def __init__(self, kernel: Kernel, system: FileSystem, root: Folder,
+                 tasks: TaskTable | None) -> None:
         self._kernel = kernel
+        self._tasks = tasks
         self._system = system
         self._root = root
         self._made: dict[int, tuple[Process, Folder]] = {}
@@ -110,11 +136,14 @@ class _Processes:
         for name, make in (
                 ("maps", lambda: maps_text(process.mm)), ("smaps", lambda: smaps(state, process)),
                 ("smaps_rollup", lambda: smaps_rollup(state, process)),
-                ("status", lambda: status(process)), ("statm", lambda: statm(process)),
+                ("status", lambda: status(process, self._group(process))),
+                ("loginuid", lambda: NO_LOGIN), ("statm", lambda: statm(process)),
                 ("cmdline", lambda: cmdline(process)),
                 ("environ", lambda: environ(process)), ("comm", lambda: process.name + "\n"),
                 ("oom_score", lambda: oom_score(state, process))):
             _put_text(folder, name, self._of_living(process, make))
+        if self._tasks is not None:
+            _put_text(folder, "stat", self._of_living(process, lambda: self._stat(process)))
         _put_text(folder, "oom_score_adj", lambda: oom_score_adj(process),
                   lambda data: write_oom_score_adj(
                       process, data.decode(errors="replace"),
@@ -127,6 +156,16 @@ class _Processes:
         folder.put(b"fd", numbers)
         folder.fixed = True
         return folder
+
+    def _group(self, process: Process) -> TaskGroup | None:
+        """Return the tasks of a process, None if nobody knows."""
+        return self._tasks.groups.get(process.pid) if self._tasks is not None else None
+
+    def _stat(self, process: Process) -> str:
+        group = self._group(process)
+        if group is None:
+            raise SysError(errno.ESRCH)
+        return stat_line(process, group)
 
     def _of_living(self, process: Process, make: Text) -> Text:
         """Return what makes a text as long as a process lives; ESRCH then."""

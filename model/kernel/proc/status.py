@@ -1,13 +1,15 @@
 """``/proc/PID/status`` and ``statm``. [fs/proc/array.c, task_mem in fs/proc/task_mmu.c]
 
-It lacks the lines of what a process does not have here: parent, users and groups, namespaces,
-signals, capabilities, processors. Linux counts the pages of [vdso] among those of files, too.
+It lacks the lines of what a process does not have here: capabilities, filters of calls, processors.
+Linux counts the pages of [vdso] among those of files, too.
 """
 
 from ...address_space.vma import page_align
 from ...x86 import PAGE_BYTES, PAGE_SHIFT
 from ..process import Process
+from ..tasks.task import TaskGroup
 from .memory_counts import resident_pages
+from .task_files import head_lines, tail_lines
 
 __all__ = ["statm", "status"]
 
@@ -15,14 +17,19 @@ NAME_BYTES = 15  # of a command's name [TASK_COMM_LEN]
 ESCAPED = {"\n": "\\n", "\\": "\\\\"}
 
 
-def status(process: Process) -> str:
-    """Return the file. Every process is ready to run."""
+def status(process: Process, group: TaskGroup | None = None) -> str:
+    """Return the file; without what its tasks are, if nobody knows."""
     name = process.name.encode()[:NAME_BYTES].decode(errors="ignore")
     name = "".join(ESCAPED.get(letter, letter) for letter in name)
-    lines = [f"Name:\t{name}\n", "State:\tR (running)\n", f"Tgid:\t{process.pid}\n",
-             f"Pid:\t{process.pid}\n", "TracerPid:\t0\n"]
+    head = {"State": "R (running)", "Tgid": f"{process.pid}", "Pid": f"{process.pid}",
+            "TracerPid": "0"}
+    tail = {"Threads": "1"}
+    if group is not None:
+        head, tail = head_lines(process, group), tail_lines(group)
+    lines = [f"Name:\t{name}\n", *(f"{field}:\t{text}\n" for field, text in head.items())]
     lines += [f"{figure}:\t{size >> 10:8} kB\n" for figure, size in _memory(process).items()]
-    lines += ["CoreDumping:\t0\n", "THP_enabled:\t1\n", "Threads:\t1\n"]
+    lines += ["CoreDumping:\t0\n", "THP_enabled:\t1\n"]
+    lines += [f"{field}:\t{text}\n" for field, text in tail.items()]
     return "".join(lines)
 
 

@@ -13,7 +13,7 @@ import sys
 
 from pagewalk.hdl.config import Config
 from pagewalk.model.x86 import IA32, X86_64
-from pagewalk.sim.cli.main import main
+from pagewalk.sim.cli.dispatch import dispatch
 from pagewalk.sim.engine import create
 from pagewalk.sim.exec.emulator import load_unicorn
 
@@ -33,7 +33,7 @@ def carry_out(job):
     sys.stdin, sys.stdout, sys.stderr = (
         open(number, mode, closefd=False) for number, mode in ((0, "r"), (1, "w"), (2, "w")))
     try:
-        status = main(["exec", *job["words"]])
+        status = dispatch(["exec", *job["words"]])
     except BaseException as error:  # what a traceback would be
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         status = 125

@@ -4,6 +4,7 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -86,11 +87,18 @@ def _row(section, line):
     return [Row(name, int(one), (*first, *words), stdin, quick) for one in bits]
 
 
+def _default_signals():
+    """Ignore no signals, as what starts in the background does."""
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def natively(row, folder):
     """What a program does on this machine."""
     with (folder / row.stdin if row.stdin else Path(os.devnull)).open("rb") as stdin:
         done = subprocess.run([row.program, *row.words[1:]], cwd=folder, env=row.environment,
-                              stdin=stdin, capture_output=True, timeout=SECONDS)
+                              stdin=stdin, capture_output=True, timeout=SECONDS,
+                              preexec_fn=_default_signals)
     status = done.returncode if done.returncode >= 0 else 128 - done.returncode
     return Outcome(done.stdout, done.stderr, status)
 
