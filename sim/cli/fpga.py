@@ -75,6 +75,7 @@ def _figures(args: argparse.Namespace, hardware: Design, chip: Chip, result: Mea
         "fmax_mhz": result.fmax_mhz, "fmax_best_mhz": result.best_mhz,
         "fmax_by_seed": {placed.seed: placed.fmax_mhz for placed in result.placements},
         **result.cells,
+        "ff_by_component": {name or WHOLE: count for name, count in result.registers.items()},
         "utilization": result.placements[0].utilization,
         "critical_path": {
             "logic_ns": path.logic_ns, "routing_ns": path.routing_ns,
@@ -102,6 +103,8 @@ def _table(args: argparse.Namespace, config: Config, hardware: Design, chip: Chi
         "flow": f"{chip.family.synthesis}; router{args.router}, out of context, every port "
                 f"registered, target {TARGET_MHZ} MHz",
         **{LABELS[resource]: f"{count}" for resource, count in result.cells.items()},
+        "flip-flops by component": ", ".join(
+            f"{name or WHOLE} {count}" for name, count in result.registers.items()),
         "Fmax, median": f"{result.fmax_mhz:.1f} MHz",
         "Fmax, best": f"{result.best_mhz:.1f} MHz",
         "by seed": seeds,

@@ -9,6 +9,7 @@ from amaranth.hdl import Fragment
 
 from ...hdl.config import Config
 from ...hdl.flat import FlatMmu
+from .origin import mark_origins
 
 __all__ = ["CLOCK", "WHOLE", "Design", "component_names", "design"]
 
@@ -24,7 +25,7 @@ class Design:
     Members
     -------
     rtlil : str
-        The whole MMU with all its components, a module each.
+        The whole MMU with all its components, a module each, with marks of where things come from.
     top : str
         The module to build.
     path : str
@@ -58,9 +59,9 @@ def design(config: Config, component: str = WHOLE) -> Design:
         raise ValueError(f"Component must be one of {', '.join(_by_file(known))}, or the path of "
                          f"one in the MMU, not {component!r}")
     ports = [domain.clk, domain.rst, *flat.inputs.values(), *flat.outputs.values()]
-    text: str = rtlil.convert(fragment, name=TOP, ports=ports, emit_src=False)
+    text = rtlil.convert(fragment, name=TOP, ports=ports, emit_src=False)
     top = TOP if path == WHOLE else f"{TOP}.{WHOLE}.{path}"
-    return Design(text, top, path)
+    return Design(mark_origins(text, top), top, path)
 
 
 def component_names(config: Config) -> list[str]:

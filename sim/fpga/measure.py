@@ -28,6 +28,8 @@ class Measurement:
     -------
     cells : dict of str to int
         How many cells the design takes, by resource, without the registers at its ports.
+    registers : dict of str to int
+        How many flip-flops of them each component has, by its path; that of the whole is empty.
     placements : tuple of :class:`Placement`
         One for each seed.
     path : :class:`CriticalPath`
@@ -35,6 +37,7 @@ class Measurement:
     """
 
     cells: dict[str, int]
+    registers: dict[str, int]
     placements: tuple[Placement, ...]
     path: CriticalPath
 
@@ -65,14 +68,14 @@ def measure(design: Design, chip: Chip, router: int, seeds: Sequence[int], *, jo
         require_installed(tool)
     told("synthesizes", 0, len(seeds) + 1)
     netlist = synthesize(design, chip.family)
-    cells = netlist.counts(chip.family)
+    cells, registers = netlist.counts(chip.family), netlist.registers(chip.family)
     register_ports(netlist, chip.family)
     if bare := bare_ports(netlist, chip.family):
         raise ToolFailed(f"Ports without a register: {', '.join(bare)}")
     told("places", 1, len(seeds) + 1)
     placements = _place_all(netlist, chip, router, seeds, jobs, told)
     middle = sorted(placements, key=lambda one: one.fmax_mhz)[(len(placements) - 1) // 2]
-    return Measurement(cells, tuple(placements), critical_path(middle.path, netlist))
+    return Measurement(cells, registers, tuple(placements), critical_path(middle.path, netlist))
 
 
 def _place_all(netlist: Netlist, chip: Chip, router: int, seeds: Sequence[int], jobs: int,

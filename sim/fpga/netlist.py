@@ -4,20 +4,23 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 from .chip import Family
 from .component import TOP, WHOLE
+from .origin import INPUT_MARK, ORIGIN
 
-__all__ = ["INPUT_MARK", "Bit", "Netlist"]
+__all__ = ["Bit", "Netlist"]
 
 Bit = int | str  # the number of a net, or the constant "0", "1", "x"
-
-INPUT_MARK = "pagewalk_input"  # the attribute of what was an input of a component
 
 # How Yosys calls what it has made from a net: the net's name, a cell, a pin, and so on.
 MADE_UP = re.compile(
     r"_(?:LUT4|TRELLIS_FF|PFUMX|L6MUX21|CCU2C|TRELLIS_DPR16X4|DP16KD|SB_[A-Z0-9_]+)_[A-Z]")
+
+# What Amaranth adds to a name that another signal has, and Yosys to that of a memory.
+SUFFIX = re.compile(r"(?<=\w)\$\d+|(?:\.\d+)+_DO(?:_\d+)?(?=\[|$)")
 
 
 class Netlist:
@@ -38,8 +41,6 @@ class Netlist:
 
     def __init__(self, text: str, top: str = TOP) -> None:
         self.module: dict[str, Any] = json.loads(text)["modules"][top]
-        self._nets: dict[str, Bit] | None = None
-        self._owners: dict[Bit, str] = {}
 
     def dump(self) -> str:
         """Return the JSON of the module alone."""
@@ -50,6 +51,12 @@ class Netlist:
         types = Counter(cell["type"] for cell in self.module["cells"].values())
         return {resource: sum(types[kind] for kind in kinds)
                 for resource, kinds in family.cells.items()}
+
+    def registers(self, family: Family) -> dict[str, int]:
+        """Return how many flip-flops each component has, by its path in the order of paths."""
+        owners = Counter(self.owner_of_cell(name)[0] for name, cell in self.module["cells"].items()
+                         if cell["type"] in family.cells["ff"])
+        return dict(sorted(owners.items()))
 
     def new_bits(self) -> Iterator[int]:
         """Yield numbers that no net has."""
@@ -71,54 +78,82 @@ class Netlist:
         """Return the path of the component that a net belongs to, and what it is called there.
 
         ``net`` is any of its names, with the number of the bit as in ``data.tlb.slot[2]``. A net
-        has several if it leads through several components: the one that counts is that of the
-        innermost component that drives it. A net without a name that the hardware gave it belongs
+        belongs to the component whose flip-flop or memory drives it, or else to the innermost one
+        that has it other than as an input. One without a name that the hardware gave it belongs
         where the next one with such a name does, and is called ``near`` that. The path of the whole
         is empty.
         """
-        if self._nets is None:
-            self._nets = dict(self._index())
-        name = self._owners.get(self._nets.get(net, net), net)
-        made_up = MADE_UP.search(name)
-        name = f"near {name[:made_up.start()]}" if made_up else name
-        return self._split(name)
+        bit = self._nets.get(net)
+        return self._owners[bit] if bit in self._owners else self._tell(net)
 
     def owner_of_cell(self, cell: str) -> tuple[str, str]:
         """Return the component that a cell belongs to, as ``owner`` does for its output."""
         description = self.module["cells"].get(cell)
-        if description is None:  # a part of one, such as a column of a RAM
-            return self.owner(cell)
-        outputs = [bits[0] for pin, bits in description["connections"].items()
-                   if description["port_directions"][pin] == "output" and bits]
-        if not outputs:
-            return self.owner(cell)
-        if self._nets is None:
-            self._nets = dict(self._index())
-        return self.owner(self._owners.get(outputs[0], cell))
+        if description is not None:  # else a part of one, such as a column of a RAM
+            for pin, bits in description["connections"].items():
+                if description["port_directions"][pin] == "output" and bits[0] in self._owners:
+                    return self._owners[bits[0]]
+        return self._tell(cell)
 
-    def _index(self) -> Iterator[tuple[str, Bit]]:
-        """Yield each name of each bit of a net; keep the best name of each."""
-        best: dict[Bit, tuple[bool, bool, int, int]] = {}
-        ports = self.module["ports"]
+    @cached_property
+    def _nets(self) -> dict[str, Bit]:
+        """Each bit of each net by its names."""
+        return {name: bit for name, _, bit in self._names()}
+
+    @cached_property
+    def _owners(self) -> dict[Bit, tuple[str, str]]:
+        """The answers of ``owner``."""
+        origins = dict(self._origins())
+        best: dict[Bit, tuple[int, ...]] = {}
+        owners: dict[Bit, tuple[str, str]] = {}
+        for name, is_input, bit in self._names():
+            path, signal = self._split(name)
+            # The best name: one that the hardware gave, of the component that drives the net, the
+            # innermost if that is not known, and of a field.
+            rank = (not MADE_UP.search(name), path == origins.get(bit), not is_input,
+                    len(path.split(".")) if path else 0, "$" not in signal, signal.count("."),
+                    -len(name))
+            if bit not in best or rank > best[bit]:
+                best[bit] = rank
+                known = origins.get(bit, path)
+                owners[bit] = (known, self._tell(name)[1])
+        return owners
+
+    def _names(self) -> Iterator[tuple[str, bool, Bit]]:
+        """Yield each name of each bit of a net, and whether it is that of a component's input."""
         for name, net in self.module["netnames"].items():
-            offset = net.get("offset", 0)
-            for index, bit in enumerate(net["bits"], offset):
-                full = name if len(net["bits"]) == 1 else f"{name}[{index}]"
-                yield full, bit
-                is_input = INPUT_MARK in net["attributes"] and name not in ports
-                rank = (not MADE_UP.search(name) and not net["hide_name"], not is_input,
-                        self._split(name)[0].count(".") + bool(self._split(name)[0]), -len(full))
-                if bit not in best or rank > best[bit]:
-                    best[bit], self._owners[bit] = rank, full
+            is_input = INPUT_MARK in net["attributes"] and name not in self.module["ports"]
+            for index, bit in enumerate(net["bits"], net.get("offset", 0)):
+                yield name if len(net["bits"]) == 1 else f"{name}[{index}]", is_input, bit
+
+    def _origins(self) -> Iterator[tuple[Bit, str]]:
+        """Yield the net of each output of a flip-flop or memory, and its component."""
+        for cell in self.module["cells"].values():
+            marks = [source.removeprefix(ORIGIN)
+                     for source in cell["attributes"].get("src", "").split("|")
+                     if source.startswith(ORIGIN)]
+            for pin, bits in cell["connections"].items() if marks else ():
+                if cell["port_directions"][pin] == "output":
+                    for bit in bits:
+                        yield bit, self._in_mmu(marks[0])
+
+    def _tell(self, name: str) -> tuple[str, str]:
+        """Return the path of the component in a name, and the rest of it, if made up as near."""
+        made_up = MADE_UP.search(name)
+        path, signal = self._split(name[:made_up.start()] if made_up else name)
+        signal = SUFFIX.sub("", signal)
+        return path, f"near {signal}" if made_up else signal
 
     def _split(self, name: str) -> tuple[str, str]:
         """Return the path of the component in a name, and the rest of it."""
-        near = "near " if name.startswith("near ") else ""
-        words = name.removeprefix(near).split(".")
+        words = name.split(".")
         cells = self.module["cells"]
         for count in range(len(words) - 1, 0, -1):
             path = ".".join(words[:count])
             if cells.get(path, {}).get("type") == "$scopeinfo":
-                path = path.removeprefix(WHOLE).removeprefix(".")
-                return path, near + ".".join(words[count:])
-        return "", near + ".".join(words)
+                return self._in_mmu(path), ".".join(words[count:])
+        return "", name
+
+    @staticmethod
+    def _in_mmu(path: str) -> str:
+        return path.removeprefix(WHOLE).removeprefix(".")

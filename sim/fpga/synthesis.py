@@ -7,20 +7,18 @@ from ...hdl.toolchain import run_yosys
 from .chip import Family
 from .component import Design
 from .kept import kept
-from .netlist import INPUT_MARK, Netlist
+from .netlist import Netlist
 
 __all__ = ["synthesis_script", "synthesize"]
 
-# The inputs of components are marked, as their names are further names of what drives them.
 # `opt -full` before synth_*: it leaves fewer tables, and the names of the hardware are still there.
-SCRIPT = f"""\
+SCRIPT = """\
 read_rtlil design.il
-hierarchy -top {{top}}
-setattr -set {INPUT_MARK} 1 */i:*
+hierarchy -top {top}
 proc
 flatten
 opt -full
-{{synthesis}} -top {{top}} -json netlist.json
+{synthesis} -top {top} -json netlist.json
 """
 
 

@@ -10,13 +10,15 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from pagewalk.model.x86 import IA32
-from pagewalk.sim.cli import common, cosim, run, verilog
+from pagewalk.sim.cli import common, cosim, fpga, run, verilog
 from pagewalk.sim.cli.dispatch import command_parser
 from pagewalk.sim.cli.exit_codes import EXIT_CODES
 from pagewalk.sim.cli.main import main
 from pagewalk.sim.cli.parser import verbs_of
 from pagewalk.sim.engine.model import ModelEngine
 from pagewalk.sim.image import Image
+
+from ..fpga.netlists import MEASURED
 
 DATA = Path(__file__).parents[2] / "data"
 
@@ -48,6 +50,7 @@ def quick(tmp_path_factory):
             patch.setattr(module, "create", lambda _name, config, *_, **__: ModelEngine(
                 config.mode, config.physical_bits))
         patch.setattr(verilog, "to_verilog", lambda *_, **__: "module x(\n);\n")
+        patch.setattr(fpga, "measure", lambda *_, **__: MEASURED)
         patch.setattr(run, "replay_shipped", lambda *_: {})
         patch.setattr(run, "run_swapping", lambda *_: {})
         yield folder

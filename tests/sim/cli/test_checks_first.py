@@ -3,7 +3,7 @@
 import pytest
 
 from pagewalk.hdl import verilog as hdl_verilog
-from pagewalk.sim.cli import common, cosim, verilog
+from pagewalk.sim.cli import common, cosim, fpga, verilog
 
 
 @pytest.fixture(autouse=True)
@@ -15,6 +15,7 @@ def nothing_expensive(monkeypatch):
 
     monkeypatch.setattr(verilog, "to_verilog", expensive)
     monkeypatch.setattr(hdl_verilog, "netlist", expensive)
+    monkeypatch.setattr(fpga, "measure", expensive)
     monkeypatch.setattr(cosim, "create", expensive)
     monkeypatch.setattr(cosim, "_boot", expensive)
     monkeypatch.setattr(common, "create", expensive)
@@ -78,3 +79,19 @@ def test_a_swap_file_that_cannot_be_used(refused, tmp_path):
         message = refused("cosim", "thrash", "--swap", path)
         assert message.startswith("argument --swap: ")
         assert reason in message
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (["--component", "nothing"], "argument --component: Component must be one of mmu, "),
+    (["--component", ""], "argument --component: Component must be one of mmu, "),
+    (["--component", "data.nothing"],
+     "argument --component: Component must be one of mmu, "),
+    (["--router", "3"], "argument --router: invalid choice: 3"),
+    (["--seeds", "0"], "argument --seeds: expected a whole number from 1 to 100, not '0'"),
+    (["--jobs", "0"], "argument --jobs: expected a whole number from 1 to 100, not '0'"),
+    (["--chip", "none"], "argument --chip: invalid choice: 'none'"),
+    (["--ports", "a,a"], "Port names must be distinct, at least one, not ('a', 'a')"),
+    (["--json", "/nothing/x.json"], "/nothing/x.json: cannot be written: No such file"),
+])
+def test_what_cannot_be_measured_is_refused_before_synthesis(words, message, refused):
+    assert refused("fpga", "--mode", "ia32", "--entries", "2", *words).startswith(message)

@@ -12,8 +12,10 @@ import pytest
 from pagewalk.hdl.config import Config
 from pagewalk.model.kernel.swap.file import SwapFile
 from pagewalk.model.x86 import IA32
-from pagewalk.sim.cli import verilog
+from pagewalk.sim.cli import fpga, verilog
 from pagewalk.sim.image import Image
+
+from ..fpga.netlists import MEASURED
 
 DATA = Path(__file__).parents[2] / "data"
 TRACE, LISTS = DATA / "i686-A.trace-buddy.txt.gz", DATA / "i686-A.freelists.npz"
@@ -37,6 +39,7 @@ def image(tmp_path):
 def words_of(image, tmp_path, monkeypatch):
     """Return the words of a verb, and the files that it reads."""
     SwapFile.create(tmp_path / "swap", 100, uuid=UUID(int=1)).close()
+    monkeypatch.setattr(fpga, "measure", lambda *_, **__: MEASURED)
     monkeypatch.setattr(verilog, "to_verilog", lambda *_, **__: "module x(\n);\n")
     return {
         "replay": (["replay", image, "--engine", "model", *GEOMETRY], [image]),
@@ -49,10 +52,11 @@ def words_of(image, tmp_path, monkeypatch):
         "image": (["image", image], [image]),
         "verilog": (["verilog", "--mode", "ia32", "-o", tmp_path / "x.v",
                      *VERILOG], []),
+        "fpga": (["fpga", "--mode", "ia32", *VERILOG[:-4]], []),
     }.__getitem__
 
 
-VERBS = ["replay", "conform", "boot", "cosim", "buddy", "image", "verilog"]
+VERBS = ["replay", "conform", "boot", "cosim", "buddy", "image", "verilog", "fpga"]
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -69,7 +73,8 @@ def test_figures_tell_their_conditions(verb, words_of, pagewalk, tmp_path):
     assert figures.get("seed") == (3 if verb == "cosim" else None)
     expected = {"cosim": CONFIG | {"ports": ["data"]}, "boot": CONFIG | {"mode": "x86_64"},
                 "buddy": None, "image": None,
-                "verilog": CONFIG | {"ports": ["dma", "walker2"], "tag_bits": 9}}
+                **dict.fromkeys(("verilog", "fpga"), CONFIG | {"ports": ["dma", "walker2"],
+                                                               "tag_bits": 9})}
     assert figures["config"] == expected.get(verb, CONFIG)
     names = [figures.get(name) for name in ("name", "clock", "reset")]
     assert names == (["pagewalk_mmu", "c", "r"] if verb == "verilog" else [None] * 3)

@@ -3,7 +3,16 @@
 import json
 
 from pagewalk.sim.fpga.component import TOP
-from pagewalk.sim.fpga.netlist import INPUT_MARK, Netlist
+from pagewalk.sim.fpga.critical_path import CriticalPath, Station
+from pagewalk.sim.fpga.measure import Measurement
+from pagewalk.sim.fpga.netlist import Netlist
+from pagewalk.sim.fpga.origin import INPUT_MARK
+from pagewalk.sim.fpga.placement import Placement
+
+MEASURED = Measurement(
+    {"lut4": 300, "ff": 200, "carry": 0, "dpr16x4": 9, "bram": 0}, {"": 50, "data.tlb": 150},
+    (Placement(1, 90.0, (), {"TRELLIS_FF": 250}), Placement(2, 100.0, (), {"TRELLIS_FF": 250})),
+    CriticalPath((Station("data.tlb", "slot", 1.5, 8.0), Station("(port)", "data_rsp", 0.5, 0.0))))
 
 
 def cell(kind, inputs, outputs, **parameters):
