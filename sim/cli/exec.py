@@ -19,6 +19,7 @@ from ...model.kernel.oom import OomKilled
 from ...model.kernel.proc.proc_tree import mount_proc
 from ...model.kernel.swap.errors import SwapError
 from ...model.kernel.swap.file import SwapFile
+from ...model.kernel.thp import ThpEnabled
 from ...model.kernel.vfs.device import mount_dev
 from ...model.kernel.vfs.file_system import FileSystem
 from ...model.kernel.vfs.folder import Folder
@@ -28,6 +29,7 @@ from ...model.physical.out_of_memory import OutOfMemory
 from ...model.x86 import PAGE_SHIFT, PagingMode
 from ..engine import create
 from ..errors import InputError
+from ..exec.access_recorder import recorder_of
 from ..exec.cpu import CHECKS
 from ..exec.emulator import load_unicorn
 from ..exec.program_clock import ProgramClock
@@ -37,6 +39,7 @@ from ..exec.program_machine import ProgramFailed
 from ..exec.program_run import ProgramEnd, ProgramRun
 from ..exec.program_world import ProgramWorld, StartState
 from ..exec.signal_delivery import signal_name
+from ..trace.access_record import TraceHeader
 from .common import (
     MISMATCH,
     Verbs,
@@ -49,8 +52,8 @@ from .common import (
     natural,
     positive,
 )
-from .conditions import conditions
-from .files import file_name
+from .conditions import conditions, release
+from .files import file_name, output_name
 from .host_memory import require_memory
 from .output import STDOUT, one_line, print_error
 from .swap_option import given_swap, temporary_swap
@@ -81,6 +84,10 @@ def add(verbs: Verbs) -> None:
     parser.add_argument("--swap", metavar="PAGES|FILE", type=file_name, default="65536",
                         help="a number of pages, 0 for no swap, or a file that mkswap has made "
                              "(%(default)s)")
+    parser.add_argument("--thp", choices=[one.value for one in ThpEnabled],
+                        default=ThpEnabled.NEVER.value,
+                        help="which anonymous memory gets transparent huge pages, of 2 Mbytes or, "
+                             "with 32 bits, 4: none, that of madvise, or all (%(default)s)")
     parser.add_argument("--root", metavar="FOLDER", type=file_name, default="/",
                         help="the folder that the program sees as /; it is never written to "
                              "(%(default)s)")
@@ -91,6 +98,9 @@ def add(verbs: Verbs) -> None:
                         help="end it after about so many instructions")
     parser.add_argument("--seed", metavar="N", type=natural, default=0,
                         help="seed of the random numbers that it is given (%(default)s)")
+    parser.add_argument("--record", metavar="FILE", type=output_name,
+                        help="write each translation to FILE: its page, kind, task and address "
+                             "space")
     parser.add_argument("--stats", action="store_true",
                         help="say at the end on standard error what happened")
     add_latency(parser)
@@ -105,12 +115,14 @@ def _variable(text: str) -> tuple[bytes, bytes]:
 
 
 def _exec(args: argparse.Namespace) -> int:
-    if args.json == STDOUT:
-        raise InputError("argument --json: - is the standard output of the program; expected a "
-                         "file")
+    for name in ("json", "record"):
+        if getattr(args, name) == STDOUT:
+            raise InputError(f"argument --{name}: - is the standard output of the program; "
+                             "expected a file")
     load_unicorn()
     clock = ProgramClock()
-    with json_file(args.json) as write, _bad_input(args), ExitStack() as stack:
+    with json_file(args.json) as write, recorder_of(args.record) as recorder, _bad_input(
+            args), ExitStack() as stack:
         system = stack.enter_context(_file_system(args, clock))
         start = _start_state(args, system)
         mode = look_at_program(start.arguments, start.fs, start.credentials)
@@ -119,13 +131,16 @@ def _exec(args: argparse.Namespace) -> int:
         known = conditions(args, config, inputs)
         swap = _swap(args.swap, stack)
         kernel = _boot(args, config, mode)
+        kernel.state.thp.enabled = ThpEnabled(args.thp)
         if swap is not None:
             kernel.swapon(swap)
         world = ProgramWorld(kernel, create(args.engine, config, args.latency), start, clock,
-                             mode=mode, check=args.check, seed=args.seed)
+                             mode=mode, check=args.check, seed=args.seed,
+                             record=None if recorder is None else (recorder, _header(args, mode)))
         mount_proc(system, kernel, world.context.tasks)
         run = ProgramRun(world, args.limit)
         end = _run(args.program, run)
+        world.machine.cpu.end_record()
         figures = ProgramFigures.of(world, run.table, swap, end)
         left = world.end()
         write({"program": args.program, "arguments": args.arguments, "engine": args.engine,
@@ -135,6 +150,10 @@ def _exec(args: argparse.Namespace) -> int:
         print_error("pagewalk: error:", one_line(f"the kernel model is not sound: {left}"))
         return MISMATCH
     return end.status
+
+
+def _header(args: argparse.Namespace, mode: PagingMode) -> TraceHeader:
+    return TraceHeader(mode.name, args.check, args.program, tuple(args.arguments), release())
 
 
 def _run(name: str, run: ProgramRun) -> ProgramEnd:

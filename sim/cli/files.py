@@ -16,7 +16,7 @@ __all__ = ["check_outputs", "file_name", "json_file", "output_file", "output_nam
 
 # In a verb's arguments.
 INPUTS = ("image", "program", "vectors", "trace", "free_lists", "swap", "log")
-OUTPUTS = {"json": "--json", "output": "-o"}
+OUTPUTS = {"json": "--json", "record": "--record", "output": "-o"}
 
 
 def file_name(text: str) -> str:
@@ -40,10 +40,16 @@ def check_outputs(args: argparse.Namespace) -> None:
     inputs = [path for name in INPUTS if (path := getattr(args, name, None)) is not None]
     outputs = {option: path for name, option in OUTPUTS.items()
                if (path := getattr(args, name, None)) is not None}
+    if "--record" in outputs and any(_is_same(outputs["--record"], path) for path in inputs):
+        raise InputError(f"argument --record: {outputs['--record']} is an input; expected another "
+                         "file")
     if "--json" in outputs:
         if any(_is_same(outputs["--json"], path) for path in inputs):
             raise InputError(f"argument --json: {outputs['--json']} is an input; expected another "
                              "file")
+        if "--record" in outputs and _is_same(outputs["--json"], outputs["--record"]):
+            raise InputError(f"argument --json: {outputs['--json']} is the file of --record; "
+                             "expected another")
         if "-o" in outputs and _is_same(outputs["--json"], outputs["-o"]):
             raise InputError(f"argument --json: {outputs['--json']} is the file of -o; expected "
                              "another")

@@ -3,14 +3,17 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...model.mmu.control import Control
 from ...model.physical.memory import PhysicalMemory
 from ...model.x86 import PAGE_BYTES, AccessKind, PagingMode, Vector
 from ..engine.base import Engine
+from ..trace.access_record import RecordFlag, TraceHeader
+from .access_recorder import AccessRecorder
 from .emulator import Emulator
 from .fill_state import StopReason
-from .fills import BOTH_PORTS, FillCounts, Fills, Ports
+from .fills import BOTH_PORTS, FillCounts, Fills, Ports, Who
 from .old_exception import OldException
 from .opcode import loads_segment
 from .ring3 import GDT_ADDRESS, TLS_ENTRIES, enter_ring3, write_descriptor
@@ -168,6 +171,20 @@ class Cpu:
         finally:
             self._fills.state.own_page = 0
             self.forget_translations()
+
+    # ---- records of accesses
+
+    def begin_record(self, recorder: AccessRecorder, header: TraceHeader, who: Who) -> None:
+        """Have all translations recorded from now on; ``who`` says whose they are."""
+        self._fills.begin_record(recorder, header, who)
+
+    def record(self, commands: NDArray[np.void], flags: RecordFlag) -> None:
+        """Record accesses that the kernel has made; see ``Fills.record``."""
+        self._fills.record(commands, flags)
+
+    def end_record(self) -> None:
+        """Write the end of the record, if there is one; raise ``InputError``."""
+        self._fills.end_record()
 
     # ---- running
 

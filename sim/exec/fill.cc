@@ -7,15 +7,18 @@
 // layout.h, made by compiled_fills.py, has the structures that Python shares, and numbers by the
 // names that they have there. `mmu_run` is that of harness.cc; a run has one command.
 
+#include <algorithm>
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <algorithm>
 #include <unordered_map>
+#include <unistd.h>
 
 namespace {
 
 #include "layout.h"
+#include "record.h"
 
 using MmuRun = int (*)(void *hardware, void *batch);
 using EmuStop = int (*)(void *emulator);
@@ -69,7 +72,8 @@ void stop(void *emulator, Fills &fills, unsigned reason) {
 }
 
 // Have the hardware translate an access; set the frame's row in memory, or why there is none.
-bool translate(Fills &fills, uint64_t vaddr, unsigned kind, uint64_t &row) {
+// `flags` are for the record of it.
+bool translate(Fills &fills, uint64_t vaddr, unsigned kind, uint64_t &row, unsigned flags) {
     Command &command = *static_cast<Command *>(fills.command);
     Answer &answer = *static_cast<Answer *>(fills.answer);
     Batch &batch = *static_cast<Batch *>(fills.batch);
@@ -90,7 +94,12 @@ bool translate(Fills &fills, uint64_t vaddr, unsigned kind, uint64_t &row) {
         fills.status = status;
         return false;
     }
+    if (!record(fills, fills.vaddr, kind, flags | (answer.fault_ ? REFUSED : 0))) {
+        note(fills, STOP_FAILED);
+        return false;
+    }
     if (answer.fault_) {
+        ++fills.faults;
         note(fills, STOP_FAULT);
         return false;
     }
@@ -193,7 +202,7 @@ void step_over(void *emulator, Fills &fills) {
     if (what == PUSHF) {
         read(emulator, static_cast<int>(fills.sp_register), &value);
         const uint64_t place = value + 1;  // of the byte that has the flag
-        if (translate(fills, place & -PAGE_BYTES, WRITE, row))
+        if (translate(fills, place & -PAGE_BYTES, WRITE, row, EXTRA))
             frame(fills, row)[place % PAGE_BYTES] &= ~(TRAP_FLAG >> 8);
     } else if (what == POPF || what == IRET) {
         read(emulator, static_cast<int>(fills.flags_register), &value);
@@ -216,8 +225,20 @@ void fills_destroy(void *state) { delete static_cast<State *>(state); }
 // Translate an access that is no instruction's; return the frame's row in memory, or -1.
 int64_t fills_translate(void *data, uint64_t vaddr, uint32_t kind) {
     uint64_t row = 0;
-    return translate(*static_cast<Fills *>(data), vaddr, kind, row) ? static_cast<int64_t>(row) : -1;
+    return translate(*static_cast<Fills *>(data), vaddr, kind, row, EXTRA)
+        ? static_cast<int64_t>(row) : -1;
 }
+
+// Record the access of a command that was carried out elsewhere; return whether that went well.
+int fills_record(void *data, const Command *commands, uint64_t count, uint32_t flags) {
+    bool good = true;
+    for (uint64_t at = 0; good && at < count; ++at)
+        good = record(*static_cast<Fills *>(data), commands[at].vaddr_, commands[at].kind_, flags);
+    return good;
+}
+
+// Write the records that are in the buffer; return whether that went well.
+int fills_flush(void *data) { return flush_records(*static_cast<Fills *>(data)); }
 
 // Hook UC_HOOK_TLB_FILL: the soft TLB lacks a right to a page.
 bool fills_fill(void *, uint64_t vaddr, int type, void *result, void *data) {
@@ -231,7 +252,7 @@ bool fills_fill(void *, uint64_t vaddr, int type, void *result, void *data) {
     if (fills.locating && stand_in(fills, vaddr, kind, static_cast<SoftEntry *>(result)))
         return true;
     uint64_t row = 0;
-    if (!translate(fills, vaddr, kind, row))
+    if (!translate(fills, vaddr, kind, row, fills.locating ? EXTRA : 0))
         return false;
     if (kind == FETCH)
         note_code(fills, row);

@@ -9,6 +9,7 @@ from ..engine.answer import ANSWER
 from ..engine.command import COMMAND
 from ..engine.cpp_text import record_lines, structure_lines
 from ..engine.harness_batch import Batch, RunStatus
+from ..trace.access_record import RECORD, RecordFlag
 from .emulator import Emulator
 
 __all__ = ["FillState", "StopReason", "layout_lines"]
@@ -41,16 +42,18 @@ class FillState(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_void_p) for name in (
             "hardware", "mmu_run", "emu_stop", "emu_control", "reg_read", "reg_write", "state",
-            "batch", "command", "answer", "executed", "new_code")),
+            "batch", "command", "answer", "executed", "new_code", "record_buffer")),
         *((name, ctypes.c_uint64) for name in (
             "new_code_count", "vaddr_mask", "fetch_port", "data_port", "read_grants",
             "write_grants", "fetch_grants", "own_page", "own_paddr", "locating", "located",
             "located_kind", "located_page", "located_paddr", "waste_paddr", "flush", "sp_register",
             "flags_register", "pc_register", "ax_register", "bx_register", "cx_register",
             "dx_register", "cpuid_ax", "cpuid_bx", "cpuid_cx", "cpuid_dx", "port_pc", "port_ax",
-            "is_long", "flags", "each",
-            "trap", "limit", "instructions", "fills", "translations", "cycles", "epoch", "stop",
-            "status", "vaddr", "kind", "vector", "block", "block_end", "left", "left_end")),
+            "is_long", "flags", "each", "trap", "limit", "instructions", "fills", "translations",
+            "faults", "cycles", "epoch", "stop",
+            "status", "vaddr", "kind", "vector", "block", "block_end", "left", "left_end",
+            "record_file", "record_capacity", "record_count", "records_written", "record_error",
+            "record_space", "record_task")),
     )
 
 
@@ -64,6 +67,9 @@ def layout_lines(emulator: Emulator) -> Iterator[str]:
     yield f"const int {RunStatus.DONE.name} = {RunStatus.DONE:d};"
     for reason in StopReason:
         yield f"const unsigned STOP_{reason.name} = {reason:d};"
+    for flag in (RecordFlag.REFUSED, RecordFlag.EXTRA):
+        yield f"const unsigned {flag.name} = {flag:d};"
+    yield from record_lines("Record", RECORD)
     yield from record_lines("Command", COMMAND)
     yield from record_lines("Answer", ANSWER)
     yield from structure_lines("Batch", Batch)

@@ -7,12 +7,13 @@ other engines are called back, one command at a time.
 import ctypes
 import weakref
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.resources import files
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...model.mmu.control import Access, Control
 from ...model.physical.memory import PhysicalMemory
@@ -24,17 +25,22 @@ from ..engine.command import COMMAND, accesses
 from ..engine.cxxrtl import CxxrtlEngine
 from ..engine.harness_batch import Batch, FrameArrays, RunStatus
 from ..engine.model import ModelEngine
+from ..trace.access_record import RecordFlag, TraceHeader
+from .access_recorder import AccessRecorder
 from .emulator import OWN_PADDR, Emulator
 from .fill_state import FillState, StopReason, layout_lines
 
-__all__ = ["BOTH_PORTS", "FillCounts", "Fills", "Ports"]
+__all__ = ["BOTH_PORTS", "FillCounts", "Fills", "Ports", "Who"]
 
-SOURCE = "fill.cc"
+SOURCE, RECORD_SOURCE = "fill.cc", "record.h"
 KINDS, REASONS = tuple(AccessKind), tuple(StopReason)
 PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4  # UC_PROT_*
 GRANTS = (PROT_READ, PROT_READ | PROT_WRITE, PROT_EXEC)
 """What a translation grants, by ``AccessKind``. A read does not grant writing, though the page may
 be writable: the first write must come back, so that the MMU sets D."""
+
+Who = Callable[[], tuple[int, int]]
+"""Returns whose accesses come next: the numbers of the address space and of the task."""
 
 _CallBack = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 
@@ -63,8 +69,8 @@ class FillCounts:
         whole, and so does the test that ends repetitions.
     fills
         Questions of the soft TLB; those of each access, if each is translated.
-    translations
-        Answers of the engine.
+    translations, faults
+        Answers of the engine, and those among them that were faults.
     cycles, events
         Those of the hardware, as in ``Run``.
     """
@@ -72,6 +78,7 @@ class FillCounts:
     instructions: int = 0
     fills: int = 0
     translations: int = 0
+    faults: int = 0
     cycles: int = 0
     events: Counter[str] = field(default_factory=Counter)
 
@@ -101,7 +108,8 @@ class Fills:
                  memory: PhysicalMemory, ports: Ports, features: Sequence[int]) -> None:
         self._emulator, self._engine, self._memory = emulator, engine, memory
         self._library = build_plain_library({
-            SOURCE: (files(__package__) / SOURCE).read_text(encoding="utf-8"),
+            **{name: (files(__package__) / name).read_text(encoding="utf-8")
+               for name in (SOURCE, RECORD_SOURCE)},
             "layout.h": "\n".join(layout_lines(emulator))})
         self._library.fills_create.restype = ctypes.c_void_p
         self._library.fills_translate.restype = ctypes.c_int64
@@ -111,6 +119,8 @@ class Fills:
         self._events = np.zeros(0, np.uint64)
         self._control: Control | None = None
         self._error: BaseException | None = None
+        self._recorder: AccessRecorder | None = None
+        self._who: Who = lambda: (0, 0)
         self._call_back = _CallBack(self._play)
         is_long = mode.entry_bytes == 8
         self._compiled = engine if isinstance(engine, CxxrtlEngine) else None
@@ -158,8 +168,37 @@ class Fills:
         if engine is not None:
             self._totals.update(dict(zip(engine.events, self._events.tolist(), strict=False)))
             self._events[:] = 0
-        return FillCounts(state.instructions, state.fills, state.translations, state.cycles,
-                          Counter(self._totals))
+        return FillCounts(state.instructions, state.fills, state.translations, state.faults,
+                          state.cycles, Counter(self._totals))
+
+    # ---- records of accesses
+
+    def begin_record(self, recorder: AccessRecorder, header: TraceHeader, who: Who) -> None:
+        """Have all accesses recorded from now on; ``who`` says whose they are."""
+        self._recorder, self._who = recorder, who
+        recorder.begin(header, self.state)
+
+    def _note_who(self) -> None:
+        self.state.record_space, self.state.record_task = self._who()
+
+    def record(self, commands: NDArray[np.void], flags: RecordFlag) -> None:
+        """Record accesses (N,) of dtype ``COMMAND`` that something else had carried out.
+
+        Raise ``InputError`` if they cannot be written.
+        """
+        if self._recorder is None:
+            return
+        self._note_who()
+        if not self._library.fills_record(
+                ctypes.byref(self.state), ctypes.c_void_p(commands.ctypes.data),
+                ctypes.c_uint64(len(commands)), int(flags)):
+            self._recorder.check(self.state)
+
+    def end_record(self) -> None:
+        """Write what is left of the record, and its end; raise ``InputError``."""
+        if self._recorder is not None:
+            recorder, self._recorder = self._recorder, None
+            recorder.finish(self.state, self._library)
 
     def prepare(self, control: Control, limit: int) -> None:
         """Be ready for runs under registers, of at most so many instructions."""
@@ -172,6 +211,8 @@ class Fills:
         if self._compiled is not None:
             self._batch.first_cycle = self._compiled.cycle
         state.limit = state.instructions + limit
+        if self._recorder is not None:
+            self._note_who()
 
     def run(self, pc: int) -> tuple[StopReason, int]:
         """Run from an address on; return why it ended, and Unicorn's number for that.
@@ -232,6 +273,8 @@ class Fills:
             self._memory.watch(self._pfn_of_row[self._new_code[: state.new_code_count]].tolist())
             state.new_code_count = 0
         if state.stop == StopReason.FAILED:
+            if self._recorder is not None:
+                self._recorder.check(state)
             if self._error is not None:
                 error, self._error = self._error, None
                 raise error

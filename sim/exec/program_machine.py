@@ -5,11 +5,15 @@ from dataclasses import dataclass, replace
 from signal import SIGKILL
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ...model.kernel.tlb_flush import Invalidation
 from ...model.physical.memory import PhysicalMemory
 from ...model.x86 import PagingMode, Vector
 from ..cosim.machine import Counts, Machine, OperatingSystem
-from ..engine.base import Engine
+from ..engine.base import Engine, Run
+from ..trace.access_record import RecordFlag
 from .cpu import NO_LIMIT, Cpu
 from .fills import BOTH_PORTS, Ports
 from .stop import Called, Faulted, Paused, Raised
@@ -65,7 +69,6 @@ class ProgramMachine(Machine):
         self.cpu = Cpu(engine, mode, memory, ports=ports, check=check)
         self.registers: dict[int, Any] = {}
         self._running: int | None = None
-        self._refused = 0  # translations that were faults
 
     def switch(self, process: int) -> None:
         """Let process number ``process`` run, with its registers; see ``Machine.switch``."""
@@ -83,6 +86,15 @@ class ProgramMachine(Machine):
         if invalidations:
             self.cpu.forget_translations()
 
+    def run_supervisor(self, commands: NDArray[np.void]) -> Run:
+        """Carry out the kernel's accesses as ``Machine`` does; they are recorded, too."""
+        run = super().run_supervisor(commands)
+        self.cpu.record(commands[: run.done], RecordFlag.SUPERVISOR)
+        if run.stopped:
+            self.cpu.record(commands[run.done : run.done + 1],
+                            RecordFlag.SUPERVISOR | RecordFlag.REFUSED)
+        return run
+
     def run_program(self, limit: int = NO_LIMIT) -> Called | Raised | Paused | Signalled:
         """Run the current process until the kernel has more to do than to handle a page fault.
 
@@ -96,7 +108,6 @@ class ProgramMachine(Machine):
             stop = self.cpu.run(self.control, max(end - self.cpu.instructions, 0))
             if not isinstance(stop, Faulted):
                 return stop
-            self._refused += 1
             at = self.cpu.pc, stop
             times = times + 1 if at == before else 1
             before = at
@@ -128,5 +139,5 @@ class ProgramMachine(Machine):
         """
         counts, fills = self.counts, self.cpu.counts
         return replace(
-            counts, accesses=counts.accesses + fills.translations - self._refused,
+            counts, accesses=counts.accesses + fills.translations - fills.faults,
             cycles=counts.cycles + fills.cycles, events=counts.events + fills.events)

@@ -16,6 +16,8 @@ from ...model.x86 import PagingMode
 from ..cosim.kernel_entry import KernelEntry
 from ..cosim.linux import LinuxKernel
 from ..engine.base import Engine
+from ..trace.access_record import TraceHeader
+from .access_recorder import AccessRecorder
 from .call_context import CallContext
 from .leftovers import Leftovers, broken_rule, frames_in_use, leftovers
 from .page_port import PagePort
@@ -68,6 +70,8 @@ class ProgramWorld:
         As for ``Cpu``.
     seed
         Of the random bytes that the program asks for.
+    record
+        Where all translations are recorded, and what that file begins with; None for nowhere.
 
     Members
     -------
@@ -84,7 +88,8 @@ class ProgramWorld:
     PROCESS = 0
 
     def __init__(self, kernel: Kernel, engine: Engine, start: StartState, clock: ProgramClock, *,
-                 mode: PagingMode, check: str = "fast", seed: int = 0) -> None:
+                 mode: PagingMode, check: str = "fast", seed: int = 0,
+                 record: tuple[AccessRecorder, TraceHeader] | None = None) -> None:
         self.kernel = kernel
         self._frames_before = frames_in_use(kernel)
         self._linux = LinuxKernel(kernel, [])
@@ -96,9 +101,13 @@ class ProgramWorld:
         clock.count = lambda: self.machine.cpu.instructions
         self.machine.switch(self.PROCESS)
         self.process = self._linux.processes[self.PROCESS]
-        self.context = self._started(start)
+        tasks = TaskTable(self.process)
+        self._task = tasks.first
+        if record is not None:
+            self.machine.cpu.begin_record(*record, self._who)
+        self.context = self._started(start, tasks)
 
-    def _started(self, start: StartState) -> CallContext:
+    def _started(self, start: StartState, tasks: TaskTable) -> CallContext:
         """Give the process its files, and have it run the program."""
         process, cpu = self.process, self.machine.cpu
         process.fs, process.credentials = start.fs, start.credentials
@@ -109,7 +118,6 @@ class ProgramWorld:
         process.name = start.arguments.filename.rpartition(b"/")[2][:15].decode(errors="replace")
         assert process.start is not None, "a program was loaded"
         cpu.pc, cpu.sp = process.start.ip, process.start.sp
-        tasks = TaskTable(process)
         return CallContext(calls, cpu, self.kernel.space.word_bytes, self._clock,
                            np.random.default_rng(self._seed), tasks, tasks.first)
 
@@ -128,6 +136,12 @@ class ProgramWorld:
         context.cpu.restore(task.registers)
         install(context.cpu, before, task)
         context.task = task
+        self._task = task
+
+    def _who(self) -> tuple[int, int]:
+        """Return the numbers of the address space and of the task that the processor is in."""
+        process = self.kernel.current
+        return 0 if process is None else process.space.number, self._task.tid
 
     def end_process(self, group: TaskGroup, wait_status: int) -> None:
         """End a process, which may have been killed for its memory already."""

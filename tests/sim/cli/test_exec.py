@@ -85,6 +85,24 @@ def test_data_larger_than_memory(engine, tmp_path):
 
 @slow
 @needs_gcc
+@pytest.mark.parametrize("bits", [32, 64])
+def test_transparent_huge_pages(bits, tmp_path):
+    path = compiled(tmp_path / "bare", SOURCES / "compute.c", *BARE, f"-m{bits}",
+                    "-DCOUNT=3000000")
+    native, figures, faults = natively(path), tmp_path / "figures", {}
+    for thp, memory in (("never", 64), ("madvise", 64), ("always", 64), ("always", 8)):
+        assert on_mmu("--memory", memory, "--thp", thp, "--json", figures, path) == native
+        written = json.loads(figures.read_text())
+        faults[thp, memory] = written["minor_faults"]
+        huge = sum(count for name, count in written["events"].items()
+                   if name.startswith("data_hit_") and name != "data_hit_4k")
+        assert memory == 8 or (huge > 0) is (thp == "always")  # 8 may be too torn for any
+    assert written["swapped_in"] > 1000
+    assert faults["never", 64] == faults["madvise", 64] > faults["always", 64] + 900
+
+
+@slow
+@needs_gcc
 @ENGINES
 def test_each_access_translated(engine, tmp_path):
     path = compiled(tmp_path / "bare", SOURCES / "compute.c", *BARE, "-DCOUNT=20")
@@ -290,6 +308,11 @@ def test_files_that_are_no_programs(content, message, tmp_path, capsys, monkeypa
     (["--root", "/nowhere", "true"], "argument --root: /nowhere: No such file or directory"),
     (["--env", "name", "true"], "argument --env: expected NAME=VALUE, not 'name'"),
     (["--json", "-", "true"], "argument --json: - is the standard output of the program"),
+    (["--record", "-", "true"], "argument --record: - is the standard output of the program"),
+    (["--record", "FILE", "FILE"], "argument --record: FILE is an input; expected another file"),
+    (["--record", "/x", "--json", "/x", "FILE"], "argument --json: /x is the file of --record"),
+    (["--record", "FOLDER", "true"], "FOLDER: cannot be written: Is a directory"),
+    (["--thp", "sometimes", "true"], "argument --thp: "),
     (["--json", "FILE", "FILE"], "argument --json: FILE is an input; expected another file"),
     (["--memory", "0", "true"], "argument --memory: expected a whole number from 1"),
     (["--swap", "/nowhere", "PROGRAM"], "argument --swap: /nowhere: No such file"),
@@ -300,10 +323,10 @@ def test_bad_words(words, message, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("pagewalk.sim.cli.exec.Kernel.boot", None)
     path = tmp_path / "file"
     path.write_text("text")
-    names = {"FILE": str(path), "PROGRAM": sys.executable}
+    names = {"FILE": str(path), "PROGRAM": sys.executable, "FOLDER": str(tmp_path)}
     assert main(["exec", *(names.get(word, word) for word in words)]) == 2
     error = capsys.readouterr().err
-    assert message.replace("FILE", str(path)) in error
+    assert message.replace("FILE", str(path)).replace("FOLDER", str(tmp_path)) in error
     assert error.count("\n") == 1
 
 
