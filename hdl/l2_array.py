@@ -8,7 +8,8 @@ from .l2_generations import L2Generations
 from .l2_match import L2Match, match_layout
 from .l2_replacement import L2Replacement
 from .l2_ways import L2Ways
-from .shapes import PCID_BITS, drop_layout, translation_layout, walk_request_layout
+from .permission import needs_layout
+from .shapes import PCID_BITS, drop_layout, translation_layout
 
 __all__ = ["L2Array", "verdict_layout"]
 
@@ -30,7 +31,7 @@ class L2Array(wiring.Component):
 
     A set that is read in cycle *t* with ``key`` has ``dropped`` in cycle *t* + 2, and ``verdict``
     in cycle *t* + 3, with the ``translation`` of the way that is usable; both hold as long as
-    ``hold`` is set. ``key``, ``request``, ``global_page`` and ``drop`` hold while a set is read and
+    ``hold`` is set. ``key``, ``needs``, ``global_page`` and ``drop`` hold while a set is read and
     compared.
 
     Parameters
@@ -46,7 +47,7 @@ class L2Array(wiring.Component):
         Read the set of that number, for pages of a size.
     clearing : In(1)
         The sets that are written are cleared.
-    request : In(walk_request_layout), global_page : In(1), drop : In(drop_layout)
+    needs : In(needs_layout), global_page : In(1), drop : In(drop_layout)
         What else the entries are compared with, as ``L2Match`` says.
     dropped : Out, one bit for each way
         Entries to drop; ``compared_index`` is their set.
@@ -73,7 +74,7 @@ class L2Array(wiring.Component):
             "index": In(index),
             "page": In(range(len(config.mode.pages))),
             "clearing": In(1),
-            "request": In(walk_request_layout(config)),
+            "needs": In(needs_layout()),
             "global_page": In(1),
             "drop": In(drop_layout(config)),
             "dropped": Out(ways),
@@ -152,7 +153,7 @@ class L2Array(wiring.Component):
             m.d.comb += [
                 match.entry.eq(entry),
                 match.key.eq(key),
-                match.request.eq(self.request),
+                match.needs.eq(self.needs),
                 match.global_page.eq(self.global_page),
                 match.drop.eq(self.drop),
                 self.dropped[number].eq(match.dropped),

@@ -4,8 +4,8 @@ from amaranth import Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .permission import Permission
-from .shapes import AccessKind, drop_layout, walk_request_layout
+from .permission import denials, needs_layout
+from .shapes import drop_layout
 
 __all__ = ["L2Match", "match_layout"]
 
@@ -37,8 +37,8 @@ class L2Match(wiring.Component):
         The entry.
     key : In(key_layout)
         Page, PCID and generation of the PCID, to compare it with.
-    request : In(walk_request_layout)
-        The access that is looked up, and the control state in force for it.
+    needs : In(needs_layout)
+        What the access that is looked up asks of its page.
     global_page : In(1)
         Whether the page that is filled is global.
     verdict : Out(match_layout)
@@ -48,37 +48,30 @@ class L2Match(wiring.Component):
     """
 
     def __init__(self, geometry):
-        self._config = config = geometry.config
         super().__init__({
             "entry": In(geometry.entry_layout()),
             "key": In(geometry.key_layout()),
-            "request": In(walk_request_layout(config)),
+            "needs": In(needs_layout()),
             "global_page": In(1),
             "verdict": Out(match_layout()),
-            "drop": In(drop_layout(config)),
+            "drop": In(drop_layout(geometry.config)),
             "dropped": Out(1),
         })
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.permission = permission = Permission(self._config)
         entry, key, drop, found = self.entry, self.key, self.drop, self.entry.translation
-        verdict, control = self.verdict, self.request.control
+        verdict, needs, rights = self.verdict, self.needs, found.rights
+        denied, _ = denials(needs, rights)
         same_page, same_pcid, current = Signal(), Signal(), Signal()
         m.d.comb += [
-            permission.access.eq(self.request.access),
-            permission.control.eq(control),
-            permission.rights.eq(found.rights),
-            permission.present.eq(1),
             same_page.eq((entry.tag == key.tag) & (found.page == key.page)),
             same_pcid.eq(entry.pcid == key.pcid),
             current.eq(entry.generation == key.generation),
             verdict.same_page.eq(entry.valid & same_page),
             verdict.visible.eq(found.global_page | (same_pcid & current)),
             verdict.permitted.eq(~(
-                permission.fault
-                | ((self.request.access.kind == AccessKind.WRITE) & ~found.dirty)
-                | (found.rights.execute_disable & ~control.nxe))),
+                denied | (needs.write & ~found.dirty) | (rights.execute_disable & ~needs.nxe))),
             # A global page is found under every PCID, so it replaces the entries of them all.
             verdict.related.eq(same_pcid | found.global_page | self.global_page),
             verdict.vacant.eq(~entry.valid | (~found.global_page & same_pcid & ~current)),

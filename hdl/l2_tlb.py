@@ -10,6 +10,7 @@ from .l2_fills import L2Fills
 from .l2_geometry import L2Op, l2_events_layout
 from .l2_misses import L2Misses, walk_id
 from .l2_sequencer import L2Sequencer
+from .permission import AccessNeeds
 from .shapes import drop_layout, page_name, walk_signature
 
 __all__ = ["L2Tlb"]
@@ -136,6 +137,9 @@ class L2Tlb(wiring.Component):
         """
         other_key = Signal.like(array.key, reset_less=True)  # of a page to enter, or a drop
         dropping = Signal.like(self.drop, reset_less=True)
+        m.submodules.access_needs = access_needs = AccessNeeds(self._geometry.config)
+        needs = Signal.like(access_needs.needs, reset_less=True)
+        m.d.sync += needs.eq(access_needs.needs)
         with m.If(self.drop.valid):
             m.d.sync += [dropping.eq(self.drop), other_key.vpn.eq(self.drop.vpn),
                          other_key.pcid.eq(self.drop.pcid)]
@@ -150,7 +154,9 @@ class L2Tlb(wiring.Component):
             array.read.eq(sequencer.read),
             array.page.eq(sequencer.probe.page),
             array.clearing.eq(sequencer.op == L2Op.CLEAR),
-            array.request.eq(request),
+            access_needs.access.eq(request.access),
+            access_needs.control.eq(request.control),
+            array.needs.eq(needs),
             array.drop.eq(dropping),
             array.global_page.eq(fills.first.translation.global_page),
             array.filled.eq(fills.first.translation),
