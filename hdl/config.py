@@ -38,13 +38,20 @@ class Config:
     misses : int
         Walks that a port may have under way at once, so many as its numbers of misses tell apart.
         The request ports use one so far.
+    l2_entries : int
+        Entries of the second-level TLB in block RAM, which all ports share; 0 leaves it out.
+    l2_ways : int
+        Entries of each of its sets, whose number is a power of two and at least four.
+    l2_policy : str
+        Replacement policy of each of its sets.
 
     Raises
     ------
     :exc:`TypeError`
         If a parameter has the wrong type.
     :exc:`ValueError`
-        If a parameter is out of range, or the policy cannot work with the number of entries.
+        If a parameter is out of range, or a policy cannot work with the number of entries or ways,
+        or these ways do not make such sets.
     """
 
     mode: PagingMode = X86_64
@@ -56,6 +63,9 @@ class Config:
     tag_bits: int = 4
     misses: int = 1
     hit_latency: int = 1
+    l2_entries: int = 0
+    l2_ways: int = 4
+    l2_policy: str = "plru"
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -64,10 +74,13 @@ class Config:
             if not lowest <= value <= highest:
                 raise ValueError(
                     f"Parameter {name} must be from {lowest} to {highest}, not {value!r}")
-        if self.policy not in POLICIES:
-            raise ValueError(
-                f"Replacement policy must be one of {', '.join(POLICIES)}, not {self.policy!r}")
+        for policy in (self.policy, self.l2_policy):
+            if policy not in POLICIES:
+                raise ValueError(
+                    f"Replacement policy must be one of {', '.join(POLICIES)}, not {policy!r}")
         POLICIES[self.policy].check(self.entries)
+        if self.l2_entries:
+            self._check_l2()
         if not self.ports or len(set(self.ports)) != len(self.ports):
             raise ValueError(f"Port names must be distinct, at least one, not {self.ports!r}")
         for port in self.ports:
@@ -85,10 +98,19 @@ class Config:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool):
                 raise TypeError(f"Parameter {name} must be an integer, not {value!r}")
-        if not isinstance(self.policy, str):
-            raise TypeError(f"Replacement policy must be a string, not {self.policy!r}")
+        for policy in (self.policy, self.l2_policy):
+            if not isinstance(policy, str):
+                raise TypeError(f"Replacement policy must be a string, not {policy!r}")
         if not isinstance(self.ports, tuple) or not all(isinstance(x, str) for x in self.ports):
             raise TypeError(f"Ports must be a tuple of strings, not {self.ports!r}")
+
+    def _check_l2(self) -> None:
+        sets, rest = divmod(self.l2_entries, self.l2_ways)
+        if rest or sets < 4 or sets & sets - 1:
+            raise ValueError(
+                "Entries of the second-level TLB must be a power of two from 4 for each of"
+                f" {self.l2_ways} ways, not {self.l2_entries}")
+        POLICIES[self.l2_policy].check(self.l2_ways)
 
     @property
     def physical_bits(self) -> int:
@@ -112,12 +134,12 @@ class Config:
 
 
 RANGES = {"entries": (1, 4096), "walk_cache": (0, 256), "paddr_bits": (32, 52), "tag_bits": (1, 64),
-          "misses": (1, 16), "hit_latency": (0, 1)}
+          "misses": (1, 16), "hit_latency": (0, 1), "l2_entries": (0, 65536), "l2_ways": (1, 16)}
 """The lowest and the highest value of each parameter that is a number."""
 
 TAKEN_NAMES = frozenset({
     "control", "invalidate", "memory", "events", "walk", "flush", "clk", "rst",  # ports, events
-    "arbiter", "walker", "invalidator",  # submodules
+    "arbiter", "walker", "invalidator", "l2",  # submodules, one of them with events
     "config", "elaborate", "signature", "metadata",  # attributes of the component
 })
 """Names that the MMU has for its own, so that no request port may have them."""

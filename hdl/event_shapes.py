@@ -4,7 +4,7 @@ from amaranth.lib import data
 
 from .shapes import page_name
 
-__all__ = ["events_layout", "port_events_layout", "walk_events_layout"]
+__all__ = ["events_layout", "l2_events_layout", "port_events_layout", "walk_events_layout"]
 
 
 def port_events_layout(config):
@@ -32,11 +32,22 @@ def walk_events_layout(config):
         {"start": 1, "end": 1, **hits, **reads, "update": 1, "restart": 1, "fault": 1})
 
 
+def l2_events_layout(config):
+    """Return the events of the second-level TLB, one bit for each.
+
+    ``lookup`` is a request that was looked up to its end: a hit on a page of one size, or a
+    ``miss``, which is walked. An entry that the access may not use is a miss.
+    """
+    hits = {f"hit_{page_name(page)}": 1 for page in config.mode.pages}
+    return data.StructLayout({"lookup": 1, **hits, "miss": 1})
+
+
 def events_layout(config):
     """Return the events of every port, of the walker and of the whole, one bit for each.
 
-    A bit is set in each cycle in which its event happens. ``flush`` is an invalidating operation
-    that drops something.
+    Those of the second-level TLB are there if it is. A bit is set in each cycle in which its event
+    happens. ``flush`` is an invalidating operation that drops something.
     """
     ports = {port: port_events_layout(config) for port in config.ports}
-    return data.StructLayout({**ports, "walk": walk_events_layout(config), "flush": 1})
+    second = {"l2": l2_events_layout(config)} if config.l2_entries else {}
+    return data.StructLayout({**ports, **second, "walk": walk_events_layout(config), "flush": 1})

@@ -7,10 +7,9 @@ from amaranth.lib import data, enum
 
 from ..model.x86 import PAGE_SHIFT
 from .config import Config
-from .replacement import POLICIES
-from .shapes import PCID_BITS, page_name, translation_layout
+from .shapes import PCID_BITS, translation_layout
 
-__all__ = ["GENERATION_BITS", "L2Geometry", "L2Op", "l2_events_layout"]
+__all__ = ["GENERATION_BITS", "L2Geometry", "L2Op"]
 
 GENERATION_BITS = 4
 """Width of a PCID's generation: a PCID is dropped 15 times at once, and then by a sweep."""
@@ -34,7 +33,7 @@ class L2Op(enum.Enum, shape=3):
 
 @dataclass(frozen=True)
 class L2Geometry:
-    """Entries and ways of the second-level TLB, for the pages of one MMU.
+    """The second-level TLB of an MMU in sets and ways.
 
     A set has an entry in each way. A page of any size stands in the set that the low bits of its
     page number select, counted in pages of its size.
@@ -42,36 +41,20 @@ class L2Geometry:
     Parameters
     ----------
     config : :class:`Config`
-        Parameters of the MMU.
-    entries, ways : int
-        Number of entries in all, and in each set. ``entries / ways`` is the number of sets, a power
-        of two and at least four.
-    policy : str
-        Replacement policy of each set, a key of ``hdl.replacement.POLICIES``.
-
-    Raises
-    ------
-    :exc:`ValueError`
-        If the number of sets is not as above, or the policy cannot work with the ways.
+        Parameters of the MMU, with ``l2_entries`` that are not 0.
     """
 
     config: Config
-    entries: int
-    ways: int
-    policy: str = "plru"
 
-    def __post_init__(self) -> None:
-        sets, rest = divmod(self.entries, self.ways)
-        if rest or sets < 4 or sets & sets - 1:
-            raise ValueError(
-                "Entries of the second-level TLB must be a power of two from 4 for each of"
-                f" {self.ways} ways, not {self.entries}")
-        POLICIES[self.policy].check(self.ways)
+    @property
+    def ways(self) -> int:
+        """Number of entries of a set."""
+        return self.config.l2_ways
 
     @property
     def sets(self) -> int:
         """Number of sets."""
-        return self.entries // self.ways
+        return self.config.l2_entries // self.ways
 
     @property
     def index_bits(self) -> int:
@@ -127,13 +110,3 @@ class L2Geometry:
             "generation": key["generation"].shape,
             "translation": translation_layout(self.config),
         })
-
-
-def l2_events_layout(config):
-    """Return the events of the second-level TLB, one bit for each.
-
-    ``lookup`` is a request that was looked up to its end: a hit on a page of one size, or a
-    ``miss``, which is walked. An entry that the access may not use is a miss.
-    """
-    hits = {f"hit_{page_name(page)}": 1 for page in config.mode.pages}
-    return data.StructLayout({"lookup": 1, **hits, "miss": 1})

@@ -58,7 +58,7 @@ class L2Replacement(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        ways, policy = self._geometry.ways, self._geometry.policy
+        ways, policy = self._geometry.ways, self._geometry.config.l2_policy
         slot = encode(self.touch)
         number = Signal(range(ways))
         m.d.comb += self.victim.eq(Cat(number == way for way in range(ways)))

@@ -5,9 +5,10 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..model.x86 import PAGE_SHIFT
+from .event_shapes import l2_events_layout
 from .l2_array import L2Array
 from .l2_fills import L2Fills
-from .l2_geometry import L2Op, l2_events_layout
+from .l2_geometry import L2Geometry, L2Op
 from .l2_misses import L2Misses, walk_id
 from .l2_sequencer import L2Sequencer
 from .permission import AccessNeeds
@@ -44,8 +45,8 @@ class L2Tlb(wiring.Component):
 
     Parameters
     ----------
-    geometry : :class:`L2Geometry`
-        Parameters of the second-level TLB, and of the MMU.
+    config : :class:`Config`
+        Parameters of the MMU, with ``l2_entries`` that are not 0.
 
     Members
     -------
@@ -61,9 +62,8 @@ class L2Tlb(wiring.Component):
         What happens in this cycle.
     """
 
-    def __init__(self, geometry):
-        self._geometry = geometry
-        config = geometry.config
+    def __init__(self, config):
+        self._geometry = L2Geometry(config)
         super().__init__({
             "walk": In(walk_signature(config)),
             "walkers": Out(walk_signature(config)),
@@ -139,7 +139,9 @@ class L2Tlb(wiring.Component):
         dropping = Signal.like(self.drop, reset_less=True)
         m.submodules.access_needs = access_needs = AccessNeeds(self._geometry.config)
         needs = Signal.like(access_needs.needs, reset_less=True)
-        m.d.sync += needs.eq(access_needs.needs)
+        for name in needs.shape().members:  # a register of zeros alone is more than Yosys takes
+            if name != "keys" or self._geometry.config.mode.has_protection_keys:
+                m.d.sync += needs[name].eq(access_needs.needs[name])
         with m.If(self.drop.valid):
             m.d.sync += [dropping.eq(self.drop), other_key.vpn.eq(self.drop.vpn),
                          other_key.pcid.eq(self.drop.pcid)]

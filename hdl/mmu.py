@@ -8,6 +8,7 @@ from .arbiter import WalkArbiter
 from .config import Config
 from .event_shapes import events_layout
 from .invalidate import Invalidator
+from .l2_tlb import L2Tlb
 from .port import RequestPort
 from .shapes import (
     control_layout,
@@ -33,6 +34,12 @@ class Mmu(wiring.Component):
     hold and one for each A/D update; it counts from the cycle in which the MMU offers the
     page-table access to the cycle of the response. Memory must respond in a later cycle than it was
     asked. A miss that finds the walker busy waits for at most one walk of each other port.
+
+    With a second-level TLB a miss is looked up there first. One that finds it idle and hits is
+    answered 5 cycles after its request was accepted, and one cycle later for each smaller size of
+    pages that may be held; one that misses there takes 3 + *n* cycles longer than without, *n*
+    being the sizes that may be held. ``L2Tlb`` says which, and ``L2Sequencer`` how long the ports
+    wait for a drop; after a reset they wait until all is dropped, a cycle for each set.
 
     A requester that does not take an answer keeps no other port waiting, neither for a walk nor for
     what a page fault drops. So answers may be taken in any order.
@@ -114,13 +121,21 @@ class Mmu(wiring.Component):
                 port.pause.eq(invalidator.pause),
                 self.events[name].eq(port.events),
             ]
-        connect(m, arbiter.walk, walker.walk)
+        busy = [walker.busy, *(port.busy for port in ports)]
+        if self._config.l2_entries:
+            m.submodules.l2 = l2 = L2Tlb(self._config)
+            connect(m, arbiter.walk, l2.walk)
+            connect(m, l2.walkers, walker.walk)
+            busy.append(l2.busy)
+            m.d.comb += [l2.drop.eq(invalidator.drop), self.events.l2.eq(l2.events)]
+        else:
+            connect(m, arbiter.walk, walker.walk)
         connect(m, walker.memory, flipped(self.memory))
         connect(m, invalidator.operation, flipped(self.invalidate))
         m.d.comb += [
             walker.drop.eq(invalidator.drop),
             invalidator.control.eq(control),
-            invalidator.busy.eq(Cat(walker.busy, *(port.busy for port in ports)).any()),
+            invalidator.busy.eq(Cat(busy).any()),
             invalidator.idle.eq(Cat(port.idle for port in ports).all()),
             self.events.walk.eq(walker.events),
             self.events.flush.eq(invalidator.flush),

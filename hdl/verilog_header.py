@@ -1,6 +1,7 @@
 """The comment at the top of the generated Verilog: parameters, ports and timing."""
 
 import textwrap
+from dataclasses import fields
 from importlib.metadata import PackageNotFoundError, version
 
 from ..model.x86 import AccessKind, InvalidateOp, Vector
@@ -20,12 +21,13 @@ def header(config, name, clock, reset):
         release = "pagewalk"
     parameters = {
         "mode": config.mode.name, "pages": " ".join(map(_page, config.mode.pages)),
-        "ports": " ".join(config.ports), "entries": config.entries,
-        "walk_cache": config.walk_cache, "policy": config.policy,
-        "paddr_bits": config.paddr_bits, "tag_bits": config.tag_bits,
+        "ports": " ".join(config.ports),
+        **{field.name: getattr(config, field.name) for field in fields(config)
+           if field.name not in ("mode", "ports")},
         "clock": clock, "reset": reset}
+    width = max(map(len, parameters))
     lines = [f"{name}: an x86 memory-management unit, made by {release}.", "", "Parameters"]
-    lines += [f"  {key:10} {value}" for key, value in parameters.items()]
+    lines += [f"  {key:{width}} {value}" for key, value in parameters.items()]
     notes = PORT_NOTES.format(
         kinds=_codes(AccessKind),
         clock=clock,

@@ -81,6 +81,14 @@ def add_geometry(
                        help="entries of the walk cache's lowest level, 0 for none (%(default)s)")
     group.add_argument("--policy", choices=POLICIES, default=DEFAULTS.policy,
                        help="replacement policy of the TLBs (%(default)s)")
+    group.add_argument("--l2-entries", type=whole(*RANGES["l2_entries"]), metavar="N",
+                       default=DEFAULTS.l2_entries,
+                       help="entries of the second-level TLB, 0 for none (%(default)s)")
+    group.add_argument("--l2-ways", type=whole(*RANGES["l2_ways"]), metavar="N",
+                       default=DEFAULTS.l2_ways,
+                       help="entries of each of its sets (%(default)s)")
+    group.add_argument("--l2-policy", choices=POLICIES, default=DEFAULTS.l2_policy,
+                       help="replacement policy of its sets (%(default)s)")
     group.add_argument("--paddr-bits", type=whole(*RANGES["paddr_bits"]), metavar="N",
                        default=paddr_bits, help="bits of a physical address, MAXPHYADDR "
                        + ("(%(default)s)" if paddr_bits else "(that of the recording)"))
@@ -122,7 +130,8 @@ def hardware_config(
     """Return the hardware's parameters; raise ``InputError`` for what cannot be built."""
     try:
         return Config(mode=mode, ports=ports, entries=args.entries, walk_cache=args.walk_cache,
-                      policy=args.policy, paddr_bits=args.paddr_bits, tag_bits=tag_bits)
+                      policy=args.policy, paddr_bits=args.paddr_bits, tag_bits=tag_bits,
+                      l2_entries=args.l2_entries, l2_ways=args.l2_ways, l2_policy=args.l2_policy)
     except ValueError as error:
         raise InputError(error) from None
 

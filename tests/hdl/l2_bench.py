@@ -12,8 +12,8 @@ PORTS = ("fetch", "data", "third")
 
 
 def geometry(mode, sets=4, ways=2, policy="plru", misses=2, ports=PORTS):
-    config = Config(mode=mode, ports=ports, misses=misses)
-    return L2Geometry(config, sets * ways, ways, policy)
+    return L2Geometry(Config(mode=mode, ports=ports, misses=misses, l2_entries=sets * ways,
+                             l2_ways=ways, l2_policy=policy))
 
 
 def random_translation(rng, config, **fields):
@@ -118,7 +118,7 @@ def plain_request(request):
 
 def run(shape, body):
     """Run ``body(rtl)`` on a second-level TLB of that geometry, after the reset's drop."""
-    dut = L2Tlb(shape)
+    dut = L2Tlb(shape.config)
 
     async def testbench(ctx):
         rtl = Rtl(ctx, dut, shape)

@@ -21,9 +21,11 @@ class MmuBench:
     ``reset`` is the MMU's, and nothing else is reset by it.
     """
 
-    def __init__(self, tables, *, ports=("fetch", "data"), entries=4, **memory_behaviour):
+    def __init__(self, tables, *, ports=("fetch", "data"), entries=4, l2_entries=0,
+                 **memory_behaviour):
         self.tables = tables
-        self.config = Config(mode=tables.mode, ports=ports, entries=entries, policy="lru")
+        self.config = Config(mode=tables.mode, ports=ports, entries=entries, policy="lru",
+                             l2_entries=l2_entries)
         self.mmu, self.reset = Mmu(self.config), Signal()
         self.ports = [getattr(self.mmu, name) for name in ports]
         self.memory = PageTableMemory(

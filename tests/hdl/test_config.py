@@ -17,11 +17,14 @@ WRONG_TYPES = [
     ({"tag_bits": None}, "Parameter tag_bits must be an integer, not None"),
     ({"policy": 3}, "Replacement policy must be a string, not 3"),
     ({"policy": ["lru"]}, "Replacement policy must be a string, not ['lru']"),
+    ({"l2_entries": None}, "Parameter l2_entries must be an integer, not None"),
+    ({"l2_policy": None}, "Replacement policy must be a string, not None"),
     ({"ports": "data"}, "Ports must be a tuple of strings, not 'data'"),
     ({"ports": ["data"]}, "Ports must be a tuple of strings, not ['data']"),
     ({"ports": ("data", 1)}, "Ports must be a tuple of strings, not ('data', 1)"),
 ]
 
+L2_SETS = "Entries of the second-level TLB must be a power of two from 4"
 PORT_WORD = "Port name must be lower-case letters and digits, a letter first"
 
 WRONG_VALUES = [
@@ -41,6 +44,15 @@ WRONG_VALUES = [
     ({"policy": "mru"}, "Replacement policy must be one of plru, lru, fifo, random, not 'mru'"),
     ({"policy": "plru", "entries": 3},
      "Entry count must be a power of two for policy 'plru', not 3"),
+    ({"l2_entries": -1}, "Parameter l2_entries must be from 0 to 65536, not -1"),
+    ({"l2_ways": 0}, "Parameter l2_ways must be from 1 to 16, not 0"),
+    ({"l2_ways": 17}, "Parameter l2_ways must be from 1 to 16, not 17"),
+    ({"l2_policy": "mru"}, "Replacement policy must be one of plru, lru, fifo, random, not 'mru'"),
+    ({"l2_entries": 12, "l2_ways": 3},
+     "Entry count must be a power of two for policy 'plru', not 3"),
+    *(({"l2_entries": entries},
+       f"{L2_SETS} for each of 4 ways, not {entries}")
+      for entries in (1000, 12, 6, 4)),
     ({"ports": ()}, "Port names must be distinct, at least one, not ()"),
     ({"ports": ("data", "data")},
      "Port names must be distinct, at least one, not ('data', 'data')"),
@@ -55,7 +67,8 @@ WRONG_VALUES = [
 # What else has a name in the MMU: its other ports and events, its parts, and what every
 # component has.
 TAKEN_NAMES = ("control", "invalidate", "memory", "events", "walk", "flush", "clk", "rst",
-               "arbiter", "walker", "invalidator", "config", "elaborate", "signature", "metadata")
+               "arbiter", "walker", "invalidator", "l2", "config", "elaborate", "signature",
+               "metadata")
 
 # (mode, paddr_bits) to physical_bits, pfn_bits, root_bits, vpn_bits.
 WIDTHS = [
@@ -92,9 +105,9 @@ def test_a_port_may_not_take_a_name_that_the_mmu_uses(name):
 @pytest.mark.parametrize("policy", ["plru", "lru", "fifo", "random"])
 @pytest.mark.parametrize("numbers", [
     {"entries": 1, "walk_cache": 0, "paddr_bits": 32, "tag_bits": 1, "misses": 1,
-     "hit_latency": 0},
+     "hit_latency": 0, "l2_entries": 0, "l2_ways": 1},
     {"entries": 4096, "walk_cache": 256, "paddr_bits": 52, "tag_bits": 64,
-     "misses": 16, "hit_latency": 1},
+     "misses": 16, "hit_latency": 1, "l2_entries": 65536, "l2_ways": 16},
 ], ids=["lowest", "highest"])
 def test_the_ends_of_each_range_are_allowed(mode, policy, numbers):
     config = Config(mode=mode, policy=policy, ports=("a", "b2"), **numbers)

@@ -135,7 +135,7 @@ class Steps:
 def steps(body, *entered):
     """Run ``body(steps)`` with pages entered."""
     shape = geometry(X86_64)
-    dut = L2Tlb(shape)
+    dut = L2Tlb(shape.config)
 
     async def testbench(ctx):
         rtl = Rtl(ctx, dut, shape)

@@ -20,7 +20,7 @@ by_mode = pytest.mark.parametrize("mode", [X86_64, IA32], ids=lambda mode: mode.
 
 def play(shape, steps, drained, seed=0):
     """Carry out the steps, and all that they leave under way; return the world."""
-    dut, worlds = L2Tlb(shape), []
+    dut, worlds = L2Tlb(shape.config), []
     rng = default_rng(seed)
 
     async def testbench(ctx):

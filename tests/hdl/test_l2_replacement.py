@@ -23,7 +23,7 @@ def test_every_policy_has_a_state_for_each_set_or_one_for_all():
     (policy, ways) for policy in POLICIES for ways in (1, 2, 3, 4, 8)
     if policy != "plru" or ways != 3])
 def test_each_set_replaces_as_the_policy_does(policy, ways):
-    dut = L2Replacement(L2Geometry(Config(), SETS * ways, ways, policy))
+    dut = L2Replacement(L2Geometry(Config(l2_entries=SETS * ways, l2_ways=ways, l2_policy=policy)))
     rng = default_rng(ways)
     if policy == "random":
         references = [REFERENCES[policy](ways)] * SETS
@@ -63,7 +63,7 @@ def test_each_set_replaces_as_the_policy_does(policy, ways):
 
 @pytest.mark.parametrize("policy", STATES)
 def test_a_set_that_is_cleared_is_as_at_first(policy):
-    dut = L2Replacement(L2Geometry(Config(), SETS * 4, 4, policy))
+    dut = L2Replacement(L2Geometry(Config(l2_entries=SETS * 4, l2_policy=policy)))
 
     async def victim(ctx):
         ctx.set(dut.read, 1)

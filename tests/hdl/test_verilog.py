@@ -120,25 +120,27 @@ def test_header_lists_the_parameters(mode):
     lines = verilog(mode).splitlines()
     assert lines[0].startswith("// pagewalk_mmu: an x86 memory-management unit, made by pagewalk")
     start = lines.index("// Parameters") + 1
-    parameters = dict(line.removeprefix("//").split(maxsplit=1) for line in lines[start:start + 10])
+    end = lines.index("//", start)
+    parameters = dict(line.removeprefix("//").split(maxsplit=1) for line in lines[start:end])
     assert parameters == {
-        "mode": mode, "pages": {"x86_64": "4K 2M 1G", "ia32": "4K 4M"}[mode],
+        "mode": mode, "pages": {"x86_64": "4K 2M 1G", "la57": "4K 2M 1G", "ia32": "4K 4M"}[mode],
         "ports": "fetch data", "entries": "32", "walk_cache": "8", "policy": "plru",
-        "paddr_bits": "40", "tag_bits": "4", "clock": "clk", "reset": "rst"}
+        "paddr_bits": "40", "tag_bits": "4", "misses": "1", "hit_latency": "1", "l2_entries": "0",
+        "l2_ways": "4", "l2_policy": "plru", "clock": "clk", "reset": "rst"}
     assert {field.name for field in fields(Config)} <= {*parameters}
 
 
 def test_header_has_the_names_of_clock_and_reset():
     header = named_verilog("smallest").partition("\nmodule ")[0]
     assert header.startswith("// my_mmu: an x86")
-    assert "//   clock      clock_i\n//   reset      reset_i\n" in header
+    assert "//   clock       clock_i\n//   reset       reset_i\n" in header
     assert "//   clock_i, reset_i: clock, rising edge; " in header
 
 
 @every_mode
 def test_header_gives_the_encodings(mode):
     header = " ".join(verilog(mode).partition("\nmodule ")[0].replace("//", "").split())
-    pages = {"x86_64": "0 4K, 1 2M, 2 1G", "ia32": "0 4K, 1 4M"}
+    pages = {"x86_64": "0 4K, 1 2M, 2 1G", "la57": "0 4K, 1 2M, 2 1G", "ia32": "0 4K, 1 4M"}
     invalidations = (
         "0 INVPCID ADDRESS, 1 INVPCID CONTEXT, 2 INVPCID ALL, 3 INVPCID ALL NON GLOBAL, 4 INVLPG,"
         " 5 MOV CR3, 6 MOV CR4, 7 MOV CR0")

@@ -20,6 +20,8 @@ TRACE, LISTS = DATA / "i686-A.trace-buddy.txt.gz", DATA / "i686-A.freelists.npz"
 NUMBERS = [  # verb, option, one below the lowest value, and the bounds
     ("replay", "--entries", 0, "from 1 to 4096"),
     ("replay", "--walk-cache", -1, "from 0 to 256"),
+    ("replay", "--l2-entries", -1, "from 0 to 65536"),
+    ("replay", "--l2-ways", 0, "from 1 to 16"),
     ("replay", "--paddr-bits", 31, "from 32 to 52"),
     ("replay", "--latency", 0, "from 1 to 10000"),
     ("replay", "--limit", 0, "from 1"),
