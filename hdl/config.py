@@ -44,6 +44,9 @@ class Config:
         Entries of each of its sets, whose number is a power of two and at least four.
     l2_policy : str
         Replacement policy of each of its sets.
+    walkers : int
+        Page-table walks under way at once, 1 to 8. A single walker takes fewer cycles for a walk;
+        several are a ``WalkPool``.
 
     Raises
     ------
@@ -66,6 +69,7 @@ class Config:
     l2_entries: int = 0
     l2_ways: int = 4
     l2_policy: str = "plru"
+    walkers: int = 1
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -134,7 +138,8 @@ class Config:
 
 
 RANGES = {"entries": (1, 4096), "walk_cache": (0, 256), "paddr_bits": (32, 52), "tag_bits": (1, 64),
-          "misses": (1, 16), "hit_latency": (0, 1), "l2_entries": (0, 65536), "l2_ways": (1, 16)}
+          "misses": (1, 16), "hit_latency": (0, 1), "l2_entries": (0, 65536), "l2_ways": (1, 16),
+          "walkers": (1, 8)}
 """The lowest and the highest value of each parameter that is a number."""
 
 TAKEN_NAMES = frozenset({

@@ -32,6 +32,8 @@ class EntryDecoder(wiring.Component):
         outputs mean something only for an entry that is present and not reserved.
     leaf : Out(1)
         Whether the entry maps a page; otherwise it points to a table.
+    pointer : Out(1)
+        Whether the entry is present, not reserved, and no leaf; known sooner than these three.
     table : Out
         Frame number of the table that the entry points to, if it does.
     frame, page : Out
@@ -56,6 +58,7 @@ class EntryDecoder(wiring.Component):
             "present": Out(1),
             "reserved": Out(1),
             "leaf": Out(1),
+            "pointer": Out(1),
             "table": Out(config.root_bits),
             "frame": Out(config.pfn_bits),
             "page": Out(range(len(mode.pages))),
@@ -97,6 +100,7 @@ class EntryDecoder(wiring.Component):
         m.d.comb += [
             self.leaf.eq(leaf),
             self.reserved.eq(Cat(self._reserved(level, leaf)).any()),
+            self.pointer.eq(self.present & ~leaf & ~Cat(self._reserved(level, Const(0))).any()),
         ]
         if level in mode.pages:
             m.d.comb += [

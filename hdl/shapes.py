@@ -25,6 +25,7 @@ __all__ = [
     "invalidate_layout",
     "memory_response_layout",
     "memory_signature",
+    "memory_tag_bits",
     "page_fault_layout",
     "page_name",
     "port_signature",
@@ -73,7 +74,7 @@ def page_name(level):
 
 
 MEMORY_TAG_BITS = 4
-"""Width of the tag of a page-table access, which counts them: 15 more may be due from before."""
+"""Width of the number of a page-table access in its tag: 15 more may be due from before."""
 
 PCID_BITS = x86.Cr3.PCID.bit_count()
 """Width of a process-context identifier. [SDM 4.10.1]"""
@@ -194,16 +195,20 @@ def memory_signature(config):
     ``address``. A response comes in a later cycle than its request, carries the same ``tag``, and
     is taken at once.
 
-    The next access comes after the response, or after a reset of the MMU, which cuts the access
-    off. Tags count the accesses, through resets: a response to one that was cut off is told by its
-    tag and ignored, as long as it comes before the 16th access after its own is accepted. So memory
-    may owe up to 15 such responses; one that could owe more must accept nothing while it owes 15,
-    or be reset together with the MMU.
+    The MMU makes as many accesses at once as it has ``walkers``, and takes their responses in any
+    order. The tag of an access is the number of its walk in the upper bits, if there are several,
+    and in the ``MEMORY_TAG_BITS`` below a count of the accesses of that number. Of each number the
+    next access comes after the response, or after a reset of the MMU, which cuts the access off.
+    The count goes on through resets: a response to an access that was cut off is told by its tag
+    and ignored, as long as it comes before the 16th access of its number after its own is accepted.
+    So memory may owe up to 15 such responses of each number; one that could owe more must accept
+    nothing while it owes 15, or be reset together with the MMU. In other words, memory must never
+    accept an access with the tag of one that it owes.
     """
     entry_bits = 8 * config.mode.entry_bytes
     return Signature({
         "req": Out(stream.Signature(data.StructLayout({
-            "tag": MEMORY_TAG_BITS,
+            "tag": memory_tag_bits(config),
             "op": MemoryOp,
             "address": config.physical_bits,
             "expected": entry_bits,
@@ -213,10 +218,15 @@ def memory_signature(config):
     })
 
 
+def memory_tag_bits(config):
+    """Return the width of the tag of a page-table access, which ``memory_signature`` describes."""
+    return MEMORY_TAG_BITS + (config.walkers - 1).bit_length()
+
+
 def memory_response_layout(config):
     """Return the response to a page-table access, as ``memory_signature`` describes it."""
     return data.StructLayout({
-        "tag": MEMORY_TAG_BITS,
+        "tag": memory_tag_bits(config),
         "data": 8 * config.mode.entry_bytes,
         "exchanged": 1,
         "error": 1,

@@ -37,7 +37,11 @@ def header(config, name, clock, reset):
         invalidations=_codes(InvalidateOp),
         operations=_codes(MemoryOp),
         ignored=_listed(ignored_registers(config.mode) or ("nothing",)))
-    for title, text in (("Ports", notes), ("Timing", TIMING_NOTES.format(reset=reset))):
+    several = config.walkers > 1
+    timing = TIMING_NOTES.format(
+        reset=reset, tags=SEVERAL_TAGS if several else ONE_TAG,
+        walks=SEVERAL_WALKS.format(walkers=config.walkers) if several else ONE_WALK)
+    for title, text in (("Ports", notes), ("Timing", timing)):
         lines += ["", title]
         for note in text.split("\n\n"):
             lines += textwrap.wrap(note, 96, initial_indent="  ", subsequent_indent="    ")
@@ -82,6 +86,26 @@ was stored, error if there is no memory. It is always taken.
 events_*: 1 in each cycle in which the event happens.
 """
 
+ONE_WALK = """\
+An idle walker offers the first memory request in the cycle after a miss was accepted, each further
+one in the cycle of the response before it; the answer is valid in the cycle after the last
+response."""
+
+SEVERAL_WALKS = """\
+Up to {walkers} walks are under way at once. One alone offers the first memory request 3 cycles
+after a miss was accepted, one later if the walk cache holds an entry, and each further one in the
+cycle of the response before it, but for those that set flags, which come 2 cycles after it; the
+answer is valid 2 cycles after the last response. Responses may come in any order."""
+
+ONE_TAG = """\
+A response must come before the 16th access after its own is accepted; memory that could owe more
+than 15 must accept nothing while it owes 15, or be reset, too."""
+
+SEVERAL_TAGS = """\
+The bits above the lowest 4 are the number of the walk, of which each has a counter: of each number,
+a response must come before the 16th access after its own is accepted; memory must not accept an
+access with the tag of one that it owes, or be reset, too."""
+
 # What a user of the module can count on, as the docstring of `Mmu` promises it.
 TIMING_NOTES = """\
 A transfer takes place in a cycle with valid and ready. Once valid is 1, it and the payload stay
@@ -93,10 +117,8 @@ before the operation.
 Each port accepts a request per cycle and answers a hit in the next cycle, in order. It accepts
 nothing while it waits for a walk; other ports go on, and do so while its answer is not taken.
 
-An idle walker offers the first memory request in the cycle after a miss was accepted, each further
-one in the cycle of the response before it; the answer is valid in the cycle after the last
-response. Memory responds in a later cycle than it was asked. Entries that the walk cache holds are
-not read. The walks of the ports take turns.
+{walks} Memory responds in a later cycle than it was
+asked. Entries that the walk cache holds are not read. The walks of the ports take turns.
 
 While an invalidation is offered no port accepts a request; it is accepted once all answers are
 taken, and no port accepts a request in the cycle after it, nor is another one accepted, if it drops
@@ -106,9 +128,8 @@ each. A port accepts nothing in the cycle in which it answers a fault.
 
 A reset empties all caches, takes back what is offered, and forgets requests that wait. Memory need
 not be reset with it: memory_req_tag counts accesses, through resets, and a response of another tag
-than the last access is ignored. A response must come before the 16th access after its own is
-accepted; memory that could owe more than 15 must accept nothing while it owes 15, or be reset,
-too. The counter is the only state that {reset} does not clear; other registers that it leaves alone
-hold data whose valid bits it clears. The counter may begin at any value; where initial values do
-not count, as in a simulation of gates, it must be given one, or it stays X.
+than the last access is ignored. {tags} The counter is the only state that {reset} does not
+clear; other registers that it leaves alone hold data whose valid bits it clears. The counter may
+begin at any value; where initial values do not count, as in a simulation of gates, it must be given
+one, or it stays X.
 """

@@ -79,6 +79,9 @@ def add_geometry(
     group.add_argument("--walk-cache", type=whole(*RANGES["walk_cache"]), metavar="N",
                        default=DEFAULTS.walk_cache,
                        help="entries of the walk cache's lowest level, 0 for none (%(default)s)")
+    group.add_argument("--walkers", type=whole(*RANGES["walkers"]), metavar="N",
+                       default=DEFAULTS.walkers,
+                       help="page-table walks under way at once (%(default)s)")
     group.add_argument("--policy", choices=POLICIES, default=DEFAULTS.policy,
                        help="replacement policy of the TLBs (%(default)s)")
     group.add_argument("--l2-entries", type=whole(*RANGES["l2_entries"]), metavar="N",
@@ -131,7 +134,8 @@ def hardware_config(
     try:
         return Config(mode=mode, ports=ports, entries=args.entries, walk_cache=args.walk_cache,
                       policy=args.policy, paddr_bits=args.paddr_bits, tag_bits=tag_bits,
-                      l2_entries=args.l2_entries, l2_ways=args.l2_ways, l2_policy=args.l2_policy)
+                      l2_entries=args.l2_entries, l2_ways=args.l2_ways, l2_policy=args.l2_policy,
+                      walkers=args.walkers)
     except ValueError as error:
         raise InputError(error) from None
 

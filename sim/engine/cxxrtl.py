@@ -178,7 +178,8 @@ def _glue(config: Config) -> str:
         f"using Entry = uint{8 * config.mode.entry_bytes}_t;",
         f"const uint64_t FRAME_BYTES = {PAGE_BYTES};",
         f"const uint64_t TAG_MASK = {(1 << config.tag_bits) - 1}u;",
-        f"const uint64_t TAG_COUNT = {1 << MEMORY_TAG_BITS};",  # of page-table accesses
+        f"const uint64_t TAG_COUNT = {1 << MEMORY_TAG_BITS};",  # of page-table accesses of a walk
+        f"const unsigned WALKERS = {config.walkers};",
         f"const unsigned INVALIDATE = {len(config.ports)};",
         f"const unsigned COMPARE_EXCHANGE = {compare_exchange.value};",
         f"const unsigned WRITE = {AccessKind.WRITE:d};",

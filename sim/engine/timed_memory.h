@@ -62,8 +62,8 @@ struct Frames {
 };
 
 // Takes accesses to page tables, and keeps the responses until they are due. As the hardware asks
-// for, a response comes before the access is accepted that is TAG_COUNT behind its own: until then
-// nothing is.
+// for, a response comes before the access of the same walk's number is accepted that is TAG_COUNT
+// behind its own: until then nothing is.
 class TimedMemory {
 public:
     std::vector<BusError> errors;  // those by chance in the run so far
@@ -125,7 +125,8 @@ public:
         uint64_t due = cycle + model.low_latency;
         if (const uint64_t more = model.high_latency - model.low_latency)
             due += draw(model.keys[LATENCY], cycle) % (more + 1);
-        Response response{due, accepted_++, take(top.p_memory__req__tag), 0, take(top.p_memory__req__address),
+        const uint64_t tag = take(top.p_memory__req__tag);
+        Response response{due, accepted_[tag / TAG_COUNT]++, tag, 0, take(top.p_memory__req__address),
                           false, false, false};
         if (model.error_rate && happens(model.keys[ERROR], cycle, model.error_rate))
             response.error = response.by_chance = true;
@@ -143,7 +144,7 @@ private:
     // Return whether the next access must wait for the response to one long ago.
     bool owes_too_long() const {
         for (const Response &response : waiting_)
-            if (accepted_ - response.number >= TAG_COUNT)
+            if (accepted_[response.tag / TAG_COUNT] - response.number >= TAG_COUNT)
                 return true;
         return false;
     }
@@ -188,7 +189,7 @@ private:
     }
 
     std::vector<Response> waiting_;
-    uint64_t accepted_ = 0;  // accesses
+    uint64_t accepted_[WALKERS] = {};  // accesses, by the number of the walk
     bool responding_ = false;
     bool accepting_ = true;
     bool taking_[INVALIDATE];

@@ -3,6 +3,7 @@
 ``timed_memory.h`` does the same, draw for draw.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 
 from ...hdl.shapes import MEMORY_TAG_BITS, MemoryOp
@@ -20,8 +21,8 @@ class TimedMemory:
     """Takes accesses to page tables, and keeps the responses until they are due.
 
     Cycles are numbered from the engine's first run on, without a gap. As the hardware asks for, a
-    response comes before the access is accepted that is ``1 << MEMORY_TAG_BITS`` behind its own:
-    until then nothing is.
+    response comes before the access of the same walk's number is accepted that is
+    ``1 << MEMORY_TAG_BITS`` behind its own: until then nothing is.
 
     Parameters
     ----------
@@ -37,16 +38,17 @@ class TimedMemory:
         self._model, self._entry_bytes = model, entry_bytes
         self._keys = [model.key(purpose) for purpose in range(ANSWER_STALL + ports)]
         self._ports = range(ANSWER_STALL, ANSWER_STALL + ports)
-        # Of each: the cycle from which it may be given, the number of the access, the response,
-        # and the address if it is an error by chance.
+        # Of each: the cycle from which it may be given, how many accesses of its walk's number came
+        # before, the response, and the address if it is an error by chance.
         self._waiting: list[tuple[int, int, Response, int | None]] = []
-        self._accepted = 0  # accesses
+        self._accepted: Counter[int] = Counter()  # accesses, by the number of the walk
         self._errors: list[tuple[int, int]] = []
 
     def accepts(self, cycle: int) -> bool:
         """Return whether it takes an access in that cycle."""
-        if any(self._accepted - number >= 1 << MEMORY_TAG_BITS for _, number, *_ in self._waiting):
-            return False
+        for _, before, response, _ in self._waiting:
+            if self._accepted[_walk(response)] - before >= 1 << MEMORY_TAG_BITS:
+                return False
         return not self._happens(REQUEST_STALL, cycle, self._model.request_stall)
 
     def answers_taken(self, cycle: int) -> list[bool]:
@@ -96,8 +98,8 @@ class TimedMemory:
                 self._do(memory, request, response)
             except BusError:
                 response["error"] = 1
-        self._waiting.append((due, self._accepted, response, error))
-        self._accepted += 1
+        self._waiting.append((due, self._accepted[_walk(response)], response, error))
+        self._accepted[_walk(response)] += 1
 
     def _do(
         self, memory: PhysicalMemory, request: Mapping[str, int], response: Response
@@ -110,3 +112,8 @@ class TimedMemory:
             response["data"] = memory.compare_exchange(
                 address, size, request["expected"], request["desired"])
             response["exchanged"] = int(response["data"] == request["expected"])
+
+
+def _walk(response: Response) -> int:
+    """Return the number of the walk that the response is for, which its tag has."""
+    return response["tag"] >> MEMORY_TAG_BITS

@@ -159,10 +159,14 @@ def offers_hold(name, stream, reset=NO_RESET):
 class PageTableMemory:
     """Page-table memory behind a port; ``serve`` is a background testbench.
 
+    Several accesses may wait for their responses, but no two with one tag. The response that is due
+    first comes first.
+
     ``latency()`` is asked for the cycles from an accepted access to its response, ``ready()`` in
     each cycle whether to accept one. ``before(access)`` is called before each access is done, and
     may write to ``memory`` as another processor would, or raise ``BusError``. ``log`` has, for each
-    access, ``("read", address)`` or ``("exchange", address, expected, desired)``.
+    access, ``("read", address)`` or ``("exchange", address, expected, desired)``, ``owed`` the
+    number of responses that are waited for in each cycle.
     """
 
     def __init__(self, port, memory, entry_bytes, *, latency=lambda: 1, ready=lambda: True,
@@ -175,6 +179,7 @@ class PageTableMemory:
         self.before = before
         self.log = []
         self.latencies = []
+        self.owed = []
 
     async def serve(self, ctx):
         req, rsp = self.port.req, self.port.rsp
@@ -188,8 +193,11 @@ class PageTableMemory:
             if answered:
                 responses.popleft()
             if asked:
+                assert access.tag not in [response["tag"] for _, response in responses]
                 self.latencies.append(self.latency())
                 responses.append((cycle - 1 + self.latencies[-1], self._do(access)))
+            self.owed.append(len(responses))
+            responses = deque(sorted(responses, key=lambda response: response[0]))
             due = bool(responses) and responses[0][0] <= cycle
             ctx.set(rsp.valid, due)
             if due:

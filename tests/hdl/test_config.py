@@ -41,6 +41,8 @@ WRONG_VALUES = [
     ({"misses": 17}, "Parameter misses must be from 1 to 16, not 17"),
     ({"hit_latency": -1}, "Parameter hit_latency must be from 0 to 1, not -1"),
     ({"hit_latency": 2}, "Parameter hit_latency must be from 0 to 1, not 2"),
+    ({"walkers": 0}, "Parameter walkers must be from 1 to 8, not 0"),
+    ({"walkers": 9}, "Parameter walkers must be from 1 to 8, not 9"),
     ({"policy": "mru"}, "Replacement policy must be one of plru, lru, fifo, random, not 'mru'"),
     ({"policy": "plru", "entries": 3},
      "Entry count must be a power of two for policy 'plru', not 3"),
@@ -105,9 +107,9 @@ def test_a_port_may_not_take_a_name_that_the_mmu_uses(name):
 @pytest.mark.parametrize("policy", ["plru", "lru", "fifo", "random"])
 @pytest.mark.parametrize("numbers", [
     {"entries": 1, "walk_cache": 0, "paddr_bits": 32, "tag_bits": 1, "misses": 1,
-     "hit_latency": 0, "l2_entries": 0, "l2_ways": 1},
+     "hit_latency": 0, "l2_entries": 0, "l2_ways": 1, "walkers": 1},
     {"entries": 4096, "walk_cache": 256, "paddr_bits": 52, "tag_bits": 64,
-     "misses": 16, "hit_latency": 1, "l2_entries": 65536, "l2_ways": 16},
+     "misses": 16, "hit_latency": 1, "l2_entries": 65536, "l2_ways": 16, "walkers": 8},
 ], ids=["lowest", "highest"])
 def test_the_ends_of_each_range_are_allowed(mode, policy, numbers):
     config = Config(mode=mode, policy=policy, ports=("a", "b2"), **numbers)

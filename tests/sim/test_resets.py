@@ -36,7 +36,7 @@ def program(rng, mode, ports):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["amaranth", "cxxrtl"])
-@pytest.mark.parametrize("config", ["x86_64-plru4", "ia32-fifo3"])
+@pytest.mark.parametrize("config", ["x86_64-plru4", "x86_64-pool3", "ia32-fifo3"])
 @pytest.mark.parametrize("seed", range(2))
 def test_what_is_answered_is_answered_right_whenever_the_hardware_is_reset(engine, config, seed):
     """Responses overtake each other, memory and requesters are not always ready."""

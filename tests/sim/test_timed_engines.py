@@ -36,6 +36,7 @@ MODELS = {  # each with one, two or three ports
     "x86_64-plru4": MemoryModel((1, 9), request_stall=0.3, answer_stall=0.3, error_rate=.1, seed=1),
     "x86_64-random1": MemoryModel((1, 60), seed=2),
     "ia32-fifo3": MemoryModel((1, 5), request_stall=0.4, answer_stall=0.6, error_rate=0.1, seed=3),
+    "x86_64-pool3": MemoryModel((1, 30), request_stall=0.2, error_rate=0.05, seed=5),
     "ia32-lru8": MemoryModel(2, request_stall=0.6, answer_stall=0.2, seed=4),
 }
 

@@ -1,0 +1,117 @@
+"""The judgement of the pool's walks, in a cycle of its own after the response."""
+
+from amaranth import Module, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..model.x86 import Entry
+from .bitfield import field
+from .shapes import AccessKind, control_layout, request_layout, walk_response_layout
+from .walk_context import table_rights_layout
+from .walk_judge import WalkJudge
+from .walk_shapes import WalkStep
+
+__all__ = ["WalkVerdict", "kept_layout", "subject_layout"]
+
+ACCESS = ("kind", "user", "implicit", "ac")
+CONTROL = ("root", "wp", "pse", "pge", "smep", "smap", "pke", "nxe", "pkru")
+
+
+def kept_layout(config):
+    """Return what is kept of a request until it is judged: who asks, for what, with what rights."""
+    access, control = request_layout(config).members, control_layout(config).members
+    response = walk_response_layout(config).members
+    return data.StructLayout({
+        "port": response["port"], "miss": response["miss"],
+        **{name: access[name] for name in ACCESS}, **{name: control[name] for name in CONTROL}})
+
+
+def subject_layout(config):
+    """Return what is judged, if ``valid``: an entry that was read or exchanged.
+
+    With ``replay`` it is the entry at which the walk of another request ended, which ``led``:
+    ``led_write`` says that this one was a write, ``led_fault`` that it ended in a fault. What is
+    judged is in memory as its flags were before the last exchange.
+    """
+    return data.StructLayout({
+        "valid": 1, "entry": 8 * config.mode.entry_bytes, "error": 1, "exchanged": 1,
+        "level": range(len(config.mode.levels)), "updating": 1, "above": table_rights_layout(),
+        "stale": 1, "replay": 1, "led_write": 1, "led_fault": 1})
+
+
+class WalkVerdict(wiring.Component):
+    """Judges what a walk came to, for the request that it is for.
+
+    The verdict is combinational, the answer comes in the next cycle. A request that another's walk
+    is to answer is answered if its own access, under its own registers, may use the entry as it is.
+    Otherwise it has to walk itself, from the root: what is not permitted, or lacks a flag, may be
+    otherwise in memory by now.
+
+    Parameters
+    ----------
+    config : :class:`Config`
+        Parameters of the MMU.
+
+    Members
+    -------
+    subject : In(subject_layout), request : In(kept_layout)
+        What is judged, and for whom.
+    update, restart, finish, failed : Out(1)
+        The verdict, all 0 unless the subject is ``valid``: set flags of the entry, start over, or
+        the request is answered; if so, whether by a fault.
+    dirty : Out(1)
+        ``update`` has to set the dirty flag, too.
+    lost : Out(1)
+        The walk starts over as its exchange was lost to another writer.
+    answered : Out(1), answer : Out(walk_response_layout)
+        The answer to the request that was judged in the cycle before.
+    """
+
+    def __init__(self, config):
+        self._config = config
+        super().__init__({
+            "subject": In(subject_layout(config)), "request": In(kept_layout(config)),
+            "update": Out(1), "restart": Out(1), "finish": Out(1), "failed": Out(1),
+            "dirty": Out(1), "lost": Out(1),
+            "answered": Out(1), "answer": Out(walk_response_layout(config)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.judge = judge = WalkJudge(self._config)
+        subject, request = self.subject, self.request
+        replay, answer = subject.replay, Signal.like(self.answer)
+        unfit, step = Signal(), judge.step
+        lacks_dirty = (request.kind == AccessKind.WRITE) & ~(
+            field(subject.entry, Entry.D) | subject.led_write)
+        m.d.comb += [
+            judge.request.port.eq(request.port),
+            judge.request.miss.eq(request.miss),
+            *(judge.request.access[name].eq(request[name]) for name in ACCESS),
+            *(judge.request.control[name].eq(request[name]) for name in CONTROL),
+            judge.place.level.eq(subject.level),
+            judge.place.updating.eq(subject.updating | replay),
+            judge.place.table.writable.eq(subject.above.writable),
+            judge.place.table.user.eq(subject.above.user),
+            judge.place.table.execute_disable.eq(subject.above.execute_disable),
+            judge.response.data.eq(subject.entry),
+            judge.response.error.eq(subject.error & ~replay),
+            judge.response.exchanged.eq(subject.exchanged | replay),
+            unfit.eq(replay & (judge.result.fault | subject.led_fault | lacks_dirty)),
+            self.update.eq(subject.valid & (step == WalkStep.UPDATE)),
+            self.dirty.eq(field(judge.desired, Entry.D)),
+            self.lost.eq(subject.valid & (step == WalkStep.RESTART)),
+            self.restart.eq(self.lost | (subject.valid & unfit)),
+            self.finish.eq(subject.valid & (step == WalkStep.FINISH) & ~unfit),
+            self.failed.eq(judge.result.fault),
+            self.answer.eq(answer),
+        ]
+        m.d.sync += self.answered.eq(self.finish)
+        with m.If(subject.valid):
+            m.d.sync += [
+                answer.eq(judge.result),
+                answer.translation.dirty.eq(
+                    judge.result.translation.dirty | (replay & subject.led_write)),
+                answer.stale.eq(subject.stale),
+            ]
+        return m
