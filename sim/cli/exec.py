@@ -28,7 +28,7 @@ from ...model.physical.memory_map import MemoryMapError
 from ...model.physical.out_of_memory import OutOfMemory
 from ...model.x86 import PAGE_SHIFT, PagingMode
 from ..engine import create
-from ..errors import InputError
+from ..errors import InputError, writing
 from ..exec.access_recorder import recorder_of
 from ..exec.cpu import CHECKS
 from ..exec.emulator import load_unicorn
@@ -39,6 +39,8 @@ from ..exec.program_machine import ProgramFailed
 from ..exec.program_run import ProgramEnd, ProgramRun
 from ..exec.program_world import ProgramWorld, StartState
 from ..exec.signal_delivery import signal_name
+from ..follow.followed_kernel import FollowedKernel
+from ..follow.follower import Follower, descriptor_writer
 from ..trace.access_record import TraceHeader
 from .common import (
     MISMATCH,
@@ -98,6 +100,11 @@ def add(verbs: Verbs) -> None:
                         help="end it after about so many instructions")
     parser.add_argument("--seed", metavar="N", type=natural, default=0,
                         help="seed of the random numbers that it is given (%(default)s)")
+    parser.add_argument("--follow", action="store_true",
+                        help="say on standard error each system call, page fault and signal when "
+                             "it happens, as strace does")
+    parser.add_argument("--follow-to", metavar="FILE", type=output_name,
+                        help="write that to FILE instead")
     parser.add_argument("--record", metavar="FILE", type=output_name,
                         help="write each translation to FILE: its page, kind, task and address "
                              "space")
@@ -115,10 +122,10 @@ def _variable(text: str) -> tuple[bytes, bytes]:
 
 
 def _exec(args: argparse.Namespace) -> int:
-    for name in ("json", "record"):
+    for name in ("json", "record", "follow_to"):
         if getattr(args, name) == STDOUT:
-            raise InputError(f"argument --{name}: - is the standard output of the program; "
-                             "expected a file")
+            raise InputError(f"argument --{name.replace('_', '-')}: - is the standard output of "
+                             "the program; expected a file")
     load_unicorn()
     clock = ProgramClock()
     with json_file(args.json) as write, recorder_of(args.record) as recorder, _bad_input(
@@ -138,7 +145,7 @@ def _exec(args: argparse.Namespace) -> int:
                              mode=mode, check=args.check, seed=args.seed,
                              record=None if recorder is None else (recorder, _header(args, mode)))
         mount_proc(system, kernel, world.context.tasks)
-        run = ProgramRun(world, args.limit)
+        run = ProgramRun(world, args.limit, observer=_follower(stack, args, kernel, world))
         end = _run(args.program, run)
         world.machine.cpu.end_record()
         figures = ProgramFigures.of(world, run.table, swap, end)
@@ -150,6 +157,20 @@ def _exec(args: argparse.Namespace) -> int:
         print_error("pagewalk: error:", one_line(f"the kernel model is not sound: {left}"))
         return MISMATCH
     return end.status
+
+
+def _follower(stack: ExitStack, args: argparse.Namespace, kernel: Kernel,
+              world: ProgramWorld) -> Follower | None:
+    """Return what ``--follow`` writes with, None if it is not asked for."""
+    if not isinstance(kernel, FollowedKernel):
+        return None
+    descriptor = 2
+    if args.follow_to is not None:
+        with writing(args.follow_to):
+            descriptor = stack.enter_context(args.follow_to.open("wb")).fileno()
+    follower = Follower(world.context, descriptor_writer(descriptor))
+    kernel.on_fault = follower.fault
+    return follower
 
 
 def _header(args: argparse.Namespace, mode: PagingMode) -> TraceHeader:
@@ -243,7 +264,8 @@ def _boot(args: argparse.Namespace, config: Config, mode: PagingMode) -> Kernel:
         raise InputError(f"argument --memory: {args.memory} Mbytes end above what "
                          f"{config.physical_bits} address bits reach; expected less")
     require_memory("--memory", (size >> PAGE_SHIFT) * FRAME_BYTES)
-    return Kernel.boot(mode, size, entropy=np.random.default_rng(args.seed + 2))
+    kind = FollowedKernel if args.follow or args.follow_to is not None else Kernel
+    return kind.boot(mode, size, entropy=np.random.default_rng(args.seed + 2))
 
 
 @contextmanager

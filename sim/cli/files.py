@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import combinations
 from pathlib import Path
 from stat import S_ISREG
 from typing import Any
@@ -16,7 +17,7 @@ __all__ = ["check_outputs", "file_name", "json_file", "output_file", "output_nam
 
 # In a verb's arguments.
 INPUTS = ("image", "program", "vectors", "trace", "free_lists", "swap", "log")
-OUTPUTS = {"json": "--json", "record": "--record", "output": "-o"}
+OUTPUTS = {"json": "--json", "record": "--record", "follow_to": "--follow-to", "output": "-o"}
 
 
 def file_name(text: str) -> str:
@@ -40,19 +41,12 @@ def check_outputs(args: argparse.Namespace) -> None:
     inputs = [path for name in INPUTS if (path := getattr(args, name, None)) is not None]
     outputs = {option: path for name, option in OUTPUTS.items()
                if (path := getattr(args, name, None)) is not None}
-    if "--record" in outputs and any(_is_same(outputs["--record"], path) for path in inputs):
-        raise InputError(f"argument --record: {outputs['--record']} is an input; expected another "
-                         "file")
-    if "--json" in outputs:
-        if any(_is_same(outputs["--json"], path) for path in inputs):
-            raise InputError(f"argument --json: {outputs['--json']} is an input; expected another "
-                             "file")
-        if "--record" in outputs and _is_same(outputs["--json"], outputs["--record"]):
-            raise InputError(f"argument --json: {outputs['--json']} is the file of --record; "
-                             "expected another")
-        if "-o" in outputs and _is_same(outputs["--json"], outputs["-o"]):
-            raise InputError(f"argument --json: {outputs['--json']} is the file of -o; expected "
-                             "another")
+    for option, path in outputs.items():
+        if option != "-o" and any(_is_same(path, one) for one in inputs):
+            raise InputError(f"argument {option}: {path} is an input; expected another file")
+    for (option, path), (other, taken) in combinations(outputs.items(), 2):
+        if _is_same(path, taken):
+            raise InputError(f"argument {option}: {path} is the file of {other}; expected another")
 
 
 def _is_same(one: str | Path, other: str | Path) -> bool:

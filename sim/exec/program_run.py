@@ -18,6 +18,7 @@ from .futex_family import release_locks
 from .poll_family import MASKED_CALLS
 from .program_machine import ProgramFailed, Signalled
 from .program_world import ProgramWorld
+from .run_observer import RunObserver
 from .scheduler import Scheduler, WaitsForEver, has_expired, is_interrupted
 from .signal_delivery import deliver_signals, force_signal
 from .stop import Called, CallKind, Raised
@@ -61,6 +62,8 @@ class ProgramRun:
         The most instructions that it may take, None for any number.
     quantum
         The instructions of a turn, after which another task has its own.
+    observer
+        Is told what happens.
 
     Members
     -------
@@ -69,8 +72,9 @@ class ProgramRun:
     """
 
     def __init__(self, world: ProgramWorld, limit: int | None = None,
-                 quantum: int = QUANTUM) -> None:
+                 quantum: int = QUANTUM, observer: RunObserver | None = None) -> None:
         self.table = CallTable()
+        self._observer = observer if observer is not None else RunObserver()
         self._world, self._context = world, world.context
         self._machine, self._cpu = world.machine, world.machine.cpu
         self._limit, self._quantum = limit, quantum
@@ -166,6 +170,7 @@ class ProgramRun:
             self._answer(wait.name, wait.blocked.done)
             self._signals(None)
         else:
+            self._observer.result(task, wait.name, None)
             self._signals(wait)
 
     def _entered(self) -> AbstractContextManager[SystemCalls]:
@@ -177,6 +182,7 @@ class ProgramRun:
         task = self._context.task
         if task.waiting is not None or not (task.deliverable or wait is not None):
             return
+        self._observer.signals(task)
         with self._entered():
             number = self._abi.number_of[wait.name] if wait is not None else 0
             deliver_signals(self._context, wait, number)
@@ -217,10 +223,12 @@ class ProgramRun:
             return
         context = self._context
         name, arguments = self._abi.take(self._cpu)
+        self._observer.call(context.task, name, arguments)
         try:
             with self._entered():
                 result = self.table.call(context, name, arguments)
         except ProgramReplaced:
+            self._observer.result(context.task, name, 0)
             return
         except WouldBlock as blocked:
             limit = blocked.timeout
@@ -232,6 +240,7 @@ class ProgramRun:
     def _answer(self, name: str, result: int) -> None:
         """Give the task the result of a call, after which it blocks what it did before."""
         task = self._context.task
+        self._observer.result(task, name, result)
         if name in MASKED_CALLS and task.saved_mask is not None:
             task.blocked, task.saved_mask = task.saved_mask, None
         self._abi.answer(self._cpu, result)
@@ -257,6 +266,7 @@ class ProgramRun:
         if len(task.group.tasks) == 1:
             self._ended(task.group, GroupExited(status << 8))
         else:
+            self._observer.ended(task, status << 8)
             self._context.tasks.end_task(task)
 
     def _ended(self, group: TaskGroup, ended: GroupExited) -> None:
@@ -266,4 +276,6 @@ class ProgramRun:
             number = status & 0x7F
             self._end = (ProgramEnd(KILLED + number, number, ended.where) if number
                          else ProgramEnd(status >> 8))
+        for task in group.tasks:
+            self._observer.ended(task, status)
         self._world.end_process(group, status)

@@ -1,0 +1,1 @@
+"""What ``pagewalk exec --follow`` prints: system calls, page faults and signals, a line each."""
