@@ -22,7 +22,15 @@ class Config:
         Names of the request ports, lower-case letters and digits, no keyword of Verilog; each port
         has a TLB of its own, all share the walker.
     entries : int
-        Entries of each port's L1 TLB.
+        Entries of each port's L1 TLB; with ``ways``, those for 4-Kbyte pages.
+    ways : int
+        Entries of a set of the L1 TLBs, which then have ``entries / ways`` sets, a power of two of
+        at least 2; 0 makes them fully associative.
+    large_entries : int
+        With ``ways``, entries of each L1 TLB for pages larger than 4 Kbytes, fully associative.
+    index : str
+        With ``ways``, what selects the set: the lowest bits of the page number, ``plain``, or those
+        and the next ones combined bit by bit with exclusive or, ``folded``.
     walk_cache : int
         Entries of the walk cache's lowest level; each level above has half as many, but at least
         one. 0 leaves it out.
@@ -70,6 +78,9 @@ class Config:
     l2_ways: int = 4
     l2_policy: str = "plru"
     walkers: int = 1
+    ways: int = 0
+    large_entries: int = 4
+    index: str = "folded"
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -82,7 +93,9 @@ class Config:
             if policy not in POLICIES:
                 raise ValueError(
                     f"Replacement policy must be one of {', '.join(POLICIES)}, not {policy!r}")
-        POLICIES[self.policy].check(self.entries)
+        self._check_sets()
+        for count in (self.ways, self.large_entries) if self.ways else (self.entries,):
+            POLICIES[self.policy].check(count)
         if self.l2_entries:
             self._check_l2()
         if not self.ports or len(set(self.ports)) != len(self.ports):
@@ -95,6 +108,13 @@ class Config:
                 raise ValueError(f"Port name must not be one that the MMU uses, as {port!r} is")
             check_identifier("Port name", port)
 
+    def _check_sets(self) -> None:
+        if self.index not in INDEXES:
+            raise ValueError(f"Index must be one of {', '.join(INDEXES)}, not {self.index!r}")
+        if self.ways and (self.entries % self.ways or self.sets < 2 or self.sets & self.sets - 1):
+            raise ValueError("Set count, entries by ways, must be a power of two of at least 2,"
+                             f" not {self.entries} / {self.ways}")
+
     def _check_types(self) -> None:
         if not isinstance(self.mode, PagingMode):
             raise TypeError(f"Mode must be a PagingMode, not {self.mode!r}")
@@ -105,6 +125,8 @@ class Config:
         for policy in (self.policy, self.l2_policy):
             if not isinstance(policy, str):
                 raise TypeError(f"Replacement policy must be a string, not {policy!r}")
+        if not isinstance(self.index, str):
+            raise TypeError(f"Index must be a string, not {self.index!r}")
         if not isinstance(self.ports, tuple) or not all(isinstance(x, str) for x in self.ports):
             raise TypeError(f"Ports must be a tuple of strings, not {self.ports!r}")
 
@@ -115,6 +137,11 @@ class Config:
                 "Entries of the second-level TLB must be a power of two from 4 for each of"
                 f" {self.l2_ways} ways, not {self.l2_entries}")
         POLICIES[self.l2_policy].check(self.l2_ways)
+
+    @property
+    def sets(self) -> int:
+        """Number of sets of each L1 TLB, 0 if it is fully associative."""
+        return self.entries // self.ways if self.ways else 0
 
     @property
     def physical_bits(self) -> int:
@@ -138,9 +165,12 @@ class Config:
 
 
 RANGES = {"entries": (1, 4096), "walk_cache": (0, 256), "paddr_bits": (32, 52), "tag_bits": (1, 64),
-          "misses": (1, 16), "hit_latency": (0, 1), "l2_entries": (0, 65536), "l2_ways": (1, 16),
-          "walkers": (1, 8)}
+          "misses": (1, 16), "hit_latency": (0, 1), "ways": (0, 16), "large_entries": (1, 64),
+          "l2_entries": (0, 65536), "l2_ways": (1, 16), "walkers": (1, 8)}
 """The lowest and the highest value of each parameter that is a number."""
+
+INDEXES = ("plain", "folded")
+"""What may select the set of a page number."""
 
 TAKEN_NAMES = frozenset({
     "control", "invalidate", "memory", "events", "walk", "flush", "clk", "rst",  # ports, events

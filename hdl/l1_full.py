@@ -12,7 +12,7 @@ from .permission import denials, needs_layout
 from .replacement import POLICIES
 from .shapes import PCID_BITS, drop_layout, rights_layout, translation_layout
 
-__all__ = ["FullL1", "lookup_key_layout"]
+__all__ = ["FullL1", "found_layout", "lookup_key_layout"]
 
 
 def lookup_key_layout(config):
@@ -21,13 +21,19 @@ def lookup_key_layout(config):
         "vpn": config.vpn_bits, "pcid": PCID_BITS, "page": range(len(config.mode.pages))})
 
 
+def found_layout(entries):
+    """Return what the first half of a lookup finds: one bit for each entry of each finding."""
+    return data.StructLayout(
+        dict.fromkeys(("match", "unusable", "denied", "key_denied"), entries))
+
+
 class FullL1(wiring.Component):
     """Holds translations, and finds the one of a page number and PCID, and what it denies.
 
     What is compared, and the rights, are flip-flops: each entry is compared with the key, and asked
     what it denies, beside all others. The translations are in a distributed RAM. A lookup has two
     halves, so that who looks up may hold what lies between them in a register: ``found`` follows
-    ``key`` and ``needs``, and all that is known of the page follows ``at_hand``, both
+    the key and ``needs``, and all that is known of the page follows ``at_hand``, both
     combinationally. ``fill``, ``drop`` and ``touch`` take effect at the end of the cycle. At most
     one entry matches any key, as a fill drops all entries that overlap the new page.
 
@@ -38,11 +44,17 @@ class FullL1(wiring.Component):
     ----------
     config : :class:`Config`
         Parameters of the MMU.
+    entries : int, optional
+        Number of entries, ``config.entries`` by default.
+    smallest : int
+        The smallest size of page that is filled, an index into ``config.mode.pages``.
 
     Members
     -------
-    key : In(lookup_key_layout)
-        Page number and PCID to compare; ``page`` is the size of a page to fill, else 0.
+    offered : In(lookup_key_layout), inner : In(lookup_key_layout), inside : In(1)
+        Page numbers and PCIDs: of a request to look up, and of what is filled or dropped. The key,
+        which is compared, is the second if ``inside``. Its ``page`` is the size of a page to fill,
+        else 0.
     needs : In(needs_layout)
         What the access asks of the page.
     found : Out, at_hand : In
@@ -57,24 +69,27 @@ class FullL1(wiring.Component):
     touch : In(1)
         Tell the replacement policy that the entry ``slot`` is used.
     fill : In(1), fill_translation : In(translation_layout)
-        Enter the translation of ``key``: into the entry ``slot`` if there is one ``present``, or
+        Enter the translation of the key: into the entry ``slot`` if there is one ``present``, or
         else into the first invalid entry, or else into the policy's victim.
     drop : In(drop_layout)
-        Entries to drop; ``key`` must hold its address and PCID.
+        Entries to drop; the key must hold its address and PCID.
     """
 
-    def __init__(self, config):
+    def __init__(self, config, entries=None, smallest=0):
         self._config = config
-        found = data.StructLayout(dict.fromkeys(
-            ("match", "unusable", "denied", "key_denied"), config.entries))
+        self._entries = entries = config.entries if entries is None else entries
+        self._smallest = smallest
+        found = found_layout(entries)
         super().__init__({
-            "key": In(lookup_key_layout(config)),
+            "offered": In(lookup_key_layout(config)),
+            "inner": In(lookup_key_layout(config)),
+            "inside": In(1),
             "needs": In(needs_layout()),
             "found": Out(found),
             "at_hand": In(found),
             "hit": Out(1),
             "present": Out(1),
-            "slot": Out(range(config.entries)),
+            "slot": Out(range(entries)),
             "translation": Out(translation_layout(config)),
             "denied": Out(1),
             "key_denied": Out(1),
@@ -86,14 +101,16 @@ class FullL1(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        entries = self._config.entries
+        entries = self._entries
         tags = [Signal(self._tag_layout(), name=f"tag_{slot}") for slot in range(entries)]
         same_address = [Signal(name=f"same_address_{slot}") for slot in range(entries)]
         same_pcid = [Signal(name=f"same_pcid_{slot}") for slot in range(entries)]
+        key = Signal.like(self.offered)
+        m.d.comb += key.eq(Mux(self.inside, self.inner, self.offered))
         for slot, tag in enumerate(tags):
             m.d.comb += [
-                same_address[slot].eq(self._same_address(tag)),
-                same_pcid[slot].eq(tag.pcid == self.key.pcid),
+                same_address[slot].eq(self._same_address(tag, key)),
+                same_pcid[slot].eq(tag.pcid == key.pcid),
                 self.found.match[slot].eq(
                     tag.valid & same_address[slot] & (same_pcid[slot] | tag.global_page)),
             ]
@@ -101,7 +118,7 @@ class FullL1(wiring.Component):
         fill_slot = self._choose(m, tags)
         with m.If(self.fill | self.drop.valid):  # in most cycles nothing changes
             for slot, tag in enumerate(tags):
-                self._update(m, tag, same_address[slot], same_pcid[slot],
+                self._update(m, tag, key, same_address[slot], same_pcid[slot],
                              fill=self.fill & (fill_slot == slot))
 
         # Two words at least: CXXRTL takes the address of a single one, which has no bits, from
@@ -140,7 +157,7 @@ class FullL1(wiring.Component):
 
     def _choose(self, m, tags):
         """Return the entry that a fill replaces, and keep the replacement policy up to date."""
-        entries = range(self._config.entries)
+        entries = range(self._entries)
         m.submodules.policy = policy = POLICIES[self._config.policy](len(entries))
         vacant, replaced, fill_slot = Signal(entries), Signal(entries), Signal(entries)
         for slot in reversed(entries):
@@ -167,7 +184,7 @@ class FullL1(wiring.Component):
             "rights": rights_layout(),
         })
 
-    def _same_address(self, tag):
+    def _same_address(self, tag, key):
         """Return whether the page of ``tag`` and the page of the key overlap.
 
         Pages are aligned to their size, so two overlap if the larger holds the smaller. Page
@@ -176,12 +193,12 @@ class FullL1(wiring.Component):
         """
         shifts = [level.shift - PAGE_SHIFT for level in self._config.mode.pages]
         shifts.append(self._config.vpn_bits)
-        same = [tag.vpn[low:high] == self.key.vpn[low:high] for low, high in pairwise(shifts)]
+        same = [tag.vpn[low:high] == key.vpn[low:high] for low, high in pairwise(shifts)]
         return Cat(same[-1], *(
-            one | tag.larger[size] | (self.key.page > size)
-            for size, one in enumerate(same[:-1]))).all()
+            one | tag.larger[size] | (key.page > size)
+            for size, one in enumerate(same[:-1]) if size >= self._smallest)).all()
 
-    def _update(self, m, tag, same_address, same_pcid, *, fill):
+    def _update(self, m, tag, key, same_address, same_pcid, *, fill):
         """Fill the entry of ``tag`` if ``fill``, or drop it if it must go."""
         filled, drop = self.fill_translation, self.drop
         dropped = (
@@ -195,8 +212,8 @@ class FullL1(wiring.Component):
         with m.If(fill):
             m.d.sync += [
                 tag.valid.eq(1),
-                tag.vpn.eq(self.key.vpn),
-                tag.pcid.eq(self.key.pcid),
+                tag.vpn.eq(key.vpn),
+                tag.pcid.eq(key.pcid),
                 tag.larger.eq(Cat(filled.page > size for size in range(len(tag.larger)))),
                 tag.global_page.eq(filled.global_page),
                 tag.dirty.eq(filled.dirty),

@@ -26,9 +26,10 @@ __all__ = ["Mmu"]
 class Mmu(wiring.Component):
     """Translates linear addresses for several request ports, in one x86 paging mode.
 
-    All timing is in clock cycles. A port accepts a request in each cycle and answers a hit in the
-    next cycle, in the order of the requests. While it waits for a walk it accepts nothing; other
-    ports go on. In the cycle in which it answers a fault it accepts nothing either.
+    All timing is in clock cycles, for a hit latency of 1 and TLBs without sets. A port accepts a
+    request in each cycle and answers a hit in the next cycle, in the order of the requests. While
+    it waits for a walk it accepts nothing; other ports go on. In the cycle in which it answers a
+    fault it accepts nothing either.
 
     A miss that finds the walker idle is answered 2 + (sum of the memory latencies) cycles after its
     request was accepted. There is one memory latency for each level that the walk cache does not
@@ -58,6 +59,11 @@ class Mmu(wiring.Component):
     could use, and in the one after it the ports carry that out. If several ports answer page faults
     at once, that takes two cycles each. No walk begins in the cycle of a drop; one that is under
     way in it is answered, but nothing of it is cached from then on.
+
+    With a hit latency of 0 a hit is answered in the cycle of its request, and a port accepts one in
+    each cycle in which it owes no answer. With sets, the ports are at work for two cycles on a drop
+    by address, and for two more than there are sets on any other; after a reset they are for one
+    more than there are sets.
 
     A request is judged by what ``control`` holds in the cycle in which the request is accepted.
 

@@ -1,6 +1,6 @@
 """The request port: a TLB that answers requests, and asks for a walk when it misses."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -8,6 +8,7 @@ from ..model.x86 import PAGE_SHIFT, Vector
 from .canonical import is_canonical
 from .event_shapes import port_events_layout
 from .l1_full import FullL1, lookup_key_layout
+from .l1_sets import SetL1
 from .permission import AccessNeeds
 from .responder import Responder
 from .shapes import (
@@ -95,7 +96,7 @@ class RequestPort(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.tlb = tlb = FullL1(self._config)
+        m.submodules.tlb = tlb = (SetL1 if self._config.ways else FullL1)(self._config)
         m.submodules.responder = responder = Responder(self._config)
         rsp, walk = self.requests.rsp, self.walk
 
@@ -212,7 +213,7 @@ class RequestPort(wiring.Component):
         """
         low, high = PAGE_SHIFT, self._config.mode.translated_bits
         inner = Signal(lookup_key_layout(self._config), reset_less=True)
-        drop = Signal.like(self.drop)
+        drop, sweeping = Signal.like(self.drop), tlb.busy if self._config.ways else Const(0)
         filled, offered = self.walk.rsp.payload.translation, self.requests.req.payload
         m.d.sync += [
             drop.eq(self.drop),
@@ -220,20 +221,19 @@ class RequestPort(wiring.Component):
             inner.pcid.eq(Mux(self.drop.valid, self.drop.pcid, held.control.pcid)),
         ]
         m.d.comb += [
-            self.busy.eq(drop.valid),
+            self.busy.eq(drop.valid | sweeping),
             tlb.drop.eq(drop),
             tlb.fill_translation.eq(filled),
             tlb.fill.eq(walking & self.walk.rsp.valid & ~self.walk.rsp.payload.fault
-                        & ~self.walk.rsp.payload.stale & ~self.drop.valid & ~drop.valid),
+                        & ~self.walk.rsp.payload.stale & ~self.drop.valid & ~self.busy),
         ]
-        with m.If(drop.valid | walking):
-            m.d.comb += [tlb.key.eq(inner), tlb.key.page.eq(Mux(drop.valid, 0, filled.page))]
-        with m.Else():
-            m.d.comb += [
-                tlb.key.vpn.eq(offered.vaddr[low:high]),
-                tlb.key.pcid.eq(self.control.pcid),
-                tlb.key.page.eq(0),
-            ]
+        m.d.comb += [
+            tlb.inside.eq(drop.valid | walking),
+            tlb.inner.eq(inner),
+            tlb.inner.page.eq(Mux(drop.valid, 0, filled.page)),
+            tlb.offered.vpn.eq(offered.vaddr[low:high]),
+            tlb.offered.pcid.eq(self.control.pcid),
+        ]
 
     def _hold_page_fault(self, m, held, faulted):
         """Hold ``page_fault`` from a page fault until it is taken; other faults drop nothing."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich import progress
 
-from ...hdl.config import RANGES, Config
+from ...hdl.config import INDEXES, RANGES, Config
 from ...hdl.replacement import POLICIES
 from ...model.x86 import PagingMode
 from ..engine import ENGINES, create
@@ -76,6 +76,17 @@ def add_geometry(
     group.add_argument("--entries", type=whole(*RANGES["entries"]), metavar="N",
                        default=DEFAULTS.entries,
                        help="entries of each TLB (%(default)s)")
+    group.add_argument("--ways", type=whole(*RANGES["ways"]), metavar="N", default=DEFAULTS.ways,
+                       help="entries of a set of each TLB, 0 for fully associative ones "
+                            "(%(default)s)")
+    group.add_argument("--large-entries", type=whole(*RANGES["large_entries"]), metavar="N",
+                       default=DEFAULTS.large_entries,
+                       help="with --ways, entries of each TLB for large pages (%(default)s)")
+    group.add_argument("--index", choices=INDEXES, default=DEFAULTS.index,
+                       help="with --ways, what bits of the page number select a set (%(default)s)")
+    group.add_argument("--hit-latency", type=whole(*RANGES["hit_latency"]), metavar="N",
+                       default=DEFAULTS.hit_latency,
+                       help="cycles from a request to the answer of a hit (%(default)s)")
     group.add_argument("--walk-cache", type=whole(*RANGES["walk_cache"]), metavar="N",
                        default=DEFAULTS.walk_cache,
                        help="entries of the walk cache's lowest level, 0 for none (%(default)s)")
@@ -134,8 +145,9 @@ def hardware_config(
     try:
         return Config(mode=mode, ports=ports, entries=args.entries, walk_cache=args.walk_cache,
                       policy=args.policy, paddr_bits=args.paddr_bits, tag_bits=tag_bits,
-                      l2_entries=args.l2_entries, l2_ways=args.l2_ways, l2_policy=args.l2_policy,
-                      walkers=args.walkers)
+                      ways=args.ways, large_entries=args.large_entries, index=args.index,
+                      hit_latency=args.hit_latency, l2_entries=args.l2_entries,
+                      l2_ways=args.l2_ways, l2_policy=args.l2_policy, walkers=args.walkers)
     except ValueError as error:
         raise InputError(error) from None
 

@@ -202,14 +202,21 @@ class _Job:
             self.timed.taken(now)
         if access_valid and self.accepting:
             self.timed.access(self.memory, self.wires.access.unpack(access), now)
+        fresh: list[tuple[int, int]] = []
         for port, (valid, answer) in enumerate(answers):
             if events & self.wires.misses[port]:
                 self.missed[port] = True
+            # What is not due yet answers the request of this cycle, if there is no hit latency.
             if valid and self.taking[port]:
-                self._collect(port, self.wires.answer.unpack(answer))
+                if self.due[port]:
+                    self._collect(port, self.wires.answer.unpack(answer))
+                else:
+                    fresh.append((port, answer))
         if self.started == self.row and self._is_turn_over(self.commands[self.row], ready):
             self._accept(self.commands[self.row])
             self.row += 1
+        for port, answer in fresh:
+            self._collect(port, self.wires.answer.unpack(answer))
         if self.stopped and self.row < self.end:  # by what was unexpected: nothing more is begun
             self.end, self.started = self.row, -1
         self.cycle += 1

@@ -45,7 +45,8 @@ public:
     // what earlier cycles brought; the outputs that follow are looked at before the clock edge.
     // The MMU's own memory access comes before that of another processor in accept(), and an
     // answer is collected before the next command is accepted, so that data commands, which wait
-    // for other ports to have answered, are in order.
+    // for other ports to have answered, are in order. Only the answer to a request of this very
+    // cycle, which hardware with no hit latency may give, is collected after that.
     int run() {
         rest();
         while (batch_.row < batch_.count || answers_due_ > 0) {
@@ -57,9 +58,11 @@ public:
             count_events(top_, batch_.events);
             memory_.note_response(top_, now);
             memory_.serve(top_, batch_.model, batch_.frames, now);
-            if (!collect())
-                return UNASKED;
+            note_misses();
+            collect_due();
             accept();
+            if (!collect_fresh())
+                return UNASKED;
             stop();
             mmu_.advance();
             ++batch_.cycle;
@@ -115,25 +118,44 @@ private:
         return answers_due_ > (is_access(command) ? due_[command.port_].size() : 0);
     }
 
-    // Note the answers taken; return whether each carries the tag of the command that is due.
-    bool collect() {
-        for (unsigned port = 0; port < INVALIDATE; ++port) {
+    void note_misses() {
+        for (unsigned port = 0; port < INVALIDATE; ++port)
             missed_[port] |= is_missed(top_, port);
-            if (!is_answered(top_, port) || !memory_.takes_answer(port))
-                continue;
-            if (due_[port].empty())
-                return false;
-            const uint64_t row = due_[port].front();
-            due_[port].pop_front();
-            --answers_due_;
-            Answer answer{};
-            if (take_answer(top_, port, answer) != (row & TAG_MASK))
-                return false;
-            progress_ = batch_.cycle;
-            if (row < batch_.count)
-                finish(row, answer, !missed_[port]);
-            missed_[port] = false;
+    }
+
+    // Note the answers taken to commands accepted before this cycle.
+    void collect_due() {
+        for (unsigned port = 0; port < INVALIDATE; ++port) {
+            answers_now_[port] = is_answered(top_, port) && memory_.takes_answer(port);
+            if (answers_now_[port] && !due_[port].empty()) {
+                tags_match_ &= take(port);
+                answers_now_[port] = false;
+            }
         }
+    }
+
+    // Note the answers taken to the command accepted in this cycle; return whether each answer of
+    // the cycle carried the tag of the command that was due.
+    bool collect_fresh() {
+        for (unsigned port = 0; port < INVALIDATE; ++port) {
+            if (answers_now_[port])
+                tags_match_ &= !due_[port].empty() && take(port);
+        }
+        return tags_match_;
+    }
+
+    // Note an answer; return whether it carries the tag of the command that is due.
+    bool take(unsigned port) {
+        const uint64_t row = due_[port].front();
+        due_[port].pop_front();
+        --answers_due_;
+        Answer answer{};
+        if (take_answer(top_, port, answer) != (row & TAG_MASK))
+            return false;
+        progress_ = batch_.cycle;
+        if (row < batch_.count)
+            finish(row, answer, !missed_[port]);
+        missed_[port] = false;
         return true;
     }
 
@@ -256,6 +278,8 @@ private:
     unsigned stream_ = 0;   // and on which stream it is offered, if on any
     std::deque<uint64_t> due_[INVALIDATE];  // commands accepted and not yet answered, by port
     uint64_t answers_due_ = 0;
+    bool answers_now_[INVALIDATE] = {};  // whether an answer of this cycle is still to be noted
+    bool tags_match_ = true;  // of all answers so far
     bool missed_[INVALIDATE] = {};  // whether the request at hand needs a walk, by port
     uint64_t progress_ = 0;  // cycle of the last acceptance, answer or wait
 };

@@ -38,8 +38,9 @@ class PortBench:
             offers_hold("response", dut.requests.rsp), offers_hold("walk", dut.walk.req)])
 
     async def drop_after_faults(self, ctx):
-        """Drop what each page fault could use."""
+        """Drop what each page fault could use, once the port is done with its reset."""
         dut = self.dut
+        await self.wait_while_busy(ctx)
         while True:
             told = 0
             while not told:
@@ -60,9 +61,14 @@ class PortBench:
         await ctx.tick()
         ctx.set(dut.drop.valid, 0)
         ctx.set(dut.fault_taken, 0)
-        while ctx.get(dut.busy):
+        await self.wait_while_busy(ctx)
+
+    async def wait_while_busy(self, ctx):
+        """Let the port accept no requests while it is at work on a drop, or a reset."""
+        ctx.set(self.dut.pause, 1)
+        while ctx.get(self.dut.busy):
             await ctx.tick()
-        ctx.set(dut.pause, 0)
+        ctx.set(self.dut.pause, 0)
 
     def answers(self, requests, *, pause=lambda: 0, noise=lambda _bits: 0):
         """Return the response to each pair of ``Access`` and ``Control``; tags count them.

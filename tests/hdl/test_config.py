@@ -16,6 +16,7 @@ WRONG_TYPES = [
     ({"paddr_bits": "40"}, "Parameter paddr_bits must be an integer, not '40'"),
     ({"tag_bits": None}, "Parameter tag_bits must be an integer, not None"),
     ({"policy": 3}, "Replacement policy must be a string, not 3"),
+    ({"index": 1}, "Index must be a string, not 1"),
     ({"policy": ["lru"]}, "Replacement policy must be a string, not ['lru']"),
     ({"l2_entries": None}, "Parameter l2_entries must be an integer, not None"),
     ({"l2_policy": None}, "Replacement policy must be a string, not None"),
@@ -26,6 +27,8 @@ WRONG_TYPES = [
 
 L2_SETS = "Entries of the second-level TLB must be a power of two from 4"
 PORT_WORD = "Port name must be lower-case letters and digits, a letter first"
+
+SET_COUNT = "Set count, entries by ways, must be a power of two of at least 2"
 
 WRONG_VALUES = [
     ({"entries": 0}, "Parameter entries must be from 1 to 4096, not 0"),
@@ -44,6 +47,15 @@ WRONG_VALUES = [
     ({"walkers": 0}, "Parameter walkers must be from 1 to 8, not 0"),
     ({"walkers": 9}, "Parameter walkers must be from 1 to 8, not 9"),
     ({"policy": "mru"}, "Replacement policy must be one of plru, lru, fifo, random, not 'mru'"),
+    ({"ways": 17}, "Parameter ways must be from 0 to 16, not 17"),
+    ({"large_entries": 0}, "Parameter large_entries must be from 1 to 64, not 0"),
+    ({"index": "xor"}, "Index must be one of plain, folded, not 'xor'"),
+    *(({"ways": 4, "entries": entries}, f"{SET_COUNT}, not {entries} / 4")
+      for entries in (4, 10, 12)),
+    ({"ways": 3, "entries": 6},
+     "Entry count must be a power of two for policy 'plru', not 3"),
+    ({"ways": 2, "entries": 8, "large_entries": 3},
+     "Entry count must be a power of two for policy 'plru', not 3"),
     ({"policy": "plru", "entries": 3},
      "Entry count must be a power of two for policy 'plru', not 3"),
     ({"l2_entries": -1}, "Parameter l2_entries must be from 0 to 65536, not -1"),

@@ -85,7 +85,8 @@ class RtlTlb:
         self.dut = dut
 
     def key(self, vpn, pcid, page=0):
-        self.ctx.set(self.dut.key, {"vpn": vpn, "pcid": pcid, "page": page})
+        for key in (self.dut.offered, self.dut.inner):
+            self.ctx.set(key, {"vpn": vpn, "pcid": pcid, "page": page})
 
     async def pulse(self, *signals):
         for signal in signals:

@@ -1,0 +1,252 @@
+"""An L1 TLB whose 4-Kbyte pages are in sets, and whose large pages are in a few entries beside."""
+
+from amaranth import Module, Mux, Signal
+from amaranth.lib import data, memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from .l1_full import FullL1, found_layout, lookup_key_layout
+from .onehot import encode
+from .permission import denials, needs_layout
+from .set_policy import SET_POLICIES
+from .shapes import PCID_BITS, drop_layout, rights_layout, translation_layout
+
+__all__ = ["SetL1", "set_index"]
+
+
+def set_index(config, vpn):
+    """Return the number of the set that holds page number ``vpn``, of as many bits as it takes.
+
+    That is its lowest bits, or with ``folded`` those and as many of the next ones, added bit by bit
+    without carry, so that pages that lie a power of two apart are not all in one set.
+    """
+    bits = (config.sets - 1).bit_length()
+    return vpn[:bits] ^ vpn[bits:2 * bits] if config.index == "folded" else vpn[:bits]
+
+
+class SetL1(wiring.Component):
+    """Holds translations, and finds the one of a page number and PCID, and what it denies.
+
+    A page of 4 Kbytes is in one of the ``ways`` places of the set of its page number. All of a set
+    is in distributed RAMs, one for each way, and only that set's entries are compared. Larger pages
+    are in a ``FullL1`` of ``large_entries``. A lookup has two halves, as there: ``found`` follows
+    the key and ``needs``, all that is known of the page follows ``at_hand``.
+
+    At most one entry of the sets matches any key. If both a small page and a large one do, which
+    needs software that changed the size of a page and told nobody, the small one counts.
+
+    A drop by address takes its cycle and the next one, as an entry is compared in one cycle and
+    dropped in the next. Any other goes through the sets, one a cycle, from the next cycle on, and
+    takes one more; so does a reset, as the RAMs do not know of it. Meanwhile nothing may be looked
+    up, or filled.
+
+    Parameters
+    ----------
+    config : :class:`Config`
+        Parameters of the MMU; ``ways`` is not 0.
+
+    Members
+    -------
+    offered, inner : In(lookup_key_layout), inside : In(1), needs : In(needs_layout)
+        The key, which is ``inner`` if ``inside``, else ``offered``, as ``FullL1`` has it, and what
+        the access asks of the page.
+    found : Out, at_hand : In
+        What the first half of a lookup finds, and the second goes by.
+    hit, present, denied, key_denied : Out(1), translation : Out(translation_layout)
+        What is known of the page, as ``FullL1`` has it.
+    touch : In(1)
+        Tell the replacement policy that the entry at hand is used.
+    fill : In(1), fill_translation : In(translation_layout)
+        Enter the translation of the key, which must be what ``at_hand`` was found by: into the
+        entry at hand if there is one, or else into an invalid one of the set, or else into the
+        policy's victim.
+    drop : In(drop_layout), busy : Out(1)
+        Entries to drop; the key must be ``inner``, and hold address and PCID. Whether sets are
+        still gone through.
+    """
+
+    def __init__(self, config):
+        self._config = config
+        per_way = ("match", "unusable", "denied", "key_denied", "vacant", "same_vpn")
+        found = data.StructLayout({
+            "set": range(config.sets), **dict.fromkeys(per_way, config.ways),
+            "large": found_layout(config.large_entries)})
+        super().__init__({
+            "offered": In(lookup_key_layout(config)),
+            "inner": In(lookup_key_layout(config)),
+            "inside": In(1),
+            "needs": In(needs_layout()),
+            "found": Out(found),
+            "at_hand": In(found),
+            "hit": Out(1),
+            "present": Out(1),
+            "translation": Out(translation_layout(config)),
+            "denied": Out(1),
+            "key_denied": Out(1),
+            "touch": In(1),
+            "fill": In(1),
+            "fill_translation": In(translation_layout(config)),
+            "drop": In(drop_layout(config)),
+            "busy": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.large = large = FullL1(
+            self._config, self._config.large_entries, smallest=1)
+        index, sweep = Signal(range(self._config.sets)), Signal(self._sweep_layout())
+        inner_index, fill_small, key = Signal.like(index), Signal(), Signal.like(self.offered)
+        m.d.comb += [
+            # Nothing but one multiplexer lies between a request and the RAMs.
+            index.eq(Mux(self.inside | sweep.valid, inner_index,
+                         set_index(self._config, self.offered.vpn))),
+            inner_index.eq(
+                Mux(sweep.valid, sweep.set, set_index(self._config, self.inner.vpn))),
+            key.eq(Mux(self.inside, self.inner, self.offered)),
+            fill_small.eq(self.fill & (self.fill_translation.page == 0)),
+            large.offered.eq(self.offered),
+            large.inner.eq(self.inner),
+            large.inside.eq(self.inside),
+            large.needs.eq(self.needs),
+            large.at_hand.eq(self.at_hand.large),
+            large.fill.eq(self.fill & (self.fill_translation.page != 0)),
+            large.fill_translation.eq(self.fill_translation),
+            large.touch.eq(self.touch & ~self.at_hand.match.any()),
+            large.drop.eq(self.drop),
+            self.found.set.eq(index),
+            self.found.large.eq(large.found),
+        ]
+        cleared = self._sweep(m, sweep)
+        way = self._replace(m, fill_small, cleared)
+        small = [self._way(m, number, key, index, sweep, fill_small & way[number])
+                 for number in range(self._config.ways)]
+        self._tell(m, small, large)
+        return m
+
+    def _sweep_layout(self):
+        """Return the set that is gone through next, and what is dropped of it, and why."""
+        return data.StructLayout({"valid": 1, "set": range(self._config.sets), "by_pcid": 1,
+                                  "globals": 1, "pcid": PCID_BITS, "reset": 1})
+
+    def _sweep(self, m, sweep):
+        """Go through the sets after a drop without an address, and after a reset.
+
+        Return whether the set that is gone through becomes as after a reset.
+        """
+        state = Signal(self._sweep_layout(), init={"valid": 1, "globals": 1, "reset": 1})
+        late = Signal()  # what was found in the cycle before is dropped in this one
+        m.d.comb += [self.busy.eq(state.valid | late), sweep.eq(state)]
+        m.d.sync += late.eq(self.drop.valid | state.valid)
+        with m.If(state.valid):
+            m.d.sync += [state.set.eq(state.set + 1),
+                         state.valid.eq(state.set != self._config.sets - 1)]
+        with m.Elif(self.drop.valid & ~self.drop.by_address):
+            m.d.sync += [
+                state.valid.eq(1),
+                state.reset.eq(0),
+                state.by_pcid.eq(self.drop.by_pcid),
+                state.globals.eq(self.drop.globals),
+                state.pcid.eq(self.inner.pcid),
+            ]
+        return state.valid & state.reset
+
+    def _way(self, m, number, key, index, sweep, fill):
+        """Add one way, which is filled if ``fill``; return the translation at hand in it."""
+        found, filled = self.found, self.fill_translation
+        layout = data.StructLayout({
+            "valid": 1, "vpn": self._config.vpn_bits, "pcid": PCID_BITS, "global_page": 1,
+            "dirty": 1, "rights": rights_layout()})
+        m.submodules[f"tags_{number}"] = tags = memory.Memory(
+            shape=layout, depth=self._config.sets, init=[])
+        m.submodules[f"way_{number}"] = translations = memory.Memory(
+            shape=translation_layout(self._config), depth=self._config.sets, init=[])
+        tag = Signal(layout, name=f"tag_{number}")
+        same_vpn, same_pcid = Signal(name=f"same_vpn_{number}"), Signal(name=f"same_pcid_{number}")
+        dropped, replaced = Signal(name=f"dropped_{number}"), Signal(name=f"replaced_{number}")
+        read_tag, write_tag = tags.read_port(domain="comb"), tags.write_port()
+        read, write = translations.read_port(domain="comb"), translations.write_port()
+        dropped_set = Signal.like(index, name=f"dropped_set_{number}", reset_less=True)
+        denied, key_denied = denials(self.needs, tag.rights)
+        by_pcid = Mux(sweep.valid, sweep.by_pcid & (tag.pcid != sweep.pcid),
+                      self.drop.by_pcid & ~same_pcid)
+        m.d.comb += [
+            read_tag.addr.eq(index),
+            tag.eq(read_tag.data),
+            same_vpn.eq(tag.vpn == key.vpn),
+            same_pcid.eq(tag.pcid == key.pcid),
+            found.match[number].eq(tag.valid & same_vpn & (same_pcid | tag.global_page)),
+            found.same_vpn[number].eq(same_vpn),
+            found.vacant[number].eq(~tag.valid),
+            found.unusable[number].eq((self.needs.write & ~tag.dirty)
+                                      | (tag.rights.execute_disable & ~self.needs.nxe)),
+            found.denied[number].eq(denied),
+            found.key_denied[number].eq(key_denied),
+            # The page at hand is replaced, in whatever size; and a global page is found under every
+            # PCID, so that it replaces the entries of them all.
+            replaced.eq(self.fill & (self.at_hand.match[number]
+                                     | (self.at_hand.same_vpn[number] & filled.global_page))),
+            write_tag.addr.eq(Mux(self.busy, dropped_set, self.at_hand.set)),
+            write_tag.en.eq(fill | dropped | replaced),
+            write_tag.data.valid.eq(fill),
+            write_tag.data.vpn.eq(self.inner.vpn),
+            write_tag.data.pcid.eq(self.inner.pcid),
+            write_tag.data.global_page.eq(filled.global_page),
+            write_tag.data.dirty.eq(filled.dirty),
+            write_tag.data.rights.eq(filled.rights),
+            write.addr.eq(self.at_hand.set),
+            write.en.eq(fill),
+            write.data.eq(filled),
+            read.addr.eq(self.at_hand.set),
+        ]
+        globals_too = Mux(sweep.valid, sweep.globals, self.drop.globals)
+        m.d.sync += [
+            dropped_set.eq(index),
+            dropped.eq((sweep.valid | (self.drop.valid & self.drop.by_address & same_vpn))
+                       & Mux(tag.global_page, globals_too, ~by_pcid)),
+        ]
+        return read.data
+
+    def _replace(self, m, filled, cleared):
+        """Return the way that a fill goes to, one-hot, and keep the replacement policy's state."""
+        ways, one = self._config.ways, self.at_hand
+        m.submodules.policy = policy = SET_POLICIES[self._config.policy](ways)
+        chosen, is_small = Signal(ways), one.match.any()
+        with m.If(is_small):
+            m.d.comb += chosen.eq(one.match)
+        with m.Elif(one.vacant.any()):
+            m.d.comb += chosen.eq(one.vacant & -one.vacant)
+        with m.Else():
+            m.d.comb += chosen.eq(1 << policy.victim)
+        m.d.comb += [
+            policy.filled.eq(filled),
+            policy.way.eq(encode(Mux(filled, chosen, one.match))),
+        ]
+        if len(policy.state):
+            m.submodules.states = states = memory.Memory(
+                shape=len(policy.state), depth=self._config.sets, init=[])
+            read, write = states.read_port(domain="comb"), states.write_port()
+            m.d.comb += [
+                read.addr.eq(one.set),
+                policy.state.eq(read.data),
+                write.addr.eq(Mux(cleared, self.found.set, one.set)),
+                write.en.eq(cleared | filled | (self.touch & is_small)),
+                write.data.eq(Mux(cleared, 0, policy.after)),
+            ]
+        return chosen
+
+    def _tell(self, m, small, large):
+        """Tell what is known of the page at hand: of the small one, or else of the large one."""
+        one, is_small = self.at_hand, self.at_hand.match.any()
+        m.d.comb += [
+            self.present.eq(is_small | large.present),
+            self.hit.eq(Mux(is_small, (one.match & ~one.unusable).any(), large.hit)),
+            self.denied.eq(Mux(is_small, (one.match & one.denied).any(), large.denied)),
+            self.key_denied.eq(
+                Mux(is_small, (one.match & one.key_denied).any(), large.key_denied)),
+            self.translation.eq(large.translation),
+        ]
+        with m.If(is_small):
+            chosen = 0
+            for number, translation in enumerate(small):
+                value = translation.as_value()
+                chosen |= value & one.match[number].replicate(len(value))
+            m.d.comb += self.translation.eq(chosen)
