@@ -50,10 +50,16 @@ class FileTable:
     ----------
     files
         Where each number counts as a user of its file.
+
+    Members
+    -------
+    users
+        How many processes have it.
     """
 
     def __init__(self, files: KernelFiles) -> None:
         self._files = files
+        self.users = 1
         self._open: dict[int, OpenFile] = {}
         self._close_on_exec: set[int] = set()
 
@@ -135,10 +141,25 @@ class FileTable:
         for fd in list(self._close_on_exec):
             self.close(fd)
 
-    def close_all(self) -> None:
-        """Close all files. [exit_files]"""
-        for fd in list(self._open):
-            self.close(fd)
+    def put(self) -> None:
+        """Have one process less, and close all files with the last. [exit_files]"""
+        self.users -= 1
+        if not self.users:
+            for fd in list(self._open):
+                self.close(fd)
+
+    def share(self) -> "FileTable":
+        """Return the table for one more process, which has it, too. [CLONE_FILES]"""
+        self.users += 1
+        return self
+
+    def unshare(self) -> "FileTable":
+        """Return a table for this process alone: a copy, if others have this. [unshare_files]"""
+        if self.users == 1:
+            return self
+        own = self.copy()
+        self.users -= 1
+        return own
 
     def copy(self) -> "FileTable":
         """Return the table of a child: both share where files are read and written next.

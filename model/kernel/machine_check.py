@@ -54,7 +54,8 @@ def _check_files(state: KernelState, processes: Collection[Process],
     """
     users = Counter(vma.file.key for process in owners for vma in process.mm.tree
                     if vma.file is not None)
-    users.update(file.key for process in processes for file in process.files.open_files)
+    tables = {process.files for process in processes}  # some share one
+    users.update(file.key for table in tables for file in table.open_files)
     promised = sum(process.mm.committed for process in owners)
     for file, inode in state.files.inodes.items():
         if (inode.nameless or inode.named) and inode.users != users[file]:

@@ -88,14 +88,19 @@ class Process:
         tables = self.space.tables.pgtables_bytes >> PAGE_SHIFT
         return self.space.rss + self.space.swapped + tables
 
-    def copy(self, pid: int, space: UserTables) -> "Process":
-        """Return a child, whose address space is made already. [copy_process]"""
-        return replace(self, pid=pid, space=space, files=self.files.copy(), is_oom_origin=False,
-                       fs=self.fs.copy() if self.fs is not None else None)
+    def copy(self, pid: int, space: UserTables, *, shares_files: bool = False,
+             shares_fs: bool = False) -> "Process":
+        """Return a child, whose address space is made already. [copy_process]
+
+        It has its own open files, and its own place in the file system, if it does not share them.
+        """
+        files = self.files.share() if shares_files else self.files.copy()
+        fs = self.fs if shares_fs or self.fs is None else self.fs.copy()
+        return replace(self, pid=pid, space=space, files=files, is_oom_origin=False, fs=fs)
 
     def free(self) -> None:
         """Give back all that it has; the process is then of no use any more. [exit_mm]"""
-        self.files.close_all()
+        self.files.put()
         self.space.put()
 
     def check(self) -> None:

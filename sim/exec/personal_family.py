@@ -9,6 +9,7 @@ from .call_context import Call, CallContext
 __all__ = ["PERSONAL_CALLS"]
 
 NAME_BYTES = 16
+CLONE_FS, CLONE_FILES = 0x200, 0x400
 
 
 class Prctl:
@@ -85,10 +86,15 @@ def _personality(context: CallContext, value: int, *_: int) -> int:
     return before
 
 
-def _unshare(_context: CallContext, flags: int, *_: int) -> int:
-    """Share no less than before: there are no namespaces. [unshare(2)]"""
-    if flags:
+def _unshare(context: CallContext, flags: int, *_: int) -> int:
+    """Have open files or the place in the file system for oneself; no namespaces. [unshare(2)]"""
+    if flags & ~(CLONE_FS | CLONE_FILES):
         raise SysError(errno.EINVAL)
+    process = context.process
+    if flags & CLONE_FILES:
+        process.files = process.files.unshare()
+    if flags & CLONE_FS and process.fs is not None:
+        process.fs = process.fs.copy()
     return 0
 
 

@@ -2,12 +2,15 @@
 
 import errno
 import signal
+from struct import unpack
 
 from ...model.address_space.errors import SysError
 from ...model.kernel.calls.arguments import as_int
 from ...model.kernel.tasks.signal_info import CldCode, SignalInfo
+from ...model.kernel.tasks.signal_rules import SIGNALS
 from ...model.kernel.tasks.task import AltStack, Task, TaskGroup
 from ...model.kernel.vfs.stream import WouldBlock
+from ...model.x86 import PAGE_BYTES
 from .call_context import Call, CallContext, GroupExited, TaskExited
 from .tls_entry import put_descriptor
 from .usage_family import pack_usage
@@ -36,8 +39,7 @@ class CloneFlag:
 SIGNAL_MASK = 0xFF
 THREAD_FLAGS = (CloneFlag.VM | CloneFlag.FS | CloneFlag.FILES | CloneFlag.SIGHAND
                 | CloneFlag.THREAD)
-SHARING = THREAD_FLAGS | CloneFlag.PARENT
-KNOWN = (THREAD_FLAGS | CloneFlag.VFORK | CloneFlag.SYSVSEM | CloneFlag.SETTLS
+KNOWN = (THREAD_FLAGS | CloneFlag.PARENT | CloneFlag.VFORK | CloneFlag.SYSVSEM | CloneFlag.SETTLS
          | CloneFlag.PARENT_SETTID | CloneFlag.CHILD_CLEARTID | CloneFlag.DETACHED
          | CloneFlag.CHILD_SETTID | SIGNAL_MASK)
 WNOHANG, WUNTRACED, WEXITED, WCONTINUED, WNOWAIT = 1, 2, 4, 8, 0x0100_0000
@@ -45,20 +47,58 @@ WAIT4_OPTIONS = WNOHANG | WUNTRACED | WCONTINUED | 0xE000_0000
 STOPPED, CONTINUED = 0x7F, 0xFFFF
 P_ALL, P_PID, P_PGID = 0, 1, 2
 INFO_BYTES = 128
+CLONE_ARGS_BYTES = (64, 80, 88)  # of the versions of its structure
 
 
 def _clone(context: CallContext, flags: int, stack: int, parent_tid: int, fourth: int,
            fifth: int, *_: int) -> int:
-    """Make a task: a thread, or a process of its own. [clone(2)]
-
-    A process that shares files or handlers, but is no thread, is left out: ENOSYS.
-    """
+    """Make a task: a thread, or a process of its own. [clone(2)]"""
     child_tid, tls = (fourth, fifth) if context.word_bytes == 8 else (fifth, fourth)
-    shares = flags & SHARING
-    if flags & CloneFlag.THREAD and shares & THREAD_FLAGS != THREAD_FLAGS:
+    return _make(context, flags & 0xFFFF_FFFF, stack, parent_tid, child_tid, tls)
+
+
+def _clone3(context: CallContext, address: int, size: int, *_: int) -> int:
+    """Make a task as a structure says. [clone3(2)]
+
+    A pidfd, a tid of one's choice, a control group, and handlers that are cleared are left out:
+    ENOSYS.
+    """
+    if size > PAGE_BYTES:
+        raise SysError(errno.E2BIG)
+    if size < CLONE_ARGS_BYTES[0]:
         raise SysError(errno.EINVAL)
-    if flags & ~KNOWN & 0xFFFF_FFFF or shares not in (0, CloneFlag.VM, THREAD_FLAGS):
+    data = context.load(address, size).ljust(CLONE_ARGS_BYTES[-1], b"\0")
+    if any(data[CLONE_ARGS_BYTES[-1]:]):
+        raise SysError(errno.E2BIG)
+    flags, _pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, *rest = unpack(
+        "<11Q", data[: CLONE_ARGS_BYTES[-1]])
+    kin = CloneFlag.THREAD | CloneFlag.PARENT
+    if (flags & (SIGNAL_MASK | CloneFlag.DETACHED) or exit_signal > SIGNALS
+            or (flags & kin and exit_signal) or bool(stack) != bool(stack_size)):
+        raise SysError(errno.EINVAL)
+    if any(rest):
         raise SysError(errno.ENOSYS)
+    return _make(context, flags | exit_signal, stack + stack_size, parent_tid, child_tid, tls)
+
+
+def _check_flags(flags: int) -> None:
+    """Raise ``SysError``: EINVAL for what cannot be, ENOSYS for what is not there.
+
+    Namespaces and pidfds are not, nor threads that share neither files nor folder.
+    [copy_process]
+    """
+    if ((flags & CloneFlag.THREAD and not flags & CloneFlag.SIGHAND)
+            or (flags & CloneFlag.SIGHAND and not flags & CloneFlag.VM)):
+        raise SysError(errno.EINVAL)
+    shares = flags & THREAD_FLAGS
+    if flags & ~KNOWN or (flags & CloneFlag.THREAD and shares != THREAD_FLAGS):
+        raise SysError(errno.ENOSYS)
+
+
+def _make(context: CallContext, flags: int, stack: int, parent_tid: int, child_tid: int,
+          tls: int) -> int:
+    """Make a task, whose stack ends at an address if it has one of its own. [kernel_clone]"""
+    _check_flags(flags)
     parent = context.task
     child = _made(context, flags)
     if flags & CloneFlag.PARENT_SETTID:
@@ -80,8 +120,12 @@ def _made(context: CallContext, flags: int) -> Task:
     kernel, parent = context.calls.kernel, context.task
     if flags & CloneFlag.THREAD:
         return context.tasks.thread(parent, kernel.new_pid())
-    process = kernel.fork(context.process, shares_memory=bool(flags & CloneFlag.VM))
-    return context.tasks.fork(parent, process, flags & SIGNAL_MASK)
+    process = kernel.fork(context.process, shares_memory=bool(flags & CloneFlag.VM),
+                          shares_files=bool(flags & CloneFlag.FILES),
+                          shares_fs=bool(flags & CloneFlag.FS))
+    return context.tasks.fork(parent, process, flags & SIGNAL_MASK,
+                              shares_actions=bool(flags & CloneFlag.SIGHAND),
+                              of_parent=bool(flags & CloneFlag.PARENT))
 
 
 def _registers(context: CallContext, child: Task, stack: int, tls: int | None) -> None:
@@ -257,7 +301,8 @@ def _setsid(context: CallContext, *_: int) -> int:
 
 
 TASK_CALLS: dict[str, Call] = {
-    "clone": _clone, "fork": _fork, "vfork": _vfork, "exit": _exit, "exit_group": _exit_group,
+    "clone": _clone, "clone3": _clone3, "fork": _fork, "vfork": _vfork,
+    "exit": _exit, "exit_group": _exit_group,
     "wait4": _wait4, "waitpid": _waitpid, "waitid": _waitid,
     "set_tid_address": _set_tid_address, "getppid": _getppid, "setpgid": _setpgid,
     "getpgid": _getpgid, "setsid": _setsid,

@@ -41,7 +41,7 @@ WITHOUT_HANDLER = frozenset({
     "poll", "ppoll", "pselect6", "select", "_newselect", "nanosleep", "clock_nanosleep", "pause",
     "clock_nanosleep_time64", "rt_sigsuspend", "sigsuspend", "ppoll_time64", "pselect6_time64"})
 NEVER = frozenset({"rt_sigtimedwait", "rt_sigtimedwait_time64"})
-DEADLY = frozenset({"vfork", "clone"})
+DEADLY = frozenset({"vfork", "clone", "clone3"})
 
 
 def restart_of(wait: TaskWait) -> Restart:

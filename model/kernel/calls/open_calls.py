@@ -122,13 +122,15 @@ class OpenCalls(PathBase):
     def close_range(self, first: int, last: int, flags: int = 0) -> int:
         """Close all numbers of a range, or have an exec close them. [close_range(2)]
 
-        CLOSE_RANGE_UNSHARE does nothing more, as no two processes share their numbers.
+        With CLOSE_RANGE_UNSHARE the process has its numbers for itself before.
         """
         first, last, flags = as_uint(first), as_uint(last), as_uint(flags)
 
         def work(process: Process) -> None:
             if flags & ~(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC) or first > last:
                 raise SysError(errno.EINVAL)
+            if flags & CLOSE_RANGE_UNSHARE:
+                process.files = process.files.unshare()
             for fd in [fd for fd in process.files.numbers if first <= fd <= last]:
                 if flags & CLOSE_RANGE_CLOEXEC:
                     process.files.set_close_on_exec(fd, True)

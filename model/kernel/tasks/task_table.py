@@ -58,13 +58,23 @@ class TaskTable:
 
     # ---- beginning and ending
 
-    def fork(self, parent: Task, process: Process, exit_signal: int) -> Task:
-        """Return the task of a child, whose process is made already. [copy_process]"""
+    def fork(self, parent: Task, process: Process, exit_signal: int, *,
+             shares_actions: bool = False, of_parent: bool = False) -> Task:
+        """Return the task of a child, whose process is made already. [copy_process]
+
+        It may have what is asked for signals in common with its parent, and be a child of that
+        one's parent. [CLONE_SIGHAND, CLONE_PARENT]
+        """
         above = parent.group
-        group = TaskGroup(process, above, above.pgid, above.sid, actions=dict(above.actions),
+        actions = above.actions if shares_actions else dict(above.actions)
+        kin = above.parent if of_parent else above
+        if of_parent:
+            exit_signal = above.exit_signal
+        group = TaskGroup(process, kin, above.pgid, above.sid, actions=actions,
                           exit_signal=exit_signal, nice=above.nice,
                           personality=above.personality, no_new_privs=above.no_new_privs)
-        above.children.append(group)
+        if kin is not None:
+            kin.children.append(group)
         child = self._add(group, process.pid)
         child.blocked, child.tls = parent.blocked, dict(parent.tls)
         return child

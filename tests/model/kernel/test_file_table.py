@@ -32,7 +32,7 @@ def test_numbers_of_files():
     assert fails(child.get, 1) == errno.EBADF
     child.get(0).position = 5
     assert table.get(0).position == 5
-    table.close_all()
+    table.put()
     assert fails(table.get, 0) == errno.EBADF
     assert child.get(0).position == 5
 
@@ -51,7 +51,7 @@ def test_each_number_is_a_user_of_its_file():
     table.open(file, 9)
     table.open(file, 9)
     child = table.copy()
-    table.close_all()
+    table.put()
     assert (list(files.take_unused()), files.inodes[file].users) == ([], 2)
     child.close(0)
     child.close(1)
@@ -71,3 +71,32 @@ def test_a_child_has_its_parent_s_files_until_it_ends(mode):
     assert call.pread(0, 0, 0, 0) == 0
     call.exit()
     assert fails(child.files.get, 0) == errno.EBADF
+
+
+def test_processes_that_share_a_table():
+    file, table = File("file"), FileTable(KernelFiles())
+    assert table.share() is table
+    table.open(file, 9)
+    own = table.unshare()
+    assert own is not table
+    assert own.open(file, 9) == 1
+    assert fails(table.get, 1) == errno.EBADF
+    assert table.unshare() is table  # nobody else has it any more
+    table.share()
+    table.put()
+    assert table.get(0).file is file
+    table.put()
+    assert fails(table.get, 0) == errno.EBADF
+    assert own.get(0).users == 1
+
+
+def test_a_kernel_counts_a_shared_table_once():
+    kernel, _, process = machine(MODES[0])
+    file = kernel.files.open_memfd("shared", sealable=False)
+    process.files.open(file, 9)
+    child = kernel.fork(process, shares_files=True, shares_fs=True)
+    assert child.files is process.files
+    kernel.check()
+    kernel.exit(child)
+    kernel.check()
+    assert process.files.get(0).file is file

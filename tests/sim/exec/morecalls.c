@@ -295,6 +295,43 @@ static void old_signals(void)
 }
 #endif
 
+static void shared(void)
+{
+    static unsigned long long args[11] = {0, 0, 0, 0, 17};
+    long child = DO(clone, 0x600 | 17, 0, 0, 0, 0); /* CLONE_FS, CLONE_FILES */
+
+    if (!child) {
+        DO(dup2, 1, 50);
+        DO(chdir, "/");
+        DO(exit, 0);
+    }
+    TELL(DO(wait4, child, 0, 0, 0) == child);
+    SHOW(fcntl, 50, 1, 0);
+    SHOW(getcwd, buffer, 99);
+    child = DO(clone, 0x400 | 17, 0, 0, 0, 0);
+    if (!child) {
+        SHOW(unshare, 0x600);
+        SHOW(close, 50);
+        SHOW(close_range, 40, 60, 2);
+        DO(exit, 0);
+    }
+    TELL(DO(wait4, child, 0, 0, 0) == child);
+    SHOW(fcntl, 50, 1, 0);
+    child = DO(clone3, args, 64);
+    if (!child)
+        DO(exit, 3);
+    TELL(DO(wait4, child, words, 0, 0) == child);
+    TELL(*(int *)words);
+    SHOW(clone3, args, 63);
+    SHOW(clone3, args, 5000);
+    SHOW(clone3, 8, 64);
+    args[5] = 4096;
+    SHOW(clone3, args, 64); /* a stack of no size */
+    args[5] = 0, args[0] = 0x10000;
+    SHOW(clone3, args, 64); /* a thread alone */
+    SHOW(clone, 0x800 | 17, 0, 0, 0, 0); /* handlers without memory */
+}
+
 void __attribute__((force_align_arg_pointer)) _start(void)
 {
     struct { word handler, flags, restorer; u8 mask[8]; } action = {(word)on_signal, 0, 0, {0}};
@@ -316,5 +353,6 @@ void __attribute__((force_align_arg_pointer)) _start(void)
     timers();
     futexes();
     identity();
+    shared();
     DO(exit_group, 5);
 }

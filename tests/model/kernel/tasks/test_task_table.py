@@ -139,3 +139,16 @@ def test_what_a_handler_is_told(word, offset):
     assert child[offset : offset + 12] == bytes((5, 0, 0, 0, 6, 0, 0, 0, 7, 0, 0, 0))
     action = SigAction(1, 2, 3, bit(12))
     assert SigAction.unpack(action.pack(word), word) == action
+
+
+def test_a_child_that_shares_handlers_or_is_a_sibling(kernel, tasks):
+    parent = tasks.first
+    child = child_of(kernel, tasks, parent)
+    sibling = tasks.fork(child, kernel.fork(child.process), 0, shares_actions=True,
+                         of_parent=True)
+    assert sibling.group.parent is parent.group
+    assert sibling.group in parent.group.children
+    assert sibling.group.exit_signal == signal.SIGCHLD
+    sibling.group.actions[signal.SIGUSR1] = HANDLED
+    assert child.group.action(signal.SIGUSR1) == HANDLED
+    assert parent.group.action(signal.SIGUSR1) != HANDLED
