@@ -136,10 +136,15 @@ class FileTable:
         if not opened.users:
             _release(opened)
 
-    def exec(self) -> None:
-        """Close what does not outlive an exec. [do_close_on_exec]"""
-        for fd in list(self._close_on_exec):
-            self.close(fd)
+    def exec(self) -> "FileTable":
+        """Return the table for this process after an exec, which closes what does not outlive it.
+
+        [begin_new_exec, do_close_on_exec]
+        """
+        own = self.unshare()
+        for fd in list(own._close_on_exec):
+            own.close(fd)
+        return own
 
     def put(self) -> None:
         """Have one process less, and close all files with the last. [exit_files]"""

@@ -253,22 +253,19 @@ class Kernel:
             process.space, process.pkru, process.start = space, self._init_pkru, start
             if self.current is process:
                 self.state.tlb.switch(space.context)
-            process.files = process.files.unshare()
-            process.files.exec()
+            process.files = process.files.exec()
             old.put()
 
-    def fork(self, parent: Process, *, shares_memory: bool = False, shares_files: bool = False,
-             shares_fs: bool = False) -> Process:
+    def fork(self, parent: Process, *, shares_memory: bool = False, **shares: bool) -> Process:
         """Return a copy of a process that shares its pages until either writes, or for good.
 
-        ``shares_files`` and ``shares_fs`` are as for ``Process.copy``. Raise ``SysError``: ENOMEM
-        if its pages cannot be promised, ESRCH; ``OomKilled``. [kernel_clone, CLONE_VM]
+        ``shares`` are as for ``Process.copy``. Raise ``SysError``: ENOMEM if its pages cannot be
+        promised, ESRCH; ``OomKilled``. [kernel_clone, CLONE_VM]
         """
         with self.acting(parent):
             space = parent.space if shares_memory else self._new_spaces.copy(parent.space)
             space.users += shares_memory
-            child = parent.copy(self.new_pid(), space, shares_files=shares_files,
-                                shares_fs=shares_fs)
+            child = parent.copy(self.new_pid(), space, **shares)
             self.processes[child.pid] = child
         return child
 
