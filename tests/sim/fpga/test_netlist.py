@@ -2,13 +2,13 @@
 
 import pytest
 
-from pagewalk.sim.fpga.chip import CHIPS
+from pagewalk.sim.fpga.chip import DEVICES
 
 from .netlists import toggle
 
 
 def test_cells_are_counted_by_resource():
-    assert toggle().counts(CHIPS["ecp5-85k"].family) == {
+    assert toggle().counts(DEVICES["ecp5-85k"].family) == {
         "lut4": 1, "ff": 1, "carry": 0, "dpr16x4": 0, "bram": 0}
 
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from pagewalk.sim.fpga.chip import CHIPS
+from pagewalk.sim.fpga.chip import DEVICES
 from pagewalk.sim.fpga.port_registers import PREFIX, bare_ports, register_ports
 
 from .netlists import cell, toggle
 
-ECP5 = CHIPS["ecp5-85k"].family
+ECP5 = DEVICES["ecp5-85k"].family
 
 
 @pytest.fixture

@@ -1,0 +1,39 @@
+"""The standard table: what is measured to tell what each part and each feature costs."""
+
+from dataclasses import dataclass
+
+from ...hdl.config import Config
+from .component import WHOLE, component_names
+
+__all__ = ["StandardRow", "standard_rows"]
+
+
+@dataclass(frozen=True, slots=True)
+class StandardRow:
+    """A row of the table: its name, and the words of the command line that ask for it."""
+
+    name: str
+    words: str
+
+
+WHOLE_ROWS = {
+    "x86_64, 16 + 16": "--entries 16",
+    "x86_64, 16": "--entries 16 --ports data",
+    "x86_64, 16, no walk cache": "--entries 16 --ports data --walk-cache 0",
+    "la57, 16 + 16": "--mode la57 --entries 16",
+    "ia32, 32": "--mode ia32 --entries 32 --ports data",
+    "ia32, 32, no walk cache": "--mode ia32 --entries 32 --ports data --walk-cache 0",
+}
+ROUTERS_SHOWN = (2, 1)
+
+
+def standard_rows() -> list[StandardRow]:
+    """Return the rows: configurations with each router, then every component of one of them."""
+    name, words = next(iter(WHOLE_ROWS.items()))
+    components = component_names(Config(entries=16))
+    return [
+        *(StandardRow(f"{whole}, router{router}", f"{options} --router {router}")
+          for whole, options in WHOLE_ROWS.items() for router in ROUTERS_SHOWN),
+        *(StandardRow(f"{name}: {component} alone", f"{words} --component {component}")
+          for component in components if component != WHOLE),
+    ]
