@@ -45,7 +45,7 @@ class Mmu(wiring.Component):
 
     With several ``walkers`` a miss waits for its turns at page-table memory, and for a walker only
     if there are fewer than walks. Alone it is answered 5 + (sum of the memory latencies) cycles
-    after its request was accepted, one more if the walk cache holds an entry of its way, and two
+    after its request was accepted, one more if the walk cache holds an entry of its way, and three
     more for each A/D update.
 
     A requester that does not take an answer keeps no other port waiting, neither for a walk nor for

@@ -94,7 +94,7 @@ response."""
 SEVERAL_WALKS = """\
 Up to {walkers} walks are under way at once. One alone offers the first memory request 3 cycles
 after a miss was accepted, one later if the walk cache holds an entry, and each further one in the
-cycle of the response before it, but for those that set flags, which come 2 cycles after it; the
+cycle of the response before it, but for those that set flags, which come 3 cycles after it; the
 answer is valid 2 cycles after the last response. Responses may come in any order."""
 
 ONE_TAG = """\

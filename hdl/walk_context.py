@@ -35,8 +35,8 @@ class WalkContext(wiring.Component):
     with the context that walks for the same page. Once memory has accepted its access it is
     ``waiting`` for the response. Where this leads to is told in the cycle after it: the access that
     follows was accepted in the cycle of the response, or has to wait for the port, or the walk is
-    judged. This ends it, or has it ask for the port again. A walk that has ended stays ``done`` as
-    long as others are parked with it.
+    judged. In the cycle after that it ends, or asks for the port again. A walk that has ended stays
+    ``done`` as long as others are parked with it.
 
     Parameters
     ----------
@@ -56,9 +56,11 @@ class WalkContext(wiring.Component):
         The response to the access is here, and the entry has these rights.
     led, passed : In(1)
         In the cycle after: whether it led down, and whether memory accepted the access there.
-    update, restart, finish : In(1), dirty_too : In(1), judged_level : In
-        What the judge says: set flags of the entry, its dirty flag too; begin again at the root; or
-        the request is answered. And the level of the entry.
+    judged_level : In
+        Level of the entry that is judged.
+    update, restart, finish : In(1), dirty_too : In(1)
+        What the judge says in the next cycle: set flags of the entry, its dirty flag too; begin
+        again at the root; or the request is answered.
     failed_now : In(1)
         The answer of ``finish`` is a fault.
     has_followers : In(1)
@@ -108,6 +110,7 @@ class WalkContext(wiring.Component):
         current = Signal()  # no request with other registers came since
         # In the cycle before. A reset keeps it, as `count` has to follow what memory accepts.
         responded = Signal(reset_less=True)
+        replayed = Signal()  # what is parked was given to the judge in the cycle before
         was_found = Signal()  # the table of the entry that responded is the one found
         m.d.comb += [
             self.count.eq(count),
@@ -115,14 +118,14 @@ class WalkContext(wiring.Component):
             self.counted.eq(responded & self.led & self.passed),
             self.joinable.eq(current & ~self.stale & ~self.drop & ~self.judged),
         ]
-        m.d.sync += responded.eq(self.respond)
+        m.d.sync += [responded.eq(self.respond), replayed.eq(self.replay)]
         with m.If(self.accepted | self.counted):
             m.d.sync += count.eq(self.next_count)
         with m.If(self.take):
             m.d.sync += [self.born.eq(self.birth), self.stale.eq(self.birth.stale)]
         with m.Elif(self.drop):
             m.d.sync += self.stale.eq(1)
-        self._run(m, current, responded, was_found)
+        self._run(m, current, responded, replayed, was_found)
         with m.If(self.respond):
             self._go_down(m)
             m.d.sync += was_found.eq(self.at_found)
@@ -130,7 +133,7 @@ class WalkContext(wiring.Component):
             m.d.sync += current.eq(0)
         return m
 
-    def _run(self, m, current, responded, was_found):
+    def _run(self, m, current, responded, replayed, was_found):
         with m.FSM():
             with m.State("Free"):
                 m.d.comb += self.free.eq(1)
@@ -160,23 +163,26 @@ class WalkContext(wiring.Component):
                 with m.If(self.wants & ~self.accepted):
                     m.next = "Ask"
                 with m.If(self.judged):
-                    self._judge(m, current, was_found)
-            with m.State("Replay"):
-                m.d.comb += self.judged.eq(1)
-                self._judge(m, current, was_found)
+                    self._go_back(m, current, was_found)
+            with m.State("Obey"):
+                self._obey(m)
             with m.State("Done"):
                 m.d.comb += self.done.eq(1)
                 with m.If(~self.has_followers):
                     m.next = "Free"
             with m.State("Parked"):
-                m.d.comb += self.parked.eq(1)
-                with m.If(self.replay):
-                    m.next = "Replay"
+                m.d.comb += [self.parked.eq(~replayed), self.judged.eq(replayed)]
+                with m.If(replayed):
+                    self._go_back(m, current, was_found)
 
-    def _judge(self, m, current, was_found):
+    def _go_back(self, m, current, was_found):
+        """Be judged at the entry that responded."""
+        m.d.sync += [current.eq(0), self.level.eq(self.judged_level), self.at_found.eq(was_found)]
+        m.next = "Obey"
+
+    def _obey(self, m):
         """Do as the judge says, who has the context ask for the port unless the walk is over."""
-        m.d.sync += [current.eq(0), self.level.eq(self.judged_level), self.at_found.eq(was_found),
-                     self.updating.eq(self.update), self.dirty.eq(self.dirty_too)]
+        m.d.sync += [self.updating.eq(self.update), self.dirty.eq(self.dirty_too)]
         m.next = "Ask"
         with m.If(self.restart):
             self._begin(m)

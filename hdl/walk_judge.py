@@ -1,19 +1,12 @@
 """What the response to a page-table access leads to. [SDM 4.5 to 4.8]"""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..model.x86 import Entry, Vector
-from .bitfield import field
-from .entry_decoder import EntryDecoder
-from .permission import Permission
-from .shapes import (
-    AccessKind,
-    memory_response_layout,
-    walk_request_layout,
-    walk_response_layout,
-)
+from .entry_judge import EntryJudge
+from .permission import AccessNeeds
+from .shapes import memory_response_layout, walk_request_layout, walk_response_layout
 from .walk_shapes import WalkStep, place_layout
 
 __all__ = ["WalkJudge"]
@@ -22,13 +15,7 @@ __all__ = ["WalkJudge"]
 class WalkJudge(wiring.Component):
     """Decides how a walk goes on, given the entry that memory returned. Combinational.
 
-    An entry that is not present, or has a reserved bit set, or maps a page that the access may not
-    use, ends the walk in a page fault and keeps its flags. Any other entry gets its accessed flag
-    before the walk goes on, and the leaf its dirty flag if the access writes. [SDM 4.8] If memory
-    refuses to set them because the entry has changed, the walk restarts: the new entry may lead
-    elsewhere. A bus error ends the walk in a machine check.
-
-    The judge keeps nothing: walks may take turns at one of them.
+    It is an ``EntryJudge`` for whole requests, of which it finds out what they ask of the entry.
 
     Parameters
     ----------
@@ -70,77 +57,23 @@ class WalkJudge(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.decoder = decoder = EntryDecoder(self._config)
-        m.submodules.permission = permission = Permission(self._config)
-        access, control, response = self.request.access, self.request.control, self.response
-        above, rights = self.place.table, permission.rights
+        m.submodules.needs = needs = AccessNeeds(self._config)
+        m.submodules.judge = judge = EntryJudge(self._config)
+        request, asks = self.request, judge.asks
         m.d.comb += [
-            decoder.entry.eq(response.data),
-            decoder.level.eq(self.place.level),
-            decoder.pse.eq(control.pse),
-            decoder.nxe.eq(control.nxe),
-            # All entries of a walk must allow what they can forbid; the key is the leaf's alone.
-            rights.writable.eq(decoder.rights.writable & above.writable),
-            rights.user.eq(decoder.rights.user & above.user),
-            rights.execute_disable.eq(decoder.rights.execute_disable | above.execute_disable),
-            rights.key.eq(decoder.rights.key),
-            permission.access.eq(access),
-            permission.control.eq(control),
-            permission.present.eq(decoder.present),
-            permission.reserved.eq(decoder.reserved),
+            needs.access.eq(request.access),
+            needs.control.eq(request.control),
+            asks.port.eq(request.port),
+            asks.miss.eq(request.miss),
+            asks.pse.eq(request.control.pse),
+            asks.pge.eq(request.control.pge),
+            asks.needs.eq(needs.needs),
+            judge.place.eq(self.place),
+            judge.response.eq(self.response),
+            self.step.eq(judge.step),
+            self.below.eq(judge.below),
+            self.cacheable.eq(judge.cacheable),
+            self.desired.eq(judge.desired),
+            self.result.eq(judge.result),
         ]
-
-        writes_leaf = decoder.leaf & (access.kind == AccessKind.WRITE)
-        denied, lacks_flag = Signal(), Signal()
-        m.d.comb += [
-            denied.eq(~decoder.present | decoder.reserved | (decoder.leaf & permission.fault)),
-            lacks_flag.eq(~decoder.accessed | (writes_leaf & ~decoder.dirty)),
-            self.desired.eq(response.data | Entry.A | Mux(writes_leaf, Entry.D, 0)),
-        ]
-        with m.If(response.error):
-            m.d.comb += self.step.eq(WalkStep.FINISH)
-        with m.Elif(self.place.updating & ~response.exchanged):
-            m.d.comb += self.step.eq(WalkStep.RESTART)
-        with m.Elif(denied):
-            m.d.comb += self.step.eq(WalkStep.FINISH)
-        with m.Elif(~self.place.updating & lacks_flag):
-            m.d.comb += self.step.eq(WalkStep.UPDATE)
-        with m.Elif(decoder.leaf):
-            m.d.comb += self.step.eq(WalkStep.FINISH)
-        with m.Else():
-            m.d.comb += self.step.eq(WalkStep.DESCEND)
-
-        self._descend(m, decoder, rights)
-        self._finish(m, decoder, permission, denied)
         return m
-
-    def _descend(self, m, decoder, rights):
-        """Say where the table begins that the entry points to, if it does."""
-        below = self.below
-        m.d.comb += [
-            below.level.eq(self.place.level + 1),
-            below.table.frame.eq(decoder.table),
-            below.table.writable.eq(rights.writable),
-            below.table.user.eq(rights.user),
-            below.table.execute_disable.eq(rights.execute_disable),
-            # In 32-bit paging an entry with PS set points to a table only as long as CR4.PSE is
-            # clear; the walk cache does not look at CR4.PSE, so it must not hold such an entry.
-            self.cacheable.eq(~field(self.response.data, Entry.PS)),
-        ]
-
-    def _finish(self, m, decoder, permission, denied):
-        """Make the answer: the translation, or the fault."""
-        access, error, result = self.request.access, self.response.error, self.result
-        m.d.comb += [
-            result.port.eq(self.request.port),
-            result.miss.eq(self.request.miss),
-            result.fault.eq(error | denied),
-            result.vector.eq(Mux(error, Vector.MC, Vector.PF)),
-            result.error_code.eq(Mux(error, 0, permission.error_code)),
-            result.translation.frame.eq(decoder.frame),
-            result.translation.page.eq(decoder.page),
-            result.translation.rights.eq(permission.rights),
-            result.translation.memory_type.eq(decoder.memory_type),
-            result.translation.dirty.eq(decoder.dirty | (access.kind == AccessKind.WRITE)),
-            result.translation.global_page.eq(decoder.global_page & self.request.control.pge),
-        ]

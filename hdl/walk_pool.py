@@ -31,11 +31,11 @@ class WalkPool(wiring.Component):
     context. Alone, a request that is accepted in cycle *t* is looked up in the walk cache in
     *t* + 1 and offers its first access in *t* + 2, or in *t* + 3 if the walk cache holds a table
     for it. A response that leads down to another table offers the next access in its own cycle.
-    Every other response is judged in the cycle after it. What the judge then wants of memory is
-    offered in the cycle after that; so is the answer. A walk of *n* entries whose A and D need no
-    change thus takes *n* memory latencies and 4 cycles, and one more if the walk cache was hit;
-    each entry that has to be updated adds one memory latency and 2 cycles. Among other walks each
-    access waits for the memory port until it is its turn.
+    Every other response is judged in the cycle after it; the answer is offered in the next one, and
+    what the judge wants of memory one later. A walk of *n* entries whose A and D need no change
+    thus takes *n* memory latencies and 4 cycles, and one more if the walk cache was hit; each entry
+    that has to be updated adds one memory latency and 3 cycles. Among other walks each access waits
+    for the memory port until it is its turn.
 
     A request for a page that a walk is under way for, with the same root, PCID, PSE and NXE, makes
     no accesses: it is answered by the entry that this walk ends at, judged by its own access and
@@ -91,6 +91,7 @@ class WalkPool(wiring.Component):
         # What came of the last response. A reset keeps it, as an access was made of it.
         led, last_number = Signal(reset_less=True), Signal.like(intake.number)
         last_table = Signal.like(follow.table)
+        obeying, last_judged = Signal(), Signal.like(intake.number)  # which context was judged
         contexts = []
         for number in range(self._config.walkers):
             m.submodules[f"context_{number}"] = context = WalkContext(self._config)
@@ -105,6 +106,8 @@ class WalkPool(wiring.Component):
             led.eq(leads),
             last_number.eq(follow.number),
             last_table.eq(follow.table),
+            obeying.eq(judged),
+            last_judged.eq(review.judging),
             begun.eq(intake.take),
             finder.eq(intake.number),
         ]
@@ -147,7 +150,7 @@ class WalkPool(wiring.Component):
             offer.judging.eq(review.judging),
             offer.entry.eq(review.entry),
             offer.expected.eq(Mux(begun & lookup.hit, finder, Mux(
-                intake.coming | ~judged, intake.number, review.judging))),
+                intake.coming | ~obeying, intake.number, last_judged))),
             review.take.eq(intake.take),
             review.taker.eq(intake.number),
             review.request.eq(intake.request),

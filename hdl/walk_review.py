@@ -4,11 +4,13 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from .entry_judge import asks_layout
 from .onehot import encode
+from .permission import AccessNeeds
 from .select import select
 from .shapes import memory_response_layout, walk_request_layout, walk_response_layout
 from .walk_context import table_rights_layout
-from .walk_verdict import ACCESS, CONTROL, WalkVerdict, kept_layout
+from .walk_verdict import WalkVerdict
 
 __all__ = ["WalkReview", "reviewed_layout"]
 
@@ -52,7 +54,7 @@ class WalkReview(wiring.Component):
     judging, judged_level, entry : Out
         The context that is judged in this cycle, if one is; the level of the entry, and the entry.
     update, restart, finish, failed, dirty, lost : Out(1)
-        The verdict, as ``WalkVerdict`` has it.
+        The verdict on what was judged in the cycle before, as ``WalkVerdict`` has it.
     answered : Out(1), answer : Out(walk_response_layout)
         The answer to the request that was judged in the cycle before.
     """
@@ -123,10 +125,11 @@ class WalkReview(wiring.Component):
         return m
 
     def _keep(self, m, verdict):
-        """Keep requests for their verdict, and entries; return the port that reads the entries."""
+        """Keep what requests ask, and entries; return the port that reads the entries."""
         depth = max(2, len(self.contexts))
+        m.submodules.needs = needs = AccessNeeds(self._config)
         m.submodules.requests = requests = memory.Memory(
-            shape=kept_layout(self._config), depth=depth, init=[])
+            shape=asks_layout(self._config), depth=depth, init=[])
         m.submodules.entries = entries = memory.Memory(
             shape=len(self.entry), depth=depth, init=[])
         write, read = requests.write_port(), requests.read_port(domain="comb")
@@ -134,12 +137,15 @@ class WalkReview(wiring.Component):
         m.d.comb += [
             write.addr.eq(self.taker),
             write.en.eq(self.take),
+            needs.access.eq(self.request.access),
+            needs.control.eq(self.request.control),
             write.data.port.eq(self.request.port),
             write.data.miss.eq(self.request.miss),
-            *(write.data[name].eq(self.request.access[name]) for name in ACCESS),
-            *(write.data[name].eq(self.request.control[name]) for name in CONTROL),
+            write.data.pse.eq(self.request.control.pse),
+            write.data.pge.eq(self.request.control.pge),
+            write.data.needs.eq(needs.needs),
             read.addr.eq(self.judging),
-            verdict.request.eq(read.data),
+            verdict.asks.eq(read.data),
             write_entry.addr.eq(self.judging),
             write_entry.en.eq(verdict.subject.valid & ~verdict.subject.replay),
             write_entry.data.eq(self.entry),

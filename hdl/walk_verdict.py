@@ -6,25 +6,12 @@ from amaranth.lib.wiring import In, Out
 
 from ..model.x86 import Entry
 from .bitfield import field
-from .shapes import AccessKind, control_layout, request_layout, walk_response_layout
+from .entry_judge import EntryJudge, asks_layout
+from .shapes import walk_response_layout
 from .walk_context import table_rights_layout
-from .walk_judge import WalkJudge
 from .walk_shapes import WalkStep
 
-__all__ = ["WalkVerdict", "kept_layout", "subject_layout"]
-
-ACCESS = ("kind", "user", "implicit", "ac")
-CONTROL = ("root", "wp", "pse", "pge", "smep", "smap", "pke", "nxe", "pkru")
-
-
-def kept_layout(config):
-    """Return what is kept of a request until it is judged: who asks, for what, with what rights."""
-    access, control = request_layout(config).members, control_layout(config).members
-    response = walk_response_layout(config).members
-    return data.StructLayout({
-        "port": response["port"], "miss": response["miss"],
-        **{name: access[name] for name in ACCESS}, **{name: control[name] for name in CONTROL}})
-
+__all__ = ["WalkVerdict", "subject_layout"]
 
 def subject_layout(config):
     """Return what is judged, if ``valid``: an entry that was read or exchanged.
@@ -42,7 +29,7 @@ def subject_layout(config):
 class WalkVerdict(wiring.Component):
     """Judges what a walk came to, for the request that it is for.
 
-    The verdict is combinational, the answer comes in the next cycle. A request that another's walk
+    The verdict comes in the next cycle, and so does the answer. A request that another's walk
     is to answer is answered if its own access, under its own registers, may use the entry as it is.
     Otherwise it has to walk itself, from the root: what is not permitted, or lacks a flag, may be
     otherwise in memory by now.
@@ -54,10 +41,10 @@ class WalkVerdict(wiring.Component):
 
     Members
     -------
-    subject : In(subject_layout), request : In(kept_layout)
+    subject : In(subject_layout), asks : In(asks_layout)
         What is judged, and for whom.
     update, restart, finish, failed : Out(1)
-        The verdict, all 0 unless the subject is ``valid``: set flags of the entry, start over, or
+        The verdict, all 0 unless the subject was ``valid``: set flags of the entry, start over, or
         the request is answered; if so, whether by a fault.
     dirty : Out(1)
         ``update`` has to set the dirty flag, too.
@@ -70,7 +57,7 @@ class WalkVerdict(wiring.Component):
     def __init__(self, config):
         self._config = config
         super().__init__({
-            "subject": In(subject_layout(config)), "request": In(kept_layout(config)),
+            "subject": In(subject_layout(config)), "asks": In(asks_layout(config)),
             "update": Out(1), "restart": Out(1), "finish": Out(1), "failed": Out(1),
             "dirty": Out(1), "lost": Out(1),
             "answered": Out(1), "answer": Out(walk_response_layout(config)),
@@ -78,17 +65,14 @@ class WalkVerdict(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.judge = judge = WalkJudge(self._config)
-        subject, request = self.subject, self.request
+        m.submodules.judge = judge = EntryJudge(self._config)
+        subject, asks = self.subject, self.asks
         replay, answer = subject.replay, Signal.like(self.answer)
         unfit, step = Signal(), judge.step
-        lacks_dirty = (request.kind == AccessKind.WRITE) & ~(
+        lacks_dirty = asks.needs.write & ~(
             field(subject.entry, Entry.D) | subject.led_write)
         m.d.comb += [
-            judge.request.port.eq(request.port),
-            judge.request.miss.eq(request.miss),
-            *(judge.request.access[name].eq(request[name]) for name in ACCESS),
-            *(judge.request.control[name].eq(request[name]) for name in CONTROL),
+            judge.asks.eq(asks),
             judge.place.level.eq(subject.level),
             judge.place.updating.eq(subject.updating | replay),
             judge.place.table.writable.eq(subject.above.writable),
@@ -98,15 +82,17 @@ class WalkVerdict(wiring.Component):
             judge.response.error.eq(subject.error & ~replay),
             judge.response.exchanged.eq(subject.exchanged | replay),
             unfit.eq(replay & (judge.result.fault | subject.led_fault | lacks_dirty)),
+            self.answered.eq(self.finish),
+            self.answer.eq(answer),
+        ]
+        m.d.sync += [
             self.update.eq(subject.valid & (step == WalkStep.UPDATE)),
             self.dirty.eq(field(judge.desired, Entry.D)),
             self.lost.eq(subject.valid & (step == WalkStep.RESTART)),
-            self.restart.eq(self.lost | (subject.valid & unfit)),
+            self.restart.eq(subject.valid & ((step == WalkStep.RESTART) | unfit)),
             self.finish.eq(subject.valid & (step == WalkStep.FINISH) & ~unfit),
             self.failed.eq(judge.result.fault),
-            self.answer.eq(answer),
         ]
-        m.d.sync += self.answered.eq(self.finish)
         with m.If(subject.valid):
             m.d.sync += [
                 answer.eq(judge.result),
