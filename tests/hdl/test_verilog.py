@@ -29,6 +29,8 @@ GEOMETRIES = {
         ports=("fetch", "load", "store"), entries=3, policy="lru", walk_cache=5, tag_bits=1),
     "fifo": Config(IA32, ports=("dma",), entries=4, policy="fifo", paddr_bits=32, tag_bits=64),
     "random": Config(ports=("a", "b"), entries=5, policy="random", paddr_bits=52, walk_cache=3),
+    "second level": Config(entries=4, l2_entries=256, l2_ways=2, l2_policy="lru"),
+    "second level, ia32": Config(IA32, entries=4, l2_entries=64, l2_policy="random"),
 }
 
 every_mode = pytest.mark.parametrize("mode", MODES)
