@@ -29,9 +29,9 @@ def verdict_layout(geometry):
 class L2Array(wiring.Component):
     """Reads a set, and compares its entries with a key two cycles later.
 
-    A set that is read in cycle *t* with ``key`` has ``dropped`` in cycle *t* + 2, and ``verdict``
-    in cycle *t* + 3, with the ``translation`` of the way that is usable; both hold as long as
-    ``hold`` is set. ``key``, ``needs``, ``global_page`` and ``drop`` hold while a set is read and
+    A set that is read in cycle *t* with ``key`` has ``dropped`` in cycle *t* + 3, and ``verdict``
+    with the ``translation`` of the way that is usable; the last two hold as long as ``hold`` is
+    set. ``key``, ``needs``, ``global_page`` and ``drop`` hold while a set is read and
     compared.
 
     Parameters
@@ -50,7 +50,7 @@ class L2Array(wiring.Component):
     needs : In(needs_layout), global_page : In(1), drop : In(drop_layout)
         What else the entries are compared with, as ``L2Match`` says.
     dropped : Out, one bit for each way
-        Entries to drop; ``compared_index`` is their set.
+        Entries to drop; ``compared_index`` was their set in the cycle before.
     hold : In(1)
         Keep ``verdict``.
     verdict : Out(verdict_layout), judged_index : Out, translation : Out(translation_layout)
@@ -145,6 +145,7 @@ class L2Array(wiring.Component):
     def _judge(self, m, ways, key, compared_index):
         """Compare the entries with ``key``, and tell in the next cycle what they are."""
         translations, judged_index = 0, Signal.like(compared_index)
+        dropped = Signal.like(self.dropped, reset_less=True)
         for number, entry in enumerate(ways.ways):
             m.submodules[f"match_{number}"] = match = L2Match(self._geometry)
             found = Signal(entry.translation.shape(), name=f"found_{number}", reset_less=True)
@@ -156,7 +157,6 @@ class L2Array(wiring.Component):
                 match.needs.eq(self.needs),
                 match.global_page.eq(self.global_page),
                 match.drop.eq(self.drop),
-                self.dropped[number].eq(match.dropped),
                 self.verdict.usable[number].eq(hit & is_.permitted),
                 self.verdict.refused[number].eq(hit & ~is_.permitted),
                 self.verdict.overlaps[number].eq(is_.same_page & is_.related),
@@ -165,6 +165,8 @@ class L2Array(wiring.Component):
             with m.If(~self.hold):
                 m.d.sync += [found.eq(entry.translation), is_.eq(match.verdict)]
             translations |= Mux(self.verdict.usable[number], found.as_value(), 0)
+            m.d.sync += dropped[number].eq(match.dropped)
         with m.If(~self.hold):
             m.d.sync += judged_index.eq(compared_index)
-        m.d.comb += [self.translation.eq(translations), self.judged_index.eq(judged_index)]
+        m.d.comb += [self.translation.eq(translations), self.judged_index.eq(judged_index),
+                     self.dropped.eq(dropped)]

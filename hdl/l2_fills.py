@@ -32,7 +32,8 @@ class L2Fills(wiring.Component):
     push : In(1), pushed : In(fill_layout)
         A page to enter after all others.
     waiting : Out(1), first : Out(fill_layout)
-        Whether there is one, from the cycle after that on, and the first of them.
+        Whether there is one, from two cycles after that on, and the first of them. Both come from
+        flip-flops; in the cycle after ``pop`` there is none.
     pop : In(1)
         The first of them was entered.
     clear : In(1)
@@ -51,17 +52,22 @@ class L2Fills(wiring.Component):
         m.submodules.ram = ram = memory.Memory(
             shape=self._layout, depth=1 << self._depth_bits, init=[])
         first, last = Signal(self._depth_bits), Signal(self._depth_bits)
-        waiting = Signal()
+        waiting, head_waits = Signal(), Signal()
+        head = Signal.like(self.first, reset_less=True)
         write_port, read_port = ram.write_port(), ram.read_port(domain="comb")
         m.d.comb += [
             write_port.addr.eq(last),
             write_port.data.eq(self.pushed),
             write_port.en.eq(self.push),
             read_port.addr.eq(first),
-            self.first.eq(read_port.data),
-            self.waiting.eq(waiting),
+            self.first.eq(head),
+            self.waiting.eq(head_waits),
         ]
-        m.d.sync += [first.eq(first + self.pop), last.eq(last + self.push)]
+        m.d.sync += [head.eq(read_port.data), head_waits.eq(waiting & ~self.pop & ~self.clear)]
+        with m.If(self.pop):
+            m.d.sync += first.eq(first + 1)
+        with m.If(self.push):
+            m.d.sync += last.eq(last + 1)
         with m.If(self.clear):
             m.d.sync += [waiting.eq(0), first.eq(0), last.eq(0)]
         with m.Elif(self.push):

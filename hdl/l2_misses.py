@@ -92,7 +92,10 @@ class L2Misses(wiring.Component):
             push.eq(self.miss & (waiting | ~walk.req.ready)),
             pop.eq(waiting & walk.req.ready),
         ]
-        m.d.sync += [first.eq(first + pop), last.eq(last + push)]
+        with m.If(pop):
+            m.d.sync += first.eq(first + 1)
+        with m.If(push):
+            m.d.sync += last.eq(last + 1)
         with m.If(push):
             m.d.sync += waiting.eq(1)
         with m.Elif(pop & (last == (first + 1)[:id_bits])):

@@ -201,14 +201,14 @@ class L2Tlb(wiring.Component):
         with m.If(~self.drop.valid):
             with m.If(clearing):
                 m.d.comb += write.eq(-1)
-            with m.Elif(dropping):
-                m.d.comb += write.eq(array.dropped)
             with m.Elif(filled):
                 m.d.comb += [write.eq(place | verdict.overlaps), valid.eq(place)]
             with m.Elif(missed):
                 m.d.comb += write.eq(verdict.refused)
-        m.d.sync += [array.write.eq(write), array.valid.eq(valid),
-                     array.touch.eq(used | valid), array.fills.eq(filled)]
+        written, drops = Signal.like(write), Signal()
+        m.d.sync += [written.eq(write), drops.eq(dropping & ~self.drop.valid),
+                     array.valid.eq(valid), array.touch.eq(used | valid), array.fills.eq(filled)]
+        m.d.comb += array.write.eq(written | Mux(drops, array.dropped, 0))
         with m.If(clearing):
             m.d.sync += array.write_index.eq(sequencer.cleared_set)
         with m.Elif(dropping):

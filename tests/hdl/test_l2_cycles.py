@@ -223,7 +223,7 @@ def test_walks_that_are_answered_at_once_are_all_entered():
                 "port": port, "miss": miss, "translation": page(20 + number)})
             await hand.ticks(1)
         hand.ctx.set(hand.dut.walkers.rsp.valid, 0)
-        await hand.ticks(5 * len(ids))
+        await hand.ticks(6 * len(ids) + 1)
         for number, (port, miss) in enumerate(ids):
             hand.ask(0x10_0000 + 0x1000 * number, port, miss)
             await hand.ticks(4)
