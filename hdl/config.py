@@ -35,7 +35,7 @@ class Config:
         Entries of the walk cache's lowest level; each level above has half as many, but at least
         one. 0 leaves it out.
     hit_latency : int
-        Cycles from a request to the answer of a hit: 0, in the request's own cycle, or 1.
+        Cycles from a request to the answer of a hit: 0, in the request's own cycle, 1 or 2.
     policy : str
         Replacement policy of the TLBs, a key of ``hdl.replacement.POLICIES``.
     paddr_bits : int
@@ -165,7 +165,7 @@ class Config:
 
 
 RANGES = {"entries": (1, 4096), "walk_cache": (0, 256), "paddr_bits": (32, 52), "tag_bits": (1, 64),
-          "misses": (1, 16), "hit_latency": (0, 1), "ways": (0, 16), "large_entries": (1, 64),
+          "misses": (1, 16), "hit_latency": (0, 2), "ways": (0, 16), "large_entries": (1, 64),
           "l2_entries": (0, 65536), "l2_ways": (1, 16), "walkers": (1, 8)}
 """The lowest and the highest value of each parameter that is a number."""
 

@@ -61,9 +61,10 @@ class Mmu(wiring.Component):
     way in it is answered, but nothing of it is cached from then on.
 
     With a hit latency of 0 a hit is answered in the cycle of its request, and a port accepts one in
-    each cycle in which it owes no answer. With sets, the ports are at work for two cycles on a drop
-    by address, and for two more than there are sets on any other; after a reset they are for one
-    more than there are sets.
+    each cycle in which it owes no answer. With one of 2 each answer comes a cycle later, and a port
+    accepts one more request while it waits for a walk, but that is looked up after it. With sets,
+    the ports are at work for two cycles on a drop by address, and for two more than there are sets
+    on any other; after a reset they are for one more than there are sets.
 
     A request is judged by what ``control`` holds in the cycle in which the request is accepted.
 

@@ -9,7 +9,7 @@ from .canonical import is_canonical
 from .event_shapes import port_events_layout
 from .l1_full import FullL1, lookup_key_layout
 from .l1_sets import SetL1
-from .permission import AccessNeeds
+from .permission import AccessNeeds, needs_layout
 from .responder import Responder
 from .shapes import (
     control_layout,
@@ -31,7 +31,9 @@ class RequestPort(wiring.Component):
     needs no translation because paging is off or its address is not canonical. A request may be
     accepted in every cycle but that in which a fault is answered. With ``hit_latency`` 0 such a
     request is answered in cycle *t* itself, and a request may be accepted in every cycle in which
-    the answer to none is outstanding. A request that misses offers
+    the answer to none is outstanding. With ``hit_latency`` 2 all of this comes a cycle later, as
+    the request first goes into a register; one more may be accepted while the request before it is
+    walked, or has faulted, and is looked up after that. A request that misses offers
     ``walk.req`` in cycle *t* + 1 and is answered in the cycle in which ``walk.rsp`` is offered; the
     port accepts requests again in the cycle after that answer is taken. The response to the walk is
     taken at once, and its translation entered into the TLB; if the requester is not ready for the
@@ -101,12 +103,13 @@ class RequestPort(wiring.Component):
         rsp, walk = self.requests.rsp, self.walk
 
         held, held_valid = Signal(self._held_layout(tlb), reset_less=True), Signal()
-        free, accepted, looked_up = Signal(), Signal(), Signal()
+        free, looks, looked_up = Signal(), Signal(), Signal()
         walking = Signal()  # the held request's walk was accepted, and has not responded
         walked = Signal()  # it has responded, and the requester was not ready for the answer
         result = Signal.like(walk.rsp.payload, reset_less=True)  # the response then
         walk_needed, answerable, answered, faulted = Signal(), Signal(), Signal(), Signal()
-        at_hand = self._at_hand(m, tlb, held, held_valid, free)
+        asked, waiting = self._take_in(m, free, looks)
+        at_hand = self._at_hand(m, tlb, asked, held, held_valid, free)
         m.d.comb += [
             responder.access.eq(at_hand.access),
             responder.control.eq(at_hand.control),
@@ -117,12 +120,12 @@ class RequestPort(wiring.Component):
             responder.walked.eq(walking | walked),
             responder.walk.eq(Mux(walked, result, walk.rsp.payload)),
             walk_needed.eq(at_hand.translated & ~tlb.hit & ~walked),
-            answerable.eq(held_valid if self._config.hit_latency else held_valid | accepted),
+            answerable.eq(held_valid if self._config.hit_latency else held_valid | looks),
             rsp.valid.eq(Mux(walking, walk.rsp.valid, answerable & ~walk_needed)),
             rsp.payload.eq(responder.response),
             answered.eq(rsp.valid & rsp.ready),
             faulted.eq(answered & responder.response.fault),
-            self.idle.eq(~held_valid),
+            self.idle.eq(~held_valid & ~waiting),
             walk.req.valid.eq(held_valid & walk_needed & ~walking),
             walk.req.payload.port.eq(self._number),
             walk.req.payload.access.eq(held.access),
@@ -138,41 +141,78 @@ class RequestPort(wiring.Component):
         with m.If(answered):
             m.d.sync += [held_valid.eq(0), walked.eq(0)]
         fault_free = ~held.refused & (~held.translated | (tlb.hit & ~tlb.denied))
-        self._accept(m, held_valid, free, accepted, looked_up, answered,
+        self._let_in(m, held_valid, free, looks, looked_up, answered,
                      settled=~walking & ~walked & fault_free)
-        self._change(m, tlb, held, walking)
+        self._change(m, tlb, asked, held, walking)
         self._hold_page_fault(m, held, faulted)
         self._report(m, tlb.translation.page, looked_up & at_hand.translated, tlb.hit, faulted)
         return m
 
-    def _held_layout(self, tlb):
-        """Return a request, and what is known of it at the end of the cycle of its lookup."""
+    def _asked_layout(self):
+        """Return a request, and what is known of it before its lookup."""
         return data.StructLayout({
             "access": request_layout(self._config),
             "control": control_layout(self._config),
+            "needs": needs_layout(),
             "translated": 1,
             "refused": 1,  # its address is not canonical
-            "found": tlb.found.shape(),
         })
 
-    def _at_hand(self, m, tlb, held, held_valid, free):
+    def _held_layout(self, tlb):
+        """Return a request, and what is known of it at the end of the cycle of its lookup."""
+        asked = self._asked_layout()
+        names = ("access", "control", "translated", "refused")
+        return data.StructLayout(
+            {**{name: asked[name].shape for name in names}, "found": tlb.found.shape()})
+
+    def _take_in(self, m, free, looks):
+        """Return the request to look up, and whether one waits to be.
+
+        It ``looks`` when it is ``free`` to go on. It is the one that is accepted, or with a hit
+        latency of 2 one that was accepted before, out of a register: what its access asks of a page
+        then has a cycle of its own.
+        """
+        req, control = self.requests.req, self.control
+        m.submodules.access_needs = access_needs = AccessNeeds(self._config)
+        offered, accepted = Signal(self._asked_layout()), Signal()
+        canonical = is_canonical(self._config.mode, req.payload.vaddr)
+        m.d.comb += [
+            access_needs.access.eq(req.payload),
+            access_needs.control.eq(control),
+            offered.access.eq(req.payload),
+            offered.control.eq(control),
+            offered.needs.eq(access_needs.needs),
+            offered.translated.eq(control.pg & canonical),
+            offered.refused.eq(control.pg & ~canonical),
+            accepted.eq(req.valid & req.ready),
+        ]
+        if self._config.hit_latency < 2:
+            m.d.comb += [req.ready.eq(free & ~self.pause), looks.eq(accepted)]
+            return offered, Const(0)
+        asked, waiting = Signal(self._asked_layout(), reset_less=True), Signal()
+        m.d.comb += [
+            looks.eq(waiting & free & ~self.busy),
+            req.ready.eq((~waiting | looks) & ~self.pause),
+        ]
+        with m.If(~waiting | looks):
+            m.d.sync += asked.eq(offered)
+        with m.If(accepted):
+            m.d.sync += waiting.eq(1)
+        with m.Elif(looks):
+            m.d.sync += waiting.eq(0)
+        return asked, waiting
+
+    def _at_hand(self, m, tlb, asked, held, held_valid, free):
         """Return the request to be answered, with what its lookup found.
 
-        That is the one in ``held``, which takes the one on offer when it is ``free``; with no hit
-        latency it is the one on offer itself, as long as none is held.
+        That is the one in ``held``, which takes the one looked up when it is ``free``; with no hit
+        latency it is the one looked up itself, as long as none is held.
         """
-        offered, control = self.requests.req.payload, self.control
-        m.submodules.access_needs = asked = AccessNeeds(self._config)
         fresh = Signal.like(held)
-        canonical = is_canonical(self._config.mode, offered.vaddr)
         m.d.comb += [
-            asked.access.eq(offered),
-            asked.control.eq(control),
             tlb.needs.eq(asked.needs),
-            fresh.access.eq(offered),
-            fresh.control.eq(control),
-            fresh.translated.eq(control.pg & canonical),
-            fresh.refused.eq(control.pg & ~canonical),
+            *(fresh[name].eq(asked[name])
+              for name in ("access", "control", "translated", "refused")),
             fresh.found.eq(tlb.found),
         ]
         with m.If(free):
@@ -183,38 +223,33 @@ class RequestPort(wiring.Component):
         m.d.comb += at_hand.eq(Mux(held_valid, held, fresh))
         return at_hand
 
-    def _accept(self, m, held_valid, free, accepted, looked_up, answered, *, settled):
-        """Decide whether a request is accepted: by registers and ``rsp.ready`` alone.
+    def _let_in(self, m, held_valid, free, looks, looked_up, answered, *, settled):
+        """Decide whether a request may be looked up: by registers and ``rsp.ready`` alone.
 
         ``settled`` says that the answer to the held request is known, is no fault, and of no walk.
         """
-        req, rsp = self.requests.req, self.requests.rsp
-        m.d.comb += [
-            req.ready.eq(free & ~self.pause),
-            accepted.eq(req.valid & req.ready),
-        ]
         if self._config.hit_latency:
             m.d.comb += free.eq(~self.page_fault.valid
-                                & (~held_valid | (settled & rsp.ready)))
-            m.d.sync += looked_up.eq(accepted)
-            with m.If(accepted):
+                                & (~held_valid | (settled & self.requests.rsp.ready)))
+            m.d.sync += looked_up.eq(looks)
+            with m.If(looks):
                 m.d.sync += held_valid.eq(1)
         else:
-            m.d.comb += [free.eq(~self.page_fault.valid & ~held_valid), looked_up.eq(accepted)]
-            with m.If(accepted & ~answered):
+            m.d.comb += [free.eq(~self.page_fault.valid & ~held_valid), looked_up.eq(looks)]
+            with m.If(looks & ~answered):
                 m.d.sync += held_valid.eq(1)
 
-    def _change(self, m, tlb, held, walking):
+    def _change(self, m, tlb, asked, held, walking):
         """Give the TLB its key, and tell it what to fill and to drop.
 
         A drop is carried out in the cycle after it is given, in which the port is ``busy``, so that
-        what is compared comes from registers. The key is the request on offer, or what ``inner``
+        what is compared comes from registers. The key is the request looked up, or what ``inner``
         holds: the page number to drop, or else that of the request at hand, which may be filled.
         """
         low, high = PAGE_SHIFT, self._config.mode.translated_bits
         inner = Signal(lookup_key_layout(self._config), reset_less=True)
         drop, sweeping = Signal.like(self.drop), tlb.busy if self._config.ways else Const(0)
-        filled, offered = self.walk.rsp.payload.translation, self.requests.req.payload
+        filled = self.walk.rsp.payload.translation
         m.d.sync += [
             drop.eq(self.drop),
             inner.vpn.eq(Mux(self.drop.valid, self.drop.vpn, held.access.vaddr[low:high])),
@@ -231,8 +266,8 @@ class RequestPort(wiring.Component):
             tlb.inside.eq(drop.valid | walking),
             tlb.inner.eq(inner),
             tlb.inner.page.eq(Mux(drop.valid, 0, filled.page)),
-            tlb.offered.vpn.eq(offered.vaddr[low:high]),
-            tlb.offered.pcid.eq(self.control.pcid),
+            tlb.offered.vpn.eq(asked.access.vaddr[low:high]),
+            tlb.offered.pcid.eq(asked.control.pcid),
         ]
 
     def _hold_page_fault(self, m, held, faulted):

@@ -185,7 +185,9 @@ class _Job:
         """Return whether other ports have to answer before it is the turn of ``command``."""
         if not self.stop_on_fault and command["op"] != Op.DATA:
             return False
-        own = command["port"] if command["op"] in THROUGH_PORT else None
+        # A port of a hit latency of 2 accepts a request behind one that faults.
+        behind = self.stop_on_fault and self.config.hit_latency == 2
+        own = command["port"] if command["op"] in THROUGH_PORT and not behind else None
         return any(due for port, due in enumerate(self.due) if port != own)
 
     def _put_control(self, ctx: Any, command: dict[str, int]) -> None:

@@ -77,7 +77,8 @@ class Engine(Protocol):
 
         With ``stop_on_fault`` the run ends at the first fault of an access, precisely: commands
         before it are done, of later ones there is no trace. For this no command is offered before
-        all accesses through ports other than its own are answered. The exception is #MC of the
+        all accesses through ports other than its own are answered, nor with a hit latency of 2
+        before those through its own. The exception is #MC of the
         data themselves, which comes when the next access through the port may have been
         translated; that access has no other effect than flags in page tables and TLB entries.
 

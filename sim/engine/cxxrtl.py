@@ -177,6 +177,7 @@ def _glue(config: Config) -> str:
         "using Top = cxxrtl_design::p_mmu;",
         f"using Entry = uint{8 * config.mode.entry_bytes}_t;",
         f"const uint64_t FRAME_BYTES = {PAGE_BYTES};",
+        f"const bool ACCEPTS_BEHIND_FAULT = {str(config.hit_latency == 2).lower()};",
         f"const uint64_t TAG_MASK = {(1 << config.tag_bits) - 1}u;",
         f"const uint64_t TAG_COUNT = {1 << MEMORY_TAG_BITS};",  # of page-table accesses of a walk
         f"const unsigned WALKERS = {config.walkers};",

@@ -115,6 +115,8 @@ private:
     bool must_wait(const Command &command) const {
         if (!batch_.stop_on_fault && command.op_ != OP_DATA)
             return false;
+        if (batch_.stop_on_fault && ACCEPTS_BEHIND_FAULT)
+            return answers_due_ > 0;
         return answers_due_ > (is_access(command) ? due_[command.port_].size() : 0);
     }
 

@@ -1,4 +1,4 @@
-"""A request port that answers a hit in the request's own cycle."""
+"""Request ports that answer a hit in the request's own cycle, or two cycles after it."""
 
 import pytest
 from numpy.random import default_rng
@@ -25,7 +25,8 @@ MODES = pytest.mark.parametrize("mode", [X86_64, IA32], ids=lambda mode: mode.na
 @pytest.mark.slow
 @MODES
 @pytest.mark.parametrize("busy", [False, True], ids=["fast", "busy"])
-def test_random_accesses_are_answered_as_by_the_golden_walk(mode, busy):
+@pytest.mark.parametrize("hit_latency", [0, 2])
+def test_random_accesses_are_answered_as_by_the_golden_walk(mode, busy, hit_latency):
     rng = default_rng(7)
     tables = random_tables(rng, mode)
     lasting = random_control(rng, mode, tables.cr3)
@@ -33,7 +34,8 @@ def test_random_accesses_are_answered_as_by_the_golden_walk(mode, busy):
     requests = [(random_access(rng, vaddrs[int(rng.integers(len(vaddrs)))] ^ bits(rng, 12)),
                  random_control(rng, mode, tables.cr3, lasting=lasting)) for _ in range(150)]
     golden_memory = tables.memory.copy()
-    bench = PortBench(tables, hit_latency=0, delay=lambda: int(rng.integers(1, 5)) if busy else 1)
+    bench = PortBench(tables, hit_latency=hit_latency,
+                      delay=lambda: int(rng.integers(1, 5)) if busy else 1)
     results = bench.answers(
         requests, pause=lambda: int(rng.integers(4)) if busy else 0,
         noise=lambda count: bits(rng, count))
@@ -47,9 +49,10 @@ def test_random_accesses_are_answered_as_by_the_golden_walk(mode, busy):
 
 
 @MODES
-def test_hits_are_answered_in_their_own_cycle_one_in_every_cycle(mode):
+@pytest.mark.parametrize("hit_latency", [0, 2])
+def test_hits_are_answered_after_the_latency_one_in_every_cycle(mode, hit_latency):
     tables = one_page(mode)
-    bench = PortBench(tables, hit_latency=0)
+    bench = PortBench(tables, hit_latency=hit_latency)
     requests = [(Access(VADDR + number, AccessKind(number % 3)), Control(tables.cr3))
                 for number in range(20)]
     results = bench.answers(requests)
@@ -57,7 +60,10 @@ def test_hits_are_answered_in_their_own_cycle_one_in_every_cycle(mode):
     answered = bench.trace.cycles("rsp_valid", "rsp_ready")
     assert [result["paddr"] for result in results] == [
         0x7000 | access.vaddr & 0xFFF for access, _ in requests]
-    assert answered[1:] == accepted[1:] == list(range(accepted[1], accepted[1] + 19))
+    # With a latency of 2 the second one is accepted, and waits, while the first one walks.
+    regular = accepted[2:]
+    assert regular == list(range(regular[0], regular[0] + 18))
+    assert answered[2:] == [cycle + hit_latency for cycle in regular]
     assert bench.events.cycles("hit_4k") == answered[1:]
     assert len(bench.walks) == 1
 
@@ -126,3 +132,38 @@ def test_after_a_page_fault_nothing_is_accepted_until_it_is_dropped():
     assert accepted[2] == answered[2]
     assert bench.faults.cycles("told") == list(range(answered[2] + 1, taken + 1))
     assert accepted[3] == taken + 2
+
+
+def test_with_a_latency_of_2_one_request_is_accepted_behind_a_miss_and_looked_up_after_it():
+    """And finds the page that the walk entered; the third waits to be accepted."""
+    tables = one_page()
+    bench = PortBench(tables, hit_latency=2, delay=lambda: 5)
+    control = Control(tables.cr3)
+    bench.answers([(Access(VADDR + number), control) for number in range(3)])
+    accepted, answered = (
+        bench.trace.cycles(f"{name}_valid", f"{name}_ready") for name in ("req", "rsp"))
+    asked = bench.trace.cycles("walk_req_valid")[0]
+    assert asked == accepted[0] + 2
+    assert accepted[1] == accepted[0] + 1
+    # The walk is answered; the next lookup is in the cycle after that, and lets a request in.
+    assert accepted[2] == answered[0] + 1
+    assert answered[1:] == [answered[0] + 2, answered[0] + 3]
+    assert len(bench.walks) == 1
+    assert bench.events.cycles("miss") == [asked]
+
+
+@pytest.mark.parametrize("delay", [1, 3])
+def test_with_a_latency_of_2_a_request_behind_a_page_fault_is_looked_up_after_the_drop(delay):
+    tables = one_page(flags=PERMISSIVE & ~Entry.US)
+    control = Control(tables.cr3)
+    read, user_read = Access(VADDR), Access(VADDR, user=True)
+    bench = PortBench(tables, hit_latency=2, delay=lambda: delay)
+    results = bench.answers([(one, control) for one in (read, user_read, read, read)])
+    assert [result["fault"] for result in results] == [0, 1, 0, 0]
+    assert bench.walks == [read, read]  # the fault dropped the page
+    accepted = bench.trace.cycles("req_valid", "req_ready")
+    answered = bench.trace.cycles("rsp_valid", "rsp_ready")
+    taken, = bench.faults.cycles("taken")
+    assert accepted[2] < answered[1] < taken
+    asked = bench.trace.cycles("walk_req_valid")
+    assert next(cycle for cycle in asked if cycle > taken) == taken + 3

@@ -13,6 +13,8 @@ CONFIGS = {
     "ia32-fifo3": Config(mode=IA32, entries=3, policy="fifo", ports=("a", "b", "c"), tag_bits=2),
     "x86_64-pool3": Config(mode=X86_64, entries=2, walk_cache=2, ports=("a", "b", "c"), walkers=3),
     "x86_64-sets8": Config(mode=X86_64, entries=8, ways=2, large_entries=1, hit_latency=0),
+    "ia32-sets4": Config(mode=IA32, entries=4, ways=1, index="plain", policy="fifo",
+                         hit_latency=2),
     "ia32-lru8": Config(mode=IA32, entries=8, policy="lru", ports=("only",)),
 }
 HARDWARE_ONLY = ("accepted", "answered", "hit")
