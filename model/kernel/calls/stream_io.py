@@ -6,6 +6,7 @@ from functools import partial
 from ...address_space.errors import SysError
 from ..file_table import OpenFile
 from ..vfs.open_flag import OpenFlag
+from ..vfs.pipe import PipeEnd
 from ..vfs.stream import PollEvent, Stream, WouldBlock
 from .user_vector import UserVector
 
@@ -17,7 +18,8 @@ PIECE = 1 << 16
 def read_stream(opened: OpenFile, stream: Stream, to: UserVector) -> int:
     """Copy what comes next to a program; return how many bytes.
 
-    What there is is enough. Raise ``SysError``: EAGAIN where there is nothing yet and the file is
+    What there is is enough. Of a pipe whose bytes the program has no memory for, whole pages are
+    taken. Raise ``SysError``: EAGAIN where there is nothing yet and the file is
     not to wait, EFAULT; and ``WouldBlock``.
     """
     done = 0
@@ -31,6 +33,8 @@ def read_stream(opened: OpenFile, stream: Stream, to: UserVector) -> int:
                 raise SysError(errno.EAGAIN) from None
             raise
         copied = to.store(done, data)
+        if copied < len(data) and isinstance(stream, PipeEnd):
+            copied = stream.pipe.whole_pages(copied)
         stream.take(copied)
         done += copied
         if data and not done:
@@ -43,11 +47,14 @@ def read_stream(opened: OpenFile, stream: Stream, to: UserVector) -> int:
 def write_stream(opened: OpenFile, stream: Stream, source: UserVector, done: int = 0) -> int:
     """Copy from a program to a stream, of which ``done`` bytes are there; return how many are.
 
-    Raise as ``read_stream``, and ``BrokenPipeSignal``; the ``WouldBlock`` goes on where this ended.
+    Of what the program has no memory for in the end, a pipe takes whole pages. Raise as
+    ``read_stream``, and ``BrokenPipeSignal``; the ``WouldBlock`` goes on where this ended.
     """
     while done < source.total:
         size = min(source.total - done, PIECE)
         data = source.load(done, size)
+        if len(data) < size and isinstance(stream, PipeEnd):
+            data = data[: stream.pipe.whole_parts(len(data), total=source.total, begins=not done)]
         if not data:
             if done:
                 break

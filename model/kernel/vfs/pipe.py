@@ -87,6 +87,30 @@ class Pipe:
             if not first.data:
                 self._buffers.popleft()
 
+    def whole_pages(self, count: int) -> int:
+        """Return how many of the next ``count`` bytes are those of pages that all of them hold."""
+        found = 0
+        for buffer in self._buffers:
+            if found + len(buffer.data) > count:
+                break
+            found += len(buffer.data)
+        return found
+
+    def _joining(self, total: int, begins: bool) -> int:
+        """Return how many bytes of a write join the last page."""
+        odd = total % PAGE_BYTES if begins and self._buffers else 0
+        return odd if odd and self._buffers[-1].end + odd <= PAGE_BYTES else 0
+
+    def whole_parts(self, count: int, *, total: int, begins: bool) -> int:
+        """Return how many of the first ``count`` bytes of a write go into a page that is complete.
+
+        Those that join the last page do so together; the others fill pages.
+        """
+        joining = self._joining(total, begins)
+        if count < joining:
+            return 0
+        return count - (count - joining) % PAGE_BYTES
+
     def put(self, data: bytes, *, total: int, begins: bool) -> int:
         """Add bytes, as many as there are pages for; return how many.
 
@@ -95,12 +119,11 @@ class Pipe:
         """
         if not self.readers:
             raise BrokenPipeSignal
-        done, odd = 0, total % PAGE_BYTES
-        if begins and odd and self._buffers and self._buffers[-1].end + odd <= PAGE_BYTES:
+        done = self._joining(total, begins)
+        if done:
             last = self._buffers[-1]
-            last.data += data[:odd]
-            last.end += odd
-            done = odd
+            last.data += data[:done]
+            last.end += done
         while done < len(data) and not self.is_full:
             page = bytearray(data[done : done + PAGE_BYTES])
             self._buffers.append(PipeBuffer(page, len(page)))

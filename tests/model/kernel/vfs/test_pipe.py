@@ -1,6 +1,8 @@
 """Pipes beside those of the kernel of this machine, and who waits for what."""
 
+import ctypes
 import errno
+import mmap
 import os
 import signal
 
@@ -156,3 +158,43 @@ def test_what_can_be_done_is_told():
     assert reader.poll() == PollEvent.IN | PollEvent.RDNORM | PollEvent.HUP
     reader.close()
     assert writer.poll() & PollEvent.ERR
+
+
+@pytest.mark.parametrize("held", [0, 100, 4090])
+@pytest.mark.parametrize(("size", "there"), [
+    (8192, 5000), (5000, 4096), (5000, 4200), (100, 50), (4200, 50), (4200, 150), (9000, 8500)])
+def test_a_program_without_memory_for_all_of_a_write(size, there, held):
+    """As this machine's kernel: pages that the program has no memory for are not begun."""
+    ends, page = os.pipe(), mmap.PAGESIZE
+    try:
+        os.write(ends[1], bytes(held)) if held else None
+        area = mmap.mmap(-1, 8 * page)
+        library = ctypes.CDLL(None, use_errno=True)
+        start = ctypes.addressof(ctypes.c_char.from_buffer(area))
+        assert not library.mprotect(ctypes.c_void_p(start + 4 * page), page, 0)
+        native_done = library.write(ends[1], ctypes.c_void_p(start + 4 * page - there), size)
+        expected = native_done if native_done >= 0 else -ctypes.get_errno()
+    finally:
+        os.close(ends[0]), os.close(ends[1])
+    machine = ModelPrograms()
+    with FileSystem(None, lambda: START) as system:
+        machine.start(system)
+        machine.call("pipe2", "BUFFER", 0)
+        fds = machine.load(BUFFER, 8)
+        assert machine.calls.write(fds[4], BUFFER, held) == held
+        assert machine.calls.write(fds[4], BUFFER + 32768 - there, size) == expected
+        there = held + max(0, expected)
+        assert not there or machine.calls.read(fds[0], BUFFER, 20000) == there
+
+
+def test_a_program_without_memory_for_all_of_a_read():
+    machine = ModelPrograms()
+    with FileSystem(None, lambda: START) as system:
+        machine.start(system)
+        machine.call("pipe2", "BUFFER", 0)
+        fds = machine.load(BUFFER, 8)
+        assert machine.calls.write(fds[4], BUFFER, 10000) == 10000
+        end = BUFFER + 32768
+        assert machine.calls.read(fds[0], end - 4000, 10000) == -errno.EFAULT
+        assert machine.calls.read(fds[0], end - 9000, 10000) == 8192
+        assert machine.calls.read(fds[0], BUFFER, 10000) == 10000 - 8192
