@@ -15,7 +15,7 @@ from .emulator import Emulator
 from .fill_state import StopReason
 from .fills import BOTH_PORTS, FillCounts, Fills, Ports, Who
 from .old_exception import OldException
-from .opcode import loads_segment
+from .opcode import loads_segment, updates_memory
 from .ring3 import GDT_ADDRESS, TLS_ENTRIES, enter_ring3, write_descriptor
 from .stop import Called, CallKind, Faulted, Paused, Raised, Stop
 
@@ -273,13 +273,26 @@ class Cpu:
             # Unicorn may have begun to change them.
             state = self._fills.state
             self.write(FLAGS, state.flags if state.trap else state.flags & ~TRAP_FLAG)
+        if reason is StopReason.SHARED_FRAME:
+            return self._step_in_shared_frame()
         # Unicorn reads ahead, a block of instructions at a time.
         if kind is AccessKind.FETCH and page != pc & -PAGE_BYTES and not each:
             return self._step_ahead(pc)
         if page == self._gdt and loads_segment(self._code(pc), self._is_long):
             return self._step_with_gdt()
+        if kind is AccessKind.READ and updates_memory(self._code(pc), self._is_long):
+            vector, error_code = self._as_write(page, vector, error_code)
         address = max(pc, page) if kind is AccessKind.FETCH else page
         return Faulted(vector, address, error_code, kind)
+
+    def _as_write(self, page: int, vector: Vector, error_code: int) -> tuple[Vector, int]:
+        """Return the fault of a read whose instruction will write there, too: that of the write.
+
+        A processor asks at once whether it may write, Unicorn when it does.
+        """
+        if self._fills.translate(page, AccessKind.WRITE) is not None:
+            return vector, error_code
+        return self._fills.fault
 
     def address_of(self, fault: Faulted) -> int:
         """Return the address of the access that has just faulted, to the byte, as in CR2.
@@ -322,6 +335,20 @@ class Cpu:
         finally:
             self._fills.state.own_page = 0
             self.forget_translations()
+
+    def _step_in_shared_frame(self) -> Stop | None:
+        """Make a step that writes to code by another page than that of the code, or runs it so.
+
+        Unicorn does not notice such a store.
+        """
+        state = self._fills.state
+        before, state.shares_frames = state.shares_frames, True
+        self._fills.forget_code()
+        try:
+            return self._single_step()
+        finally:
+            state.shares_frames = before
+            self._fills.forget_code()
 
     def _code(self, pc: int) -> bytes:
         """Return the bytes of an instruction that lie in its first page, none if it has none."""

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <cstring>
 #include <unordered_map>
+#include <vector>
 #include <unistd.h>
 
 namespace {
@@ -44,6 +45,12 @@ struct Grant {
     uint32_t perms;
 };
 
+// By which page code of a frame was translated, and by which it may be written to in an epoch.
+struct Use {
+    uint64_t code_page, written_page, epoch;
+};
+
+const uint64_t SEVERAL = ~uint64_t{0};  // pages
 const unsigned GRANT_COUNT = 1 << 12;
 const unsigned BLOCK_COUNT = 1 << 14;
 const unsigned PUSHF = 0x9C, POPF = 0x9D, IRET = 0xCF;
@@ -55,6 +62,7 @@ struct State {
     uint64_t block_keys[BLOCK_COUNT];
     uint32_t block_lengths[BLOCK_COUNT];
     std::unordered_map<uint64_t, uint32_t> lengths;  // instructions of a block, by its key
+    std::vector<Use> uses;  // by a frame's row
     unsigned opcode;  // of the instruction under way, if each is looked at
 };
 
@@ -148,6 +156,29 @@ uint32_t unite(Fills &fills, uint64_t vaddr, uint64_t row, uint32_t perms) {
         perms |= grant.perms;
     grant = {page, row, fills.epoch, perms};
     return perms;
+}
+
+// Return whether a frame may be used so. The emulator notices stores to code only by the page that
+// the code was translated by: a frame that has code is not written to by another one.
+bool usable(Fills &fills, uint64_t vaddr, uint64_t row, unsigned kind) {
+    std::vector<Use> &uses = state_of(fills).uses;
+    if (row >= uses.size())
+        uses.resize(row + 1);
+    Use &use = uses[row];
+    const uint64_t page = vaddr / PAGE_BYTES;
+    const bool executed = static_cast<uint8_t *>(fills.executed)[row];
+    const bool written = use.epoch == fills.epoch;
+    if (kind == FETCH) {
+        if (written && use.written_page != page && !fills.shares_frames)
+            return false;
+        use.code_page = executed && use.code_page != page ? SEVERAL : page;
+    } else if (kind == WRITE) {
+        if (executed && use.code_page != page && !fills.shares_frames)
+            return false;
+        use.written_page = written && use.written_page != page ? SEVERAL : page;
+        use.epoch = fills.epoch;
+    }
+    return true;
 }
 
 uint64_t block_key(uint64_t pc, uint64_t bytes) { return pc << 12 ^ bytes; }
@@ -254,6 +285,10 @@ bool fills_fill(void *, uint64_t vaddr, int type, void *result, void *data) {
     uint64_t row = 0;
     if (!translate(fills, vaddr, kind, row, fills.locating ? EXTRA : 0))
         return false;
+    if (!usable(fills, vaddr, row, kind)) {
+        note(fills, STOP_SHARED_FRAME);
+        return false;
+    }
     if (kind == FETCH)
         note_code(fills, row);
     const uint64_t granted[] = {fills.read_grants, fills.write_grants, fills.fetch_grants};

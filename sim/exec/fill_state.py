@@ -34,6 +34,8 @@ class StopReason(enum.IntEnum):
     SYSENTER = 7
     PORT = 8
     """An instruction for an I/O port; the processor may be some way behind it."""
+    SHARED_FRAME = 9
+    """A frame has code, and is written to by another page than that of the code."""
 
 
 class FillState(ctypes.Structure):
@@ -49,8 +51,8 @@ class FillState(ctypes.Structure):
             "located_kind", "located_page", "located_paddr", "waste_paddr", "flush", "sp_register",
             "flags_register", "pc_register", "ax_register", "bx_register", "cx_register",
             "dx_register", "cpuid_ax", "cpuid_bx", "cpuid_cx", "cpuid_dx", "port_pc", "port_ax",
-            "is_long", "flags", "each", "trap", "limit", "instructions", "fills", "translations",
-            "faults", "cycles", "epoch", "stop",
+            "is_long", "flags", "each", "trap", "shares_frames", "limit", "instructions", "fills",
+            "translations", "faults", "cycles", "epoch", "stop",
             "status", "vaddr", "kind", "vector", "block", "block_end", "left", "left_end",
             "record_file", "record_capacity", "record_count", "records_written", "record_error",
             "record_space", "record_task")),

@@ -289,9 +289,10 @@ class Fills:
     ) -> tuple[AccessKind, int, Vector, int]:
         """Return kind, page, vector and error code of the access that ended a run at ``pc``.
 
-        ``each`` says whether ``state.each`` was set in it.
+        ``each`` says whether ``state.each`` was set in it. Where the engine did not answer with a
+        fault, they are those of a machine check.
         """
-        state, answer = self.state, self._answer[0]
+        state = self.state
         kind = KINDS[state.kind]
         if kind is not AccessKind.FETCH and state.block <= pc < state.block_end:
             if each:
@@ -299,9 +300,15 @@ class Fills:
             else:
                 state.left, state.left_end = pc, state.block_end
         page: int = state.vaddr
-        if reason is StopReason.NO_MEMORY:
+        if reason is not StopReason.FAULT:
             return kind, page, Vector.MC, 0
-        return kind, page, Vector(int(answer["vector"])), int(answer["error"])
+        return kind, page, *self.fault
+
+    @property
+    def fault(self) -> tuple[Vector, int]:
+        """Vector and error code of the translation that was made last, which was refused."""
+        answer = self._answer[0]
+        return Vector(int(answer["vector"])), int(answer["error"])
 
     @contextmanager
     def locating(self, kind: AccessKind, page: int) -> Iterator[None]:
@@ -341,7 +348,8 @@ class Fills:
         self.state.epoch += 1
 
     def forget_code(self) -> None:
-        """Have all instructions translated again."""
+        """Have all instructions translated again, and each page of them noted anew."""
         self._emulator.empty_code()
         self._executed[:] = 0
+        self.forget_translations()
 

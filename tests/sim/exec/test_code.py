@@ -2,7 +2,7 @@
 
 import pytest
 
-from pagewalk.model.address_space.uapi import Madvise
+from pagewalk.model.address_space.uapi import Madvise, MapFlag, MremapFlag
 from pagewalk.model.x86 import IA32, PAGE_BYTES, X86_64, AccessKind, Vector
 from pagewalk.sim.exec.cpu import Cpu
 from pagewalk.sim.exec.program_machine import Signalled
@@ -224,3 +224,69 @@ def test_a_loop_over_the_end_of_a_page_goes_on(mode, check, assembled):
     assert isinstance(world.go_on(), Called)
     assert world.cpu.read("eax") == 5050
     assert world.cpu.counts.instructions == 1 + 5 * 100 + 1
+
+
+@every_mode
+@every_check
+@every_engine
+def test_the_kernel_writes_to_code_again_and_again(mode, check, engine, assembled):
+    """Each time it has run once only, so that nothing but the store tells that it has changed."""
+    world, found = World(engine, mode, check), []
+    for value in range(5):
+        world.poke(CODE, assembled(f"mov eax, {value}; END", mode))
+        assert isinstance(world.run(), Called)
+        found.append(world.cpu.read("eax"))
+    assert found == list(range(5))
+
+
+WRITTEN_ELSEWHERE = """
+    mov @sp, DATA + 0x2000
+    mov @bx, CODE_AT
+    mov @di, WRITTEN_AT
+    mov byte ptr [@di], 0xb8           # MOV EAX, imm32; RET
+    mov byte ptr [@di + 5], 0xc3
+    mov esi, 1
+again:
+    mov [@di + 1], esi
+    call @bx
+    add edx, eax
+    mov ebp, 3
+inner:
+    add dword ptr [@di + 1], 1000
+    call @bx
+    add ecx, eax
+    dec ebp
+    jnz inner
+    inc esi
+    cmp esi, 10
+    jne again
+    END
+"""
+
+
+def written_elsewhere(world, assembled):
+    """Return two sums of what code answered that was written to by another page of its frame."""
+    code, written = 0x700_0000, 0x710_0000
+    shared = MapFlag.ANONYMOUS | MapFlag.SHARED | MapFlag.FIXED
+    moves = MremapFlag.MAYMOVE | MremapFlag.FIXED
+    world.kernel_does(lambda process: process.mm.mmap(code, PAGE_BYTES, RWX, shared))
+    world.kernel_does(lambda process: process.mm.mremap(code, 0, PAGE_BYTES, moves, written))
+    text = WRITTEN_ELSEWHERE.replace("CODE_AT", hex(code)).replace("WRITTEN_AT", hex(written))
+    world.poke(CODE, assembled(text, world.mode))
+    assert isinstance(world.run(), Called)
+    return world.cpu.read("edx"), world.cpu.read("ecx")
+
+
+@every_mode
+@every_check
+@every_engine
+def test_code_that_is_written_by_another_page(mode, check, engine, assembled):
+    assert written_elsewhere(World(engine, mode, check), assembled) == (45, 3 * 45 + 9 * 6000)
+
+
+@every_mode
+def test_stores_by_another_page_that_are_not_noticed(mode, assembled, monkeypatch):
+    """A control: code of a frame and stores to it by another page, at the same time."""
+    world = World("model", mode)
+    world.cpu._fills.state.shares_frames = True
+    assert written_elsewhere(world, assembled) != (45, 3 * 45 + 9 * 6000)

@@ -1,8 +1,8 @@
-"""Instructions that read a segment descriptor, by their bytes."""
+"""Instructions that read a segment descriptor, or write what they read, by their bytes."""
 
 import pytest
 
-from pagewalk.sim.exec.opcode import loads_segment
+from pagewalk.sim.exec.opcode import loads_segment, updates_memory
 
 # Bytes, and whether they are such an instruction in 32 and in 64 bits.
 CASES = [
@@ -31,3 +31,21 @@ CASES = [
 def test_what_loads_a_segment(code, in_32, in_64):
     assert loads_segment(bytes.fromhex(code), False) == in_32
     assert loads_segment(bytes.fromhex(code), True) == in_64
+
+
+@pytest.mark.parametrize(("code", "updates"), [
+    ("0107", True),  # add [edi], eax
+    ("0307", False),  # add eax, [edi]
+    ("01c7", False),  # add edi, eax
+    ("3907", False),  # cmp [edi], eax
+    ("830701", True), ("833f01", False),  # add and cmp [edi], 1
+    ("0fc107", True), ("f0660fb117", True),  # xadd; lock cmpxchg
+    ("0fab17", True), ("0fa317", False), ("0fba2f03", True), ("0fba2703", False),  # bts, bt
+    ("8707", True), ("d127", True),  # xchg, shl
+    ("f71f", True), ("f737", False),  # neg, div
+    ("ff07", True), ("ff37", False),  # inc, push
+    ("0fc70f", True), ("0fae07", False),  # cmpxchg8b, fxsave
+    ("a4", False), ("8b07", False), ("8907", False), ("", False), ])
+def test_what_writes_the_memory_that_it_reads(code, updates):
+    assert updates_memory(bytes.fromhex(code), False) == updates
+    assert updates_memory(bytes.fromhex("44" + code if code else ""), True) == updates

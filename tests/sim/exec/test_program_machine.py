@@ -159,6 +159,23 @@ def expected_sweep():
 
 
 @every_mode
+@every_check
+@pytest.mark.parametrize("text", ["add [DATA], ecx", "lock xadd [DATA], ecx", "not dword ptr [DATA]",
+                                  "xchg [DATA + 8], ecx", "bts dword ptr [DATA + 4], 3"])
+def test_what_writes_what_it_reads_faults_once_as_a_write(mode, check, text, assembled):
+    world = World("model", mode, check)
+    world.poke(CODE, assembled(f"{text}; END", mode))
+    before = world.machine.counts.minor
+    assert isinstance(world.run(), Called)
+    assert world.machine.counts.minor == before + 1
+    assert world.entry(DATA) & (Entry.D | Entry.RW) == Entry.D | Entry.RW
+    world.munmap(DATA, 1)
+    stop = world.run()
+    assert isinstance(stop, Signalled)
+    assert (stop.fault.error_code, stop.address & -PAGE_BYTES) == (6, DATA)
+
+
+@every_mode
 @pytest.mark.parametrize(("engine", "check"), [("model", "fast"), ("cxxrtl", "fast"),
                                                ("cxxrtl", "each")])
 def test_a_program_twice_as_large_as_memory(mode, engine, check, swap, assembled):
