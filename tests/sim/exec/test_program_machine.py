@@ -160,7 +160,7 @@ def expected_sweep():
 
 @every_mode
 @every_check
-@pytest.mark.parametrize("text", ["add [DATA], ecx", "lock xadd [DATA], ecx", "not dword ptr [DATA]",
+@pytest.mark.parametrize("text", ["add [DATA], ecx", "lock xadd [DATA], ecx", "not byte ptr [DATA]",
                                   "xchg [DATA + 8], ecx", "bts dword ptr [DATA + 4], 3"])
 def test_what_writes_what_it_reads_faults_once_as_a_write(mode, check, text, assembled):
     world = World("model", mode, check)
