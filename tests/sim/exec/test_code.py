@@ -285,7 +285,7 @@ def test_code_that_is_written_by_another_page(mode, check, engine, assembled):
 
 
 @every_mode
-def test_stores_by_another_page_that_are_not_noticed(mode, assembled, monkeypatch):
+def test_stores_by_another_page_that_are_not_noticed(mode, assembled):
     """A control: code of a frame and stores to it by another page, at the same time."""
     world = World("model", mode)
     world.cpu._fills.state.shares_frames = True
