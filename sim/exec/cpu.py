@@ -12,10 +12,12 @@ from ..engine.base import Engine
 from ..trace.access_record import RecordFlag, TraceHeader
 from .access_recorder import AccessRecorder
 from .emulator import Emulator
+from .fill_counts import FillCounts
 from .fill_state import StopReason
-from .fills import BOTH_PORTS, FillCounts, Fills, Ports, Who
+from .fills import BOTH_PORTS, Fills, Ports, Who
 from .old_exception import OldException
 from .opcode import loads_segment, updates_memory
+from .registers import FLAGS, Registers
 from .ring3 import GDT_ADDRESS, TLS_ENTRIES, enter_ring3, write_descriptor
 from .stop import Called, CallKind, Faulted, Paused, Raised, Stop
 
@@ -30,17 +32,10 @@ TRAP_FLAG = 1 << 8
 INVALID_OPCODE, INT80 = 6, 0x80
 INT_BYTES, LONGEST_INSTRUCTION = 2, 15
 EXCEPTIONS = 32
-FLAGS = "eflags"
-USER_FLAGS = 0x24_0DD5  # CF, PF, AF, ZF, SF, TF, DF, OF, AC, ID
-ALWAYS_FLAGS = 1 << 9 | 1 << 1  # IF
-NAMES = ("ax", "bx", "cx", "dx", "si", "di", "bp", "sp", "ip")
-WORDS = frozenset({FLAGS, *(f"r{number}" for number in range(8, 16)),
-                   *(prefix + name for prefix in "er" for name in NAMES)})
-"""Registers of one word, which are read and written often."""
 CALLS = {StopReason.SYSCALL: CallKind.SYSCALL, StopReason.SYSENTER: CallKind.SYSENTER}
 
 
-class Cpu:
+class Cpu(Registers):
     """An x86 processor without AVX, at CPL 3: 64 bits under 4-level paging, 32 under two-level.
 
     Its physical memory are the frames of ``memory``. It has a soft TLB beside the hardware's, which
@@ -85,67 +80,11 @@ class Cpu:
         self.features = enter_ring3(self._emulator, self._is_long)
         self._fills = Fills(self._emulator, engine, mode, memory, ports, self.features)
         self._each = check == "each"
-        self._uc = self._emulator.uc
-        self._numbers: dict[str, int] = {}
-        self._pc, self._sp, self._ax = (
-            ("rip", "rsp", "rax") if self._is_long else ("eip", "esp", "eax"))
+        super().__init__(self._emulator, self._is_long)
         self._gdt = GDT_ADDRESS[self._is_long] & (1 << mode.vaddr_bits) - 1
         self._fresh = self.save()
 
     # ---- registers
-
-    def read(self, register: str) -> int:
-        """Return a register by its name in lower case, ``fs_base`` and ``xmm0`` among them."""
-        if register == FLAGS:
-            # After CMPXCHG8B Unicorn may have anything there.
-            return self._emulator.read_word(self._number(FLAGS)) & USER_FLAGS | ALWAYS_FLAGS
-        if register in WORDS:
-            return self._emulator.read_word(self._number(register))
-        value: int = self._uc.reg_read(self._number(register))
-        return value
-
-    def write(self, register: str, value: int) -> None:
-        """Write a register."""
-        if register in WORDS:
-            self._emulator.write_word(self._number(register), value)
-        else:
-            self._uc.reg_write(self._number(register), value)
-
-    def read_x87(self, place: int) -> tuple[int, int]:
-        """Return mantissa and exponent, with the sign, of an x87 register, by its place."""
-        mantissa, exponent = self._uc.reg_read(self._number(f"fp{place}"))
-        return int(mantissa), int(exponent)
-
-    def write_x87(self, place: int, mantissa: int, exponent: int) -> None:
-        """Write an x87 register, by its place; ``fpsw`` says which is the top of the stack."""
-        self._uc.reg_write(self._number(f"fp{place}"), (mantissa, exponent))
-
-    def _number(self, register: str) -> int:
-        if register not in self._numbers:
-            self._numbers[register] = self._emulator.register(register)
-        return self._numbers[register]
-
-    @property
-    def pc(self) -> int:
-        """The address of the next instruction."""
-        return self.read(self._pc)
-
-    @pc.setter
-    def pc(self, address: int) -> None:
-        self.write(self._pc, address)
-
-    @property
-    def sp(self) -> int:
-        """The stack pointer."""
-        return self.read(self._sp)
-
-    @sp.setter
-    def sp(self, address: int) -> None:
-        self.write(self._sp, address)
-
-    def save(self) -> Any:
-        """Return all registers, for ``restore``."""
-        return self._uc.context_save()
 
     def restore(self, registers: Any | None = None) -> None:
         """Have the registers that were saved; without, those of a program that begins.

@@ -298,13 +298,17 @@ bool fills_fill(void *, uint64_t vaddr, int type, void *result, void *data) {
 }
 
 // Hook UC_HOOK_MEM_READ and UC_HOOK_MEM_WRITE, while it is looked for where an access is: `paddr`
-// is physical.
-void fills_access(void *, int, uint64_t paddr, int, int64_t, void *data) {
+// is physical. One that goes on in the next page is taken to have come to the page that is refused.
+void fills_access(void *, int, uint64_t paddr, int bytes, int64_t, void *data) {
     Fills &fills = *static_cast<Fills *>(data);
-    if (fills.locating == LOOKING && paddr / PAGE_BYTES == fills.located_paddr / PAGE_BYTES) {
-        fills.locating = FOUND;
-        fills.located = paddr % PAGE_BYTES;
-    }
+    const uint64_t place = paddr % PAGE_BYTES;
+    if (fills.locating != LOOKING)
+        return;
+    if (paddr - place == fills.located_paddr)
+        fills.located = place;
+    else if (place + static_cast<uint64_t>(bytes) <= PAGE_BYTES)
+        return;
+    fills.locating = FOUND;
 }
 
 // Hook UC_HOOK_INTR: an exception, or INT n, of which `rip` is behind the instruction.

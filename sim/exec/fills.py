@@ -9,7 +9,7 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.resources import files
 
 import numpy as np
@@ -28,9 +28,10 @@ from ..engine.model import ModelEngine
 from ..trace.access_record import RecordFlag, TraceHeader
 from .access_recorder import AccessRecorder
 from .emulator import OWN_PADDR, Emulator
+from .fill_counts import FillCounts
 from .fill_state import FillState, StopReason, layout_lines
 
-__all__ = ["BOTH_PORTS", "FillCounts", "Fills", "Ports", "Who"]
+__all__ = ["BOTH_PORTS", "Fills", "Ports", "Who"]
 
 SOURCE, RECORD_SOURCE = "fill.cc", "record.h"
 KINDS, REASONS = tuple(AccessKind), tuple(StopReason)
@@ -54,33 +55,6 @@ class Ports:
 
 
 BOTH_PORTS = Ports()
-
-
-@dataclass(frozen=True, slots=True)
-class FillCounts:
-    """What happened so far.
-
-    Members
-    -------
-    instructions
-        Those begun, each repetition of a string instruction counted; those that a page fault
-        ended, and that begin again, count once. Unless each access is translated, they are counted
-        by the block of translated code: one that is left in the middle and not gone on with counts
-        whole, and so does the test that ends repetitions.
-    fills
-        Questions of the soft TLB; those of each access, if each is translated.
-    translations, faults
-        Answers of the engine, and those among them that were faults.
-    cycles, events
-        Those of the hardware, as in ``Run``.
-    """
-
-    instructions: int = 0
-    fills: int = 0
-    translations: int = 0
-    faults: int = 0
-    cycles: int = 0
-    events: Counter[str] = field(default_factory=Counter)
 
 
 class Fills:

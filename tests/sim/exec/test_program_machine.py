@@ -160,6 +160,20 @@ def expected_sweep():
 
 @every_mode
 @every_check
+@pytest.mark.parametrize("text", ["movdqu [DATA + 0xffd], xmm0", "movdqu xmm0, [DATA + 0xffd]",
+                                  "mov [DATA + 0xffd], ecx", "mov ecx, [DATA + 0xffd]"])
+def test_where_an_access_of_two_pages_faults(mode, check, text, assembled):
+    """The second page is refused: the fault is at its first byte, though SSE stores twice there."""
+    world = World("model", mode, check)
+    world.poke(CODE, assembled(f"mov dword ptr [DATA], 1; {text}; END", mode))
+    world.munmap(DATA + PAGE_BYTES, 1)
+    stop = world.run()
+    assert isinstance(stop, Signalled)
+    assert stop.address == DATA + PAGE_BYTES
+
+
+@every_mode
+@every_check
 @pytest.mark.parametrize("text", ["add [DATA], ecx", "lock xadd [DATA], ecx", "not byte ptr [DATA]",
                                   "xchg [DATA + 8], ecx", "bts dword ptr [DATA + 4], 3"])
 def test_what_writes_what_it_reads_faults_once_as_a_write(mode, check, text, assembled):
