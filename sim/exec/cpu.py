@@ -11,13 +11,13 @@ from ...model.x86 import PAGE_BYTES, AccessKind, PagingMode, Vector
 from ..engine.base import Engine
 from ..trace.access_record import RecordFlag, TraceHeader
 from .access_recorder import AccessRecorder
+from .cpu_registers import FLAGS, CpuRegisters
 from .emulator import Emulator
 from .fill_counts import FillCounts
 from .fill_state import StopReason
 from .fills import BOTH_PORTS, Fills, Ports, Who
 from .old_exception import OldException
 from .opcode import loads_segment, updates_memory
-from .registers import FLAGS, Registers
 from .ring3 import GDT_ADDRESS, TLS_ENTRIES, enter_ring3, write_descriptor
 from .stop import Called, CallKind, Faulted, Paused, Raised, Stop
 
@@ -35,7 +35,7 @@ EXCEPTIONS = 32
 CALLS = {StopReason.SYSCALL: CallKind.SYSCALL, StopReason.SYSENTER: CallKind.SYSENTER}
 
 
-class Cpu(Registers):
+class Cpu(CpuRegisters):
     """An x86 processor without AVX, at CPL 3: 64 bits under 4-level paging, 32 under two-level.
 
     Its physical memory are the frames of ``memory``. It has a soft TLB beside the hardware's, which

@@ -4,7 +4,7 @@ from typing import Any
 
 from .emulator import Emulator
 
-__all__ = ["FLAGS", "Registers"]
+__all__ = ["FLAGS", "CpuRegisters"]
 
 FLAGS = "eflags"
 USER_FLAGS = 0x24_0DD5  # CF, PF, AF, ZF, SF, TF, DF, OF, AC, ID
@@ -12,10 +12,10 @@ ALWAYS_FLAGS = 1 << 9 | 1 << 1  # IF
 NAMES = ("ax", "bx", "cx", "dx", "si", "di", "bp", "sp", "ip")
 WORDS = frozenset({FLAGS, *(f"r{number}" for number in range(8, 16)),
                    *(prefix + name for prefix in "er" for name in NAMES)})
-"""Registers of one word, which are read and written often."""
+"""CpuRegisters of one word, which are read and written often."""
 
 
-class Registers:
+class CpuRegisters:
     """The registers of an emulator.
 
     Parameters
