@@ -99,7 +99,8 @@ def _wait(context: CallContext, address: int, key: Hashable, value: int, bitset:
           limit: int | None) -> int:
     if _word(context, address) != value:
         raise SysError(errno.EAGAIN)
-    waiter = context.futexes.wait(key, bitset)
+    task = context.task
+    waiter = context.futexes.wait(key, bitset, lambda: task in task.group.tasks)
 
     def leave() -> None:
         context.futexes.leave(waiter)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from ...model.kernel.calls.syscalls import SystemCalls
 from ...model.kernel.oom import OomKilled
 from ...model.kernel.process import Process
-from ...model.kernel.tasks.signal_info import SignalInfo
+from ...model.kernel.tasks.signal_info import SiginfoCode, SignalInfo
 from ...model.kernel.tasks.task import Task, TaskGroup
 from ...model.kernel.vfs.stream import WouldBlock
+from ...model.x86 import Vector
 from .call_abi import ABIS
 from .call_context import GroupExited, ProgramReplaced, TaskExited
 from .call_table import CallTable
@@ -29,6 +30,7 @@ __all__ = ["ProgramEnd", "ProgramRun"]
 QUANTUM = 200_000  # instructions of a turn
 KILLED = 128  # is added to the number of a signal, as shells do
 UNDEFINED = 6
+INT_BYTES, INT80_ERROR = 2, 0x80 << 3 | 2  # the gate of the IDT
 OUT_OF_MEMORY = ", as there was no memory left"
 
 
@@ -248,14 +250,18 @@ class ProgramRun:
     def _other_call(self, kind: CallKind) -> None:
         """Deal with an instruction that programs of this mode have no use for.
 
-        32-bit calls of 64-bit programs are left out; SYSCALL is undefined with 32 bits.
+        SYSCALL is undefined with 32 bits. The kernel has no 32-bit calls for 64-bit programs, so
+        that the gate of INT 80h is not theirs. [CONFIG_IA32_EMULATION]
         """
         if kind is not CallKind.INT80:
             self._raised(UNDEFINED)
             return
         self.table.made["int 0x80"] += 1
         self.table.missing["int 0x80"] += 1
-        self._cpu.write("rax", -38 & (1 << 64) - 1)
+        self._cpu.pc -= INT_BYTES
+        force_signal(self._context.task, SignalInfo(
+            signal.SIGSEGV, SiginfoCode.KERNEL, trap=int(Vector.GP), error=INT80_ERROR,
+            where=f" at instruction {self._cpu.pc:#x}: INT 80h, which 64-bit programs do not have"))
 
     # ---- ends
 

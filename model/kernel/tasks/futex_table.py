@@ -1,6 +1,6 @@
 """Tasks that wait at a word of memory until others wake them. [kernel/futex]"""
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 __all__ = ["FutexTable", "FutexWaiter"]
@@ -10,11 +10,15 @@ ANY = 0xFFFF_FFFF
 
 @dataclass(slots=True, eq=False)
 class FutexWaiter:
-    """One who waits: for wakes with a bit of ``bitset``; whether it was woken. [struct futex_q]"""
+    """One who waits: for wakes with a bit of ``bitset``; whether it was woken. [struct futex_q]
+
+    ``lives`` returns whether the task is still there, which may have ended while it waited.
+    """
 
     key: Hashable
     bitset: int = ANY
     woken: bool = False
+    lives: Callable[[], bool] = lambda: True
 
 
 class FutexTable:
@@ -23,9 +27,10 @@ class FutexTable:
     def __init__(self) -> None:
         self._waiters: list[FutexWaiter] = []
 
-    def wait(self, key: Hashable, bitset: int = ANY) -> FutexWaiter:
+    def wait(self, key: Hashable, bitset: int = ANY,
+             lives: Callable[[], bool] = lambda: True) -> FutexWaiter:
         """Add one who waits. [futex_queue]"""
-        waiter = FutexWaiter(key, bitset)
+        waiter = FutexWaiter(key, bitset, lives=lives)
         self._waiters.append(waiter)
         return waiter
 
@@ -36,7 +41,7 @@ class FutexTable:
 
     def wake(self, key: Hashable, count: int, bitset: int = ANY) -> int:
         """Wake at most so many who wait at a word; return how many. [futex_wake]"""
-        found = [one for one in self._waiters if one.key == key and one.bitset & bitset][:count]
+        found = [one for one in self._at(key) if one.bitset & bitset][:count]
         for one in found:
             one.woken = True
             self._waiters.remove(one)
@@ -44,9 +49,14 @@ class FutexTable:
 
     def requeue(self, key: Hashable, other: Hashable, count: int) -> int:
         """Have at most so many wait at another word; return how many. [futex_requeue]"""
-        found = [one for one in self._waiters if one.key == key][:count]
+        found = self._at(key)[:count]
         for one in found:
             self._waiters.remove(one)
             one.key = other
             self._waiters.append(one)
         return len(found)
+
+    def _at(self, key: Hashable) -> list[FutexWaiter]:
+        """Return who waits at a word; those whose task has ended wait no more."""
+        self._waiters = [one for one in self._waiters if one.key != key or one.lives()]
+        return [one for one in self._waiters if one.key == key]

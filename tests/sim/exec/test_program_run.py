@@ -159,3 +159,26 @@ def test_a_program_that_is_stopped():
     _, errors, status = command("--engine", "model", "sh", "-c", "kill -STOP $$")
     assert status == 1
     assert errors.endswith(b"all wait for what none of them will do: task 2 is stopped\n")
+
+
+def test_one_who_was_killed_where_it_waited_is_not_woken(tmp_path):
+    path = compiled(tmp_path / "waiter", HERE / "killed_waiter.c", "-static", "-pthread")
+    assert on_mmu("--engine", "model", path) == natively(path)
+
+
+def test_a_32_bit_call_of_a_64_bit_program(tmp_path):
+    """The kernel is one without such calls: they end the program, or have their handler run."""
+    source = tmp_path / "calls.c"
+    source.write_text("#include <signal.h>\n#include <unistd.h>\n"
+                      "static void handle(int number, siginfo_t *info, void *context) {\n"
+                      "    long *registers = context;\n    (void)number;\n"
+                      "    _exit(info->si_code == SI_KERNEL && registers[24] == 0x402 ? 8 : 9); }\n"
+                      "int main(int count, char **words) { (void)words;\n"
+                      "    struct sigaction one = {.sa_sigaction = handle, .sa_flags = 4};\n"
+                      "    if (count > 1) sigaction(SIGSEGV, &one, 0);\n"
+                      '    __asm__ volatile("int $0x80" : : "a"(20)); return 0; }\n')
+    path = compiled(tmp_path / "calls", source, "-static")
+    assert command("--engine", "model", path, "x") == (b"", b"", 8)
+    _, errors, status = command("--engine", "model", path)
+    assert status == 139
+    assert errors.endswith(b": INT 80h, which 64-bit programs do not have\n")

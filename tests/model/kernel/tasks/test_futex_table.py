@@ -30,3 +30,16 @@ def test_those_who_wait_elsewhere_from_now_on():
     assert table.wake("a", 9) == 1
     assert table.wake("b", 1) == 1
     assert [one.woken for one in waiters] == [True, False, True]
+
+
+def test_those_that_have_ended_take_no_wake():
+    table = FutexTable()
+    alive = {"one": True, "two": True}
+    one = table.wait("a", lives=lambda: alive["one"])
+    two = table.wait("a", lives=lambda: alive["two"])
+    alive["one"] = False
+    assert table.wake("a", 1) == 1
+    assert (one.woken, two.woken) == (False, True)
+    three = table.wait("a", lives=lambda: alive["one"])
+    assert table.requeue("a", "b", 1) == 0
+    assert not three.woken
