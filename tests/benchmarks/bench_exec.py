@@ -1,9 +1,11 @@
-"""Measure programs on the MMU: fills, instructions, translations and faults for a second of CPU.
+"""Measure programs on the MMU beside this machine: fills, instructions, faults, calls a second.
 
-Run it as ``python tests/benchmarks/bench_exec.py [--mode MODE] [--engine ENGINE]``.
+Seconds are of CPU time. Run it as
+``python tests/benchmarks/bench_exec.py [--mode MODE] [--engine ENGINE]``.
 """
 
 import argparse
+import subprocess
 import sys
 import tempfile
 import time
@@ -98,7 +100,7 @@ class Bench:
         clock = time.process_time()
         for _ in range(20_000):
             calls.go_on()
-        yield "system calls, empty", 20_000, time.process_time() - clock
+        yield "system calls", 20_000, time.process_time() - clock
         swap = self.folder / "swap"
         with SwapFile.create(swap, 4 * PAGES, uuid=UUID(int=1)) as file:
             large = self.world(STORE + TOUCH.replace("again", "second"), megabytes=4, swap=file)
@@ -107,21 +109,52 @@ class Bench:
             yield "faults with swap", counts.minor + counts.major, seconds
 
 
-def main():
+NATIVE = {"instructions, fast": "instructions", "instructions, each": "instructions",
+          "demand-zero faults": "demand-zero faults", "system calls": "system calls"}
+"""What native_speed.c calls that which is compared with it."""
+
+
+def native_speeds(folder):
+    """Return how often a second this machine does each of what native_speed.c measures."""
+    program = folder / "native"
+    subprocess.run(["gcc", "-O2", "-o", program, Path(__file__).with_name("native_speed.c")],
+                   check=True)
+    lines = subprocess.run([program], check=True, capture_output=True, text=True).stdout
+    return {name: 1e9 / float(value)
+            for name, value in (line.split(": ") for line in lines.splitlines())}
+
+
+def measured(engine, mode):
     from pagewalk.model.x86 import MODES
 
+    share = {"cxxrtl": 1, "model": 0.1, "amaranth": 0.01}[engine]
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(engine, MODES[mode], Path(folder))
+        return {name: count / seconds for name, count, seconds in bench.rows(share)}
+
+
+def main():
+    from pagewalk.model.kernel.platform import PLATFORMS
+
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--mode", choices=MODES, action="append")
+    parser.add_argument("--mode", choices=PLATFORMS, action="append")
     parser.add_argument("--engine", choices=("cxxrtl", "model", "amaranth"), action="append")
     args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        native = native_speeds(Path(folder))
+    columns = {}
     for engine in args.engine or ("cxxrtl", "model"):
-        for mode in args.mode or MODES:
-            with tempfile.TemporaryDirectory() as folder:
-                bench = Bench(engine, MODES[mode], Path(folder))
-                share = {"cxxrtl": 1, "model": 0.1, "amaranth": 0.01}[engine]
-                for name, count, seconds in bench.rows(share):
-                    print(f"{engine:9}{mode:8}{name:22}{count / seconds:15,.0f} a second"
-                          f"{seconds / count * 1e6:10.3f} us", flush=True)
+        for mode in args.mode or PLATFORMS:
+            columns[f"{engine} {mode}"] = measured(engine, mode)
+            print(f"{engine} {mode} is measured", file=sys.stderr)
+    print(f"{'a second':24}" + "".join(f"{name:>16}" for name in columns) + f"{'native':>16}")
+    for name in next(iter(columns.values())):
+        own = native.get(NATIVE.get(name, ""))
+        print(f"{name:24}" + "".join(f"{column[name]:16,.0f}" for column in columns.values())
+              + (f"{own:16,.0f}" if own else f"{'-':>16}"))
+        if own:
+            print(f"{'  native is x times':24}" + "".join(
+                f"{own / column[name]:16,.0f}" for column in columns.values()))
 
 
 if __name__ == "__main__":
