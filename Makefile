@@ -9,14 +9,15 @@ make run     install pagewalk into $(VENV) and run its main job
 make check   what to run after each change, in a minute and a half: lint and the quick tests
 make test    run all tests; installs g++, iverilog and verilator first if they are missing
 make lint    check style and types
+make fpga    measure area and clock of the standard configurations in an FPGA, for an hour or so
 make docs    build the documentation in build/docs and run its examples
 make clean   remove all that these have made in this folder, $(VENV) included
 
-ARGS=...     further arguments for run, check and test:  make test ARGS="-k walker"
+ARGS=...     further arguments for run, check, test and fpga:  make test ARGS="-k walker"
 PYTHON=...   the interpreter to build $(VENV) from:  make run PYTHON=python3.12
 endef
 
-.PHONY: help run check test lint docs clean tools
+.PHONY: help run check test lint docs fpga clean tools
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -47,6 +48,12 @@ docs: $(VENV)/docs.stamp
 	$(VENV)/bin/python $(SPHINX) -b doctest docs build/doctest
 	@echo "The documentation is in build/docs/index.html"
 
+# What was measured before and has not changed is not measured again.
+fpga: $(VENV)/fpga.stamp
+	@mkdir -p build
+	$(VENV)/bin/pagewalk fpga --standard -o build/fpga.csv $(ARGS)
+	@echo "The table is in build/fpga.csv"
+
 clean:
 	rm -rf $(VENV) build docs/reference/api *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
@@ -54,6 +61,7 @@ clean:
 $(VENV)/test.stamp: EXTRAS = [test,cocotb]
 $(VENV)/lint.stamp: EXTRAS = [dev]
 $(VENV)/docs.stamp: EXTRAS = [docs]
+$(VENV)/fpga.stamp: EXTRAS = [fpga]
 $(VENV)/%.stamp: pyproject.toml $(VENV)/venv.stamp
 	@echo "Installing pagewalk$(EXTRAS) into $(VENV) ..."
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --editable '.$(EXTRAS)'
