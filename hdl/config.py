@@ -53,8 +53,10 @@ class Config:
     l2_policy : str
         Replacement policy of each of its sets.
     walkers : int
-        Page-table walks under way at once, 1 to 8. A single walker takes fewer cycles for a walk;
-        several are a ``WalkPool``.
+        Page-table walks under way at once, 1 to 8.
+    walk_stages : int
+        1 for a walker that looks up the walk cache and judges a response in one cycle, for a walk
+        in few cycles; 2 for one that takes several, for a faster clock. Several walkers have 2.
 
     Raises
     ------
@@ -78,6 +80,7 @@ class Config:
     l2_ways: int = 4
     l2_policy: str = "plru"
     walkers: int = 1
+    walk_stages: int = 1
     ways: int = 0
     large_entries: int = 4
     index: str = "folded"
@@ -144,6 +147,11 @@ class Config:
         return self.entries // self.ways if self.ways else 0
 
     @property
+    def has_walk_pool(self) -> bool:
+        """Whether walks are those of a ``WalkPool``, and not of a ``Walker``."""
+        return self.walkers > 1 or self.walk_stages > 1
+
+    @property
     def physical_bits(self) -> int:
         """Width of a physical address that a translation can give."""
         return min(self.paddr_bits, self.mode.max_paddr_bits)
@@ -166,7 +174,8 @@ class Config:
 
 RANGES = {"entries": (1, 4096), "walk_cache": (0, 256), "paddr_bits": (32, 52), "tag_bits": (1, 64),
           "misses": (1, 16), "hit_latency": (0, 2), "ways": (0, 16), "large_entries": (1, 64),
-          "l2_entries": (0, 65536), "l2_ways": (1, 16), "walkers": (1, 8)}
+          "l2_entries": (0, 65536), "l2_ways": (1, 16), "walkers": (1, 8),
+          "walk_stages": (1, 2)}
 """The lowest and the highest value of each parameter that is a number."""
 
 INDEXES = ("plain", "folded")

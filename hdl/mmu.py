@@ -43,10 +43,10 @@ class Mmu(wiring.Component):
     being the sizes that may be held. ``L2Tlb`` says which, and ``L2Sequencer`` how long the ports
     wait for a drop; after a reset they wait until all is dropped, a cycle for each set.
 
-    With several ``walkers`` a miss waits for its turns at page-table memory, and for a walker only
-    if there are fewer than walks. Alone it is answered 5 + (sum of the memory latencies) cycles
-    after its request was accepted, one more if the walk cache holds an entry of its way, and three
-    more for each A/D update.
+    With several ``walkers``, or one of two ``walk_stages``, a miss waits for its turns at memory,
+    and for a walker only if there are fewer than walks. Alone it is answered 5 + (sum of
+    the memory latencies) cycles after its request was accepted, one more if the walk cache holds an
+    entry of its way, and three more for each A/D update.
 
     A requester that does not take an answer keeps no other port waiting, neither for a walk nor for
     what a page fault drops. So answers may be taken in any order.
@@ -117,7 +117,7 @@ class Mmu(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.arbiter = arbiter = WalkArbiter(self._config)
-        pool = self._config.walkers > 1
+        pool = self._config.has_walk_pool
         m.submodules.walker = walker = (WalkPool if pool else Walker)(self._config)
         m.submodules.invalidator = invalidator = Invalidator(self._config)
         control = self._effective_control(m)

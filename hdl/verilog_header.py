@@ -37,10 +37,9 @@ def header(config, name, clock, reset):
         invalidations=_codes(InvalidateOp),
         operations=_codes(MemoryOp),
         ignored=_listed(ignored_registers(config.mode) or ("nothing",)))
-    several = config.walkers > 1
     timing = TIMING_NOTES.format(
-        reset=reset, tags=SEVERAL_TAGS if several else ONE_TAG,
-        walks=SEVERAL_WALKS.format(walkers=config.walkers) if several else ONE_WALK)
+        reset=reset, tags=SEVERAL_TAGS if config.walkers > 1 else ONE_TAG,
+        walks=SEVERAL_WALKS.format(walkers=config.walkers) if config.has_walk_pool else ONE_WALK)
     for title, text in (("Ports", notes), ("Timing", timing)):
         lines += ["", title]
         for note in text.split("\n\n"):
@@ -92,7 +91,7 @@ one in the cycle of the response before it; the answer is valid in the cycle aft
 response."""
 
 SEVERAL_WALKS = """\
-Up to {walkers} walks are under way at once. One alone offers the first memory request 3 cycles
+Walks under way at once: at most {walkers}. One alone offers the first memory request 3 cycles
 after a miss was accepted, one later if the walk cache holds an entry, and each further one in the
 cycle of the response before it, but for those that set flags, which come 3 cycles after it; the
 answer is valid 2 cycles after the last response. Responses may come in any order."""

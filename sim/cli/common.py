@@ -93,6 +93,9 @@ def add_geometry(
     group.add_argument("--walkers", type=whole(*RANGES["walkers"]), metavar="N",
                        default=DEFAULTS.walkers,
                        help="page-table walks under way at once (%(default)s)")
+    group.add_argument("--walk-stages", type=whole(*RANGES["walk_stages"]), metavar="N",
+                       default=DEFAULTS.walk_stages,
+                       help="2 for a walker with a faster clock, in more cycles (%(default)s)")
     group.add_argument("--policy", choices=POLICIES, default=DEFAULTS.policy,
                        help="replacement policy of the TLBs (%(default)s)")
     group.add_argument("--l2-entries", type=whole(*RANGES["l2_entries"]), metavar="N",
@@ -147,7 +150,8 @@ def hardware_config(
                       policy=args.policy, paddr_bits=args.paddr_bits, tag_bits=tag_bits,
                       ways=args.ways, large_entries=args.large_entries, index=args.index,
                       hit_latency=args.hit_latency, l2_entries=args.l2_entries,
-                      l2_ways=args.l2_ways, l2_policy=args.l2_policy, walkers=args.walkers)
+                      l2_ways=args.l2_ways, l2_policy=args.l2_policy, walkers=args.walkers,
+                      walk_stages=args.walk_stages)
     except ValueError as error:
         raise InputError(error) from None
 

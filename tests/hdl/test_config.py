@@ -46,6 +46,8 @@ WRONG_VALUES = [
     ({"hit_latency": 3}, "Parameter hit_latency must be from 0 to 2, not 3"),
     ({"walkers": 0}, "Parameter walkers must be from 1 to 8, not 0"),
     ({"walkers": 9}, "Parameter walkers must be from 1 to 8, not 9"),
+    ({"walk_stages": 0}, "Parameter walk_stages must be from 1 to 2, not 0"),
+    ({"walk_stages": 3}, "Parameter walk_stages must be from 1 to 2, not 3"),
     ({"policy": "mru"}, "Replacement policy must be one of plru, lru, fifo, random, not 'mru'"),
     ({"ways": 17}, "Parameter ways must be from 0 to 16, not 17"),
     ({"large_entries": 0}, "Parameter large_entries must be from 1 to 64, not 0"),
@@ -119,9 +121,11 @@ def test_a_port_may_not_take_a_name_that_the_mmu_uses(name):
 @pytest.mark.parametrize("policy", ["plru", "lru", "fifo", "random"])
 @pytest.mark.parametrize("numbers", [
     {"entries": 1, "walk_cache": 0, "paddr_bits": 32, "tag_bits": 1, "misses": 1,
-     "hit_latency": 0, "l2_entries": 0, "l2_ways": 1, "walkers": 1},
+     "hit_latency": 0, "l2_entries": 0, "l2_ways": 1, "walkers": 1,
+     "walk_stages": 1},
     {"entries": 4096, "walk_cache": 256, "paddr_bits": 52, "tag_bits": 64,
-     "misses": 16, "hit_latency": 2, "l2_entries": 65536, "l2_ways": 16, "walkers": 8},
+     "misses": 16, "hit_latency": 2, "l2_entries": 65536, "l2_ways": 16, "walkers": 8,
+     "walk_stages": 2},
 ], ids=["lowest", "highest"])
 def test_the_ends_of_each_range_are_allowed(mode, policy, numbers):
     config = Config(mode=mode, policy=policy, ports=("a", "b2"), **numbers)

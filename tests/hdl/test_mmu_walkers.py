@@ -25,12 +25,13 @@ def mapped(mode, flags=PERMISSIVE):
 
 
 @MODES
+@pytest.mark.parametrize("walkers", [1, 4])
 @pytest.mark.parametrize("latency", [1, 4])
 @pytest.mark.parametrize("clean", [False, True], ids=["dirty", "clean"])
-def test_a_miss_alone_takes_its_latencies_and_5_cycles(mode, latency, clean):
+def test_a_miss_alone_takes_its_latencies_and_5_cycles(mode, walkers, latency, clean):
     """One more where the walk cache holds an entry, three for each A/D update."""
-    bench = MmuBench(mapped(mode, Entry.P | Entry.RW if clean else PERMISSIVE), walkers=4,
-                     latency=lambda: latency)
+    bench = MmuBench(mapped(mode, Entry.P | Entry.RW if clean else PERMISSIVE), walkers=walkers,
+                     walk_stages=2, latency=lambda: latency)
     control = Control(bench.tables.cr3)
 
     async def testbench(ctx):

@@ -128,7 +128,7 @@ def test_header_lists_the_parameters(mode):
         "mode": mode, "pages": {"x86_64": "4K 2M 1G", "la57": "4K 2M 1G", "ia32": "4K 4M"}[mode],
         "ports": "fetch data", "entries": "32", "walk_cache": "8", "policy": "plru",
         "paddr_bits": "40", "tag_bits": "4", "misses": "1", "hit_latency": "1", "l2_entries": "0",
-        "l2_ways": "4", "l2_policy": "plru", "walkers": "1",
+        "l2_ways": "4", "l2_policy": "plru", "walkers": "1", "walk_stages": "1",
         "clock": "clk", "reset": "rst"}
     assert {field.name for field in fields(Config)} <= {*parameters}
 
