@@ -23,6 +23,8 @@ def parse(words=None):
                         help="programs with this in their line")
     parser.add_argument("--section", metavar="NAME", action="append",
                         help="programs of this section; may be given more than once (all)")
+    parser.add_argument("--seconds", type=float, metavar="N",
+                        help="stop after so many seconds, and count what was run until then")
     parser.add_argument("--quick", action="store_true", help="only the subset of the tests")
     return parser.parse_args(words)
 
@@ -42,42 +44,62 @@ def differences(native, found):
             for where, outcome in (("native", native), ("on MMU", found))]
 
 
+def run_row(row, engines, served, folder, tally):
+    """Run a program natively and with each engine, and count what came of it."""
+    from tests.sim.exec.program_table import fresh, natively, runs_here, snapshot
+
+    key = row.section, row.bits
+    if not runs_here(row):
+        for engine in engines:
+            tally.counts[*key, engine, "skipped"] += 1
+        return
+    fresh(folder)
+    native = natively(row, folder)
+    before = fresh(folder)
+    for engine in engines:
+        start = time.perf_counter()
+        found = served.run(row, folder, "--engine", engine)
+        tally.seconds[*key, engine] += time.perf_counter() - start
+        told = differences(native, found)
+        if snapshot(folder) != before:
+            told.append("    wrote to the host")
+            before = fresh(folder)
+        tally.counts[*key, engine, "differ" if told else "equal"] += 1
+        if told:
+            print(f"{engine} {row.name}", *told, sep="\n", flush=True)
+
+
+class Tally:
+    """How many programs came to what, and how long they took, by section, bits and engine."""
+
+    def __init__(self):
+        self.counts, self.seconds = Counter(), Counter()
+
+    def print(self):
+        for key in sorted({key[:3] for key in self.counts}):
+            section, bits, engine = key
+            equal, differ, skipped = (self.counts[*key, what]
+                                      for what in ("equal", "differ", "skipped"))
+            print(f"{section:10} {bits} {engine:7} {equal:5} equal {differ:4} differ "
+                  f"{skipped:4} skipped {self.seconds[key]:6.1f} s")
+
+
 def main():
     sys.path.insert(0, str(ROOT))
-    from tests.sim.exec.program_table import fresh, natively, read_rows, runs_here, server, snapshot
+    from tests.sim.exec.program_table import read_rows, server
 
-    args = parse()
+    args, tally = parse(), Tally()
     engines = args.engine or ["model", "cxxrtl"]
-    counts, seconds = Counter(), Counter()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name) / "inputs"
-        with server(engines, Path(name)) as served:
-            for row in read_rows():
-                if not is_wanted(row, args):
-                    continue
-                key = row.section, row.bits
-                if not runs_here(row):
-                    for engine in engines:
-                        counts[*key, engine, "skipped"] += 1
-                    continue
-                fresh(folder)
-                native = natively(row, folder)
-                before = fresh(folder)
-                for engine in engines:
-                    start = time.perf_counter()
-                    found = served.run(row, folder, "--engine", engine)
-                    seconds[*key, engine] += time.perf_counter() - start
-                    told = differences(native, found)
-                    if snapshot(folder) != before:
-                        told.append("    wrote to the host")
-                        before = fresh(folder)
-                    counts[*key, engine, "differ" if told else "equal"] += 1
-                    if told:
-                        print(f"{engine} {row.name}", *told, sep="\n", flush=True)
-    for (section, bits, engine) in sorted({key[:3] for key in counts}):
-        n = [counts[section, bits, engine, what] for what in ("equal", "differ", "skipped")]
-        print(f"{section:10} {bits} {engine:7} {n[0]:5} equal {n[1]:4} differ {n[2]:4} skipped "
-              f"{seconds[section, bits, engine]:6.1f} s")
+    rows = [row for row in read_rows() if is_wanted(row, args)]
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory() as name, server(engines, Path(name)) as served:
+        for done, row in enumerate(rows):
+            if args.seconds is not None and time.perf_counter() - start > args.seconds:
+                print(f"stopped after {done} of {len(rows)} programs")
+                break
+            run_row(row, engines, served, Path(name) / "inputs", tally)
+    tally.print()
+    return int(any(tally.counts[key] for key in tally.counts if key[3] == "differ"))
 
 
 if __name__ == "__main__":
