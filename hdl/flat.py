@@ -8,9 +8,9 @@ from amaranth.lib.wiring import Flow
 
 from .mmu import Mmu
 
-__all__ = ["FlatMmu", "flat_fields", "flat_names"]
+__all__ = ["FlatMmu", "flat_fields", "flat_names", "flat_widths"]
 
-# The line at the top: `flat_names` makes an MMU, and no hardware of it.
+# The line at the top: `flat_widths` makes an MMU, and no hardware of it.
 
 
 def flat_fields(layout):
@@ -71,5 +71,11 @@ class FlatMmu(Elaboratable):
 
 def flat_names(config):
     """Return the names of the ports of a :class:`FlatMmu`, without clock and reset."""
+    return [name for ports in flat_widths(config) for name in ports]
+
+
+def flat_widths(config):
+    """Return the widths of the inputs and of the outputs of a :class:`FlatMmu`, by name."""
     flat = FlatMmu(config)
-    return [*flat.inputs, *flat.outputs]
+    return tuple({name: len(signal) for name, signal in ports.items()}
+                 for ports in (flat.inputs, flat.outputs))

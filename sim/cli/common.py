@@ -52,8 +52,8 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
     """Add the option that chooses the engine."""
     parser.add_argument("--engine", choices=ENGINES, default="cxxrtl",
                         help="what translates: the golden model without hardware, Amaranth's "
-                             "simulator, or the hardware compiled to C++, which needs g++ "
-                             "(%(default)s)")
+                             "simulator, or the hardware compiled to C++, which needs g++; "
+                             "verilator needs Verilator, too, and is the quickest (%(default)s)")
 
 
 def add_image(parser: argparse.ArgumentParser) -> None:

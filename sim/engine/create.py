@@ -7,7 +7,7 @@ from .model import ModelEngine
 
 __all__ = ["ENGINES", "create"]
 
-ENGINES = ("model", "amaranth", "cxxrtl")
+ENGINES = ("model", "amaranth", "cxxrtl", "verilator")
 """Names that ``create`` takes."""
 
 
@@ -32,4 +32,8 @@ def create(name: str, config: Config, latency: int | MemoryModel = 1) -> Engine:
         from .cxxrtl import CxxrtlEngine
 
         return CxxrtlEngine(config, memory_model)
+    if name == "verilator":
+        from .verilator import VerilatorEngine
+
+        return VerilatorEngine(config, memory_model)
     raise ValueError(f"Engine must be one of {', '.join(ENGINES)}, not {name!r}")

@@ -1,9 +1,10 @@
 // The compiled hardware, and how its ports are set and read.
 //
-// mmu.cc is what Yosys makes of the hardware. glue.h, made by cxxrtl.py, knows the ports of the
-// same MMU: it has the types Top, Entry, Command and Answer, the functions that set and read the
-// ports of a stream, and the numbers that Python has by the same names. Streams are numbered:
-// request ports in their order, then INVALIDATE.
+// This file is for CXXRTL: mmu.cc is what Yosys makes of the hardware. verilator_hardware.h takes its
+// place for Verilator. glue.h, made by glue.py, knows the ports of the same MMU: it has the types
+// Entry, Command and Answer, the functions that set and read the ports of a stream, and the numbers
+// that Python has by the same names. Streams are numbered: request ports in their order, then
+// INVALIDATE.
 
 #pragma once
 
@@ -13,6 +14,8 @@
 #include "mmu.cc"
 
 namespace {
+
+using Top = cxxrtl_design::p_mmu;
 
 template <size_t Bits>
 void put(cxxrtl::value<Bits> &port, uint64_t value) {

@@ -8,7 +8,7 @@
 
 namespace {
 
-// Arguments and results of one run; `_Batch` in cxxrtl.py has the same members.
+// Arguments and results of one run; `Batch` in harness_batch.py has the same members.
 struct Batch {
     const Command *commands;
     Answer *answers;  // all zero at first

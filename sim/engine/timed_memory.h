@@ -9,7 +9,7 @@
 
 namespace {
 
-// What memory_model.py says of the memory; `_Model` in cxxrtl.py has the same members. Chances are
+// What memory_model.py says of the memory; `TimedModel` in harness_batch.py has the same members. Chances are
 // what CHANCE_BITS bits of a draw are below. Cycles are numbered from the engine's first run on.
 struct Model {
     uint64_t low_latency, high_latency;

@@ -1,6 +1,6 @@
 """Fills of an emulator's soft TLB: each is one translation by an engine, asked for from C++.
 
-The hooks are those of ``fill.cc``, so that with the engine ``cxxrtl`` no Python runs in between;
+The hooks are those of ``fill.cc``, so that with a compiled engine no Python runs in between;
 other engines are called back, one command at a time.
 """
 
@@ -20,11 +20,12 @@ from ...model.physical.memory import PhysicalMemory
 from ...model.x86 import PAGE_BYTES, AccessKind, PagingMode, Vector
 from ..engine.answer import ANSWER
 from ..engine.base import Engine
-from ..engine.build import build_plain_library
+from ..engine.build import build_library
 from ..engine.command import COMMAND, accesses
-from ..engine.cxxrtl import CxxrtlEngine
+from ..engine.compiled import CompiledEngine
 from ..engine.harness_batch import Batch, FrameArrays, RunStatus
 from ..engine.model import ModelEngine
+from ..engine.recipe import plain_recipe
 from ..trace.access_record import RecordFlag, TraceHeader
 from .access_recorder import AccessRecorder
 from .emulator import OWN_PADDR, Emulator
@@ -81,10 +82,10 @@ class Fills:
     def __init__(self, emulator: Emulator, engine: Engine, mode: PagingMode,
                  memory: PhysicalMemory, ports: Ports, features: Sequence[int]) -> None:
         self._emulator, self._engine, self._memory = emulator, engine, memory
-        self._library = build_plain_library({
+        self._library = build_library(plain_recipe({
             **{name: (files(__package__) / name).read_text(encoding="utf-8")
                for name in (SOURCE, RECORD_SOURCE)},
-            "layout.h": "\n".join(layout_lines(emulator))})
+            "layout.h": "\n".join(layout_lines(emulator))}))
         self._library.fills_create.restype = ctypes.c_void_p
         self._library.fills_translate.restype = ctypes.c_int64
         self._command = np.zeros(1, COMMAND)
@@ -97,7 +98,7 @@ class Fills:
         self._who: Who = lambda: (0, 0)
         self._call_back = _CallBack(self._play)
         is_long = mode.entry_bytes == 8
-        self._compiled = engine if isinstance(engine, CxxrtlEngine) else None
+        self._compiled = engine if isinstance(engine, CompiledEngine) else None
         self._totals: Counter[str] = Counter()  # of events
         self.state = state = FillState(
             emu_stop=emulator.address("uc_emu_stop"), emu_control=emulator.address("uc_ctl"),

@@ -1,9 +1,13 @@
 """Configurations of engines, and runs that must be the same."""
 
+import shutil
+
 import numpy as np
+import pytest
 
 from pagewalk.hdl.config import Config
 from pagewalk.model.x86 import IA32, X86_64
+from pagewalk.sim.engine import create
 from pagewalk.sim.engine.answer import ANSWER
 
 CONFIGS = {
@@ -17,6 +21,12 @@ CONFIGS = {
                          hit_latency=2),
     "ia32-lru8": Config(mode=IA32, entries=8, policy="lru", ports=("only",)),
 }
+HAS_VERILATOR = shutil.which("verilator") is not None
+VERILATOR = pytest.param("verilator", marks=pytest.mark.skipif(
+    not HAS_VERILATOR, reason="verilator is missing"))
+COMPILED = ("cxxrtl", VERILATOR)
+HARDWARE = ("amaranth", *COMPILED)
+EVERY = ("model", *HARDWARE)
 HARDWARE_ONLY = ("accepted", "answered", "hit")
 VALUES = [name for name in ANSWER.names if name not in HARDWARE_ONLY]
 
@@ -27,14 +37,22 @@ def assert_same(one, other, fields):
         assert not len(differ), (field, differ[0], one[differ[0]], other[differ[0]])
 
 
+def simulators(config, latency, memory):
+    """Return an engine of every kind that runs hardware and is there, and a memory for each."""
+    names = ["amaranth", "cxxrtl", *["verilator"] * HAS_VERILATOR]
+    return ([create(name, config, latency) for name in names],
+            [memory, *(memory.copy() for _ in names[1:])])
+
+
 def assert_same_runs(engines, memories, commands, **options):
-    """Assert that two engines do the same in every cycle; return what they do."""
-    slow, fast = (engine.run(memory, commands, **options)
-                  for engine, memory in zip(engines, memories, strict=True))
-    assert_same(slow.answers, fast.answers, ANSWER.names)
-    assert slow.cycles == fast.cycles
-    assert slow.events == fast.events
-    assert (slow.stopped, slow.done) == (fast.stopped, fast.done)
-    assert slow.bus_errors.tolist() == fast.bus_errors.tolist()
-    assert (memories[0].frames == memories[1].frames).all()
-    return slow
+    """Assert that engines do the same in every cycle; return what they do."""
+    first, *others = (engine.run(memory, commands, **options)
+                      for engine, memory in zip(engines, memories, strict=True))
+    for memory, other in zip(memories[1:], others, strict=True):
+        assert_same(first.answers, other.answers, ANSWER.names)
+        assert first.cycles == other.cycles
+        assert first.events == other.events
+        assert (first.stopped, first.done) == (other.stopped, other.done)
+        assert first.bus_errors.tolist() == other.bus_errors.tolist()
+        assert (memories[0].frames == memory.frames).all()
+    return first

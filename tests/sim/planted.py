@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 from pagewalk.hdl.invalidate import Invalidator
 from pagewalk.hdl.walker import Walker
-from pagewalk.sim.engine import cxxrtl
+from pagewalk.sim.engine import compiled
 
 __all__ = ["PLANTS", "planted"]
 
@@ -40,7 +40,8 @@ def planted(name):
     """Make hardware with the bug ``name`` inside the context; None is for no bug."""
     with ExitStack() as stack:
         # The text of a design is kept, which would be that without the bug.
-        stack.enter_context(patch.object(cxxrtl, "_rtlil", cache(cxxrtl._rtlil.__wrapped__)))
+        stack.enter_context(patch.object(
+            compiled, "design_text", cache(compiled.design_text.__wrapped__)))
         for component, method, words, others in PLANTS[name] if name else []:
             changed = _changed(getattr(component, method), words, others)
             stack.enter_context(patch.object(component, method, changed))

@@ -10,7 +10,6 @@ from pagewalk.model.mmu.batch import Controls
 from pagewalk.model.mmu.control import Control
 from pagewalk.model.physical.memory import PhysicalMemory
 from pagewalk.model.x86 import IA32, InvalidateOp, Vector
-from pagewalk.sim.engine import cxxrtl
 from pagewalk.sim.engine.answer import ANSWER, NOTHING, Answer, access_memory
 from pagewalk.sim.engine.command import (
     COMMAND,
@@ -27,6 +26,7 @@ from pagewalk.sim.engine.command import (
     set_control,
     wait,
 )
+from pagewalk.sim.engine.glue import glue_text
 from pagewalk.sim.engine.memory_model import PURPOSES
 from pagewalk.sim.engine.ports import CONTROL_FIELDS
 
@@ -115,7 +115,7 @@ def test_memory_gives_its_value_or_a_machine_check():
 
 
 def test_the_harness_is_given_the_numbers_of_the_operations():
-    glue = cxxrtl._glue(Config(mode=IA32))
+    glue = glue_text(Config(mode=IA32))
     constants = {name: int(number) for name, number in
                  re.findall(r"^const (?:unsigned|int) (\w+) = (\d+);$", glue, re.M)}
     operations = {name: number for name, number in constants.items() if name.startswith("OP_")}

@@ -14,6 +14,8 @@ from pagewalk.sim.engine.command import Op
 from pagewalk.sim.engine.model import ModelEngine
 from pagewalk.sim.vectors import NO_PADDR, Vectors
 
+from .engine_runs import COMPILED
+
 
 @pytest.fixture
 def few(vectors):
@@ -51,9 +53,10 @@ def test_the_model_agrees_with_the_emulator_in_every_field(vectors):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("engine", COMPILED)
 @pytest.mark.parametrize("latency", [1, 3])
-def test_compiled_hardware_agrees_with_the_emulator_in_every_field(vectors, latency):
-    result = conform(vectors, create("cxxrtl", Config(vectors.mode), latency))
+def test_compiled_hardware_agrees_with_the_emulator_in_every_field(vectors, latency, engine):
+    result = conform(vectors, create(engine, Config(vectors.mode), latency))
     assert (result.total, result.agreed) == (4000, True)
     lookups = sum(count for name, count in result.events.items() if name.endswith("_lookup"))
     misses = sum(count for name, count in result.events.items() if name.endswith("_miss"))

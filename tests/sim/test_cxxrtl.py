@@ -15,7 +15,7 @@ from pagewalk.hdl.toolchain import ToolFailed, ToolMissing
 from pagewalk.model.mmu.walk import Control
 from pagewalk.model.physical.memory import PhysicalMemory
 from pagewalk.model.x86 import IA32, X86_64, Entry, InvalidateOp
-from pagewalk.sim.engine import build, create, cxxrtl
+from pagewalk.sim.engine import compiled, create, cxxrtl, recipe
 from pagewalk.sim.engine.base import EngineStalled
 from pagewalk.sim.engine.command import accesses, invalidation
 from pagewalk.sim.engine.memory_model import MemoryModel
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 CONFIG = Config(mode=IA32, entries=1, policy="random", ports=("only",), tag_bits=1)
 ROOT, TABLE, PAGE = 0x1000, 0x2000, 0x3000
-RTLIL = cache(cxxrtl._rtlil)
+DESIGN = cache(compiled.design_text)
 CONTROL = Control(ROOT, cr4=0, efer=0)
 
 # Yosys keeps its own compilation below the folder that these tests take from it.
@@ -89,8 +89,8 @@ def toolchain(tmp_path, library, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setenv("YOWASP_CACHE_DIR", YOWASP_CACHE)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(build, "run_yosys", lambda *_: None)
-    monkeypatch.setattr(cxxrtl, "_rtlil", RTLIL)
+    monkeypatch.setattr(cxxrtl, "run_yosys", lambda *_: None)
+    monkeypatch.setattr(compiled, "design_text", DESIGN)
     return Toolchain(tmp_path, library)
 
 
@@ -119,7 +119,7 @@ def test_a_library_is_compiled_once(toolchain, memory):
 
 def test_another_design_is_another_library(toolchain, monkeypatch):
     cxxrtl.CxxrtlEngine(CONFIG)
-    monkeypatch.setattr(build, "FLAGS", (*build.FLAGS, "-g"))
+    monkeypatch.setattr(recipe, "FLAGS", (*recipe.FLAGS, "-g"))
     cxxrtl.CxxrtlEngine(CONFIG)
     assert toolchain.compilations == 2
 
@@ -127,7 +127,7 @@ def test_another_design_is_another_library(toolchain, monkeypatch):
 def test_kept_libraries_need_no_tools(toolchain, memory, monkeypatch):
     cxxrtl.CxxrtlEngine(CONFIG)
     toolchain.uninstall()
-    monkeypatch.setattr(build, "run_yosys", None)
+    monkeypatch.setattr(cxxrtl, "run_yosys", None)
     assert works(cxxrtl.CxxrtlEngine(CONFIG), memory)
 
 
@@ -242,9 +242,9 @@ def test_stalled_hardware_is_given_up(memory, monkeypatch, name):
 
 
 def test_an_answer_with_a_wrong_tag_is_noticed(memory, monkeypatch):
-    glue = cxxrtl._glue(CONFIG).replace("TAG_MASK = 1u", "TAG_MASK = 0u")
-    monkeypatch.setattr(cxxrtl, "_glue", lambda _: glue)
-    monkeypatch.setattr(build, "FLAGS", (*build.FLAGS, "-O0"))
+    glue = compiled.glue_text(CONFIG).replace("TAG_MASK = 1u", "TAG_MASK = 0u")
+    monkeypatch.setattr(compiled, "glue_text", lambda _: glue)
+    monkeypatch.setattr(recipe, "FLAGS", (*recipe.FLAGS, "-O0"))
     with pytest.raises(AssertionError, match=r"^Answer in cycle 8 is to no command that waits$"):
         cxxrtl.CxxrtlEngine(CONFIG).run(memory, accesses(CONTROL, [0x123, 0x456]))
 
@@ -252,7 +252,7 @@ def test_an_answer_with_a_wrong_tag_is_noticed(memory, monkeypatch):
 @pytest.mark.parametrize("mode", [IA32, X86_64], ids=lambda mode: mode.name)
 def test_every_memory_has_an_address_of_a_bit_or_more(mode):
     # `memory_index` of CXXRTL reads the address of a memory of one word from beyond its object.
-    text = RTLIL(Config(mode, entries=1, walk_cache=1))
+    text = DESIGN(Config(mode, entries=1, walk_cache=1))
     ports = re.findall(r"cell \$mem(?:rd|wr)\w* .*?parameter \\ABITS (\d+)", text, re.DOTALL)
     assert len(ports) == 2 * (len(mode.levels) + 1)  # the walk cache, and a TLB for each port
     assert "0" not in ports

@@ -6,8 +6,7 @@ from numpy.random import default_rng
 
 from pagewalk.model.mmu.walk import Control
 from pagewalk.model.x86 import IA32, X86_64, AccessKind, Entry, InvalidateOp, Vector
-from pagewalk.sim.engine import ENGINES, create
-from pagewalk.sim.engine.amaranth import AmaranthEngine
+from pagewalk.sim.engine import create
 from pagewalk.sim.engine.command import (
     Op,
     accesses,
@@ -17,12 +16,19 @@ from pagewalk.sim.engine.command import (
     read,
     wait,
 )
-from pagewalk.sim.engine.cxxrtl import CxxrtlEngine
 from pagewalk.sim.engine.memory_model import MemoryModel
 from pagewalk.sim.engine.model import ModelEngine
 
 from ..hdl.tables import PERMISSIVE, Tables
-from .engine_runs import CONFIGS, VALUES, assert_same, assert_same_runs
+from .engine_runs import (
+    CONFIGS,
+    EVERY,
+    HARDWARE,
+    VALUES,
+    assert_same,
+    assert_same_runs,
+    simulators,
+)
 from .random_commands import Commands, random_memory
 
 VECTORS = {
@@ -36,28 +42,25 @@ VECTORS = {
     ("x86_64-plru4", 1, 320, 1), ("x86_64-plru4", 7, 80, 2), ("x86_64-random1", 2, 160, 3),
     ("ia32-fifo3", 2, 320, 4), ("ia32-lru8", 1, 320, 5), ("ia32-lru8", 7, 80, 6),
 ], ids=lambda value: str(value))
-def test_both_simulators_agree_in_every_cycle(name, latency, count, seed):
+def test_all_simulators_agree_in_every_cycle(name, latency, count, seed):
     rng = default_rng(seed)
     config = CONFIGS[name]
     memory, cr3 = random_memory(rng, config)
     commands = Commands(rng, config, memory, cr3)
-    engines = AmaranthEngine(config, latency), CxxrtlEngine(config, latency)
-    memories = memory, memory.copy()
+    engines, memories = simulators(config, latency, memory)
     for _ in range(2):  # what the TLBs hold goes over from one run to the next
-        batch = commands.make(count // 2)
-        assert_same_runs(engines, memories, batch)
+        assert_same_runs(engines, memories, commands.make(count // 2))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("latency", [1, 2, 3, 4])
 @pytest.mark.parametrize("name", CONFIGS)
-def test_both_simulators_agree_while_another_processor_writes_the_tables(name, latency):
+def test_all_simulators_agree_while_another_processor_writes_the_tables(name, latency):
     rng = default_rng([20, latency])
     config = CONFIGS[name]
     memory, cr3 = random_memory(rng, config)
     commands = Commands(rng, config, memory, cr3)
-    engines = AmaranthEngine(config, latency), CxxrtlEngine(config, latency)
-    memories = memory, memory.copy()
+    engines, memories = simulators(config, latency, memory)
     batch = commands.make_racing(800, longest_wait=latency * (len(config.mode.levels) + 1))
     run = assert_same_runs(engines, memories, batch)
     assert run.events["walk_restart"] > 0  # an exchange came between a read and its update
@@ -69,7 +72,7 @@ def test_both_simulators_agree_while_another_processor_writes_the_tables(name, l
 def test_hardware_answers_as_the_model(name, seed):
     rng = default_rng(seed)
     config = CONFIGS[name]
-    engine = CxxrtlEngine(config, int(rng.integers(1, 9)))
+    engine = create("cxxrtl", config, int(rng.integers(1, 9)))
     model = ModelEngine(config.mode, config.physical_bits)
     pages, vectors, hits, moved = set(), set(), 0, 0
     for _ in range(8):
@@ -101,7 +104,7 @@ def test_a_stop_is_precise(name, seed):
     memory, cr3 = random_memory(rng, config)
     commands = Commands(rng, config, memory, cr3).make(600)
     model = ModelEngine(config.mode, config.physical_bits)
-    engine = CxxrtlEngine(config, int(rng.integers(1, 9)))
+    engine = create("cxxrtl", config, int(rng.integers(1, 9)))
     whole, stepwise = memory.copy(), memory.copy()
     golden = model.run(whole, commands).answers
     answers, done, stops = [], 0, 0
@@ -128,20 +131,19 @@ def is_machine_check_of_data(command, run):
 @pytest.mark.parametrize(("name", "latency", "seed"), [
     ("x86_64-plru4", 1, 40), ("x86_64-random1", 3, 41), ("ia32-fifo3", 2, 42), ("ia32-lru8", 1, 43),
 ])
-def test_both_simulators_stop_in_the_same_cycle(name, latency, seed):
+def test_all_simulators_stop_in_the_same_cycle(name, latency, seed):
     rng = default_rng(seed)
     config = CONFIGS[name]
     memory, cr3 = random_memory(rng, config)
     commands = Commands(rng, config, memory, cr3).make(160)
-    engines = AmaranthEngine(config, latency), CxxrtlEngine(config, latency)
-    memories, done = (memory, memory.copy()), 0
+    engines, memories = simulators(config, latency, memory)
+    done = 0
     while done < len(commands):
         run = assert_same_runs(engines, memories, commands[done:], stop_on_fault=True)
         done += run.done + run.stopped
 
 
 PLAIN = CONFIGS["ia32-lru8"]
-HARDWARE = ("amaranth", "cxxrtl")
 VADDR, NOWHERE = 0x0123_4567, 0x7_0000_0000
 
 
@@ -157,7 +159,7 @@ def tables():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("name", EVERY)
 def test_another_processor_reads_and_exchanges_entries(name, tables):
     pde, pte = tables.path
     before = [tables.read(pte), tables.read(pde)]
@@ -242,7 +244,7 @@ def load(tables, offset, **options):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("name", EVERY)
 def test_data_of_every_size_are_where_they_were_stored(name, pages):
     value = 0xFEDC_BA98_7654_3210
     offsets = {1: 0xFFF, 2: 0x7FE, 4: 0x004, 8: 0x3F8}
@@ -264,7 +266,7 @@ def test_data_of_every_size_are_where_they_were_stored(name, pages):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("name", EVERY)
 def test_a_fault_moves_no_data_and_nothing_after_it(name, pages):
     engine = create(name, PLAIN, latency=3)
     commands = np.concatenate([
@@ -282,7 +284,7 @@ def test_a_fault_moves_no_data_and_nothing_after_it(name, pages):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("name", EVERY)
 def test_without_a_stop_only_the_fault_moves_no_data(name, pages):
     commands = np.concatenate([store(pages, 0x1000, 2), store(pages, 0, 3), load(pages, 0)])
     run = create(name, PLAIN).run(pages.memory, commands)
@@ -291,7 +293,7 @@ def test_without_a_stop_only_the_fault_moves_no_data(name, pages):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("name", EVERY)
 def test_data_where_there_is_no_memory_are_a_machine_check(name, pages):
     commands = np.concatenate([
         load(pages, 0), load(pages, 0x2008), store(pages, 0, 7), load(pages, 0)])
@@ -308,7 +310,7 @@ def test_data_where_there_is_no_memory_are_a_machine_check(name, pages):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("name", EVERY)
 def test_a_stop_holds_back_what_goes_through_other_ports(name, pages):
     config, ports = CONFIGS["ia32-fifo3"], [2, 0, 1]
     warm = np.concatenate([store(pages, 0, 1, port=port) for port in ports])
@@ -325,7 +327,7 @@ def test_a_stop_holds_back_what_goes_through_other_ports(name, pages):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("name", EVERY)
 def test_a_run_does_not_stop_for_another_processor(name, pages):
     commands = np.concatenate([load(pages, 0), read(NOWHERE)])
     run = create(name, PLAIN).run(pages.memory, commands, stop_on_fault=True)
@@ -334,7 +336,7 @@ def test_a_run_does_not_stop_for_another_processor(name, pages):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize(("offset", "size"), [(0, 0), (0, 3), (0, 16), (4, 8), (1, 2)])
 def test_data_of_a_wrong_size_or_not_aligned(name, pages, offset, size):
     good = store(pages, 0, 7)

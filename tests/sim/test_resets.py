@@ -11,7 +11,7 @@ from pagewalk.sim.engine.command import Op, accesses, reset, wait
 from pagewalk.sim.engine.memory_model import MemoryModel
 
 from ..hdl.tables import Tables
-from .engine_runs import CONFIGS, VALUES
+from .engine_runs import CONFIGS, HARDWARE, VALUES
 
 PAGES = 40
 
@@ -35,7 +35,7 @@ def program(rng, mode, ports):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ["amaranth", "cxxrtl"])
+@pytest.mark.parametrize("engine", HARDWARE)
 @pytest.mark.parametrize("config", ["x86_64-plru4", "x86_64-pool3", "ia32-fifo3"])
 @pytest.mark.parametrize("seed", range(2))
 def test_what_is_answered_is_answered_right_whenever_the_hardware_is_reset(engine, config, seed):

@@ -17,7 +17,7 @@ from pagewalk.hdl.walk_cache import WalkCache
 from pagewalk.model.mmu.walk import Control
 from pagewalk.model.physical.memory import PhysicalMemory
 from pagewalk.model.x86 import X86_64, Cr4
-from pagewalk.sim.engine import build, create, cxxrtl
+from pagewalk.sim.engine import compiled, create, recipe
 from pagewalk.sim.engine.command import invalidation
 
 BUGS = (
@@ -47,11 +47,11 @@ class BuggyEngine:
             for component, change in changes.items():
                 patch.setattr(component, "elaborate", _changed(component, change, choice))
             # The text of a design is kept, which would be that without the mistakes, or with them.
-            patch.setattr(cxxrtl, "_rtlil", cxxrtl._rtlil.__wrapped__)
+            patch.setattr(compiled, "design_text", compiled.design_text.__wrapped__)
             # Compiled in half the time; it runs half as fast, which is fast enough. For large TLBs
             # g++ would optimise for longer than the replay of a window takes without.
             level = "-O0" if parameters.get("entries", 0) > LARGE else "-O1"
-            patch.setattr(build, "FLAGS", (level, *(f for f in build.FLAGS if f != "-O3")))
+            patch.setattr(recipe, "FLAGS", (level, *(f for f in recipe.FLAGS if f != "-O3")))
             self._engine = create("cxxrtl", Config(mode, **parameters))
 
     def choose(self, bug):

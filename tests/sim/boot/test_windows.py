@@ -11,6 +11,7 @@ from pagewalk.sim.boot.log_checks import load_log
 from pagewalk.sim.boot.replay_log import replay_log
 from pagewalk.sim.engine import create
 
+from ..engine_runs import COMPILED
 from .planted_bugs import BuggyEngine
 
 pytestmark = pytest.mark.slow
@@ -33,10 +34,11 @@ def window(name):
     return load_log(DATA / f"{name}.ltr.xz")
 
 
+@pytest.mark.parametrize("engine", COMPILED)
 @pytest.mark.parametrize("name", WINDOWS)
-def test_the_hardware_agrees(name):
+def test_the_hardware_agrees(name, engine):
     log = window(name)
-    result = replay_log(log, create("cxxrtl", Config(log.mode, paddr_bits=log.paddr_bits)))
+    result = replay_log(log, create(engine, Config(log.mode, paddr_bits=log.paddr_bits)))
     assert (result.total, result.mismatches, result.spurious_faults) == (WINDOWS[name], 0, 0)
 
 

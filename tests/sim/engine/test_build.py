@@ -13,7 +13,15 @@ import pytest
 from pagewalk.hdl import user_cache
 from pagewalk.hdl.outside_tool import ToolFailed, ToolMissing
 from pagewalk.sim.engine import build
-from pagewalk.sim.engine.build import build_library, build_plain_library
+from pagewalk.sim.engine.build import build_library
+from pagewalk.sim.engine.recipe import (
+    GCC,
+    BuildRecipe,
+    BuildStep,
+    Tool,
+    compile_library,
+    plain_recipe,
+)
 
 COMPILER = """\
 #!/bin/sh
@@ -23,7 +31,7 @@ for last; do :; done
 /bin/cp LIBRARY "$last"
 """
 REMEDY = "set XDG_CACHE_HOME to a folder of your own that can be written"
-EACH_RUN = "; until then each run compiles the hardware anew, for a minute or so"
+EACH_RUN = "; until then each run compiles the hardware anew"
 
 
 def install(folder, library):
@@ -35,12 +43,11 @@ def install(folder, library):
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    """The folder of kept libraries; g++ is one of ours, and Yosys does nothing."""
+    """The folder of kept libraries; g++ is one of ours."""
     (tmp_path / "bin").mkdir()
     install(tmp_path, _ctypes.__file__)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(build, "run_yosys", lambda *_: None)
     return tmp_path / "cache" / "pagewalk"
 
 
@@ -51,13 +58,21 @@ def compilations(tmp_path):
     return lambda: len(log.read_text().split()) if log.exists() else 0
 
 
-def make(design="design"):
-    return build_library(design, {"harness.cc": "harness", "glue.h": "glue"})
+def make(design="design", first=lambda _: None, tools=(GCC,)):
+    """Build a library for an engine, in two steps of which ``first`` is one."""
+    return build_library(BuildRecipe(
+        {"harness.cc": "harness", "mmu.il": design},
+        (BuildStep("somebody writes it as C++", first),
+         BuildStep("g++ compiles it", lambda folder: compile_library(folder, "harness.cc"))),
+        ("options",), tools, "cxxrtl"))
+
+
+STEPS = ["step 1 of 2, after 0 s: somebody writes it as C++",
+         "step 2 of 2, after 0 s: g++ compiles it"]
 
 
 def compiled_in(cache):
-    return ("the hardware is compiled for the engine cxxrtl, which takes a minute or so; "
-            f"it stays in {cache}")
+    return f"the hardware is compiled for the engine cxxrtl; it stays in {cache}"
 
 
 def kept_in(cache):
@@ -69,7 +84,7 @@ def test_a_compilation_is_announced_and_kept_for_the_user_alone(cache, compilati
     make()
     make()
     assert compilations() == 1
-    assert caplog.messages == [compiled_in(cache)]
+    assert caplog.messages == [compiled_in(cache), *STEPS]
     assert cache.stat().st_mode & 0o777 == 0o700
     assert kept_in(cache).stat().st_mode & 0o777 == 0o600
     assert sorted(path.suffix for path in cache.iterdir()) == [".lock", ".so"]
@@ -116,7 +131,7 @@ def test_without_a_cache_each_run_compiles_and_says_what_helps(
     make()
     make()
     assert compilations() == before + 2
-    assert caplog.messages == [f"{cache} {reason}; {REMEDY}{EACH_RUN}"] * 2
+    assert caplog.messages == [f"{cache} {reason}; {REMEDY}{EACH_RUN}", *STEPS] * 2
 
 
 def test_a_disk_that_is_full_costs_the_keeping_alone(cache, compilations, caplog, monkeypatch):
@@ -127,7 +142,7 @@ def test_a_disk_that_is_full_costs_the_keeping_alone(cache, compilations, caplog
     make()
     assert compilations() == 1
     assert caplog.messages == [
-        compiled_in(cache), f"{cache} cannot be written: No space left on device; {REMEDY}"]
+        compiled_in(cache), *STEPS, f"{cache} cannot be written: No space left on device; {REMEDY}"]
 
 
 @pytest.mark.usefixtures("cache")
@@ -153,15 +168,15 @@ def test_who_waits_for_the_same_design_says_so_and_compiles_nothing(
         begun.set()
         time.sleep(0.2)
 
-    monkeypatch.setattr(build, "run_yosys", slow)
-    thread = threading.Thread(target=make)
+    thread = threading.Thread(target=make, kwargs={"first": slow})
     thread.start()
     assert begun.wait(10)
     make()
     thread.join()
     assert compilations() == 1
     assert caplog.messages == [
-        compiled_in(cache), "waiting for another run of pagewalk, which compiles the same hardware"]
+        compiled_in(cache), STEPS[0],
+        "waiting for another run of pagewalk, which compiles the same hardware", STEPS[1]]
 
 
 @pytest.mark.parametrize("kept", [True, False])
@@ -187,9 +202,9 @@ def test_without_compiler_and_cache_the_compiler_is_what_is_missing(cache, tmp_p
 
 def test_a_library_without_hardware_is_kept_and_takes_no_words(cache, compilations, caplog):
     for _ in range(2):
-        build_plain_library({"plain.cc": "plain", "layout.h": "layout"})
+        build_library(plain_recipe({"plain.cc": "plain", "layout.h": "layout"}))
     assert compilations() == 1
-    build_plain_library({"plain.cc": "plain", "layout.h": "another"})
+    build_library(plain_recipe({"plain.cc": "plain", "layout.h": "another"}))
     assert compilations() == 2
     assert caplog.messages == []
     assert len(list(cache.glob("*.so"))) == 2
@@ -198,5 +213,22 @@ def test_a_library_without_hardware_is_kept_and_takes_no_words(cache, compilatio
 def test_a_library_without_hardware_needs_a_compiler_too(cache, tmp_path):
     (tmp_path / "bin" / "g++").unlink()
     with pytest.raises(ToolMissing, match=r"^g\+\+ is missing: install it with "):
-        build_plain_library({"plain.cc": "plain"})
+        build_library(plain_recipe({"plain.cc": "plain"}))
     assert not cache.exists()
+
+
+def test_each_tool_counts_and_so_does_its_version(cache, compilations, tmp_path):
+    other = Tool("other")
+    with pytest.raises(ToolMissing, match=r"^other is missing: install it with '.*install other'$"):
+        make(tools=(GCC, other))
+    assert compilations() == 0
+    for version in ("one", "one", "two"):
+        path = tmp_path / "bin" / "other"
+        path.write_text(f"#!/bin/sh\necho {version}\n")
+        path.chmod(0o755)
+        make(tools=(GCC, other))
+    assert compilations() == 2
+    assert len(list(cache.glob("*.so"))) == 2
+    path.unlink()
+    make(tools=(GCC, other))
+    assert compilations() == 2

@@ -10,6 +10,7 @@ from pagewalk.sim.engine.memory_model import MemoryModel
 from pagewalk.sim.exec.program_machine import ProgramFailed
 from pagewalk.sim.exec.stop import Called
 
+from ..engine_runs import COMPILED, EVERY
 from .worlds import CODE, DATA, World, every_mode, needs_as
 
 pytestmark = [pytest.mark.slow, needs_as]
@@ -40,15 +41,16 @@ def summed(world, code):
 
 @every_mode
 @every_check
-@pytest.mark.parametrize("engine", ["model", "amaranth", "cxxrtl"])
+@pytest.mark.parametrize("engine", EVERY)
 def test_all_engines_give_the_same(mode, engine, check, assembled):
     assert summed(World(engine, mode, check), assembled(SUM, mode)) == (136, 136)
 
 
 @every_mode
 @every_check
-def test_two_engines_of_hardware_take_the_same_cycles(mode, check, assembled):
-    worlds = [World(engine, mode, check) for engine in ("amaranth", "cxxrtl")]
+@pytest.mark.parametrize("engine", COMPILED)
+def test_engines_of_hardware_take_the_same_cycles(mode, engine, check, assembled):
+    worlds = [World(name, mode, check) for name in ("amaranth", engine)]
     for world in worlds:
         summed(world, assembled(SUM, mode))
     one, other = (world.machine.total() for world in worlds)
