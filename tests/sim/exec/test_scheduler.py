@@ -92,3 +92,9 @@ def test_alarms_come_again(turns):
     assert turns.scheduler.choose() is turns.one
     assert (turns.clock.uptime, group.alarm_at) == (100, 150)
     assert group.pending[0].number == signal.SIGALRM
+
+
+def test_a_process_that_is_stopped_has_no_turn(turns):
+    turns.one.group.stopped = signal.SIGSTOP
+    with pytest.raises(WaitsForEver, match="task 2 is stopped"):
+        turns.scheduler.choose()
