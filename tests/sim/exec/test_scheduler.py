@@ -98,3 +98,19 @@ def test_a_process_that_is_stopped_has_no_turn(turns):
     turns.one.group.stopped = signal.SIGSTOP
     with pytest.raises(WaitsForEver, match="task 2 is stopped"):
         turns.scheduler.choose()
+
+
+def test_an_alarm_that_was_late_keeps_its_times(turns):
+    group = turns.one.group
+    group.actions[signal.SIGALRM] = SigAction(0x1000)
+    group.alarm_at, group.alarm_every, turns.clock.slept = 100, 50, 130
+    turns.scheduler.ring()
+    assert group.alarm_at == 150
+    turns.clock.slept = 400
+    assert turns.scheduler.time_left(1000) == 1
+
+
+def test_time_does_not_pass_for_those_that_are_stopped(turns):
+    turns.one.waiting = wait(deadline=500)
+    turns.one.group.stopped = signal.SIGSTOP
+    assert turns.scheduler.time_left(1000) == 1000
