@@ -33,7 +33,6 @@ def programs(tmp_path_factory):
     *((32, seed, 20, ("--engine", "model")) for seed in (2, 6)),
     (64, 3, 20, ("--engine", "cxxrtl", "--memory", "4")),
     (32, 3, 20, ("--engine", "cxxrtl", "--memory", "4")),
-    (64, 4, 3, ("--engine", "cxxrtl", "--check", "each")),
 ])
 def test_a_program_of_a_seed(bits, seed, steps, options, programs):
     path = programs[bits]
