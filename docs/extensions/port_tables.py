@@ -83,7 +83,7 @@ def port_lines(group):
     ]
     lines = meaning(PORTS[group])
     lines += table(("signal", "direction", *(f"bits, {mode}" for mode in MODES)), rows,
-                   "40 20 20 20", "ports")
+                   f"40 15{' 15' * len(MODES)}", "ports")
     if group == "control":
         ignored = [f"{mode.name} ignores " + ", ".join(
             f"``{name}``" for name in shapes.ignored_registers(mode)) for mode in MODES.values()]
@@ -104,8 +104,10 @@ def parameter_lines():
         allowed = f"{lowest} to {highest}"
         if field.name == "mode":
             allowed = ", ".join(f"``{mode}``" for mode in MODES)
-        elif field.name == "policy":
+        elif field.name in ("policy", "l2_policy"):
             allowed = ", ".join(f"``{policy}``" for policy in config_module.POLICIES)
+        elif field.name == "index":
+            allowed = ", ".join(f"``{index}``" for index in config_module.INDEXES)
         elif field.name == "ports":
             allowed = "lower-case letters and digits, no keyword of Verilog; at least one"
         rows.append((f"``{field.name}``", f"``{default}``", allowed))
@@ -126,7 +128,7 @@ def mode_lines():
             "bits of a physical address, at most": lambda mode: str(mode.max_paddr_bits),
         }.items()
     ]
-    return table(("", *MODES), rows, "40 30 30", "ports")
+    return table(("", *MODES), rows, f"25{' 25' * len(MODES)}", "ports")
 
 
 class PortTable(SphinxDirective):

@@ -1,18 +1,19 @@
 """The format of recorded accesses: header, records, trailer. All numbers are little-endian.
 
-======================  ============================================================================
-bytes                   what
-======================  ============================================================================
-0 to 7                  ``MAGIC``
-8 to 11                 the version of the format, ``VERSION``
-12 to 15                H, the bytes of the header, a multiple of 16
-16 to 19                the bytes of a record, 16
-20 to 23                T, the bytes of the text
-24 to 31                0
-32 to 31 + T            a text, JSON in UTF-8, with the keys of ``TraceHeader``; then zeros up to H
-H + 16 n to H + 16 n + 15  record number n, from 0, as ``RECORD``
-the last 32             the trailer, as ``TRAILER``
-======================  ============================================================================
+==========================  ========================================================================
+bytes                       what
+==========================  ========================================================================
+0 to 7                      ``MAGIC``
+8 to 11                     the version of the format, ``VERSION``
+12 to 15                    H, the bytes of the header, a multiple of 16
+16 to 19                    the bytes of a record, 16
+20 to 23                    T, the bytes of the text
+24 to 31                    0
+32 to 31 + T                a text, JSON in UTF-8, with the keys of ``TraceHeader``; then
+                            zeros up to H
+H + 16 n to H + 16 n + 15   record number n, from 0, as ``RECORD``
+the last 32                 the trailer, as ``TRAILER``
+==========================  ========================================================================
 
 A record is one translation, in the order in which they were made. A file without a trailer was
 not written to its end.
