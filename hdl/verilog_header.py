@@ -38,7 +38,8 @@ def header(config, name, clock, reset):
         operations=_codes(MemoryOp),
         ignored=_listed(ignored_registers(config.mode) or ("nothing",)))
     timing = TIMING_NOTES.format(
-        reset=reset, tags=SEVERAL_TAGS if config.walkers > 1 else ONE_TAG,
+        reset=reset, hits=HITS[config.hit_latency],
+        tags=SEVERAL_TAGS if config.walkers > 1 else ONE_TAG,
         walks=SEVERAL_WALKS.format(walkers=config.walkers) if config.has_walk_pool else ONE_WALK)
     for title, text in (("Ports", notes), ("Timing", timing)):
         lines += ["", title]
@@ -85,6 +86,8 @@ was stored, error if there is no memory. It is always taken.
 events_*: 1 in each cycle in which the event happens.
 """
 
+HITS = ("in the same cycle", "in the next cycle", "two cycles later")
+
 ONE_WALK = """\
 An idle walker offers the first memory request in the cycle after a miss was accepted, each further
 one in the cycle of the response before it; the answer is valid in the cycle after the last
@@ -113,7 +116,7 @@ until the transfer; valid never waits for ready.
 Control is sampled in the cycle in which a request is accepted; an invalidation goes by what it was
 before the operation.
 
-Each port accepts a request per cycle and answers a hit in the next cycle, in order. It accepts
+Each port accepts a request per cycle and answers a hit {hits}, in order. It accepts
 nothing while it waits for a walk; other ports go on, and do so while its answer is not taken.
 
 {walks} Memory responds in a later cycle than it was

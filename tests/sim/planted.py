@@ -21,7 +21,8 @@ PLANTS = {
          "drop.globals.eq(1), drop.pcid.eq(self.control.pcid)]",
          "drop.globals.eq(1), drop.pcid.eq(self.control.pcid), drop.tables_by_address.eq(1)]")],
     "fault-drops-when-idle": [
-        (Invalidator, "elaborate", "self.flush | pending", "self.flush | (pending & self.idle)"),
+        (Invalidator, "elaborate", "self.flush | (pending & ~self.busy)",
+         "self.flush | (pending & self.idle & ~self.busy)"),
         (Invalidator, "_page_fault", "1 << number", "self.idle << number")],
     "late-response-is-used": [
         (Walker, "elaborate", "rsp.valid & (rsp.payload.tag == tag)", "rsp.valid")],

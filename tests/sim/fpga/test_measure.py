@@ -76,6 +76,7 @@ def test_every_port_is_registered_and_nothing_else_changes(component, device):
 
 
 def test_a_port_without_a_register_stops_the_measurement(monkeypatch):
+    monkeypatch.setattr(measure_file, "require_installed", lambda *_: None)  # it places nothing
     monkeypatch.setattr(measure_file, "register_ports", lambda *_: None)
     with pytest.raises(measure_file.ToolFailed, match=r"^Ports without a register: "):
         measure(design(SMALL, "replacement"), DEVICES["ecp5-85k"], 1, [1], jobs=1,
