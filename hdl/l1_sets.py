@@ -151,7 +151,7 @@ class SetL1(wiring.Component):
 
     def _way(self, m, number, key, index, sweep, fill):
         """Add one way, which is filled if ``fill``; return the translation at hand in it."""
-        found, filled = self.found, self.fill_translation
+        found = self.found
         layout = data.StructLayout({
             "valid": 1, "vpn": self._config.vpn_bits, "pcid": PCID_BITS, "global_page": 1,
             "dirty": 1, "rights": rights_layout()})
@@ -161,7 +161,7 @@ class SetL1(wiring.Component):
             shape=translation_layout(self._config), depth=self._config.sets, init=[])
         tag = Signal(layout, name=f"tag_{number}")
         same_vpn, same_pcid = Signal(name=f"same_vpn_{number}"), Signal(name=f"same_pcid_{number}")
-        dropped, replaced = Signal(name=f"dropped_{number}"), Signal(name=f"replaced_{number}")
+        dropped = Signal(name=f"dropped_{number}")
         read_tag, write_tag = tags.read_port(domain="comb"), tags.write_port()
         read, write = translations.read_port(domain="comb"), translations.write_port()
         dropped_set = Signal.like(index, name=f"dropped_set_{number}", reset_less=True)
@@ -180,23 +180,12 @@ class SetL1(wiring.Component):
                                       | (tag.rights.execute_disable & ~self.needs.nxe)),
             found.denied[number].eq(denied),
             found.key_denied[number].eq(key_denied),
-            # The page at hand is replaced, in whatever size; and a global page is found under every
-            # PCID, so that it replaces the entries of them all.
-            replaced.eq(self.fill & (self.at_hand.match[number]
-                                     | (self.at_hand.same_vpn[number] & filled.global_page))),
-            write_tag.addr.eq(Mux(self.busy, dropped_set, self.at_hand.set)),
-            write_tag.en.eq(fill | dropped | replaced),
-            write_tag.data.valid.eq(fill),
-            write_tag.data.vpn.eq(self.inner.vpn),
-            write_tag.data.pcid.eq(self.inner.pcid),
-            write_tag.data.global_page.eq(filled.global_page),
-            write_tag.data.dirty.eq(filled.dirty),
-            write_tag.data.rights.eq(filled.rights),
+            read.addr.eq(self.at_hand.set),
             write.addr.eq(self.at_hand.set),
             write.en.eq(fill),
-            write.data.eq(filled),
-            read.addr.eq(self.at_hand.set),
+            write.data.eq(self.fill_translation),
         ]
+        self._write_tag(m, number, write_tag, fill, dropped, dropped_set)
         globals_too = Mux(sweep.valid, sweep.globals, self.drop.globals)
         m.d.sync += [
             dropped_set.eq(index),
@@ -204,6 +193,25 @@ class SetL1(wiring.Component):
                        & Mux(tag.global_page, globals_too, ~by_pcid)),
         ]
         return read.data
+
+    def _write_tag(self, m, number, write, fill, dropped, dropped_set):
+        """Write the tag of one way where it is filled, dropped or replaced."""
+        filled, one = self.fill_translation, self.at_hand
+        # The page at hand is replaced, in whatever size; and a global page is found under every
+        # PCID, so that it replaces the entries of them all.
+        replaced = Signal(name=f"replaced_{number}")
+        m.d.comb += [
+            replaced.eq(self.fill & (one.match[number]
+                                     | (one.same_vpn[number] & filled.global_page))),
+            write.addr.eq(Mux(self.busy, dropped_set, one.set)),
+            write.en.eq(fill | dropped | replaced),
+            write.data.valid.eq(fill),
+            write.data.vpn.eq(self.inner.vpn),
+            write.data.pcid.eq(self.inner.pcid),
+            write.data.global_page.eq(filled.global_page),
+            write.data.dirty.eq(filled.dirty),
+            write.data.rights.eq(filled.rights),
+        ]
 
     def _replace(self, m, filled, cleared):
         """Return the way that a fill goes to, one-hot, and keep the replacement policy's state."""

@@ -113,16 +113,7 @@ class WalkPool(wiring.Component):
         ]
         wiring.connect(m, wiring.flipped(self.memory.req), offer.port)
         m.d.comb += [
-            intake.requests.valid.eq(self.walk.req.valid),
-            intake.requests.payload.eq(self.walk.req.payload),
-            self.walk.req.ready.eq(intake.requests.ready),
-            intake.looking.eq(lookup.looking),
-            intake.drop.eq(self.drop.valid),
-            lookup.ask.eq(intake.ask),
-            lookup.key.eq(intake.key),
-            lookup.keep.eq(intake.take),
             lookup.nxe.eq(select(finder, [one.born.nxe for one in contexts])),
-            lookup.drop.eq(self.drop),
             response.ready.eq(1),
             follow.valid.eq(response.valid),
             follow.response.eq(response.payload),
@@ -151,6 +142,31 @@ class WalkPool(wiring.Component):
             offer.entry.eq(review.entry),
             offer.expected.eq(Mux(begun & lookup.hit, finder, Mux(
                 intake.coming | ~obeying, intake.number, last_judged))),
+        ]
+        self._take_in(m, intake, lookup)
+        self._review(m, intake, follow, review)
+        self._fill(m, contexts, intake, follow, lookup, led, last_number, last_table)
+        self._report(m, contexts, intake, begun, lookup, review, offer)
+        return m
+
+    def _take_in(self, m, intake, lookup):
+        """Give the intake the requests, and the lookup those that it takes up."""
+        m.d.comb += [
+            intake.requests.valid.eq(self.walk.req.valid),
+            intake.requests.payload.eq(self.walk.req.payload),
+            self.walk.req.ready.eq(intake.requests.ready),
+            intake.looking.eq(lookup.looking),
+            intake.drop.eq(self.drop.valid),
+            lookup.ask.eq(intake.ask),
+            lookup.key.eq(intake.key),
+            lookup.keep.eq(intake.take),
+            lookup.drop.eq(self.drop),
+        ]
+
+    def _review(self, m, intake, follow, review):
+        """Have the responses judged by what the requests ask."""
+        response = self.memory.rsp
+        m.d.comb += [
             review.take.eq(intake.take),
             review.taker.eq(intake.number),
             review.request.eq(intake.request),
@@ -161,9 +177,6 @@ class WalkPool(wiring.Component):
             review.response.eq(response.payload),
             review.drop.eq(self.drop.valid),
         ]
-        self._fill(m, contexts, intake, follow, lookup, led, last_number, last_table)
-        self._report(m, contexts, intake, begun, lookup, review, offer)
-        return m
 
     def _connect(self, m, context, number, intake, lookup, follow, review, offer, led):
         """Connect the context of one number to all others that deal with it."""
