@@ -341,11 +341,10 @@ def test_no_more_than_the_first_mismatches_are_kept(arrays, write_image):
     result = replay(image, ModelEngine(image.mode))
     assert result.mismatches == mapped.sum()
     probes = [int(one.place.split()[-1]) for one in result.first]
-    assert len(probes) == 10
-    assert probes == sorted(set(probes))
+    assert (len(probes), probes) == (10, sorted(set(probes)))
 
 
 def test_the_result_can_be_written_as_json(small):
     result = replay(small, FakeHardware(small.mode)).as_json()
-    assert {"total", "mismatches", "mismatches_by_field", "cycles", "seconds"} <= set(result)
+    assert result.keys() >= {"total", "mismatches", "mismatches_by_field", "cycles", "seconds"}
     assert result["total"] == 300
