@@ -294,8 +294,9 @@ class Fills:
         """
         state, emulator = self.state, self._emulator
         kept = {name: getattr(state, name)
-                for name in ("instructions", "block", "block_end", "left", "left_end")}
+                for name in ("instructions", "block", "block_end", "left", "left_end", "limit")}
         state.locating, state.located, state.located_kind, state.located_page = 1, 0, kind, page
+        state.limit = state.instructions + 1  # even if the block went beyond its limit
         hook = emulator.hook(
             "UC_HOOK_MEM_WRITE" if kind is AccessKind.WRITE else "UC_HOOK_MEM_READ",
             self._library.fills_access, state)

@@ -262,6 +262,16 @@ def test_where_an_access_is_to_the_byte(mode, check, text, world):
 
 
 @every_mode
+@pytest.mark.parametrize("check", ["fast"])
+def test_where_an_access_is_whose_block_went_beyond_the_limit(world):
+    made = world("mov @bx, DATA + 0x3000; mov eax, [@bx + 0x123]; END")
+    made.munmap(DATA + 0x3000, 1)
+    stop = made.run(limit=1)
+    assert made.cpu.instructions > 1
+    assert stop.address == made.cpu.address_of(stop.fault) == DATA + 0x3123
+
+
+@every_mode
 @every_check
 def test_what_differs_from_run_to_run_is_kept_from_programs(mode, world):
     text = """

@@ -31,6 +31,7 @@ def programs(tmp_path_factory):
 @pytest.mark.parametrize(("bits", "seed", "steps", "options"), [
     *((64, seed, 20, ("--engine", "model")) for seed in (1, 7, 12)),
     *((32, seed, 20, ("--engine", "model")) for seed in (2, 6)),
+    (64, 16, 32, ("--engine", "model")),  # forks of forks
     (64, 3, 20, ("--engine", "cxxrtl", "--memory", "4")),
     (32, 3, 20, ("--engine", "cxxrtl", "--memory", "4")),
 ])

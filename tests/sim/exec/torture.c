@@ -96,7 +96,8 @@ PROBE(moves_words, "rep movsd");
 PROBE(moves_down, "std\n rep movsb");
 PROBE(fills, "rep stosb");
 PROBE(fills_down, "std\n rep stosd");
-PROBE(compares, "repe cmpsb");
+/* A processor reads the first operand first, the emulator's the second. So that is read before. */
+PROBE(compares, "cmp al, [" R "di]\n repe cmpsb");
 PROBE(scans, "repne scasb");
 PROBE(adds, "xadd [" R "di], " R "cx");
 PROBE(locked, "lock xadd [" R "di], ecx");
@@ -108,7 +109,10 @@ PROBE(increments, "inc dword ptr [" R "di]");
 PROBE(pushes, "push [" R "si]\n pop [" R "di]");
 PROBE(pops_deep, "mov " R "sp, " R "di\n push " R "cx\n push " R "dx");
 PROBE(calls_deep, "mov " R "sp, " R "di\n call 3f\n 3: nop");
-PROBE(enters, "mov " R "sp, " R "di\n push " R "bp\n enter 32, 0\n mov " R "bp, [" R "bp + " WS "]");
+/* A processor lets ENTER fault unless the end of the new frame can be written; the emulator's does not.
+   So a store does that before. */
+PROBE(enters, "mov " R "sp, " R "di\n mov [" R "sp - 32 - 2 * " WS "], " R "cx\n push " R "bp\n"
+              "enter 32, 0\n mov " R "bp, [" R "bp + " WS "]");
 PROBE(floats, "fninit\n fld1\n fldpi\n fst qword ptr [" R "di]\n fadd dword ptr [" R "si]\n"
               "fstp tbyte ptr [" R "di]\n fninit");
 PROBE(saves, "and " R "di, -512\n fninit\n fldpi\n fxsave [" R "di]\n mov dword ptr [" R "di + 8], 0\n"
