@@ -1,0 +1,1 @@
+"""Physical memory in the files that people have: raw, ELF core, LiME, AVML, kdump, images."""
