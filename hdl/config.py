@@ -44,8 +44,13 @@ class Config:
     tag_bits : int
         Width of the tag that a response carries over from its request.
     misses : int
-        Walks that a port may have under way at once, so many as its numbers of misses tell apart.
-        The request ports use one so far.
+        Requests that each port may have under way at once that wait for a walk, or behind one, 1 to
+        8. With more than 1 the port goes on with the lookups behind a miss.
+    order : str
+        With several ``misses``, the order of a port's answers: that of the requests, ``request``,
+        or each as soon as it is known, to be told by its tag, ``tag``.
+    cancel : bool
+        Whether requests can be cancelled. The ports are then those of several ``misses``.
     l2_entries : int
         Entries of the second-level TLB in block RAM, which all ports share; 0 leaves it out.
     l2_ways : int
@@ -75,6 +80,8 @@ class Config:
     paddr_bits: int = 40
     tag_bits: int = 4
     misses: int = 1
+    order: str = "request"
+    cancel: bool = False
     hit_latency: int = 1
     l2_entries: int = 0
     l2_ways: int = 4
@@ -96,6 +103,11 @@ class Config:
             if policy not in POLICIES:
                 raise ValueError(
                     f"Replacement policy must be one of {', '.join(POLICIES)}, not {policy!r}")
+        if self.order not in ORDERS:
+            raise ValueError(f"Order must be one of {', '.join(ORDERS)}, not {self.order!r}")
+        if self.order == "tag" and 1 << self.tag_bits < self.misses + 2:
+            raise ValueError(f"With order tag, tag_bits must tell apart the {self.misses + 2}"
+                             f" requests that a port may hold, not {1 << self.tag_bits}")
         self._check_sets()
         for count in (self.ways, self.large_entries) if self.ways else (self.entries,):
             POLICIES[self.policy].check(count)
@@ -128,8 +140,11 @@ class Config:
         for policy in (self.policy, self.l2_policy):
             if not isinstance(policy, str):
                 raise TypeError(f"Replacement policy must be a string, not {policy!r}")
-        if not isinstance(self.index, str):
-            raise TypeError(f"Index must be a string, not {self.index!r}")
+        for name in ("index", "order"):
+            if not isinstance(getattr(self, name), str):
+                raise TypeError(f"{name.title()} must be a string, not {getattr(self, name)!r}")
+        if not isinstance(self.cancel, bool):
+            raise TypeError(f"Parameter cancel must be a bool, not {self.cancel!r}")
         if not isinstance(self.ports, tuple) or not all(isinstance(x, str) for x in self.ports):
             raise TypeError(f"Ports must be a tuple of strings, not {self.ports!r}")
 
@@ -145,6 +160,11 @@ class Config:
     def sets(self) -> int:
         """Number of sets of each L1 TLB, 0 if it is fully associative."""
         return self.entries // self.ways if self.ways else 0
+
+    @property
+    def has_miss_file(self) -> bool:
+        """Whether the request ports keep misses aside, and go on with the lookups behind them."""
+        return self.misses > 1 or self.cancel
 
     @property
     def has_walk_pool(self) -> bool:
@@ -173,10 +193,13 @@ class Config:
 
 
 RANGES = {"entries": (1, 4096), "walk_cache": (0, 256), "paddr_bits": (32, 52), "tag_bits": (1, 64),
-          "misses": (1, 16), "hit_latency": (0, 2), "ways": (0, 16), "large_entries": (1, 64),
+          "misses": (1, 8), "hit_latency": (0, 2), "ways": (0, 16), "large_entries": (1, 64),
           "l2_entries": (0, 65536), "l2_ways": (1, 16), "walkers": (1, 8),
           "walk_stages": (1, 2)}
 """The lowest and the highest value of each parameter that is a number."""
+
+ORDERS = ("request", "tag")
+"""In what order a port may answer."""
 
 INDEXES = ("plain", "folded")
 """What may select the set of a page number."""

@@ -9,6 +9,7 @@ from .config import Config
 from .event_shapes import events_layout
 from .invalidate import Invalidator
 from .l2_tlb import L2Tlb
+from .miss_port import MissPort
 from .port import RequestPort
 from .shapes import (
     control_layout,
@@ -48,6 +49,14 @@ class Mmu(wiring.Component):
     the memory latencies) cycles after its request was accepted, one more if the walk cache holds an
     entry of its way, and three more for each A/D update.
 
+    With several ``misses`` a port goes on behind a miss, while fewer than so many of its requests
+    wait: with ``order`` ``"request"`` it answers in the order of the requests, with ``"tag"`` each
+    as soon as it can, so that answers are to be told by their tags. Misses are walked at once, as
+    far as there are walkers. A walk then begins one cycle later, and its answer comes two cycles
+    later; ``MissPort`` says what else waits for what. With ``cancel`` a requester can take back
+    what it has asked for: it gets no answer from the next cycle on, but a walk that was asked for
+    goes on, sets the flags, and is waited for by an invalidation.
+
     A requester that does not take an answer keeps no other port waiting, neither for a walk nor for
     what a page fault drops. So answers may be taken in any order.
 
@@ -83,7 +92,7 @@ class Mmu(wiring.Component):
     control : In(control_layout)
         The registers that govern translation.
     <port> : In(port_signature), one for each of ``config.ports``
-        Requests to translate, and their responses.
+        Requests to translate, their responses, and with ``config.cancel`` what is cancelled.
     invalidate : In(stream)
         Invalidating operations; ``control`` holds the registers before the operation.
     memory : Out(memory_signature)
@@ -123,7 +132,8 @@ class Mmu(wiring.Component):
         control = self._effective_control(m)
         ports = []
         for number, name in enumerate(self._config.ports):
-            m.submodules[name] = port = RequestPort(self._config, number)
+            kind = MissPort if self._config.has_miss_file else RequestPort
+            m.submodules[name] = port = kind(self._config, number)
             ports.append(port)
             connect(m, port.requests, flipped(getattr(self, name)))
             connect(m, port.walk, arbiter.ports[number])

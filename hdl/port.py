@@ -198,9 +198,13 @@ class RequestPort(wiring.Component):
             m.d.sync += asked.eq(offered)
         with m.If(accepted):
             m.d.sync += waiting.eq(1)
-        with m.Elif(looks):
+        with m.Elif(looks | self._is_cancelled(asked)):
             m.d.sync += waiting.eq(0)
         return asked, waiting
+
+    def _is_cancelled(self, _request):
+        """Return whether a request is cancelled in this cycle."""
+        return Const(0)
 
     def _at_hand(self, m, tlb, asked, held, held_valid, free):
         """Return the request to be answered, with what its lookup found.

@@ -19,6 +19,7 @@ __all__ = [
     "AccessKind",
     "InvalidateOp",
     "MemoryOp",
+    "cancel_layout",
     "control_layout",
     "drop_layout",
     "ignored_registers",
@@ -160,11 +161,24 @@ def response_layout(config):
     })
 
 
+def cancel_layout(config):
+    """Return which requests to cancel, if ``valid``: those with ``tag``, or ``all``.
+
+    They are those of the port that were accepted in an earlier cycle and are not answered. None of
+    them is answered from the next cycle on, so that an offered answer is taken back.
+    """
+    return data.StructLayout({"valid": 1, "all": 1, "tag": config.tag_bits})
+
+
 def port_signature(config):
-    """Return a request port as the requester sees it: requests out, responses in."""
+    """Return a request port as the requester sees it: requests out, responses in.
+
+    With ``config.cancel`` there is ``cancel`` as well, of ``cancel_layout``.
+    """
     return Signature({
         "req": Out(stream.Signature(request_layout(config))),
         "rsp": In(stream.Signature(response_layout(config))),
+        **({"cancel": Out(cancel_layout(config))} if config.cancel else {}),
     })
 
 

@@ -28,7 +28,7 @@ def header(config, name, clock, reset):
     width = max(map(len, parameters))
     lines = [f"{name}: an x86 memory-management unit, made by {release}.", "", "Parameters"]
     lines += [f"  {key:{width}} {value}" for key, value in parameters.items()]
-    notes = PORT_NOTES.format(
+    notes = (PORT_NOTES + CANCEL_NOTE * config.cancel).format(
         kinds=_codes(AccessKind),
         clock=clock,
         reset=reset,
@@ -39,6 +39,8 @@ def header(config, name, clock, reset):
         ignored=_listed(ignored_registers(config.mode) or ("nothing",)))
     timing = TIMING_NOTES.format(
         reset=reset, hits=HITS[config.hit_latency],
+        behind=BEHIND_MISSES[config.order].format(misses=config.misses)
+        if config.has_miss_file else BEHIND_A_MISS,
         tags=SEVERAL_TAGS if config.walkers > 1 else ONE_TAG,
         walks=SEVERAL_WALKS.format(walkers=config.walkers) if config.has_walk_pool else ONE_WALK)
     for title, text in (("Ports", notes), ("Timing", timing)):
@@ -86,6 +88,25 @@ was stored, error if there is no memory. It is always taken.
 events_*: 1 in each cycle in which the event happens.
 """
 
+CANCEL_NOTE = """
+<port>_cancel_*: where valid, the requests of the port that were accepted in an earlier cycle, all
+of them or those with tag, are not answered from the next cycle on. An answer on offer is taken
+back.
+"""
+
+BEHIND_A_MISS = """\
+in order. It accepts
+nothing while it waits for a walk; other ports go on, and do so while its answer is not taken."""
+
+MISSES = """
+It goes on while fewer than {misses} of its requests wait for a walk or behind one. Other ports go
+on, and do so while its answer is not taken. A walk begins a cycle later than is said below, and its
+answer comes two cycles later."""
+
+BEHIND_MISSES = {
+    "request": "in order, behind the answer to a miss as well." + MISSES,
+    "tag": "whatever misses are before it: answers come in any order, told by their tags." + MISSES}
+
 HITS = ("in the same cycle", "in the next cycle", "two cycles later")
 
 ONE_WALK = """\
@@ -116,8 +137,7 @@ until the transfer; valid never waits for ready.
 Control is sampled in the cycle in which a request is accepted; an invalidation goes by what it was
 before the operation.
 
-Each port accepts a request per cycle and answers a hit {hits}, in order. It accepts
-nothing while it waits for a walk; other ports go on, and do so while its answer is not taken.
+Each port accepts a request per cycle and answers a hit {hits}, {behind}
 
 {walks} Memory responds in a later cycle than it was
 asked. Entries that the walk cache holds are not read. The walks of the ports take turns.

@@ -103,10 +103,8 @@ def caption(recording):
     """Return in words what was measured: when each request was accepted and answered."""
     parts = []
     for port in recording.scene.ports:
-        accepted = recording.transfers(f"{port}.req")
-        answered = recording.transfers(f"{port}.rsp")
         parts += [f"accepted in cycle {start}, answered in cycle {end}"
-                  for start, end in zip(accepted, answered, strict=True)]
+                  for start, end in recording.accesses(port)]
     return f"Recorded: {'; '.join(parts)}."
 
 

@@ -21,8 +21,8 @@ __all__ = ["SCENES", "Recording", "Scene", "record"]
 USED = Entry.P | Entry.RW | Entry.US | Entry.A | Entry.D
 """An entry that permits everything and needs no update."""
 
-CODE, DATA, NEXT = 0x0040_0000, 0x5000, 0x6000
-"""Linear addresses; the last two have their entries side by side in one page table."""
+CODE, DATA, NEXT, THIRD = 0x0040_0000, 0x5000, 0x6000, 0x7000
+"""Linear addresses; the last three have their entries side by side in one page table."""
 
 CYCLE_LIMIT = 200
 
@@ -32,8 +32,9 @@ class Scene:
     """What is offered to an MMU, and when.
 
     ``pages`` gives the flags of the leaf of each mapped page, ``upper`` those of all entries above.
-    ``before`` is done first, one after the other, and is not shown. Then ``script`` offers to each
-    stream its ``(cycle, payload)`` in order, none earlier than in its cycle.
+    ``config`` is what the hardware has beside what all scenes have. ``before`` is done first, one
+    after the other, and is not shown. Then ``script`` offers to each stream its ``(cycle,
+    payload)`` in order, none earlier than in its cycle.
     """
 
     script: dict[str, list[tuple[int, dict]]]
@@ -43,11 +44,12 @@ class Scene:
     upper: int = USED
     latency: int = 1
     ports: tuple[str, ...] = ("data",)
+    config: dict = field(default_factory=dict)
 
 
-def access(vaddr, kind=AccessKind.READ):
+def access(vaddr, kind=AccessKind.READ, tag=0):
     """Return the payload of a user's request."""
-    return {"vaddr": vaddr, "kind": kind.value, "user": 1}
+    return {"vaddr": vaddr, "kind": kind.value, "user": 1, "tag": tag}
 
 
 READ = access(DATA)
@@ -63,6 +65,11 @@ SCENES = {
     "walk-cache": Scene(mode=X86_64, before=[("data.req", READ)],
                         script={"data.req": [(1, READ_NEXT)]}),
     "latency": Scene(latency=3, script={"data.req": [(1, READ)]}),
+    "hit-under-miss": Scene(
+        latency=3, before=[("data.req", READ)], config={"misses": 3, "order": "tag"},
+        pages={DATA: USED, NEXT: USED, THIRD: USED},
+        script={"data.req": [(1, access(NEXT, tag=1)), (1, access(DATA, tag=2)),
+                             (1, access(THIRD, tag=3)), (1, access(DATA, tag=4))]}),
     "update": Scene(pages={DATA: Entry.P | Entry.RW | Entry.US}, upper=USED & ~Entry.A,
                     script={"data.req": [(1, WRITE)]}),
     "ports": Scene(
@@ -92,6 +99,18 @@ class Recording:
         return [cycle for cycle, row in enumerate(self.rows)
                 if row[f"{stream}.valid"] and row[f"{stream}.ready"]]
 
+    def accesses(self, port):
+        """Return the cycles in which each request of a port was accepted and answered."""
+        def by_tag(stream):
+            cycles = self.transfers(f"{port}.{stream}")
+            tags = [self.rows[cycle][f"{port}.{stream}.payload"]["tag"] for cycle in cycles]
+            numbers = [tags[:place].count(tag) for place, tag in enumerate(tags)]
+            return dict(zip(zip(tags, numbers, strict=True), cycles, strict=True))
+
+        accepted, answered = by_tag("req"), by_tag("rsp")
+        assert accepted.keys() == answered.keys()
+        return [(cycle, answered[one]) for one, cycle in accepted.items()]
+
     def events(self, name):
         """Return the cycles in which an event happens."""
         return [cycle for cycle, row in enumerate(self.rows) if row[f"events.{name}"]]
@@ -100,7 +119,8 @@ class Recording:
 def record(scene):
     """Return what the ports of an MMU do in a scene, from the cycle before its script."""
     memory, levels = page_tables(scene)
-    mmu = Mmu(Config(mode=scene.mode, ports=scene.ports, entries=4, walk_cache=2, policy="lru"))
+    mmu = Mmu(Config(mode=scene.mode, ports=scene.ports, entries=4, walk_cache=2, policy="lru",
+                     **scene.config))
     bench = _Bench(mmu, scene, memory, levels)
     simulator = Simulator(mmu)
     simulator.add_clock(1e-6)

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich import progress
 
-from ...hdl.config import INDEXES, RANGES, Config
+from ...hdl.config import INDEXES, ORDERS, RANGES, Config
 from ...hdl.replacement import POLICIES
 from ...model.x86 import PagingMode
 from ..engine import ENGINES, create
@@ -87,6 +87,12 @@ def add_geometry(
     group.add_argument("--hit-latency", type=whole(*RANGES["hit_latency"]), metavar="N",
                        default=DEFAULTS.hit_latency,
                        help="cycles from a request to the answer of a hit (%(default)s)")
+    group.add_argument("--misses", type=whole(*RANGES["misses"]), metavar="N",
+                       default=DEFAULTS.misses,
+                       help="requests of a port that may wait for walks at once (%(default)s)")
+    group.add_argument("--order", choices=ORDERS, default=DEFAULTS.order,
+                       help="with --misses, whether answers come in the order of the requests, or "
+                            "each at once, told by its tag (%(default)s)")
     group.add_argument("--walk-cache", type=whole(*RANGES["walk_cache"]), metavar="N",
                        default=DEFAULTS.walk_cache,
                        help="entries of the walk cache's lowest level, 0 for none (%(default)s)")
@@ -142,7 +148,7 @@ positive, natural = whole(1), whole(0)
 
 def hardware_config(
     args: argparse.Namespace, mode: PagingMode, *, ports: tuple[str, ...] = DEFAULTS.ports,
-    tag_bits: int = DEFAULTS.tag_bits,
+    tag_bits: int = DEFAULTS.tag_bits, cancel: bool = DEFAULTS.cancel,
 ) -> Config:
     """Return the hardware's parameters; raise ``InputError`` for what cannot be built."""
     try:
@@ -151,7 +157,8 @@ def hardware_config(
                       ways=args.ways, large_entries=args.large_entries, index=args.index,
                       hit_latency=args.hit_latency, l2_entries=args.l2_entries,
                       l2_ways=args.l2_ways, l2_policy=args.l2_policy, walkers=args.walkers,
-                      walk_stages=args.walk_stages)
+                      walk_stages=args.walk_stages, misses=args.misses, order=args.order,
+                      cancel=cancel)
     except ValueError as error:
         raise InputError(error) from None
 

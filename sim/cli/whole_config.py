@@ -23,6 +23,8 @@ def add_config(parser: argparse.ArgumentParser) -> None:
                           default=DEFAULTS.tag_bits,
                           help="bits of the tag that an answer has from its request "
                                "(%(default)s)")
+    geometry.add_argument("--cancel", action="store_true",
+                          help="with an input for each port that cancels requests")
 
 
 def config_of(args: argparse.Namespace) -> Config:
@@ -33,4 +35,5 @@ def config_of(args: argparse.Namespace) -> Config:
             raise InputError(f"--no-1g-pages: {mode.name} has none; expected --mode x86_64 or la57")
         mode = mode.without_1g_pages()
     return hardware_config(
-        args, mode, ports=tuple(args.ports.split(",")), tag_bits=args.tag_bits)
+        args, mode, ports=tuple(args.ports.split(",")), tag_bits=args.tag_bits,
+        cancel=args.cancel)

@@ -1,6 +1,7 @@
 """The engine that runs the MMU in Amaranth's own simulator; needs no compiler."""
 
 from collections import Counter, deque
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -96,6 +97,16 @@ class AmaranthEngine:
                 self._wires.rest(ctx)
 
 
+@dataclass(eq=False, slots=True)
+class _Due:
+    """An access that waits for its answer: its command, when it was accepted, with which tag."""
+
+    row: int
+    accepted: int
+    tag: int
+    missed: bool = False  # whether its lookup found nothing
+
+
 class _Job:
     """One run: the command on offer, the answers due, what of it all happens in a cycle.
 
@@ -122,9 +133,9 @@ class _Job:
         names = COMMAND.names or ()
         self.commands = [dict(zip(names, row, strict=True)) for row in commands.tolist()]
         self.answers = [NOTHING] * len(commands)
-        # By port, the command and the cycle in which it was accepted, and whether it needs a walk.
-        self.due: list[deque[tuple[int, int]]] = [deque() for _ in self.config.ports]
-        self.missed = [False for _ in self.config.ports]
+        self.due: list[deque[_Due]] = [deque() for _ in self.config.ports]
+        self.tag = 0  # of the command on offer, if it goes through a port
+        self.last_tags = [0 for _ in self.config.ports]
         self.event_words: Counter[int] = Counter()
         self.end = len(commands)  # where the run ends: earlier, if a fault stops it
         self.row = 0  # the command whose turn it is
@@ -159,7 +170,8 @@ class _Job:
         command = self.commands[self.row]
         if command["op"] in THROUGH_PORT:
             self._put_control(ctx, command)
-            values = {"tag": self.row, **{name: command[name] for name in REQUEST_FIELDS}}
+            self.tag = self._choose_tag(command["port"])
+            values = {"tag": self.tag, **{name: command[name] for name in REQUEST_FIELDS}}
             self.wires.offered[command["port"]].offer(ctx, values)
         elif command["op"] == Op.INVALIDATE:
             self._put_control(ctx, command)
@@ -167,6 +179,18 @@ class _Job:
             self.wires.offered[-1].offer(ctx, values)
         elif command["op"] == Op.RESET:
             self.wires.reset.put(ctx, 1)
+
+    def _choose_tag(self, port: int) -> int:
+        """Return the tag of a request: of those that wait for an answer none has the same."""
+        mask = (1 << self.config.tag_bits) - 1
+        if self.config.order == "request":
+            return self.row & mask
+        taken = {one.tag for one in self.due[port]}
+        tag = self.last_tags[port] + 1 & mask
+        while tag in taken:
+            tag = tag + 1 & mask
+        self.last_tags[port] = tag
+        return tag
 
     def _surround(self, ctx: Any) -> None:
         """Give the memory response that is due, and say what is taken in this cycle."""
@@ -185,8 +209,9 @@ class _Job:
         """Return whether other ports have to answer before it is the turn of ``command``."""
         if not self.stop_on_fault and command["op"] != Op.DATA:
             return False
-        # A port of a hit latency of 2 accepts a request behind one that faults.
-        behind = self.stop_on_fault and self.config.hit_latency == 2
+        # Some ports accept a request behind one that faults, or answer in another order.
+        behind = self.config.order == "tag" or (self.stop_on_fault and (
+            self.config.hit_latency == 2 or self.config.has_miss_file))
         own = command["port"] if command["op"] in THROUGH_PORT and not behind else None
         return any(due for port, due in enumerate(self.due) if port != own)
 
@@ -204,21 +229,21 @@ class _Job:
             self.timed.taken(now)
         if access_valid and self.accepting:
             self.timed.access(self.memory, self.wires.access.unpack(access), now)
-        fresh: list[tuple[int, int]] = []
+        fresh: list[tuple[int, dict[str, int]]] = []
         for port, (valid, answer) in enumerate(answers):
-            if events & self.wires.misses[port]:
-                self.missed[port] = True
             # What is not due yet answers the request of this cycle, if there is no hit latency.
             if valid and self.taking[port]:
-                if self.due[port]:
-                    self._collect(port, self.wires.answer.unpack(answer))
+                response = self.wires.answer.unpack(answer)
+                if self._is_due(port, response):
+                    self._collect(port, response)
                 else:
-                    fresh.append((port, answer))
+                    fresh.append((port, response))
         if self.started == self.row and self._is_turn_over(self.commands[self.row], ready):
             self._accept(self.commands[self.row])
             self.row += 1
-        for port, answer in fresh:
-            self._collect(port, self.wires.answer.unpack(answer))
+        self._note_misses(events)
+        for port, response in fresh:
+            self._collect(port, response)
         if self.stopped and self.row < self.end:  # by what was unexpected: nothing more is begun
             self.end, self.started = self.row, -1
         self.cycle += 1
@@ -246,7 +271,7 @@ class _Job:
         self.progress = self.cycle
         op, answer = command["op"], NOTHING
         if op in THROUGH_PORT:
-            self.due[command["port"]].append((self.row, self.cycle))
+            self.due[command["port"]].append(_Due(self.row, self.cycle, self.tag))
             return
         if op in (Op.EXCHANGE, Op.READ):
             answer = access_memory(
@@ -258,18 +283,43 @@ class _Job:
 
     def _lose(self) -> None:
         """Note that the accesses under way are lost with this cycle."""
-        for port, due in enumerate(self.due):
-            for row, accepted in due:
-                self.answers[row] = Answer(accepted=accepted, answered=self.cycle, lost=1)
+        for due in self.due:
+            for one in due:
+                self.answers[one.row] = Answer(
+                    accepted=one.accepted, answered=self.cycle, lost=1)
             due.clear()
-            self.missed[port] = False
+
+    def _note_misses(self, events: int) -> None:
+        """Note which accesses were looked up in this cycle and missed.
+
+        Each is looked up once that is told, in the order of acceptance, and the next one is not
+        accepted before: it is the last one that was accepted so long ago.
+        """
+        for due, miss in zip(self.due, self.wires.misses, strict=True):
+            if events & miss:
+                accepted = self.cycle - self.config.hit_latency
+                for one in reversed(due):
+                    if one.accepted <= accepted:
+                        one.missed = True
+                        break
+
+    def _is_due(self, port: int, response: dict[str, int]) -> bool:
+        """Return whether a response is to a request of an earlier cycle."""
+        due = self.due[port]
+        if self.config.order == "request":
+            return bool(due)
+        return any(one.tag == response["tag"] for one in due)
 
     def _collect(self, port: int, response: dict[str, int]) -> None:
         """Note an answer, unless it comes after the end of the run."""
-        row, accepted = self.due[port].popleft()
-        assert response["tag"] == row & (1 << self.config.tag_bits) - 1
+        due = self.due[port]
+        waiting = due if self.config.order == "tag" else list(due)[:1]
+        found = [one for one in waiting if one.tag == response["tag"]]
+        assert found, f"Answer in cycle {self.cycle} is to no command that waits"
+        one, = found
+        due.remove(one)
         self.progress = self.cycle
-        hit, self.missed[port] = not self.missed[port], False
+        row = one.row
         if row >= self.end:
             return
         answer = Answer(**{field: response[name] for name, field in RESPONSE_FIELDS.items()})
@@ -279,7 +329,8 @@ class _Job:
                 self.memory, answer.paddr, command["size"],
                 new=command["new"] if command["kind"] == AccessKind.WRITE else None,
                 translation=answer, vaddr=command["vaddr"])
-        self.answers[row] = answer._replace(accepted=accepted, answered=self.cycle, hit=int(hit))
+        self.answers[row] = answer._replace(
+            accepted=one.accepted, answered=self.cycle, hit=int(not one.missed))
         if self.stop_on_fault and answer.fault:
             self.end, self.stopped = row + 1, True
         elif self.stop_on_unexpected and answer.fault and not command["expect_fault"]:

@@ -25,11 +25,14 @@ def event_names(config: Config) -> list[str]:
 
 def glue_text(config: Config) -> str:
     """Return ``glue.h``: the types, numbers and ports of the MMU that the harness does not know."""
+    behind_fault = config.hit_latency == 2 or config.has_miss_file
     compare_exchange: Any = MemoryOp.COMPARE_EXCHANGE  # which mypy takes for an int
     return "\n".join([
         f"using Entry = uint{8 * config.mode.entry_bytes}_t;",
         f"const uint64_t FRAME_BYTES = {PAGE_BYTES};",
-        f"const bool ACCEPTS_BEHIND_FAULT = {str(config.hit_latency == 2).lower()};",
+        f"const bool ACCEPTS_BEHIND_FAULT = {_bool(behind_fault)};",
+        f"const bool ANSWERS_BY_TAG = {_bool(config.order == 'tag')};",
+        f"const uint64_t HIT_LATENCY = {config.hit_latency};",
         f"const uint64_t TAG_MASK = {(1 << config.tag_bits) - 1}u;",
         f"const uint64_t TAG_COUNT = {1 << MEMORY_TAG_BITS};",  # of page-table accesses of a walk
         f"const unsigned WALKERS = {config.walkers};",
@@ -50,6 +53,10 @@ def glue_text(config: Config) -> str:
     ])
 
 
+def _bool(value: bool) -> str:
+    return "true" if value else "false"
+
+
 def _input_functions(config: Config) -> Iterator[str]:
     """Yield the functions that set inputs of the MMU."""
     readies = [f"{port}_rsp_ready" for port in config.ports]
@@ -65,14 +72,14 @@ def _input_functions(config: Config) -> Iterator[str]:
     ])
     payloads = [
         [*(_put(f"{port}_req_{name}", f"command.{name}_") for name in REQUEST_FIELDS),
-         _put(f"{port}_req_tag", "row")]
+         _put(f"{port}_req_tag", "tag")]
         for port in config.ports
     ]
     payloads.append([
         _put(f"invalidate_{name}", f"command.{field}_") for name, field in INVALIDATE_FIELDS.items()
     ])
     yield from _switch(
-        "void offer(Top &top, unsigned stream, const Command &command, uint64_t row)", "stream",
+        "void offer(Top &top, unsigned stream, const Command &command, uint64_t tag)", "stream",
         [[*payload, _put(valid, "1")] for payload, valid in zip(payloads, valids, strict=True)])
 
 

@@ -1,5 +1,6 @@
 // Drives a compiled MMU through batches of commands, cycle for cycle as amaranth.py does.
 
+#include <algorithm>
 #include <cstring>
 #include <deque>
 
@@ -58,9 +59,9 @@ public:
             count_events(top_, batch_.events);
             memory_.note_response(top_, now);
             memory_.serve(top_, batch_.model, batch_.frames, now);
-            note_misses();
             collect_due();
             accept();
+            note_misses();
             if (!collect_fresh())
                 return UNASKED;
             stop();
@@ -73,6 +74,12 @@ public:
     }
 
 private:
+    // An access that waits for its answer: its command, and its tag; whether its lookup missed.
+    struct Due {
+        uint64_t row, tag;
+        bool missed;
+    };
+
     // Play a cycle in which nothing is offered, so that the MMU does not take what the run before
     // offered last for a new request. It is not counted.
     void rest() {
@@ -104,7 +111,17 @@ private:
             return;
         stream_ = is_access(command) ? command.port_ : INVALIDATE;
         put_control(top_, command);
-        offer(top_, stream_, command, batch_.row);
+        tag_ = ANSWERS_BY_TAG && stream_ != INVALIDATE ? choose_tag() : batch_.row & TAG_MASK;
+        offer(top_, stream_, command, tag_);
+    }
+
+    // Return a tag for the request on offer that none of those has that wait for an answer.
+    uint64_t choose_tag() {
+        const auto taken = [this](const Due &due) { return due.tag == last_tags_[stream_]; };
+        do
+            last_tags_[stream_] = (last_tags_[stream_] + 1) & TAG_MASK;
+        while (std::any_of(due_[stream_].begin(), due_[stream_].end(), taken));
+        return last_tags_[stream_];
     }
 
     static bool is_access(const Command &command) {
@@ -115,24 +132,36 @@ private:
     bool must_wait(const Command &command) const {
         if (!batch_.stop_on_fault && command.op_ != OP_DATA)
             return false;
-        if (batch_.stop_on_fault && ACCEPTS_BEHIND_FAULT)
+        if (ANSWERS_BY_TAG || (batch_.stop_on_fault && ACCEPTS_BEHIND_FAULT))
             return answers_due_ > 0;
         return answers_due_ > (is_access(command) ? due_[command.port_].size() : 0);
     }
 
+    // Note which accesses were looked up in this cycle and missed. Each is looked up once that is
+    // told, in the order of acceptance, and the next one is not accepted before: it is the last one
+    // that was accepted so long ago.
     void note_misses() {
-        for (unsigned port = 0; port < INVALIDATE; ++port)
-            missed_[port] |= is_missed(top_, port);
+        for (unsigned port = 0; port < INVALIDATE; ++port) {
+            if (!is_missed(top_, port))
+                continue;
+            const auto looked_up = [this](const Due &due) {
+                return batch_.answers[due.row].accepted_ + HIT_LATENCY <= batch_.cycle;
+            };
+            const auto last = std::find_if(due_[port].rbegin(), due_[port].rend(), looked_up);
+            if (last != due_[port].rend())
+                last->missed = true;
+        }
     }
 
     // Note the answers taken to commands accepted before this cycle.
     void collect_due() {
         for (unsigned port = 0; port < INVALIDATE; ++port) {
             answers_now_[port] = is_answered(top_, port) && memory_.takes_answer(port);
-            if (answers_now_[port] && !due_[port].empty()) {
-                tags_match_ &= take(port);
-                answers_now_[port] = false;
-            }
+            if (!answers_now_[port] || due_[port].empty())
+                continue;
+            const bool is_due = take(port);
+            tags_match_ &= is_due || ANSWERS_BY_TAG;  // by its tag, it may be of this cycle
+            answers_now_[port] = !is_due && ANSWERS_BY_TAG;
         }
     }
 
@@ -146,18 +175,22 @@ private:
         return tags_match_;
     }
 
-    // Note an answer; return whether it carries the tag of the command that is due.
+    // Note an answer; return whether it carries the tag of a command that is due.
     bool take(unsigned port) {
-        const uint64_t row = due_[port].front();
-        due_[port].pop_front();
-        --answers_due_;
         Answer answer{};
-        if (take_answer(top_, port, answer) != (row & TAG_MASK))
+        const uint64_t tag = take_answer(top_, port, answer);
+        auto one = due_[port].begin();
+        if (ANSWERS_BY_TAG)
+            one = std::find_if(one, due_[port].end(),
+                               [tag](const Due &due) { return due.tag == tag; });
+        if (one == due_[port].end() || one->tag != tag)
             return false;
+        const Due due = *one;
+        due_[port].erase(one);
+        --answers_due_;
         progress_ = batch_.cycle;
-        if (row < batch_.count)
-            finish(row, answer, !missed_[port]);
-        missed_[port] = false;
+        if (due.row < batch_.count)
+            finish(due.row, answer, !due.missed);
         return true;
     }
 
@@ -191,12 +224,11 @@ private:
     // Note that the accesses under way are lost with this cycle.
     void lose() {
         for (unsigned port = 0; port < INVALIDATE; ++port) {
-            for (const uint64_t row : due_[port]) {
-                batch_.answers[row].answered_ = batch_.cycle;
-                batch_.answers[row].lost_ = 1;
+            for (const Due &due : due_[port]) {
+                batch_.answers[due.row].answered_ = batch_.cycle;
+                batch_.answers[due.row].lost_ = 1;
             }
             due_[port].clear();
-            missed_[port] = false;
         }
         answers_due_ = 0;
     }
@@ -228,7 +260,7 @@ private:
         Answer &answer = batch_.answers[batch_.row];
         answer.accepted_ = progress_ = batch_.cycle;
         if (is_access(command)) {
-            due_[stream_].push_back(batch_.row);
+            due_[stream_].push_back({batch_.row, tag_, false});
             ++answers_due_;
         } else {
             answer.answered_ = batch_.cycle;
@@ -278,11 +310,12 @@ private:
     bool started_ = false;  // whether the turn of the command `row` has begun,
     uint64_t start_ = 0;    // in which cycle,
     unsigned stream_ = 0;   // and on which stream it is offered, if on any
-    std::deque<uint64_t> due_[INVALIDATE];  // commands accepted and not yet answered, by port
+    uint64_t tag_ = 0;      // with which tag, if through a request port
+    std::deque<Due> due_[INVALIDATE];  // accesses accepted and not yet answered, by port
+    uint64_t last_tags_[INVALIDATE] = {};  // that were chosen last
     uint64_t answers_due_ = 0;
     bool answers_now_[INVALIDATE] = {};  // whether an answer of this cycle is still to be noted
     bool tags_match_ = true;  // of all answers so far
-    bool missed_[INVALIDATE] = {};  // whether the request at hand needs a walk, by port
     uint64_t progress_ = 0;  // cycle of the last acceptance, answer or wait
 };
 

@@ -19,9 +19,11 @@ class PortBench:
     ``page_faults`` has the page number and PCID of each.
     """
 
+    kind = RequestPort
+
     def __init__(self, tables, *, entries=4, policy="fifo", delay=lambda: 1, **parameters):
         self.config = Config(mode=tables.mode, entries=entries, policy=policy, **parameters)
-        self.dut = dut = RequestPort(self.config, PORT)
+        self.dut = dut = self.kind(self.config, PORT)
         self.walker = GoldenWalker(self.config, dut.walk, tables.memory, delay)
         self.walks = self.walker.walks
         self.delay = delay

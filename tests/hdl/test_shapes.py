@@ -110,7 +110,7 @@ def test_a_walk_names_any_port_and_back(count, width):
     assert payload(members["rsp"].signature)["port"] == width
 
 
-@pytest.mark.parametrize(("count", "width"), [(1, 1), (2, 1), (3, 2), (4, 2), (16, 4)])
+@pytest.mark.parametrize(("count", "width"), [(1, 1), (2, 1), (3, 2), (4, 2), (8, 3)])
 def test_a_walk_names_any_of_the_misses_of_its_port_and_back(count, width):
     members = shapes.walk_signature(Config(misses=count)).members
     assert payload(members["req"].signature)["miss"] == width

@@ -26,7 +26,8 @@ VERILOG = [*GEOMETRY[:4], *GEOMETRY[6:], "--ports", "dma,walker2", "--tag-bits",
            "--clock", "c", "--reset", "r"]
 CONFIG = {"mode": "ia32", "ports": ["fetch", "data"], "entries": 16, "walk_cache": 8,
           "policy": "lru", "paddr_bits": 40, "tag_bits": 4, "misses": 1,
-          "hit_latency": 1, "ways": 0, "large_entries": 4, "index": "folded",
+          "order": "request", "cancel": False, "hit_latency": 1,
+          "ways": 0, "large_entries": 4, "index": "folded",
           "l2_entries": 0, "l2_ways": 4, "l2_policy": "plru", "walkers": 1,
           "walk_stages": 1}
 

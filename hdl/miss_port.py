@@ -1,0 +1,216 @@
+"""The request port that goes on with the requests behind a miss, or can cancel them."""
+
+from amaranth import Const, Module, Mux, Signal
+
+from ..model.x86 import PAGE_SHIFT
+from .l1_full import FullL1, lookup_key_layout
+from .l1_sets import SetL1
+from .miss_file import MissFile, kept_layout
+from .permission import AccessNeeds
+from .port import RequestPort
+from .responder import Responder
+from .shapes import walk_response_layout
+
+__all__ = ["MissPort"]
+
+
+class MissPort(RequestPort):
+    """Answers requests from its TLB, and those that miss when they were walked.
+
+    A request is looked up as by ``RequestPort``. If it misses it goes into a ``MissFile`` in the
+    cycle in which a hit would be answered, and frees the way for the next one. Requests are
+    accepted as long as fewer than ``config.misses`` are there. Its walk is asked for in the next
+    cycle, or later if other misses wait for theirs.
+
+    With ``order`` ``"tag"`` a hit is answered at once, in any order with the misses. With
+    ``"request"`` a request behind one that is in the file goes there as well, even if it hits; a
+    hit is looked up again when it is the oldest. Misses are walked meanwhile, all at once.
+
+    When the response to a walk comes, in cycle *w*, no lookup is made from the next cycle on. In
+    *w* + 1 the page is looked up once more; in *w* + 2 it is entered, and the answer is offered,
+    which the port keeps until it is taken. Both come later by as many cycles as the request in the
+    port waits for its answer to be taken, as a page fault waits to be taken, and as a drop is at
+    work; and a request that is given back waits for the one that was before, with its answer or
+    its way back into the file. One request is given back at a time, before any new one is looked
+    up. It is given back in turn; as only so many as are in the file come before a lookup, none
+    waits without end.
+
+    A request that was looked up before the fill that it needs is not patched. If its walk was asked
+    for, it goes on, and the page that it enters replaces the one there is. If not, the request is
+    looked up again, once.
+
+    A page fault that was answered stops lookups as in ``RequestPort``, and the answers of all
+    others. Walks go on; those that have responded by the cycle of a drop answer, but enter nothing.
+
+    A cancelled request is not answered from the next cycle on. Its walk, if it was asked for, goes
+    on, and keeps its place until it has responded; it sets A, and D for a write, as the request had
+    asked for, and enters nothing into this TLB. The port is ``idle`` only after that. A request
+    that is accepted in the cycle of ``requests.cancel`` is not cancelled, so that its tag may be
+    one of those that are. The others go on.
+
+    Events are those of the first lookup of each request, hit or miss. The walks may be fewer than
+    the misses, or with ``"request"`` more: a hit that waits may be replaced in the TLB.
+
+    Parameters and members are those of ``RequestPort``.
+    """
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.tlb = tlb = (SetL1 if self._config.ways else FullL1)(self._config)
+        m.submodules.responder = responder = Responder(self._config)
+        m.submodules.misses = misses = MissFile(self._config, self._number)
+        rsp = self.requests.rsp
+        held, held_valid = Signal(self._held_layout(tlb), reset_less=True), Signal()
+        given_back, walked = Signal(), Signal()  # held is from the file, and was walked
+        result = Signal(walk_response_layout(self._config), reset_less=True)
+        filling = Signal()  # the held request was walked, and its page is entered in this cycle
+        staged = Signal(kept_layout(self._config), reset_less=True)  # that is given back, if one is
+        free, looks, looked_up = Signal(), Signal(), Signal()
+        missed, behind, answered, faulted, leaves = (
+            Signal(name=name) for name in ("missed", "behind", "answered", "faulted", "leaves"))
+        asked, waiting = self._take_in(m, free, looks)
+        at_hand = self._look_up(m, tlb, asked, staged, misses, held, held_valid, free)
+        cancelled = held_valid & self._is_cancelled(held)
+        m.d.comb += [
+            responder.access.eq(at_hand.access),
+            responder.control.eq(at_hand.control),
+            responder.translated.eq(at_hand.translated),
+            responder.found.eq(tlb.translation),
+            responder.denied.eq(tlb.denied),
+            responder.key_denied.eq(tlb.key_denied),
+            responder.walked.eq(walked),
+            responder.walk.eq(result),
+            missed.eq(at_hand.translated & ~tlb.hit & ~walked),
+            behind.eq(~given_back & ~misses.empty if self._config.order == "request" else 0),
+            rsp.valid.eq((held_valid if self._config.hit_latency else held_valid | looks)
+                         & ~missed & ~behind),
+            rsp.payload.eq(responder.response),
+            answered.eq(rsp.valid & rsp.ready),
+            faulted.eq(answered & responder.response.fault),
+            self.idle.eq(~held_valid & ~waiting & misses.empty),
+            tlb.at_hand.eq(at_hand.found),
+            tlb.touch.eq(answered & at_hand.translated & tlb.hit & ~walked),
+        ]
+        kept = held_valid & ~given_back & (missed | behind)
+        back = held_valid & given_back & missed
+        fault_free = Mux(walked, ~result.fault, ~held.refused & (
+            ~held.translated | (tlb.hit & ~tlb.denied)))
+        m.d.comb += leaves.eq(held_valid & (kept | back | (answered & fault_free)))
+        self._keep_aside(m, misses, held, missed, kept & ~cancelled, back & ~cancelled,
+                         answered & given_back)
+        m.d.comb += [
+            misses.allowed.eq(~(held_valid & given_back) | answered | back),
+            misses.taken.eq(misses.serving & ~self.busy & ~self.page_fault.valid
+                            & (~held_valid | leaves)),
+        ]
+        stopped = misses.serving | filling | self.page_fault.valid | ~misses.room
+        if self._config.hit_latency:
+            m.d.comb += free.eq(~stopped & (
+                ~held_valid | (leaves & (~kept | misses.room_for_two))))
+            m.d.sync += looked_up.eq(looks)
+        else:
+            m.d.comb += [free.eq(~stopped & ~held_valid), looked_up.eq(looks)]
+        with m.If(answered | leaves | cancelled):
+            m.d.sync += [held_valid.eq(0), given_back.eq(0), walked.eq(0)]
+        stays = Const(1) if self._config.hit_latency else ~answered
+        # With a hit latency of 2 what is looked up was accepted before, and may be cancelled.
+        out_of_register = self._config.hit_latency == 2
+        with m.If(looks & stays & ~(self._is_cancelled(asked) if out_of_register else Const(0))):
+            m.d.sync += held_valid.eq(1)
+        with m.If(misses.taken & ~misses.lost):
+            m.d.sync += [held_valid.eq(1), given_back.eq(1), walked.eq(misses.walked)]
+        with m.If(misses.taken):
+            m.d.sync += result.eq(misses.result)
+        m.d.sync += filling.eq(misses.taken & ~misses.lost & misses.walked & misses.enters
+                               & ~self.drop.valid)
+        self._enter(m, tlb, asked, misses, result, filling)
+        self._hold_page_fault(m, held, faulted)
+        self._report(m, tlb.translation.page, looked_up & at_hand.translated, tlb.hit, faulted)
+        return m
+
+    def _is_cancelled(self, request):
+        """Return whether ``request``, accepted in an earlier cycle, is cancelled in this one."""
+        if not self._config.cancel:
+            return Const(0)
+        cancel = self.requests.cancel
+        return cancel.valid & (cancel.all | (cancel.tag == request.access.tag))
+
+    def _look_up(self, m, tlb, asked, staged, misses, held, held_valid, free):
+        """Look up the request ``asked``, or one given back; return that which is to be answered.
+
+        The one looked up goes into ``held`` when that is free. With no hit latency it is answered
+        itself, as long as none is held.
+        """
+        fresh, loaded = Signal.like(held), Signal.like(held)
+        m.submodules.staged_needs = needs = AccessNeeds(self._config)
+        staged_needs = Signal.like(needs.needs, reset_less=True)
+        m.d.comb += [
+            needs.access.eq(misses.upcoming.access),
+            needs.control.eq(misses.upcoming.control),
+            tlb.needs.eq(Mux(misses.serving, staged_needs, asked.needs)),
+            fresh.found.eq(tlb.found),
+            loaded.found.eq(tlb.found),
+        ]
+        for name in kept_layout(self._config).members:
+            m.d.comb += [fresh[name].eq(asked[name]),
+                         loaded[name].eq(Mux(misses.serving, staged[name], asked[name]))]
+        m.d.sync += staged.eq(misses.upcoming)
+        for name in staged_needs.shape().members:  # Yosys does not take a register of zeros alone
+            if name != "keys" or self._config.mode.has_protection_keys:
+                m.d.sync += staged_needs[name].eq(needs.needs[name])
+        with m.If(free | misses.taken):
+            m.d.sync += held.eq(loaded)
+        if self._config.hit_latency:
+            return held
+        at_hand = Signal.like(held)
+        m.d.comb += at_hand.eq(Mux(held_valid, held, fresh))
+        return at_hand
+
+    def _keep_aside(self, m, misses, held, missed, kept, back, answered):
+        """Connect the file to the held request and to the walker."""
+        req, rsp = self.walk.req, self.walk.rsp
+        m.d.comb += [
+            misses.keep.eq(kept),
+            misses.walks.eq(missed),
+            *(misses.request[name].eq(held[name]) for name in kept_layout(self._config).members),
+            req.valid.eq(misses.walk.req.valid),
+            req.payload.eq(misses.walk.req.payload),
+            misses.walk.req.ready.eq(req.ready),
+            misses.walk.rsp.valid.eq(rsp.valid),
+            misses.walk.rsp.payload.eq(rsp.payload),
+            rsp.ready.eq(misses.walk.rsp.ready),
+            misses.spoiled.eq(self.drop.valid | self.busy),
+            misses.answered.eq(answered),
+            misses.back.eq(back),
+        ]
+        if self._config.cancel:
+            m.d.comb += misses.cancel.eq(self.requests.cancel)
+
+    def _enter(self, m, tlb, asked, misses, result, filling):
+        """Give the TLB its key, and tell it what to fill and to drop.
+
+        A drop is carried out in the cycle after it is given, as in ``RequestPort``. The key is the
+        request looked up, or what ``inner`` holds: the page number to drop, or else that of the
+        request that is given back, in the cycle of its lookup and in that in which it is filled.
+        """
+        low, high = PAGE_SHIFT, self._config.mode.translated_bits
+        inner = Signal(lookup_key_layout(self._config), reset_less=True)
+        drop, sweeping = Signal.like(self.drop), tlb.busy if self._config.ways else Const(0)
+        upcoming = misses.upcoming
+        m.d.sync += [
+            drop.eq(self.drop),
+            inner.vpn.eq(Mux(self.drop.valid, self.drop.vpn, upcoming.access.vaddr[low:high])),
+            inner.pcid.eq(Mux(self.drop.valid, self.drop.pcid, upcoming.control.pcid)),
+        ]
+        m.d.comb += [
+            self.busy.eq(drop.valid | sweeping),
+            tlb.drop.eq(drop),
+            tlb.fill_translation.eq(result.translation),
+            tlb.fill.eq(filling & ~self.drop.valid & ~self.busy),
+            misses.filled.eq(tlb.fill),
+            tlb.inside.eq(drop.valid | misses.serving | filling),
+            tlb.inner.eq(inner),
+            tlb.inner.page.eq(Mux(filling & ~drop.valid, result.translation.page, 0)),
+            tlb.offered.vpn.eq(asked.access.vaddr[low:high]),
+            tlb.offered.pcid.eq(asked.control.pcid),
+        ]
