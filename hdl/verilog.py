@@ -90,8 +90,10 @@ module {name}(
 
 def _groups(config, flat):
     """Return the ports but clock and reset, in one group per interface."""
-    streams = [f"{port}_{part}" for port in (*config.ports, "memory") for part in ("req", "rsp")]
-    groups = {prefix: [] for prefix in ("control", *streams, "invalidate", "events")}
+    parts = ("req", "rsp", *["cancel"] * config.cancel)
+    streams = [f"{port}_{part}" for port in config.ports for part in parts]
+    groups = {prefix: [] for prefix in (
+        "control", *streams, "memory_req", "memory_rsp", "invalidate", "events")}
     for direction, signals in (("input", flat.inputs), ("output", flat.outputs)):
         for name, signal in signals.items():
             prefix = next(prefix for prefix in groups if name.startswith(f"{prefix}_"))

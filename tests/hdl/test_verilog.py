@@ -81,6 +81,17 @@ def test_ports_are_the_golden_ones(mode):
     assert found == golden.read_text(), f"the ports are not those of {golden.name}, but:\n{found}"
 
 
+def test_cancel_adds_its_inputs_to_each_port_and_nothing_else():
+    with_cancel, without = (
+        {(port.direction, port.width, port.name) for port in port_list(to_verilog(config))}
+        for config in (GEOMETRIES["misses"], Config(entries=4, misses=3, order="tag")))
+    assert with_cancel - without == {
+        ("input", width, f"{port}_cancel_{name}") for port in ("fetch", "data")
+        for name, width in (("valid", 1), ("all", 1), ("tag", 4))}
+    assert without <= with_cancel
+    assert {name for _, _, name in without} == {port.name for port in port_list(verilog("x86_64"))}
+
+
 @every_mode
 def test_icarus_compiles_it_without_a_warning(mode, tmp_path):
     source = tmp_path / "mmu.v"
