@@ -7,7 +7,7 @@ what the access asks of a page (``AccessNeeds``), and whether the rights of a pa
 [SDM 4.6 Access Rights, 4.6.2 Protection Keys, 4.7 Page-Fault Exceptions]
 """
 
-from amaranth import Cat, Const, Module, Signal
+from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -109,10 +109,11 @@ class AccessNeeds(wiring.Component):
             needs.instruction.eq(fetch & (control.smep | control.nxe)),
         ]
         if self._has_keys:
-            for key in range(1 << KEY_BITS):
-                disable = control.pkru.word_select(key, 2)
-                m.d.comb += needs.keys[key].eq(
-                    control.pke & ~fetch & (disable[0] | (disable[1] & write & binding)))
+            pairs = range(0, 2 << KEY_BITS, 2)
+            access_disable = Cat(control.pkru[bit] for bit in pairs)
+            write_disable = Cat(control.pkru[bit + 1] for bit in pairs)
+            denied = access_disable | Mux(write & binding, write_disable, 0)
+            m.d.comb += needs.keys.eq(Mux(control.pke & ~fetch, denied, 0))
         return m
 
 

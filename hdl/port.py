@@ -11,6 +11,7 @@ from .l1_full import FullL1, lookup_key_layout
 from .l1_sets import SetL1
 from .permission import AccessNeeds, needs_layout
 from .responder import Responder
+from .separate import separate_register
 from .shapes import (
     control_layout,
     drop_layout,
@@ -102,7 +103,7 @@ class RequestPort(wiring.Component):
         m.submodules.responder = responder = Responder(self._config)
         rsp, walk = self.requests.rsp, self.walk
 
-        held, held_valid = Signal(self._held_layout(tlb), reset_less=True), Signal()
+        held, held_valid = separate_register(self._held_layout(tlb), "held"), Signal()
         free, looks, looked_up = Signal(), Signal(), Signal()
         walking = Signal()  # the held request's walk was accepted, and has not responded
         walked = Signal()  # it has responded, and the requester was not ready for the answer
@@ -189,7 +190,7 @@ class RequestPort(wiring.Component):
         if self._config.hit_latency < 2:
             m.d.comb += [req.ready.eq(free & ~self.pause), looks.eq(accepted)]
             return offered, Const(0)
-        asked, waiting = Signal(self._asked_layout(), reset_less=True), Signal()
+        asked, waiting = separate_register(self._asked_layout(), "asked"), Signal()
         m.d.comb += [
             looks.eq(waiting & free & ~self.busy),
             req.ready.eq((~waiting | looks) & ~self.pause),
@@ -212,7 +213,7 @@ class RequestPort(wiring.Component):
         That is the one in ``held``, which takes the one looked up when it is ``free``; with no hit
         latency it is the one looked up itself, as long as none is held.
         """
-        fresh = Signal.like(held)
+        fresh = Signal(held.shape())
         m.d.comb += [
             tlb.needs.eq(asked.needs),
             *(fresh[name].eq(asked[name])
@@ -223,7 +224,7 @@ class RequestPort(wiring.Component):
             m.d.sync += held.eq(fresh)
         if self._config.hit_latency:
             return held
-        at_hand = Signal.like(held)
+        at_hand = Signal(held.shape())
         m.d.comb += at_hand.eq(Mux(held_valid, held, fresh))
         return at_hand
 
