@@ -16,7 +16,7 @@ from .output import STDOUT, print_text
 __all__ = ["check_outputs", "file_name", "json_file", "output_file", "output_name"]
 
 # In a verb's arguments.
-INPUTS = ("image", "program", "vectors", "trace", "free_lists", "swap", "log")
+INPUTS = ("image", "program", "vectors", "trace", "free_lists", "swap", "log", "dump", "toy")
 OUTPUTS = {"json": "--json", "record": "--record", "follow_to": "--follow-to", "output": "-o"}
 
 
@@ -60,16 +60,19 @@ def _is_same(one: str | Path, other: str | Path) -> bool:
 
 
 @contextmanager
-def json_file(path: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]:
+def json_file(
+    path: Path | None, *, indent: int | None = 2
+) -> Iterator[Callable[[dict[str, Any]], None]]:
     """Open the file of ``--json``, and give a function that writes figures to it.
 
-    It is opened before the work is done, as ``output_file`` says.
+    It is opened before the work is done, as ``output_file`` says. With ``indent`` None all figures
+    are in one line, which is written much quicker.
     """
     if path is None:
         yield lambda _: None
         return
     with output_file(path) as write:
-        yield lambda figures: write(json.dumps(figures, indent=2) + "\n")
+        yield lambda figures: write(json.dumps(figures, indent=indent) + "\n")
 
 
 @contextmanager

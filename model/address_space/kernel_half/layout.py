@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from ...physical.memory_map import MemoryMap
-from ...x86 import IA32, PAGE_BYTES, PAGE_SHIFT, X86_64, PagingMode
+from ...x86 import IA32, LA57, PAGE_BYTES, PAGE_SHIFT, X86_64, PagingMode
 from .fixmap import FIXMAP_AMD64, FIXMAP_I686, FixedAddresses
 
-__all__ = ["CLASSIC", "LINUX_AMD64", "LINUX_I686", "Area", "AreaKind", "Build32", "Build64",
-           "Layout", "LayoutError", "layout_of"]
+__all__ = ["CLASSIC", "LINUX_AMD64", "LINUX_I686", "LINUX_LA57", "Area", "AreaKind", "Build32",
+           "Build64", "Layout", "LayoutError", "layout_of"]
 
 VMALLOC_OFFSET = 8 << 20  # a hole that catches accesses past the end of the direct map
 TB = 1 << 40
@@ -231,7 +231,7 @@ CLASSIC = Build32("classic", reserves_from_top=True)
 
 @dataclass(frozen=True, slots=True)
 class Build64:
-    """The figures of a 64-bit kernel with four levels that runs without KASLR.
+    """The figures of a 64-bit kernel with four or five levels that runs without KASLR.
 
     ``image_bytes`` is KERNEL_IMAGE_SIZE, where modules begin: 1 Gbyte in a kernel built with KASLR,
     even if booted with nokaslr, and 512 Mbytes, the figure of mm.rst, in one built without.
@@ -240,20 +240,19 @@ class Build64:
     name: str
     fixed: FixedAddresses = FIXMAP_AMD64
     image_bytes: int = 1 << 30
+    mode: PagingMode = X86_64
 
     def layout(self, max_pfn: int) -> Layout:
         """Return the layout on a machine whose memory ends at page frame ``max_pfn``."""
         text = 0xFFFF_FFFF_8000_0000
         modules = text + self.image_bytes
         vsyscall = self.fixed.address("VSYSCALL_PAGE")
-        bases = (
-            Area(AreaKind.USER, 0, (1 << 47) - PAGE_BYTES),  # TASK_SIZE_MAX leaves a guard page
-            Area(AreaKind.NON_CANONICAL, 1 << 47, 0xFFFF_8000_0000_0000),
-            Area(AreaKind.GUARD, 0xFFFF_8000_0000_0000, 0xFFFF_8800_0000_0000),
-            _sized(AreaKind.LDT, 0xFFFF_8800_0000_0000, TB // 2),
-            _sized(AreaKind.DIRECT_MAP, 0xFFFF_8880_0000_0000, 64 * TB),
-            _sized(AreaKind.VMALLOC, 0xFFFF_C900_0000_0000, 32 * TB),
-            _sized(AreaKind.VMEMMAP, 0xFFFF_EA00_0000_0000, TB),
+        half = 1 << self.mode.translated_bits - 1
+        guard = (1 << 64) - half
+        areas = (
+            Area(AreaKind.USER, 0, half - PAGE_BYTES),  # TASK_SIZE_MAX leaves a guard page
+            Area(AreaKind.NON_CANONICAL, half, guard),
+            *(_FIVE_LEVELS if self.mode is LA57 else _FOUR_LEVELS),
             _sized(AreaKind.CPU_ENTRY, 0xFFFF_FE00_0000_0000, TB // 2),
             _sized(AreaKind.ESPFIX, 0xFFFF_FF00_0000_0000, TB // 2),
             _sized(AreaKind.EFI, 0xFFFF_FFEF_0000_0000, 64 << 30),
@@ -262,16 +261,37 @@ class Build64:
             Area(AreaKind.FIXMAP, self.fixed.total_start, vsyscall),
             _sized(AreaKind.VSYSCALL, vsyscall, PAGE_BYTES),
         )
-        high_memory = 0xFFFF_8880_0000_0000 + (max_pfn << PAGE_SHIFT)
-        return Layout(self.name, X86_64, bases, high_memory, self.fixed)
+        direct_map = next(area for area in areas if area.kind is AreaKind.DIRECT_MAP)
+        high_memory = direct_map.start + (max_pfn << PAGE_SHIFT)
+        return Layout(self.name, self.mode, areas, high_memory, self.fixed)
 
 
 def _sized(kind: AreaKind, start: int, byte_count: int) -> Area:
     return Area(kind, start, start + byte_count)
 
 
+# What of the layout depends on the number of levels, from the guard hole of a hypervisor on.
+_FOUR_LEVELS = (
+    _sized(AreaKind.GUARD, 0xFFFF_8000_0000_0000, 8 * TB),
+    _sized(AreaKind.LDT, 0xFFFF_8800_0000_0000, TB // 2),
+    _sized(AreaKind.DIRECT_MAP, 0xFFFF_8880_0000_0000, 64 * TB),
+    _sized(AreaKind.VMALLOC, 0xFFFF_C900_0000_0000, 32 * TB),
+    _sized(AreaKind.VMEMMAP, 0xFFFF_EA00_0000_0000, TB),
+)
+_FIVE_LEVELS = (
+    _sized(AreaKind.GUARD, 0xFF00_0000_0000_0000, 4096 * TB),
+    _sized(AreaKind.LDT, 0xFF10_0000_0000_0000, 256 * TB),
+    _sized(AreaKind.DIRECT_MAP, 0xFF11_0000_0000_0000, 32768 * TB),
+    _sized(AreaKind.VMALLOC, 0xFFA0_0000_0000_0000, 12800 * TB),
+    _sized(AreaKind.VMEMMAP, 0xFFD4_0000_0000_0000, 512 * TB),
+)
+
 LINUX_AMD64 = Build64("linux-6.1 amd64")
 """Debian's Linux 6.1 for amd64, booted with nokaslr."""
+
+LINUX_LA57 = Build64("linux-6.1 amd64, 5 levels", mode=LA57)
+"""The same kernel on a processor with five levels, where its figures are known; it boots no machine
+of the model."""
 
 
 def layout_of(machine: MemoryMap) -> Layout:

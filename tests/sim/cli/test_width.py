@@ -29,6 +29,7 @@ VERBS = {
     "buddy": ["buddy", DATA / "i686-A.trace-buddy.txt.gz", DATA / "i686-A.freelists.npz",
               "--limit", "100"],
     "image": ["image", "IMAGE"],
+    "dump": ["dump", DATA / "dumps" / "i686.kdump.xz"],
 }
 FIGURES = re.compile(  # of the moment
     r"^(seconds|(events|translations) per second) .*$", re.MULTILINE)
