@@ -62,6 +62,14 @@ class Config:
     walk_stages : int
         1 for a walker that looks up the walk cache and judges a response in one cycle, for a walk
         in few cycles; 2 for one that takes several, for a faster clock. Several walkers have 2.
+    accessed : str
+        When entries get their accessed flags: ``use``, as soon as the walk goes on from them, or
+        ``success``, only when the whole translation succeeds, as on the 386 and 486. The walk then
+        reads all its entries first; if one above the leaf lacks A it begins again and sets them.
+    ad : str
+        What sets accessed and dirty flags: ``exchange``, an atomic compare-and-exchange; ``write``,
+        a plain write of one walker, safe only where nobody else writes page tables; ``fault``,
+        none: an access that would succeed but has to set a flag ends in a page fault with P set.
 
     Raises
     ------
@@ -91,6 +99,8 @@ class Config:
     ways: int = 0
     large_entries: int = 4
     index: str = "folded"
+    accessed: str = "use"
+    ad: str = "exchange"
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -103,8 +113,13 @@ class Config:
             if policy not in POLICIES:
                 raise ValueError(
                     f"Replacement policy must be one of {', '.join(POLICIES)}, not {policy!r}")
-        if self.order not in ORDERS:
-            raise ValueError(f"Order must be one of {', '.join(ORDERS)}, not {self.order!r}")
+        for name, rules in RULES.items():
+            if (rule := getattr(self, name)) not in rules:
+                raise ValueError(
+                    f"{name.capitalize()} must be one of {', '.join(rules)}, not {rule!r}")
+        if self.ad == "write" and self.walkers > 1:
+            raise ValueError("Ad 'write' needs a single walker, as one could undo what another has"
+                             f" set, not {self.walkers}")
         if self.order == "tag" and 1 << self.tag_bits < self.misses + 2:
             raise ValueError(f"With order tag, tag_bits must tell apart the {self.misses + 2}"
                              f" requests that a port may hold, not {1 << self.tag_bits}")
@@ -124,8 +139,6 @@ class Config:
             check_identifier("Port name", port)
 
     def _check_sets(self) -> None:
-        if self.index not in INDEXES:
-            raise ValueError(f"Index must be one of {', '.join(INDEXES)}, not {self.index!r}")
         if self.ways and (self.entries % self.ways or self.sets < 2 or self.sets & self.sets - 1):
             raise ValueError("Set count, entries by ways, must be a power of two of at least 2,"
                              f" not {self.entries} / {self.ways}")
@@ -140,9 +153,10 @@ class Config:
         for policy in (self.policy, self.l2_policy):
             if not isinstance(policy, str):
                 raise TypeError(f"Replacement policy must be a string, not {policy!r}")
-        for name in ("index", "order"):
+        for name in RULES:
             if not isinstance(getattr(self, name), str):
-                raise TypeError(f"{name.title()} must be a string, not {getattr(self, name)!r}")
+                raise TypeError(
+                    f"{name.capitalize()} must be a string, not {getattr(self, name)!r}")
         if not isinstance(self.cancel, bool):
             raise TypeError(f"Parameter cancel must be a bool, not {self.cancel!r}")
         if not isinstance(self.ports, tuple) or not all(isinstance(x, str) for x in self.ports):
@@ -170,6 +184,11 @@ class Config:
     def has_walk_pool(self) -> bool:
         """Whether walks are those of a ``WalkPool``, and not of a ``Walker``."""
         return self.walkers > 1 or self.walk_stages > 1
+
+    @property
+    def sets_flags_last(self) -> bool:
+        """Whether a walk sets no flag before all its translation is known to succeed."""
+        return self.accessed == "success" or self.ad == "fault"
 
     @property
     def physical_bits(self) -> int:
@@ -203,6 +222,10 @@ ORDERS = ("request", "tag")
 
 INDEXES = ("plain", "folded")
 """What may select the set of a page number."""
+
+RULES = {"index": INDEXES, "order": ORDERS, "accessed": ("use", "success"),
+         "ad": ("exchange", "write", "fault")}
+"""What each parameter may be that is a word with a meaning of its own."""
 
 TAKEN_NAMES = frozenset({
     "control", "invalidate", "memory", "events", "walk", "flush", "clk", "rst",  # ports, events

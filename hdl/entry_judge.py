@@ -1,6 +1,6 @@
 """What an entry of a paging structure leads to, by what an access asks of it. [SDM 4.5 to 4.8]"""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -30,6 +30,10 @@ class EntryJudge(wiring.Component):
     refuses to set them because the entry has changed, the walk restarts: the new entry may lead
     elsewhere. A bus error ends the walk in a machine check.
 
+    Where flags are set last, an entry above the leaf keeps its accessed flag for now, and the walk
+    goes on. If such a walk succeeds, it begins again and sets flags as it goes; or where flags are
+    not set at all, it ends in a page fault.
+
     The judge keeps nothing: walks may take turns at one of them.
 
     Parameters
@@ -49,6 +53,8 @@ class EntryJudge(wiring.Component):
         What the walk does next, never ``BEGIN`` or ``REPEAT``.
     below : Out(place_layout)
         Where ``DESCEND`` leads.
+    sets : Out(1)
+        ``RESTART`` begins again to set flags, and not because memory refused.
     cacheable : Out(1)
         The walk cache may hold the table of ``below``.
     desired : Out
@@ -65,6 +71,7 @@ class EntryJudge(wiring.Component):
             "response": In(memory_response_layout(config)),
             "step": Out(WalkStep),
             "below": Out(place_layout(config)),
+            "sets": Out(1),
             "cacheable": Out(1),
             "desired": Out(8 * config.mode.entry_bytes),
             "result": Out(walk_response_layout(config)),
@@ -89,10 +96,18 @@ class EntryJudge(wiring.Component):
         ]
 
         writes_leaf = decoder.leaf & needs.write
-        denied, lacks_flag = Signal(), Signal()
+        lacks_flag, denied = ~decoder.accessed | (writes_leaf & ~decoder.dirty), Signal()
+        refused = ~decoder.present | decoder.reserved | (decoder.leaf & permission_denied)
+        sets, updates = Const(0), ~self.place.updating & lacks_flag
+        if self._config.ad == "fault":
+            refused |= decoder.leaf & (self.place.lacking | lacks_flag)
+            updates = Const(0)
+        elif self._config.sets_flags_last:
+            sets = decoder.leaf & self.place.lacking & ~self.place.setting
+            updates &= decoder.leaf | self.place.setting
         m.d.comb += [
-            denied.eq(~decoder.present | decoder.reserved | (decoder.leaf & permission_denied)),
-            lacks_flag.eq(~decoder.accessed | (writes_leaf & ~decoder.dirty)),
+            denied.eq(refused),
+            self.sets.eq(sets & ~denied & ~response.error),
             self.desired.eq(response.data | Entry.A | Mux(writes_leaf, Entry.D, 0)),
         ]
         with m.If(response.error):
@@ -101,7 +116,9 @@ class EntryJudge(wiring.Component):
             m.d.comb += self.step.eq(WalkStep.RESTART)
         with m.Elif(denied):
             m.d.comb += self.step.eq(WalkStep.FINISH)
-        with m.Elif(~self.place.updating & lacks_flag):
+        with m.Elif(sets):
+            m.d.comb += self.step.eq(WalkStep.RESTART)
+        with m.Elif(updates):
             m.d.comb += self.step.eq(WalkStep.UPDATE)
         with m.Elif(decoder.leaf):
             m.d.comb += self.step.eq(WalkStep.FINISH)
@@ -125,6 +142,14 @@ class EntryJudge(wiring.Component):
             # clear; the walk cache does not look at CR4.PSE, so it must not hold such an entry.
             self.cacheable.eq(~field(self.response.data, Entry.PS)),
         ]
+        if self._config.sets_flags_last:
+            m.d.comb += [
+                # Nor one on whose way A is lacking: a walk that begins at a table does not set it.
+                self.cacheable.eq(~field(self.response.data, Entry.PS) & ~self.place.lacking
+                                  & (decoder.accessed | self.place.updating)),
+                below.lacking.eq(self.place.lacking | ~decoder.accessed),
+                below.setting.eq(self.place.setting),
+            ]
 
     def _finish(self, m, decoder, rights, denied, key_denied):
         """Make the answer: the translation, or the fault."""

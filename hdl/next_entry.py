@@ -37,6 +37,8 @@ class NextEntry(wiring.Component):
         Where the walk is, if it has begun; the access that ``REPEAT`` repeats.
     below : In(place_layout)
         Where ``DESCEND`` leads.
+    sets : In(1)
+        ``RESTART`` begins again to set flags.
     next_place : Out(place_layout), address : Out
         The access that the step makes, and the byte address of its entry.
     fill : In(1)
@@ -54,6 +56,7 @@ class NextEntry(wiring.Component):
             "step": In(WalkStep),
             "place": In(place),
             "below": In(place),
+            "sets": In(1),
             "next_place": Out(place),
             "address": Out(config.physical_bits),
             "fill": In(1),
@@ -84,6 +87,9 @@ class NextEntry(wiring.Component):
                 with m.If(cache.hit):
                     m.d.comb += [
                         next_place.level.eq(cache.level), next_place.table.eq(cache.found)]
+            with m.Case(WalkStep.RESTART):
+                if self._config.sets_flags_last:
+                    m.d.comb += next_place.setting.eq(self.sets)
             with m.Case(WalkStep.UPDATE):
                 m.d.comb += [next_place.eq(self.place), next_place.updating.eq(1)]
             with m.Case(WalkStep.REPEAT):

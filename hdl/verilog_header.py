@@ -35,7 +35,7 @@ def header(config, name, clock, reset):
         pages=", ".join(f"{code} {_page(page)}" for code, page in enumerate(config.mode.pages)),
         vectors=", ".join(f"{vector.value} #{vector.name}" for vector in Vector),
         invalidations=_codes(InvalidateOp),
-        operations=_codes(MemoryOp),
+        operations=_codes(MemoryOp), stored=STORED[config.ad],
         ignored=_listed(ignored_registers(config.mode) or ("nothing",)))
     timing = TIMING_NOTES.format(
         reset=reset, hits=HITS[config.hit_latency],
@@ -81,8 +81,8 @@ EFLAGS.AC, stack relative to SS. tag comes back with the answer.
 invalidate_*: op is {invalidations}; vaddr and pcid are its operands, new is the value moved to
 CR0, CR3 or CR4, old what CR0 or CR4 held before.
 
-memory_*: accesses to page-table entries. op is {operations}: store desired if the entry is
-expected, atomically. The response has the request's tag, the entry in data, exchanged if desired
+memory_*: accesses to page-table entries. op is {operations}: {stored}
+The response has the request's tag, the entry in data, exchanged if desired
 was stored, error if there is no memory. It is always taken.
 
 events_*: 1 in each cycle in which the event happens.
@@ -106,6 +106,11 @@ answer comes two cycles later."""
 BEHIND_MISSES = {
     "request": "in order, behind the answer to a miss as well." + MISSES,
     "tag": "whatever misses are before it: answers come in any order, told by their tags." + MISSES}
+
+STORED = {
+    "exchange": "store desired if the entry is expected, atomically.",
+    "write": "store desired, whatever the entry is; of its response only tag and error count.",
+    "fault": "never, as no flag is set."}
 
 HITS = ("in the same cycle", "in the next cycle", "two cycles later")
 

@@ -67,6 +67,8 @@ class WalkContext(wiring.Component):
         Others are parked with this context.
     replay : In(1)
         The parked request is judged in the next cycle, by the entry at which its leader ended.
+    lacks : In(1), sets : In(1)
+        With ``respond``: the entry leads down and lacks A; with ``restart``: to set flags.
     drop : In(1)
         Something is dropped.
     forget : In(1)
@@ -78,6 +80,8 @@ class WalkContext(wiring.Component):
     level, updating, dirty, at_found : Out
         The level of the access, whether it is to set flags, the dirty flag too, and whether its
         table is the one that the walk cache found.
+    lacking, setting : Out(1)
+        Where flags are set last: an entry above lacks A; the walk has begun again to set it.
     above : Out(table_rights_layout)
         Rights combined over the entries above, and after its response over the entry itself.
     count, next_count : Out(MEMORY_TAG_BITS), counted : Out(1)
@@ -88,13 +92,15 @@ class WalkContext(wiring.Component):
     """
 
     def __init__(self, config):
+        self._sets_flags_last = config.sets_flags_last
         birth = birth_layout(config)
         rights = table_rights_layout()
         level = range(len(config.mode.levels))
         pulses = ("take", "hit", "accepted", "respond", "led", "passed", "update", "restart",
-                  "finish", "dirty_too", "failed_now", "has_followers", "replay", "drop", "forget")
+                  "finish", "dirty_too", "failed_now", "has_followers", "replay", "drop", "forget",
+                  "lacks", "sets")
         states = ("free", "wants", "waiting", "parked", "done", "joinable", "judged", "updating",
-                  "dirty", "at_found", "counted", "stale", "failed")
+                  "dirty", "at_found", "counted", "stale", "failed", "lacking", "setting")
         super().__init__({
             **dict.fromkeys(pulses, In(1)),
             "birth": In(birth), "found_level": In(level), "found": In(table_layout(config)),
@@ -186,6 +192,8 @@ class WalkContext(wiring.Component):
         m.next = "Ask"
         with m.If(self.restart):
             self._begin(m)
+            if self._sets_flags_last:
+                m.d.sync += self.setting.eq(self.sets)
         with m.If(self.finish):
             m.d.sync += self.failed.eq(self.failed_now)
             m.next = "Free"
@@ -194,6 +202,8 @@ class WalkContext(wiring.Component):
 
     def _begin(self, m):
         """Go to the root, which forbids nothing."""
+        if self._sets_flags_last:
+            m.d.sync += [self.lacking.eq(0), self.setting.eq(0)]
         m.d.sync += [
             self.level.eq(0), self.updating.eq(0), self.at_found.eq(0),
             self.above.writable.eq(1), self.above.user.eq(1), self.above.execute_disable.eq(0)]
@@ -208,6 +218,8 @@ class WalkContext(wiring.Component):
     def _go_down(self, m):
         """Go to the table that the entry points to, as if it did."""
         above, rights = self.above, self.rights
+        if self._sets_flags_last:
+            m.d.sync += self.lacking.eq(self.lacking | self.lacks)
         m.d.sync += [
             self.level.eq(self.level + 1), self.updating.eq(0), self.at_found.eq(0),
             above.writable.eq(above.writable & rights.writable),

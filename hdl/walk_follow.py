@@ -22,6 +22,7 @@ def followed_layout(config):
     return data.StructLayout({
         "waiting": 1, "count": MEMORY_TAG_BITS, "next_count": MEMORY_TAG_BITS, "counted": 1,
         "level": range(len(config.mode.levels)), "updating": 1,
+        "lacking": 1, "setting": 1,
         "vpn": config.vpn_bits, "nxe": 1, "pse": 1})
 
 
@@ -37,9 +38,9 @@ class WalkFollow(wiring.Component):
     """Finds the walk that a response belongs to, and the entry that it leads down to.
 
     An entry leads down if it is present, has no reserved bit set, points to a table, and has its
-    accessed flag, be it that the access has just set it. With any other response the walk is to be
-    judged. What follows from ``leads`` takes long to know; but for the next access all of it is
-    needed in the next cycle only.
+    accessed flag, be it that the access has just set it, or that flags are set last. With any
+    other response the walk is to be judged. What follows from ``leads`` takes long to know; but for
+    the next access all of it is needed in the next cycle only.
 
     Parameters
     ----------
@@ -62,8 +63,11 @@ class WalkFollow(wiring.Component):
         Level of the entry, and whether the access was to set flags.
     table : Out, rights : Out(table_rights_layout)
         Frame number of the table that the entry points to, and its own rights.
+    lacks : Out(1)
+        The entry leads down without its accessed flag.
     cacheable : Out(1)
-        Its meaning does not depend on CR4.PSE.
+        Its meaning does not depend on CR4.PSE, and on the way to its table all accessed flags are
+        set.
     index : Out
         Which entry of the table comes next.
     """
@@ -79,7 +83,7 @@ class WalkFollow(wiring.Component):
             "respond": Out(config.walkers), "leads": Out(1),
             "level": Out(levels), "updating": Out(1),
             "table": Out(config.root_bits), "rights": Out(table_rights_layout()),
-            "cacheable": Out(1),
+            "lacks": Out(1), "cacheable": Out(1),
             "index": Out(max(level.index_bits for level in config.mode.levels)),
         })
 
@@ -92,6 +96,13 @@ class WalkFollow(wiring.Component):
         def of(name):
             return select(number, [walk[name] for walk in walks])
 
+        enough = accessed = decoder.accessed
+        if self._config.sets_flags_last:
+            enough, accessed = accessed | ~of("setting"), accessed | self.updating
+            m.d.comb += self.lacks.eq(self.leads & ~accessed)
+            accessed &= ~of("lacking")
+        else:
+            accessed = Const(1)  # of each entry that leads down
         m.d.comb += [
             self.number.eq(number),
             self.respond.eq(Cat(
@@ -105,12 +116,12 @@ class WalkFollow(wiring.Component):
             decoder.pse.eq(of("pse")),
             decoder.nxe.eq(of("nxe")),
             self.leads.eq(~response.error & decoder.pointer
-                          & Mux(self.updating, response.exchanged, decoder.accessed)),
+                          & Mux(self.updating, response.exchanged, enough)),
             self.table.eq(decoder.table),
             self.rights.writable.eq(decoder.rights.writable),
             self.rights.user.eq(decoder.rights.user),
             self.rights.execute_disable.eq(decoder.rights.execute_disable),
-            self.cacheable.eq(~field(response.data, Entry.PS)),
+            self.cacheable.eq(~field(response.data, Entry.PS) & accessed),
             self.index.eq(select(number, [index_of(mode, walk.vpn, walk.level, below=1)
                                           for walk in walks])),
         ]

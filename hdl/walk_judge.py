@@ -34,6 +34,8 @@ class WalkJudge(wiring.Component):
         What the walk does next, never ``BEGIN`` or ``REPEAT``.
     below : Out(place_layout)
         Where ``DESCEND`` leads.
+    sets : Out(1)
+        ``RESTART`` begins again to set flags, and not because memory refused.
     cacheable : Out(1)
         The walk cache may hold the table of ``below``.
     desired : Out
@@ -50,6 +52,7 @@ class WalkJudge(wiring.Component):
             "response": In(memory_response_layout(config)),
             "step": Out(WalkStep),
             "below": Out(place_layout(config)),
+            "sets": Out(1),
             "cacheable": Out(1),
             "desired": Out(8 * config.mode.entry_bytes),
             "result": Out(walk_response_layout(config)),
@@ -72,6 +75,7 @@ class WalkJudge(wiring.Component):
             judge.response.eq(self.response),
             self.step.eq(judge.step),
             self.below.eq(judge.below),
+            self.sets.eq(judge.sets),
             self.cacheable.eq(judge.cacheable),
             self.desired.eq(judge.desired),
             self.result.eq(judge.result),

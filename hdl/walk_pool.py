@@ -97,7 +97,7 @@ class WalkPool(wiring.Component):
             m.submodules[f"context_{number}"] = context = WalkContext(self._config)
             contexts.append(context)
             self._connect(m, context, number, intake, lookup, follow, review, offer, led)
-        response, leads, judged = self.memory.rsp, Signal(), Signal()
+        response, leads, judged = self._response(m, follow, review, offer), Signal(), Signal()
         m.d.comb += [
             leads.eq(follow.respond.any() & follow.leads),
             judged.eq(Cat(one.judged for one in contexts).any()),
@@ -114,9 +114,9 @@ class WalkPool(wiring.Component):
         wiring.connect(m, wiring.flipped(self.memory.req), offer.port)
         m.d.comb += [
             lookup.nxe.eq(select(finder, [one.born.nxe for one in contexts])),
-            response.ready.eq(1),
-            follow.valid.eq(response.valid),
-            follow.response.eq(response.payload),
+            self.memory.rsp.ready.eq(1),
+            follow.valid.eq(self.memory.rsp.valid),
+            follow.response.eq(response),
             self.walk.rsp.valid.eq(review.answered),
             self.walk.rsp.payload.eq(review.answer),
         ]
@@ -128,9 +128,9 @@ class WalkPool(wiring.Component):
             offer.found.eq(begun),
             offer.finder.eq(finder),
             offer.found_table.eq(lookup.found.frame),
-            offer.responded.eq(response.valid),
+            offer.responded.eq(self.memory.rsp.valid),
             offer.number.eq(follow.number),
-            offer.count.eq(response.payload.tag[:MEMORY_TAG_BITS]),
+            offer.count.eq(response.tag[:MEMORY_TAG_BITS]),
             offer.leads.eq(leads),
             offer.table.eq(follow.table),
             offer.index.eq(follow.index),
@@ -144,7 +144,7 @@ class WalkPool(wiring.Component):
                 intake.coming | ~obeying, intake.number, last_judged))),
         ]
         self._take_in(m, intake, lookup)
-        self._review(m, intake, follow, review)
+        self._review(m, intake, follow, review, response)
         self._fill(m, contexts, intake, follow, lookup, led, last_number, last_table)
         self._report(m, contexts, intake, begun, lookup, review, offer)
         return m
@@ -163,18 +163,37 @@ class WalkPool(wiring.Component):
             lookup.drop.eq(self.drop),
         ]
 
-    def _review(self, m, intake, follow, review):
+    def _response(self, m, follow, review, offer):
+        """Return the response; to a write, as if it were the one to an exchange."""
+        response = self.memory.rsp.payload
+        if self._config.ad != "write":
+            return response
+        known = Signal.like(response)
+        m.submodules.written = entries = memory.Memory(
+            shape=len(response.data), depth=max(2, self._config.walkers), init=[])
+        write, read = entries.write_port(), entries.read_port(domain="comb")
+        m.d.comb += [
+            write.en.eq(offer.judged),
+            write.addr.eq(review.judging),
+            write.data.eq(review.entry),
+            read.addr.eq(follow.number),
+            known.eq(response),
+        ]
+        with m.If(follow.updating):
+            m.d.comb += [known.data.eq(read.data), known.exchanged.eq(1)]
+        return known
+
+    def _review(self, m, intake, follow, review, response):
         """Have the responses judged by what the requests ask."""
-        response = self.memory.rsp
         m.d.comb += [
             review.take.eq(intake.take),
             review.taker.eq(intake.number),
             review.request.eq(intake.request),
-            review.responded.eq(response.valid),
+            review.responded.eq(self.memory.rsp.valid),
             review.number.eq(follow.number),
             review.level.eq(follow.level),
             review.updating.eq(follow.updating),
-            review.response.eq(response.payload),
+            review.response.eq(response),
             review.drop.eq(self.drop.valid),
         ]
 
@@ -192,9 +211,10 @@ class WalkPool(wiring.Component):
             context.led.eq(led),
             context.passed.eq(offer.passed),
             context.rights.eq(follow.rights),
+            context.lacks.eq(follow.lacks),
             context.drop.eq(self.drop.valid),
             *(getattr(context, name).eq(getattr(review, name))
-              for name in ("update", "restart", "finish", "judged_level")),
+              for name in ("update", "restart", "finish", "sets", "judged_level")),
             context.dirty_too.eq(review.dirty),
             context.failed_now.eq(review.failed),
             context.has_followers.eq(review.has_followers[number]),

@@ -23,7 +23,7 @@ def subject_layout(config):
     return data.StructLayout({
         "valid": 1, "entry": 8 * config.mode.entry_bytes, "error": 1, "exchanged": 1,
         "level": range(len(config.mode.levels)), "updating": 1, "above": table_rights_layout(),
-        "stale": 1, "replay": 1, "led_write": 1, "led_fault": 1})
+        "stale": 1, "replay": 1, "lacking": 1, "setting": 1, "led_write": 1, "led_fault": 1})
 
 
 class WalkVerdict(wiring.Component):
@@ -48,8 +48,8 @@ class WalkVerdict(wiring.Component):
         the request is answered; if so, whether by a fault.
     dirty : Out(1)
         ``update`` has to set the dirty flag, too.
-    lost : Out(1)
-        The walk starts over as its exchange was lost to another writer.
+    lost, sets : Out(1)
+        The walk starts over as its exchange was lost to another writer, or to set flags.
     answered : Out(1), answer : Out(walk_response_layout)
         The answer to the request that was judged in the cycle before.
     """
@@ -59,7 +59,7 @@ class WalkVerdict(wiring.Component):
         super().__init__({
             "subject": In(subject_layout(config)), "asks": In(asks_layout(config)),
             "update": Out(1), "restart": Out(1), "finish": Out(1), "failed": Out(1),
-            "dirty": Out(1), "lost": Out(1),
+            "dirty": Out(1), "lost": Out(1), "sets": Out(1),
             "answered": Out(1), "answer": Out(walk_response_layout(config)),
         })
 
@@ -88,11 +88,17 @@ class WalkVerdict(wiring.Component):
         m.d.sync += [
             self.update.eq(subject.valid & (step == WalkStep.UPDATE)),
             self.dirty.eq(field(judge.desired, Entry.D)),
-            self.lost.eq(subject.valid & (step == WalkStep.RESTART)),
+            self.lost.eq(subject.valid & (step == WalkStep.RESTART) & ~judge.sets),
+            self.sets.eq(judge.sets),
             self.restart.eq(subject.valid & ((step == WalkStep.RESTART) | unfit)),
             self.finish.eq(subject.valid & (step == WalkStep.FINISH) & ~unfit),
             self.failed.eq(judge.result.fault),
         ]
+        if self._config.sets_flags_last:
+            m.d.comb += [
+                judge.place.lacking.eq(subject.lacking & ~replay),
+                judge.place.setting.eq(subject.setting),
+            ]
         with m.If(subject.valid):
             m.d.sync += [
                 answer.eq(judge.result),

@@ -34,15 +34,18 @@ class Walker(wiring.Component):
     cache no more, and its response is marked ``stale``.
 
     Entries used on the way get their accessed flag, the leaf only (with D, for a write) if the
-    access is permitted. If another processor changes an entry before the update, the walk starts
-    over from the root, as entries above may have changed with it. Each exchange that is lost means
-    that another writer's write was done, so that the whole goes on, but nothing here bounds how
-    often one walk loses: a processor that writes an entry in every cycle keeps it from its end, and
-    other ports from the walker. Memory can see to it. An exchange is the very next access after the
-    read of its entry, offered in the cycle of that response. So none is lost if memory keeps other
-    writers from an entry that the MMU has read until it has done the MMU's next access; to bound
-    the walk it is enough to do so after an exchange that was lost. A bus error ends the walk in a
-    machine check.
+    access is permitted. With ``accessed`` "success" all of them get it only then: the walk begins
+    again at the root to set it, once it has found an entry above the leaf that lacks it and that
+    the access is permitted.
+
+    If another processor changes an entry before the update, the walk starts over from the root, as
+    entries above may have changed with it. Each exchange that is lost means that another writer's
+    write was done, so that the whole goes on, but nothing here bounds how often one walk loses: a
+    processor that writes an entry in every cycle keeps it from its end, and other ports from the
+    walker. Memory can see to it. An exchange is the very next access after the read of its entry,
+    offered in the cycle of that response. So none is lost if memory keeps other writers from an
+    entry that the MMU has read until it has done the MMU's next access; to bound the walk it is
+    enough to do so after an exchange that was lost. A bus error ends the walk in a machine check.
 
     Each access has a tag of its own, the one after that of the access before, and a reset does not
     clear the counter. A response of another tag than that of the access under way is late, to an
@@ -106,6 +109,7 @@ class Walker(wiring.Component):
             next_entry.step.eq(step),
             next_entry.place.eq(place),
             next_entry.below.eq(judge.below),
+            next_entry.sets.eq(judge.sets),
             next_entry.fill.eq(req.valid & (step == WalkStep.DESCEND) & judge.cacheable
                                & ~stale & ~self.drop.valid),
             next_entry.drop.eq(self.drop),
@@ -142,8 +146,10 @@ class Walker(wiring.Component):
                 with m.Elif(begun):
                     m.next = "Offer"
             with m.State("Wait"):
+                m.d.comb += response.eq(rsp.payload)
+                if self._config.ad == "write":
+                    self._know_what_was_written(m, place, response, step)
                 m.d.comb += [
-                    response.eq(rsp.payload),
                     step.eq(judge.step),
                     finished.eq(responded & (step == WalkStep.FINISH)),
                     req.valid.eq(responded & ~finished),
@@ -162,13 +168,22 @@ class Walker(wiring.Component):
                 m.d.comb += self.walk.rsp.valid.eq(1)
                 with m.If(self.walk.rsp.ready):
                     m.next = "Idle"
-        self._report(m, begun, step, exchange, next_entry.next_place.level)
+        self._report(m, begun, step, judge.sets, exchange, next_entry.next_place.level)
         return m
 
-    def _report(self, m, begun, step, exchange, level):
+    def _know_what_was_written(self, m, place, response, step):
+        """Take the response to a write, of which only ``error`` counts, for that to an exchange."""
+        written = Signal.like(response.data)  # the entry before the access that sets its flags
+        with m.If(step == WalkStep.UPDATE):
+            m.d.sync += written.eq(response.data)
+        with m.If(place.updating):
+            m.d.comb += [response.data.eq(written), response.exchanged.eq(1)]
+
+    def _report(self, m, begun, step, sets, exchange, level):
         """Report the events of this cycle; the access that is offered is to an entry of ``level``.
 
-        A walk that has ``begun`` and a restart count in the first cycle of their first access,
+        A walk that has ``begun`` and a restart count in the first cycle of their first access, a
+        restart that ``sets`` flags not at all,
         reads and exchanges when memory accepts them.
         """
         req, rsp = self.memory.req, self.walk.rsp
@@ -177,7 +192,7 @@ class Walker(wiring.Component):
             self.events.start.eq(begun),
             self.events.end.eq(answered),
             self.events.update.eq(accepted & exchange),
-            self.events.restart.eq(req.valid & (step == WalkStep.RESTART)),
+            self.events.restart.eq(req.valid & (step == WalkStep.RESTART) & ~sets),
             self.events.fault.eq(answered & rsp.payload.fault),
         ]
         *upper_levels, _ = levels = self._config.mode.levels

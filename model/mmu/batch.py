@@ -17,6 +17,7 @@ from .batch_rows import Accesses, Controls, Front, Rows, part
 from .batch_rules import LevelRules, access_rules, level_rules, paddr_mask
 from .batch_source import EntrySource, FrameSource, RowSource
 from .batch_trail import FlagTrail, Steps, StepTrail, Trail
+from .flag_rules import FLAGS_ON_USE, FlagRules
 from .walk import Control
 from .widths import physical_bits
 
@@ -84,14 +85,16 @@ def walk_batch(
     paddr_bits: int = 40,
     *,
     steps: bool = False,
+    flags: FlagRules = FLAGS_ON_USE,
 ) -> Walks:
     """Walk each row as ``walk`` does, one after the other, setting flags in ``source``.
 
     The outcome, and the entries afterwards, are as if each walk had met the accessed and dirty
     flags that the rows before it set. ``paddr_bits`` is MAXPHYADDR. ``steps`` asks for every step
-    too, which takes a few times as long. Raise ``ValueError`` for an access kind that does not
-    exist, for fields that are neither one value nor as many as the others, and as ``walk`` does,
-    with ``source`` as it was; ``TypeError`` as ``Rows`` does.
+    too, which takes a few times as long; ``flags`` says when and how flags are set. Raise
+    ``ValueError`` for an access kind that does not exist, for fields that are neither one value nor
+    as many as the others, and as ``walk`` does, with ``source`` as it was; ``TypeError`` as
+    ``Rows`` does.
     """
     paddr_bits = physical_bits(mode, paddr_bits)
     rows = Rows(control, accesses)
@@ -106,7 +109,7 @@ def walk_batch(
         error=np.zeros(count, np.uint16),
         steps=Steps.empty(count, levels) if steps else None,
     )
-    batch = _Batch(source, mode, paddr_bits, rows, walks)
+    batch = _Batch(source, mode, paddr_bits, rows, walks, flags)
     for first in range(0, count, CHUNK_ROWS):
         batch.walk(slice(first, min(first + CHUNK_ROWS, count)))
     return walks
@@ -119,7 +122,8 @@ class _Batch:
     """
 
     def __init__(
-        self, source: EntrySource, mode: PagingMode, paddr_bits: int, rows: Rows, walks: Walks
+        self, source: EntrySource, mode: PagingMode, paddr_bits: int, rows: Rows, walks: Walks,
+        flags: FlagRules,
     ) -> None:
         self.source = source
         self.mode = mode
@@ -128,8 +132,11 @@ class _Batch:
         self.rules = access_rules(mode)
         self.levels = level_rules(mode, paddr_bits)
         self.address_bits = paddr_mask(mode, paddr_bits)
-        self.trail: Trail = (FlagTrail(source) if walks.steps is None
-                             else StepTrail(source, mode, walks.steps))
+        # Of rows that fault no flag is set, if flags are set at the end of a walk.
+        vector = walks.vector if flags.at_the_end else None
+        self.trail: Trail = (FlagTrail(source, vector) if walks.steps is None
+                             else StepTrail(source, mode, walks.steps, vector))
+        self.lacking = np.zeros(len(rows), bool) if flags.ad == "fault" else None
         # One set of arrays for all chunks, so that it stays in the processor's cache.
         size = min(CHUNK_ROWS, len(rows))
         self.tables, self.entries, self.rights, self.scratch = np.empty((4, size), np.uint64)
@@ -241,6 +248,8 @@ class _Batch:
     def _descend(self, level: LevelRules, front: Front) -> None:
         """Go on to the tables that the entries point to, which sets their accessed flags."""
         self.trail.step(level, front, Entry.A)
+        if self.lacking is not None:
+            self.lacking[front.rows] |= front.entries & Entry.A == 0
         np.bitwise_and(front.entries, self.address_bits, out=front.tables)
         np.right_shift(front.tables, PAGE_SHIFT, out=front.tables)
 
@@ -252,11 +261,12 @@ class _Batch:
         np.bitwise_and(denied, self.rules.care[front.classes], out=denied)
         blocked = self._key_blocks(front)
         used = self.rules.used[front.classes]
-        if not _union(denied) and not blocked.any():
+        lacking = self._lacking(front, used)
+        if not _union(denied) and not blocked.any() and not lacking.any():
             self.trail.step(level, front, used)
             self._translate(level, front)
             return
-        refused = (denied != 0) | blocked
+        refused = (denied != 0) | blocked | lacking
         self.trail.step(level, front, np.where(refused, np.uint64(0), used))
         # Few walks are refused as a rule: translating these too, to be overwritten by the fault,
         # takes less time than sorting out the others.
@@ -274,6 +284,13 @@ class _Batch:
         # PAT, PCD and PWT, all of which lie in the low bits. [SDM 4.9.2]
         low = front.entries.astype(np.uint16)
         self.walks.memory_type[front.rows] = (low >> PWT_SHIFT & 3) | (low >> level.pat_shift & 4)
+
+    def _lacking(self, front: Front, used: Words) -> Bools:
+        """Return whether a flag would have to be set, of all levels; (n,), or (1,) if it may be."""
+        if self.lacking is None:
+            return np.zeros(1, bool)
+        lacking: Bools = self.lacking[front.rows] | (~front.entries & used != 0)
+        return lacking
 
     def _key_blocks(self, front: Front) -> Bools:
         """Return whether PKRU forbids access to the user-mode address, shape (n,) or (1,).

@@ -53,11 +53,15 @@ class Trail(Protocol):
 
 
 class FlagTrail:
-    """The trail of a batch whose steps nobody asked for: it only sets the flags."""
+    """The trail of a batch whose steps nobody asked for: it only sets the flags.
 
-    def __init__(self, source: EntrySource) -> None:
-        self._source = source
-        self._updates: list[tuple[NDArray[np.intp], Words]] = []
+    With ``vector`` (N,), in which the batch notes the faults of all its rows, none of those that
+    faulted.
+    """
+
+    def __init__(self, source: EntrySource, vector: NDArray[np.uint8] | None = None) -> None:
+        self._source, self._vector = source, vector
+        self._updates: list[tuple[NDArray[np.intp], Words, NDArray[np.intp]]] = []
 
     def step(self, _level: LevelRules, front: Front, flags: int | Words, /) -> None:
         """Keep the flags that are not set yet; see ``Trail``."""
@@ -66,20 +70,28 @@ class FlagTrail:
             return
         missing = np.bitwise_and(~front.entries, flags)
         at = np.flatnonzero(missing)
-        self._updates.append((front.places[at], missing[at]))
+        rows = front.rows.start + at if isinstance(front.rows, slice) else front.rows[at]
+        self._updates.append((front.places[at], missing[at], rows))
 
     def commit(self, _chunk: slice, /) -> None:
         """Set the flags; see ``Trail``."""
-        for places, flags in self._updates:
+        for places, flags, rows in self._updates:
+            if self._vector is not None:
+                kept = self._vector[rows] == 0
+                places, flags = places[kept], flags[kept]
             _set_flags(self._source, places, flags)
         self._updates.clear()
 
 
 class StepTrail:
-    """The trail of a batch whose steps were asked for: it writes each to ``steps``."""
+    """The trail of a batch whose steps were asked for: it writes each to ``steps``.
 
-    def __init__(self, source: EntrySource, mode: PagingMode, steps: Steps) -> None:
-        self._source = source
+    ``vector`` is as in ``FlagTrail``. With it a walk does not meet flags that it sets itself.
+    """
+
+    def __init__(self, source: EntrySource, mode: PagingMode, steps: Steps,
+                 vector: NDArray[np.uint8] | None = None) -> None:
+        self._source, self._vector = source, vector
         self._entry_bytes = mode.entry_bytes
         self._steps = steps
         # Beside what ``steps`` tells of each: its place in the source, and the flags it sets.
@@ -102,21 +114,29 @@ class StepTrail:
         See ``Trail``.
         """
         steps = self._steps
+        if self._vector is not None:
+            self._flags[chunk][self._vector[chunk] != 0] = 0
         made = np.arange(steps.paddr.shape[1]) < steps.count[chunk, None]
         places, flags = self._places[chunk][made], self._flags[chunk][made]
         entries = steps.entry[chunk][made]  # in the order of rows, and of levels within each
-        missing = ~entries & flags
+        missing, ends = ~entries & flags, np.arange(len(places))
+        if self._vector is not None:
+            counts = steps.count[chunk].astype(np.intp)
+            ends = np.repeat(np.cumsum(counts) - counts, counts)
         for flag in (Entry.A, Entry.D):
-            entries |= np.where(_set_earlier(places, missing & flag != 0), np.uint64(flag), 0)
+            entries |= np.where(_set_before(places, missing & flag != 0, ends), np.uint64(flag), 0)
         steps.entry[chunk][made] = entries
         steps.updated[chunk][made] = entries | flags
         _set_flags(self._source, places, missing)
 
 
-def _set_earlier(places: NDArray[np.intp], sets: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return for each step whether an earlier step at the same place ``sets`` the flag.
+def _set_before(
+    places: NDArray[np.intp], sets: NDArray[np.bool_], ends: NDArray[np.intp]
+) -> NDArray[np.bool_]:
+    """Return for each step whether one before step ``ends``, at the same place, ``sets`` the flag.
 
-    An entry is shown with the flag to all steps after the first one that sets it.
+    An entry is shown with the flag to all steps after the first one that sets it, or after that
+    one's walk.
     """
     setters = np.flatnonzero(sets)
     if not len(setters):
@@ -124,7 +144,7 @@ def _set_earlier(places: NDArray[np.intp], sets: NDArray[np.bool_]) -> NDArray[n
     changed, first = np.unique(places[setters], return_index=True)
     found = np.minimum(np.searchsorted(changed, places), len(changed) - 1)
     is_changed: NDArray[np.bool_] = changed[found] == places
-    return is_changed & (setters[first][found] < np.arange(len(places)))
+    return is_changed & (setters[first][found] < ends)
 
 
 def _set_flags(source: EntrySource, places: NDArray[np.intp], flags: Words) -> None:

@@ -5,13 +5,14 @@ at each rule, here, in ``entry_format``, ``rights`` and ``error_code``. The hard
 same things on its own, in ``hdl/``. The paging modes are data: ``model.x86.MODES``.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..physical.memory import BusError, PhysicalMemory
 from ..x86 import AccessKind, Cr0, Entry, Level, PagingMode, Vector
 from .control import Access, Control
 from .entry_format import EntryFormat
 from .error_code import error_code
+from .flag_rules import FLAGS_ON_USE, FlagRules
 from .rights import Rights
 from .widths import check_width, physical_bits
 
@@ -72,12 +73,13 @@ def translate(
     control: Control,
     access: Access,
     paddr_bits: int = 40,
+    flags: FlagRules = FLAGS_ON_USE,
 ) -> int:
     """Return the physical address of ``access`` as ``walk`` finds it, or raise ``PageFault``.
 
     Raise ``ValueError`` as ``walk`` does.
     """
-    result = walk(memory, mode, control, access, paddr_bits)
+    result = walk(memory, mode, control, access, paddr_bits, flags)
     if result.fault is not None:
         raise PageFault(result)
     return result.paddr
@@ -89,12 +91,13 @@ def walk(
     control: Control,
     access: Access,
     paddr_bits: int = 40,
+    flags: FlagRules = FLAGS_ON_USE,
 ) -> Walk:
     """Translate ``access`` with empty TLBs, setting accessed and dirty flags in ``memory``.
 
     ``paddr_bits`` is MAXPHYADDR. Every entry used on the way down gets A, on a faulting walk too;
-    the leaf gets A (and D if written) only when the access is permitted [SDM 4.8]. Page-table
-    memory that does not exist ends the walk in a machine check.
+    the leaf gets A (and D if written) only when the access is permitted [SDM 4.8]. ``flags`` has
+    other rules for that. Page-table memory that does not exist ends the walk in a machine check.
 
     Raise ``ValueError``, with ``memory`` as it was, for an address that is wider than the mode's
     linear addresses, unless paging is off, and for a MAXPHYADDR that is not from 32 to 52.
@@ -106,7 +109,7 @@ def walk(
     if not is_canonical(mode, access.vaddr):
         vector = Vector.SS if access.stack else Vector.GP
         return Walk(access, (), fault=Fault(vector, 0, access.vaddr))
-    return _Walker(memory, mode, control, access, paddr_bits).run()
+    return _Walker(memory, mode, control, access, paddr_bits, flags).run()
 
 
 def check_vaddr(mode: PagingMode, vaddr: int) -> None:
@@ -127,7 +130,7 @@ class _EntryChanged(Exception):
 
 
 class _Walker:
-    """The state of one walk: the steps taken."""
+    """The state of one walk: the steps taken, and the rules that it goes by."""
 
     def __init__(
         self,
@@ -136,11 +139,13 @@ class _Walker:
         control: Control,
         access: Access,
         paddr_bits: int,
+        flags: FlagRules,
     ) -> None:
         self.memory = memory
         self.mode = mode
         self.control = control
         self.access = access
+        self.flags = flags
         self.format = EntryFormat(mode, control, paddr_bits)
 
     def run(self) -> Walk:
@@ -171,8 +176,7 @@ class _Walker:
                 self._step(level, paddr, entry, Entry.A)
                 table = self.format.table_address(entry)
         except BusError:
-            fault = Fault(Vector.MC, 0, self.access.vaddr)
-            return Walk(self.access, tuple(self.steps), fault=fault)
+            return self._end(Fault(Vector.MC, 0, self.access.vaddr))
         raise AssertionError(f"{self.mode.name} has no last level that is always a leaf")
 
     def _leaf(self, level: Level, paddr: int, entry: int, rights: Rights) -> Walk:
@@ -182,6 +186,11 @@ class _Walker:
             return self._fault(present=True, key=key_blocks)
         dirty = Entry.D if self.access.kind is AccessKind.WRITE else 0
         self._step(level, paddr, entry, Entry.A | dirty)
+        if self.flags.at_the_end:
+            lacking = any(step.updated != step.entry for step in self.steps)
+            if lacking and self.flags.ad == "fault":
+                return self._fault(present=True)
+            self._set_all()
         offset = self.access.vaddr & (level.page_bytes - 1)
         return Walk(
             self.access,
@@ -192,14 +201,35 @@ class _Walker:
         )
 
     def _step(self, level: Level, paddr: int, entry: int, flags: int) -> None:
-        """Record a step and set ``flags`` in its entry."""
-        updated, size = entry | flags, self.mode.entry_bytes
-        if updated != entry:
-            if self.memory.compare_exchange(paddr, size, entry, updated) != entry:
-                raise _EntryChanged
+        """Record a step and set ``flags`` in its entry, unless they are set at the end."""
+        updated = entry | flags
+        if updated != entry and not self.flags.at_the_end:
+            self._set(paddr, entry, updated)
         self.steps.append(Step(level, paddr, entry, updated))
+
+    def _set_all(self) -> None:
+        """Set the flags of all steps, the root's first; an entry may have been used twice."""
+        current: dict[int, int] = {}
+        for step in self.steps:
+            before = current.get(step.paddr, step.entry)
+            current[step.paddr] = before | step.updated
+            if current[step.paddr] != before:
+                self._set(step.paddr, before, current[step.paddr])
+
+    def _set(self, paddr: int, entry: int, updated: int) -> None:
+        size = self.mode.entry_bytes
+        if self.flags.ad == "write":
+            self.memory.write(paddr, size, updated)
+        elif self.memory.compare_exchange(paddr, size, entry, updated) != entry:
+            raise _EntryChanged
 
     def _fault(self, *, present: bool, reserved: bool = False, key: bool = False) -> Walk:
         code = error_code(self.control, self.access, present=present, reserved=reserved, key=key)
-        fault = Fault(Vector.PF, code, self.access.vaddr)
-        return Walk(self.access, tuple(self.steps), fault=fault)
+        return self._end(Fault(Vector.PF, code, self.access.vaddr))
+
+    def _end(self, fault: Fault) -> Walk:
+        """End the walk in a fault: of flags that were to be set at the end none is."""
+        steps = self.steps
+        if self.flags.at_the_end:
+            steps = [replace(step, updated=step.entry) for step in steps]
+        return Walk(self.access, tuple(steps), fault=fault)

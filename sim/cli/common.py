@@ -147,18 +147,20 @@ positive, natural = whole(1), whole(0)
 
 
 def hardware_config(
-    args: argparse.Namespace, mode: PagingMode, *, ports: tuple[str, ...] = DEFAULTS.ports,
-    tag_bits: int = DEFAULTS.tag_bits, cancel: bool = DEFAULTS.cancel,
+    args: argparse.Namespace, mode: PagingMode, **more: Any
 ) -> Config:
-    """Return the hardware's parameters; raise ``InputError`` for what cannot be built."""
+    """Return the hardware's parameters; raise ``InputError`` for what cannot be built.
+
+    They are those of ``add_geometry``, and ``more``.
+    """
     try:
-        return Config(mode=mode, ports=ports, entries=args.entries, walk_cache=args.walk_cache,
-                      policy=args.policy, paddr_bits=args.paddr_bits, tag_bits=tag_bits,
+        return Config(mode=mode, entries=args.entries, walk_cache=args.walk_cache,
+                      policy=args.policy, paddr_bits=args.paddr_bits,
                       ways=args.ways, large_entries=args.large_entries, index=args.index,
                       hit_latency=args.hit_latency, l2_entries=args.l2_entries,
                       l2_ways=args.l2_ways, l2_policy=args.l2_policy, walkers=args.walkers,
                       walk_stages=args.walk_stages, misses=args.misses, order=args.order,
-                      cancel=cancel)
+                      **more)
     except ValueError as error:
         raise InputError(error) from None
 

@@ -2,7 +2,7 @@
 
 import argparse
 
-from ...hdl.config import RANGES, Config
+from ...hdl.config import RANGES, RULES, Config
 from ...model.x86 import MODES
 from ..errors import InputError
 from .common import DEFAULTS, add_geometry, hardware_config, whole
@@ -25,6 +25,12 @@ def add_config(parser: argparse.ArgumentParser) -> None:
                                "(%(default)s)")
     geometry.add_argument("--cancel", action="store_true",
                           help="with an input for each port that cancels requests")
+    geometry.add_argument("--accessed", choices=RULES["accessed"], default=DEFAULTS.accessed,
+                          help="when entries get their accessed flags: on use, or only on "
+                               "success of the whole translation (%(default)s)")
+    geometry.add_argument("--ad", choices=RULES["ad"], default=DEFAULTS.ad,
+                          help="what sets accessed and dirty flags: compare-and-exchange, a plain "
+                               "write, or software after a page fault (%(default)s)")
 
 
 def config_of(args: argparse.Namespace) -> Config:
@@ -36,4 +42,4 @@ def config_of(args: argparse.Namespace) -> Config:
         mode = mode.without_1g_pages()
     return hardware_config(
         args, mode, ports=tuple(args.ports.split(",")), tag_bits=args.tag_bits,
-        cancel=args.cancel)
+        cancel=args.cancel, accessed=args.accessed, ad=args.ad)

@@ -48,7 +48,8 @@ class AmaranthEngine:
     def _power_up(self) -> None:
         self._wires = Wires(Mmu(self.config))
         self._timed = TimedMemory(
-            self.memory_model, self.config.mode.entry_bytes, len(self.config.ports))
+            self.memory_model, self.config.mode.entry_bytes, len(self.config.ports),
+            plain_writes=self.config.ad == "write")
         self._cycle = 0  # cycles of all runs so far
         self._job: _Job | None = None
         self._simulator: Simulator | None = None  # made by the first run

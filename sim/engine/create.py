@@ -1,6 +1,7 @@
 """Making an engine by its name, with the hardware's parameters and its memory's behaviour."""
 
 from ...hdl.config import Config
+from ...model.mmu.flag_rules import FlagRules
 from .base import Engine
 from .memory_model import MemoryModel
 from .model import ModelEngine
@@ -16,13 +17,14 @@ def create(name: str, config: Config, latency: int | MemoryModel = 1) -> Engine:
 
     ``latency`` is a ``MemoryModel``, or the number of cycles that page-table memory takes to
     respond to hardware if that is all there is to say of it. The model has neither cycles nor TLBs,
-    and takes from ``config`` only the paging mode, MAXPHYADDR and the number of ports. Raise
+    and takes from ``config`` only what changes answers or flags. Raise
     ``ValueError`` for an unknown name or a latency out of range, and ``ToolMissing`` if the engine
     needs a tool that is not installed.
     """
     memory_model = MemoryModel.of(latency)
     if name == "model":
-        return ModelEngine(config.mode, config.physical_bits, len(config.ports))
+        return ModelEngine(config.mode, config.physical_bits, len(config.ports),
+                           FlagRules(config.accessed, config.ad))
     # Imported when asked for: simulators take a while to load.
     if name == "amaranth":
         from .amaranth import AmaranthEngine

@@ -38,6 +38,7 @@ def glue_text(config: Config) -> str:
         f"const unsigned WALKERS = {config.walkers};",
         f"const unsigned INVALIDATE = {len(config.ports)};",
         f"const unsigned COMPARE_EXCHANGE = {compare_exchange.value};",
+        f"const bool PLAIN_WRITES = {str(config.ad == 'write').lower()};",
         f"const unsigned WRITE = {AccessKind.WRITE:d};",
         f"const unsigned MACHINE_CHECK = {Vector.MC:d};",
         *(f"const unsigned OP_{op.name} = {op:d};" for op in Op),

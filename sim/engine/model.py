@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...model.mmu.batch import Accesses, Controls, EntrySource, FrameSource, walk_batch
+from ...model.mmu.flag_rules import FLAGS_ON_USE, FlagRules
 from ...model.mmu.walk import Access, Control, Walk, walk
 from ...model.physical.memory import PhysicalMemory
 from ...model.x86 import AccessKind, PagingMode
@@ -31,14 +32,17 @@ class ModelEngine:
         MAXPHYADDR.
     ports : int
         Number of request ports, of which it only checks that there is the one of each command.
+    flags : FlagRules
+        When and how accessed and dirty flags are set.
     """
 
     SHORTEST_BATCH = 28
     """From this many accesses in a row on, walking them together is faster (measured)."""
 
-    def __init__(self, mode: PagingMode, paddr_bits: int = 40, ports: int = 256) -> None:
+    def __init__(self, mode: PagingMode, paddr_bits: int = 40, ports: int = 256,
+                 flags: FlagRules = FLAGS_ON_USE) -> None:
         self.mode = mode
-        self.paddr_bits = paddr_bits
+        self.paddr_bits, self.flags = paddr_bits, flags
         self._intake = Intake(mode, ports)
         self._pages = {level: index for index, level in enumerate(mode.pages)}
 
@@ -89,14 +93,15 @@ class ModelEngine:
 
         Nothing is checked that ``check_commands`` would check.
         """
-        return self._answer(memory, walk(memory, self.mode, control, access, self.paddr_bits), 0, 0)
+        result = walk(memory, self.mode, control, access, self.paddr_bits, self.flags)
+        return self._answer(memory, result, 0, 0)
 
     def answers(self, source: EntrySource, commands: NDArray[np.void]) -> NDArray[np.void]:
         """Return the answers to access ``commands`` through the page tables in ``source``."""
         control = Controls(**{name: commands[name] for name in REGISTERS})
         access = Accesses(commands["vaddr"], commands["kind"],
                           **{name: commands[name] for name in FLAGS})
-        walks = walk_batch(source, self.mode, control, access, self.paddr_bits)
+        walks = walk_batch(source, self.mode, control, access, self.paddr_bits, flags=self.flags)
         answers = np.zeros(len(commands), ANSWER)
         for name in ("paddr", "vaddr", "error", "fault", "vector", "memory_type"):
             answers[name] = getattr(walks, name)
@@ -119,7 +124,8 @@ class ModelEngine:
                 heads, flags, registers, stops.tolist(), strict=True):
             if op in THROUGH_PORT:
                 access = Access(vaddr, KINDS[kind], *map(bool, flag))
-                result = walk(memory, self.mode, control_of(*values), access, self.paddr_bits)
+                result = walk(memory, self.mode, control_of(*values), access, self.paddr_bits,
+                              self.flags)
                 answer = self._answer(memory, result, new, size if op == Op.DATA else 0)
                 answers.append(answer)
                 if stop and answer.fault:

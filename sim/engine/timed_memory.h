@@ -168,9 +168,13 @@ private:
             response.error = true;
             return;
         }
+        const bool reads = take(top.p_memory__req__op) != COMPARE_EXCHANGE;
+        if (PLAIN_WRITES && !reads) {
+            response.error = !frames.store(response.address, take(top.p_memory__req__desired));
+            return;
+        }
         response.data = *entry;
-        if (take(top.p_memory__req__op) != COMPARE_EXCHANGE ||
-            *entry != take(top.p_memory__req__expected))
+        if (reads || *entry != take(top.p_memory__req__expected))
             return;
         response.exchanged = frames.store(response.address, take(top.p_memory__req__desired));
         response.error = !response.exchanged;

@@ -32,10 +32,15 @@ class TimedMemory:
         Size of a page-table entry.
     ports : int
         Number of the MMU's request ports.
+    plain_writes : bool
+        Exchanges store without a comparison, and their responses tell nothing.
     """
 
-    def __init__(self, model: MemoryModel, entry_bytes: int, ports: int) -> None:
+    def __init__(
+        self, model: MemoryModel, entry_bytes: int, ports: int, *, plain_writes: bool = False
+    ) -> None:
         self._model, self._entry_bytes = model, entry_bytes
+        self._plain_writes = plain_writes
         self._keys = [model.key(purpose) for purpose in range(ANSWER_STALL + ports)]
         self._ports = range(ANSWER_STALL, ANSWER_STALL + ports)
         # Of each: the cycle from which it may be given, how many accesses of its walk's number came
@@ -108,6 +113,8 @@ class TimedMemory:
         size, address = self._entry_bytes, request["address"]
         if MemoryOp(request["op"]) == MemoryOp.READ:
             response["data"] = memory.read(address, size)
+        elif self._plain_writes:
+            memory.write(address, size, request["desired"])
         else:
             response["data"] = memory.compare_exchange(
                 address, size, request["expected"], request["desired"])

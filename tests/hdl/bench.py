@@ -167,16 +167,20 @@ class PageTableMemory:
     may write to ``memory`` as another processor would, or raise ``BusError``. ``log`` has, for each
     access, ``("read", address)`` or ``("exchange", address, expected, desired)``, ``owed`` the
     number of responses that are waited for in each cycle.
+
+    With ``plain_writes`` what would be an exchange stores without a comparison, and its response
+    tells nothing.
     """
 
     def __init__(self, port, memory, entry_bytes, *, latency=lambda: 1, ready=lambda: True,
-                 before=lambda _access: None):
+                 before=lambda _access: None, plain_writes=False):
         self.port = port
         self.memory = memory
         self.entry_bytes = entry_bytes
         self.latency = latency
         self.ready = ready
         self.before = before
+        self.plain_writes = plain_writes
         self.log = []
         self.latencies = []
         self.owed = []
@@ -213,6 +217,9 @@ class PageTableMemory:
             self.before(self.log[-1])
             if not exchange:
                 return {"tag": access.tag, "data": self.memory.read(address, size)}
+            if self.plain_writes:
+                self.memory.write(address, size, access.desired)
+                return {"tag": access.tag, "data": -1}
             value = self.memory.compare_exchange(address, size, access.expected, access.desired)
         except BusError:  # with what would have been fine in the other fields
             return {"tag": access.tag, "data": 0x67, "exchanged": 1, "error": 1}

@@ -144,6 +144,7 @@ def test_header_lists_the_parameters(mode):
         "paddr_bits": "40", "tag_bits": "4", "misses": "1", "order": "request",
         "cancel": "False", "hit_latency": "1", "l2_entries": "0", "l2_ways": "4",
         "l2_policy": "plru", "walkers": "1", "walk_stages": "1",
+        "accessed": "use", "ad": "exchange",
         "clock": "clk", "reset": "rst"}
     assert {field.name for field in fields(Config)} <= {*parameters}
 

@@ -5,6 +5,7 @@ from dataclasses import fields
 import numpy as np
 
 from pagewalk.model.mmu.batch import Accesses, Controls, FrameSource, Steps, Walks, walk_batch
+from pagewalk.model.mmu.flag_rules import FLAGS_ON_USE
 from pagewalk.model.mmu.walk import Access, Control, walk
 from pagewalk.model.physical.memory import PhysicalMemory
 from pagewalk.model.x86 import IA32, AccessKind, Cr0, Cr4
@@ -58,11 +59,11 @@ def rows_of(control, accesses):
         yield Control(*registers), Access(vaddr, AccessKind(kind), *map(bool, flags))
 
 
-def walk_each(memory, mode, control, accesses, paddr_bits=40):
+def walk_each(memory, mode, control, accesses, paddr_bits=40, flags=FLAGS_ON_USE):
     """Walk row after row; ``memory`` may give the memory of each row in turn."""
     memories = memory if isinstance(memory, list) else None
     results = [
-        walk(memories[row] if memories else memory, mode, *asked, paddr_bits)
+        walk(memories[row] if memories else memory, mode, *asked, paddr_bits, flags)
         for row, asked in enumerate(rows_of(control, accesses))
     ]
     faults = [result.fault for result in results]
@@ -105,16 +106,17 @@ def assert_same(got, expected):
                                 theirs[tuple(wrong[0])])
 
 
-def assert_same_as_scalar(memory, mode, control, accesses, paddr_bits=40):
+def assert_same_as_scalar(memory, mode, control, accesses, paddr_bits=40, flags=FLAGS_ON_USE):
     """Walk the rows both ways on copies of ``memory``, with steps and without.
 
     Return the outcome, and the memory afterwards.
     """
     golden_memory = memory.copy()
-    expected = walk_each(golden_memory, mode, control, accesses, paddr_bits)
+    expected = walk_each(golden_memory, mode, control, accesses, paddr_bits, flags)
     for steps in (True, False):
         own = memory.copy()
-        got = walk_batch(FrameSource(own, mode), mode, control, accesses, paddr_bits, steps=steps)
+        got = walk_batch(FrameSource(own, mode), mode, control, accesses, paddr_bits, steps=steps,
+                         flags=flags)
         assert (got.steps is not None) == steps
         assert_same(got, expected)
         assert (own.frames == golden_memory.frames).all()

@@ -8,6 +8,7 @@ from numpy.random import default_rng
 
 from pagewalk.model.mmu import batch
 from pagewalk.model.mmu.batch import Accesses, Controls
+from pagewalk.model.mmu.flag_rules import FlagRules
 from pagewalk.model.mmu.walk import Control
 from pagewalk.model.physical.memory import PhysicalMemory
 from pagewalk.model.x86 import IA32, MODES, X86_64, AccessKind, Cr0, Cr4, Efer, Entry, Vector
@@ -190,8 +191,9 @@ def scenes(draw):
 
 @pytest.mark.slow
 @settings(max_examples=250, deadline=None)
-@given(scenes(), st.integers(1, 6))
-def test_any_tables_and_rows(scene, chunk_rows):
+@given(scenes(), st.integers(1, 6), st.sampled_from(["use", "success"]),
+       st.sampled_from(["exchange", "exchange", "write", "fault"]))
+def test_any_tables_and_rows(scene, chunk_rows, accessed, ad):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(batch, "CHUNK_ROWS", chunk_rows)
-        assert_same_as_scalar(*scene)
+        assert_same_as_scalar(*scene, flags=FlagRules(accessed, ad))
