@@ -6,7 +6,7 @@ from pagewalk.hdl.walk_pool import WalkPool
 from .bench import PageTableMemory, Trace, offers_hold, plain, simulate
 from .golden import access_fields, control_fields
 
-MISSES = 16
+MISSES = 8
 """Requests of a port that the bench has under way at most."""
 
 
