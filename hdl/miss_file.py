@@ -38,7 +38,8 @@ class MissFile(wiring.Component):
 
     When a page was entered into the TLB, each request that waits for a walk that is not asked for
     yet may have become a hit: it is looked up again, though once only, so that each is walked in
-    the end.
+    the end. So that this comes in time, no walk is asked for anew in the cycle of a response and
+    the next one.
 
     A request that is cancelled goes at once, or if a walk was asked for it when that has responded,
     which then enters nothing. With ``order`` ``"request"`` its place is free only when it is the
@@ -163,21 +164,23 @@ class MissFile(wiring.Component):
     def _ask(self, m, waiting):
         """Ask for a walk for one of ``waiting`` after the other; return the one chosen, one-hot.
 
-        What is offered stays, whatever happens to the request.
+        What is offered stays, whatever happens to the request. None is chosen in the cycle of a
+        response and the next one: the page of that response may be the one that it waits for.
         """
         asking, asked = Signal(), Signal(self._config.misses)
-        chosen = Signal.like(asked)
-        free = ~asking | self.walk.req.ready
+        chosen, responded, free = Signal.like(asked), Signal(), Signal()
+        m.d.sync += responded.eq(self.walk.rsp.valid)
         m.d.comb += [
+            free.eq((~asking | self.walk.req.ready) & ~self.walk.rsp.valid & ~responded),
             chosen.eq(Mux(free, _after(asked, waiting), 0)),
             self.walk.req.valid.eq(asking),
             self.walk.req.payload.port.eq(self._number),
             self.walk.req.payload.miss.eq(encode(asked)),
         ]
-        with m.If(free):
-            m.d.sync += asking.eq(waiting.any())
-            with m.If(waiting.any()):
-                m.d.sync += asked.eq(chosen)
+        with m.If(free & waiting.any()):
+            m.d.sync += [asking.eq(1), asked.eq(chosen)]
+        with m.Elif(self.walk.req.ready):
+            m.d.sync += asking.eq(0)
         return chosen
 
     def _in_order(self, m, place, kept, finished, candidates):

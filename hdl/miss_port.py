@@ -20,7 +20,7 @@ class MissPort(RequestPort):
     A request is looked up as by ``RequestPort``. If it misses it goes into a ``MissFile`` in the
     cycle in which a hit would be answered, and frees the way for the next one. Requests are
     accepted as long as fewer than ``config.misses`` are there. Its walk is asked for in the next
-    cycle, or later if other misses wait for theirs.
+    cycle, or later if other misses wait for theirs, or a response comes just then.
 
     With ``order`` ``"tag"`` a hit is answered at once, in any order with the misses. With
     ``"request"`` a request behind one that is in the file goes there as well, even if it hits; a

@@ -62,7 +62,7 @@ class MissBench(PortBench):
         self.walks = self.walker.walks
         self.accepted, self.answered = {}, {}  # the cycle of each tag; responses by tag, too
         self.responses, self.order = {}, []
-        self.cancelled = {}  # the cycle in which a tag was
+        self.cancelled, self.cancels = {}, 0  # the cycle in which a tag was, and how many were
         self.cycle = 0
 
     def run(self, *testbenches):
@@ -80,25 +80,30 @@ class MissBench(PortBench):
         if self.config.cancel:
             signals.append(self.dut.requests.cancel)
         async for _, _, asked, tag, answered, response, *cancel in ctx.tick().sample(*signals):
-            if asked and self.config.hit_latency == 0:
-                self._accept(tag)
-            if answered:
-                response = plain(response)
-                number = response["tag"]
-                assert number in self.accepted, f"answer to {number}, which was not asked"
-                assert number not in self.responses, f"{number} is answered twice"
-                assert number not in self.cancelled, f"{number} is answered, but was cancelled"
-                self.responses[number] = response
-                self.answered[number] = self.cycle
-                self.order.append(number)
+            # With no hit latency, the answer in the cycle of an acceptance is that of the request.
+            at_once = asked and self.config.hit_latency == 0
+            if answered and not at_once:
+                self._answer(plain(response))
             if cancel and cancel[0].valid:
                 for number, cycle in self.accepted.items():
                     if cycle < self.cycle and number not in self.responses and (
                             cancel[0].all or number == cancel[0].tag):
+                        self.cancels += number not in self.cancelled
                         self.cancelled.setdefault(number, self.cycle)
-            if asked and self.config.hit_latency:
+            if asked:
                 self._accept(tag)
+            if answered and at_once:
+                self._answer(plain(response))
             self.cycle += 1
+
+    def _answer(self, response):
+        number = response["tag"]
+        assert number in self.accepted, f"answer to {number}, which was not asked"
+        assert number not in self.responses, f"{number} is answered twice"
+        assert number not in self.cancelled, f"{number} is answered, but was cancelled"
+        self.responses[number] = response
+        self.answered[number] = self.cycle
+        self.order.append(number)
 
     def _accept(self, tag):
         assert tag not in self.accepted or tag in self.responses or tag in self.cancelled

@@ -30,7 +30,8 @@ def test_random_accesses_are_each_answered_once_as_by_the_golden_walk(
                  random_control(rng, mode, tables.cr3, lasting=lasting)) for _ in range(150)]
     golden_memory = tables.memory.copy()
     bench = MissBench(
-        tables, order=order, hit_latency=hit_latency, delay=lambda: int(rng.integers(1, 25)),
+        tables, order=order, hit_latency=hit_latency,
+        delay=lambda: int(rng.integers(1, 10 * shape["misses"] + 1)),
         pick=lambda count: int(rng.integers(count)), ready=lambda: int(rng.integers(2)), **shape)
 
     async def cancel_some(ctx):

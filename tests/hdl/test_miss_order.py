@@ -1,0 +1,195 @@
+"""Hits under misses, several walks at once, and in which order and cycle what is answered."""
+
+import pytest
+
+from pagewalk.model.mmu.walk import Access, Control
+from pagewalk.model.x86 import X86_64, AccessKind, Entry
+
+from .miss_bench import MissBench
+from .port_bench import VADDR
+from .tables import PERMISSIVE, Tables
+
+LATENCIES = pytest.mark.parametrize("hit_latency", [0, 1, 2])
+ORDERS = pytest.mark.parametrize("order", ["tag", "request"])
+TO_FILE = {0: 1, 1: 1, 2: 2}  # cycles from the acceptance of a request until a miss is put aside
+
+
+def pages(count, flags=PERMISSIVE):
+    """Return tables, the registers for them, and ``count`` pages of which each has its frame."""
+    tables = Tables(X86_64)
+    vaddrs = [VADDR + 0x1000 * number for number in range(count)]
+    for number, vaddr in enumerate(vaddrs):
+        tables.map(vaddr, 0x10_0000 + 0x1000 * number, flags)
+    return tables, Control(tables.cr3), vaddrs
+
+
+def offered_first(trace, name):
+    """Return the cycles in which an offer begins."""
+    valid, accepted = trace.cycles(f"{name}_valid"), trace.cycles(f"{name}_valid", f"{name}_ready")
+    return [cycle for cycle in valid if cycle - 1 not in valid or cycle - 1 in accepted]
+
+
+@ORDERS
+@LATENCIES
+@pytest.mark.parametrize("delay", [1, 4])
+def test_a_miss_alone_is_asked_for_in_the_cycle_after_and_answered_two_after_its_walk(
+        order, hit_latency, delay):
+    tables, control, (vaddr,) = pages(1)
+    bench = MissBench(tables, order=order, hit_latency=hit_latency, delay=lambda: delay)
+    bench.ask([(Access(vaddr), control)])
+    accepted, walked = bench.accepted[0], bench.trace.cycles("walk_rsp_valid")
+    assert bench.trace.cycles("walk_req_valid") == [accepted + TO_FILE[hit_latency] + 1]
+    assert bench.trace.cycles("rsp_valid") == [walked[0] + 2]
+
+
+@LATENCIES
+def test_by_tag_hits_are_answered_at_once_under_misses_one_a_cycle(hit_latency):
+    """And the walk is answered as soon as it would be alone, though hits come without end."""
+    tables, control, vaddrs = pages(4)
+    walks = iter([1, 30, 40, 50])
+    bench = MissBench(tables, order="tag", hit_latency=hit_latency, delay=lambda: next(walks))
+    hits = range(4, 64)
+
+    async def testbench(ctx):
+        ctx.set(bench.dut.requests.rsp.ready, 1)
+        await bench.request(ctx, 0, Access(vaddrs[0]), control)
+        await bench.until_idle(ctx)
+        for number in (*range(1, 4), *hits):
+            vaddr = vaddrs[0 if number in hits else number]
+            await bench.request(ctx, number, Access(vaddr), control)
+        await bench.until_idle(ctx)
+
+    bench.run(testbench)
+    walked = bench.trace.cycles("walk_rsp_valid")[1:]
+    assert [bench.answered[number] for number in (1, 2, 3)] == [cycle + 2 for cycle in walked]
+    for number in hits:
+        # Out of the register of a hit latency of 2, a lookup waits while a walk is answered.
+        wait = 2 if hit_latency == 2 and bench.accepted[number] in walked else 0
+        assert bench.answered[number] == bench.accepted[number] + hit_latency + wait
+    # Requests are accepted in every cycle but the two after each response to a walk, and with no
+    # hit latency the one after a miss.
+    accepted = [bench.accepted[number] for number in (*range(1, 4), *hits)]
+    gaps = {*range(accepted[0], accepted[-1])} - {*accepted}
+    expected = {cycle + later for cycle in walked for later in (1, 2)}
+    expected |= {cycle + 1 for cycle in accepted[:3]} if hit_latency == 0 else set()
+    assert gaps == expected
+    assert sum(bench.answered[number] < walked[0] for number in hits) > 15
+
+
+@LATENCIES
+def test_in_order_what_is_behind_a_miss_is_walked_at_once_and_answered_after_it(hit_latency):
+    """The walks respond the last first; the answers then come every other cycle."""
+    tables, control, vaddrs = pages(4)
+    walks = iter([40, 30, 20, 10])
+    bench = MissBench(tables, order="request", hit_latency=hit_latency, delay=lambda: next(walks))
+    results = bench.ask([(Access(vaddr), control) for vaddr in vaddrs])
+    assert [result["paddr"] >> 12 for result in results] == [0x100, 0x101, 0x102, 0x103]
+    asked = bench.trace.cycles("walk_req_valid")
+    pace = 2 if hit_latency == 0 else 1  # a miss takes a cycle then, in which none is accepted
+    assert asked == list(range(asked[0], asked[0] + 4 * pace, pace))
+    assert bench.walks == [Access(vaddr) for vaddr in reversed(vaddrs)]
+    first = bench.trace.cycles("walk_rsp_valid")[-1] + 2
+    assert [bench.answered[number] for number in range(4)] == [first, first + 2, first + 4,
+                                                               first + 6]
+
+
+@ORDERS
+@LATENCIES
+def test_as_many_walks_are_under_way_as_there_are_misses_and_no_more(order, hit_latency):
+    tables, control, vaddrs = pages(9)
+    bench = MissBench(tables, order=order, hit_latency=hit_latency, misses=5, entries=16,
+                      delay=lambda: 30)
+    bench.ask([(Access(vaddr), control) for vaddr in vaddrs])
+    assert bench.walker.most == 5
+    before = [cycle for cycle in bench.accepted.values() if cycle <= min(bench.answered.values())]
+    # With a hit latency of 2 one more is accepted, and waits to be looked up.
+    assert len(before) == 5 + (hit_latency == 2)
+
+
+@ORDERS
+def test_an_in_order_port_answers_a_hit_behind_a_miss_after_it_and_by_tag_before(order):
+    tables, control, (first, second) = pages(2)
+    bench = MissBench(tables, order=order, delay=lambda: 12)
+
+    async def testbench(ctx):
+        ctx.set(bench.dut.requests.rsp.ready, 1)
+        await bench.request(ctx, 0, Access(first), control)
+        await bench.until_idle(ctx)
+        await bench.request(ctx, 1, Access(second), control)
+        await bench.request(ctx, 2, Access(first), control)
+        await bench.until_idle(ctx)
+
+    bench.run(testbench)
+    assert bench.order == ([0, 1, 2] if order == "request" else [0, 2, 1])
+    if order == "request":
+        assert bench.answered[2] == bench.answered[1] + 2
+    assert len(bench.walks) == 2
+    events = bench.events
+    assert (events.total("lookup"), events.total("miss"), events.total("hit_4k")) == (3, 2, 1)
+
+
+@ORDERS
+@pytest.mark.parametrize("ways", [0, 2])
+def test_misses_of_one_page_share_a_walk_if_it_is_not_asked_for_yet_and_one_entry(order, ways):
+    """While the walker has one walk at a time, two of four are asked for before the first fill.
+
+    The second fill takes the place of the first: the page that is in the TLB beside it stays.
+    """
+    tables, control, (page, other) = pages(2)
+    shape = {"entries": 4, "ways": ways} if ways else {"entries": 2}
+    bench = MissBench(tables, order=order, delay=lambda: 9, index="plain", **shape)
+    bench.walker.ready = lambda: not bench.walker.under_way
+
+    async def testbench(ctx):
+        ctx.set(bench.dut.requests.rsp.ready, 1)
+        await bench.request(ctx, 0, Access(other), control)
+        await bench.until_idle(ctx)
+        for number in range(1, 5):
+            await bench.request(ctx, number, Access(page + number), control)
+        await bench.until_idle(ctx)
+        assert bench.walks == [Access(other), Access(page + 1), Access(page + 2)]
+        for number, vaddr in ((5, other), (6, page)):
+            await bench.request(ctx, number, Access(vaddr), control)
+        await bench.until_idle(ctx)
+
+    bench.run(testbench)
+    assert len(bench.walks) == 3
+    for number in range(1, 5):
+        assert bench.responses[number]["paddr"] == 0x10_0000 + (page + number & 0xFFF)
+    assert [bench.responses[number]["paddr"] >> 12 for number in (5, 6)] == [0x101, 0x100]
+
+
+@ORDERS
+def test_a_write_that_is_looked_up_again_and_finds_a_clean_page_is_walked(order):
+    """Once, although each fill has all that wait looked up again."""
+    tables, control, vaddrs = pages(1, PERMISSIVE & ~Entry.D)
+    bench = MissBench(tables, order=order, delay=lambda: 6)
+    bench.walker.ready = lambda: not bench.walker.under_way
+    read, write = Access(vaddrs[0]), Access(vaddrs[0], AccessKind.WRITE)
+    results = bench.ask([(one, control) for one in (read, read, write, write, read)])
+    assert [result["paddr"] for result in results] == [0x10_0000 | VADDR & 0xFFF] * 5
+    assert bench.walks[:3] == [read, read, write]
+    assert bench.walks.count(write) <= 2
+
+
+@ORDERS
+@LATENCIES
+def test_answers_that_are_not_taken_are_kept_and_come_one_by_one(order, hit_latency):
+    tables, control, vaddrs = pages(4)
+    bench = MissBench(tables, order=order, hit_latency=hit_latency, delay=lambda: 10)
+
+    async def testbench(ctx):
+        for number, vaddr in enumerate(vaddrs):
+            await bench.request(ctx, number, Access(vaddr), control)
+        for _ in range(20):
+            await ctx.tick()
+        assert len(bench.walks) == 4  # all are walked, though no answer is taken
+        assert not bench.responses
+        ctx.set(bench.dut.requests.rsp.ready, 1)
+        await bench.until_idle(ctx)
+
+    bench.run(testbench)
+    cycles = sorted(bench.answered.values())
+    assert cycles == list(range(cycles[0], cycles[0] + 7, 2))
+    assert [bench.responses[number]["paddr"] >> 12 for number in range(4)] == [
+        0x100, 0x101, 0x102, 0x103]
