@@ -9,6 +9,7 @@ from .miss_file import MissFile, kept_layout
 from .permission import AccessNeeds
 from .port import RequestPort
 from .responder import Responder
+from .separate import separate_register
 from .shapes import walk_response_layout
 
 __all__ = ["MissPort"]
@@ -60,11 +61,11 @@ class MissPort(RequestPort):
         m.submodules.responder = responder = Responder(self._config)
         m.submodules.misses = misses = MissFile(self._config, self._number)
         rsp = self.requests.rsp
-        held, held_valid = Signal(self._held_layout(tlb), reset_less=True), Signal()
+        held, held_valid = separate_register(self._held_layout(tlb), "held"), Signal()
         given_back, walked = Signal(), Signal()  # held is from the file, and was walked
         result = Signal(walk_response_layout(self._config), reset_less=True)
         filling = Signal()  # the held request was walked, and its page is entered in this cycle
-        staged = Signal(kept_layout(self._config), reset_less=True)  # that is given back, if one is
+        staged = separate_register(kept_layout(self._config), "staged")  # given back, if one is
         free, looks, looked_up = Signal(), Signal(), Signal()
         missed, behind, answered, faulted, leaves = (
             Signal(name=name) for name in ("missed", "behind", "answered", "faulted", "leaves"))
@@ -141,7 +142,7 @@ class MissPort(RequestPort):
         The one looked up goes into ``held`` when that is free. With no hit latency it is answered
         itself, as long as none is held.
         """
-        fresh, loaded = Signal.like(held), Signal.like(held)
+        fresh, loaded = Signal(held.shape()), Signal(held.shape())
         m.submodules.staged_needs = needs = AccessNeeds(self._config)
         staged_needs = Signal.like(needs.needs, reset_less=True)
         m.d.comb += [
@@ -162,7 +163,7 @@ class MissPort(RequestPort):
             m.d.sync += held.eq(loaded)
         if self._config.hit_latency:
             return held
-        at_hand = Signal.like(held)
+        at_hand = Signal(held.shape())
         m.d.comb += at_hand.eq(Mux(held_valid, held, fresh))
         return at_hand
 
