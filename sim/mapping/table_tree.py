@@ -12,7 +12,7 @@ from ..memory_file.file_memory import FileMemory
 from ..memory_file.frame_file import FrameFile
 from .entry_rules import leaf_mask, reserved_mask, rights_of, table_pfns
 
-__all__ = ["LevelTables", "TableTree"]
+__all__ = ["LevelTables", "TableTree", "require_mode"]
 
 Words = NDArray[np.uint64]
 
@@ -85,7 +85,7 @@ class TableTree:
 
     def __init__(self, file: FrameFile, cpu: CpuState) -> None:
         self.cpu = cpu
-        self.mode = _mode_of(file, cpu)
+        self.mode = require_mode(file, cpu)
         self.memory = FileMemory(file)
         self.reserved = self.absent = 0
         root = table_pfns(np.array([_root(self.mode, cpu.control.cr3)], np.uint64))
@@ -167,7 +167,8 @@ def _root(mode: PagingMode, cr3: int) -> int:
     return cr3 & ((1 << min(52, 8 * mode.entry_bytes)) - 1)
 
 
-def _mode_of(file: FrameFile, cpu: CpuState) -> PagingMode:
+def require_mode(file: FrameFile, cpu: CpuState) -> PagingMode:
+    """Return the paging mode of ``cpu``; raise ``InputError`` if it has none that is known."""
     mode = cpu.mode
     if mode is None:
         paging = "PAE paging" if cpu.paging else "no paging"
