@@ -70,6 +70,8 @@ class Config:
         What sets accessed and dirty flags: ``exchange``, an atomic compare-and-exchange; ``write``,
         a plain write of one walker, safe only where nobody else writes page tables; ``fault``,
         none: an access that would succeed but has to set a flag ends in a page fault with P set.
+    rights : bool
+        Whether a response has the rights of its page, for an outer cache or a core to keep.
 
     Raises
     ------
@@ -101,6 +103,7 @@ class Config:
     index: str = "folded"
     accessed: str = "use"
     ad: str = "exchange"
+    rights: bool = False
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -157,8 +160,9 @@ class Config:
             if not isinstance(getattr(self, name), str):
                 raise TypeError(
                     f"{name.capitalize()} must be a string, not {getattr(self, name)!r}")
-        if not isinstance(self.cancel, bool):
-            raise TypeError(f"Parameter cancel must be a bool, not {self.cancel!r}")
+        for name in SWITCHES:
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"Parameter {name} must be a bool, not {getattr(self, name)!r}")
         if not isinstance(self.ports, tuple) or not all(isinstance(x, str) for x in self.ports):
             raise TypeError(f"Ports must be a tuple of strings, not {self.ports!r}")
 
@@ -222,6 +226,9 @@ ORDERS = ("request", "tag")
 
 INDEXES = ("plain", "folded")
 """What may select the set of a page number."""
+
+SWITCHES = ("cancel", "rights")
+"""What each MMU has or has not."""
 
 RULES = {"index": INDEXES, "order": ORDERS, "accessed": ("use", "success"),
          "ad": ("exchange", "write", "fault")}

@@ -99,6 +99,8 @@ class Responder(wiring.Component):
         with m.Elif(~self.control.pg):
             # Whatever the mode, the processor has 32-bit addresses as long as paging is off.
             m.d.comb += response.paddr.eq(access.vaddr[:IA32.vaddr_bits])
+            if self._config.rights:
+                m.d.comb += [response[name].eq(1) for name in ("writable", "user", "dirty")]
         with m.Else():
             self._translate(m, translation)
         return m
@@ -115,3 +117,9 @@ class Responder(wiring.Component):
             self.response.page.eq(translation.page),
             self.response.memory_type.eq(translation.memory_type),
         ]
+        if self._config.rights:
+            for name in ("writable", "user", "execute_disable", "key"):
+                if name in self.response.shape().members:
+                    m.d.comb += self.response[name].eq(translation.rights[name])
+            m.d.comb += [self.response[name].eq(translation[name])
+                         for name in ("dirty", "global_page")]

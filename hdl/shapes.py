@@ -148,6 +148,13 @@ def response_layout(config):
     page first, and ``memory_type`` one into the PAT. All three are 0 on a fault.
     With ``fault``, ``vector`` is the exception, ``error_code`` the low bits of its code, 0 unless
     it is a page fault, and ``vaddr`` the linear address, for CR2; without, all three are 0.
+
+    With ``config.rights`` the response says what the page permits, 0 on a fault: ``writable`` and
+    ``user``, the AND over all levels of R/W and U/S, ``execute_disable``, the OR of XD, and the
+    leaf's protection ``key``, where the mode has them. ``dirty`` says that D of the leaf is set; a
+    write to a page that is writable but not dirty has to be asked for. It may lag behind D in
+    memory, as a TLB may. ``global_page`` is G of the leaf under CR4.PGE. Without paging all is
+    permitted.
     """
     return data.StructLayout({
         "tag": config.tag_bits,
@@ -158,7 +165,20 @@ def response_layout(config):
         "vector": VECTOR_BITS,
         "error_code": ERROR_CODE_BITS,
         "vaddr": config.mode.vaddr_bits,
+        **(_page_rights(config.mode) if config.rights else {}),
     })
+
+
+def _page_rights(mode):
+    """Return the fields of a response that say what its page permits."""
+    return {
+        "writable": 1,
+        "user": 1,
+        **({"execute_disable": 1} if mode.has_execute_disable else {}),
+        **({"key": KEY_BITS} if mode.has_protection_keys else {}),
+        "dirty": 1,
+        "global_page": 1,
+    }
 
 
 def cancel_layout(config):

@@ -36,6 +36,7 @@ def header(config, name, clock, reset):
         vectors=", ".join(f"{vector.value} #{vector.name}" for vector in Vector),
         invalidations=_codes(InvalidateOp),
         operations=_codes(MemoryOp), stored=STORED[config.ad],
+        rights=RIGHTS_NOTE if config.rights else "",
         ignored=_listed(ignored_registers(config.mode) or ("nothing",)))
     timing = TIMING_NOTES.format(
         reset=reset, hits=HITS[config.hit_latency],
@@ -76,7 +77,7 @@ registers. This mode ignores {ignored}.
 EFLAGS.AC, stack relative to SS. tag comes back with the answer.
 
 <port>_rsp_*: paddr, page ({pages}) and memory_type (index into the PAT), or fault with vector
-({vectors}), error_code and vaddr (for CR2). What does not apply is 0.
+({vectors}), error_code and vaddr (for CR2). What does not apply is 0.{rights}
 
 invalidate_*: op is {invalidations}; vaddr and pcid are its operands, new is the value moved to
 CR0, CR3 or CR4, old what CR0 or CR4 held before.
@@ -106,6 +107,11 @@ answer comes two cycles later."""
 BEHIND_MISSES = {
     "request": "in order, behind the answer to a miss as well." + MISSES,
     "tag": "whatever misses are before it: answers come in any order, told by their tags." + MISSES}
+
+RIGHTS_NOTE = """
+writable, user, execute_disable and key are the rights of the page over all levels; a write to one
+that is not dirty must be asked for, as it sets D. global_page is G under CR4.PGE.
+"""
 
 STORED = {
     "exchange": "store desired if the entry is expected, atomically.",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..x86 import AccessKind, Cr0, Cr4, Entry, PagingMode, lowest_bit
 from .control import Access, Control
 
-__all__ = ["Rights"]
+__all__ = ["ALL_RIGHTS", "Rights"]
 
 KEY_SHIFT = lowest_bit(Entry.KEY)
 
@@ -59,3 +59,7 @@ class Rights:
         binding = (access.user and not access.implicit) or control.cr0 & Cr0.WP
         is_write = access.kind is AccessKind.WRITE
         return bool(access_disable or (write_disable and is_write and binding))
+
+
+ALL_RIGHTS = Rights()
+"""The rights above the root, and without paging."""

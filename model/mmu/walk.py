@@ -8,12 +8,12 @@ same things on its own, in ``hdl/``. The paging modes are data: ``model.x86.MODE
 from dataclasses import dataclass, replace
 
 from ..physical.memory import BusError, PhysicalMemory
-from ..x86 import AccessKind, Cr0, Entry, Level, PagingMode, Vector
+from ..x86 import AccessKind, Cr0, Cr4, Entry, Level, PagingMode, Vector
 from .control import Access, Control
 from .entry_format import EntryFormat
 from .error_code import error_code
 from .flag_rules import FLAGS_ON_USE, FlagRules
-from .rights import Rights
+from .rights import ALL_RIGHTS, Rights
 from .widths import check_width, physical_bits
 
 __all__ = ["Access", "Control", "Fault", "PageFault", "Step", "Walk", "check_vaddr", "is_canonical",
@@ -44,7 +44,10 @@ class Walk:
     """A walk and its outcome: either ``fault``, or the physical address of the access.
 
     ``page`` is the level that mapped the page (None without paging); ``memory_type`` the index
-    into the PAT that the leaf selects (PAT, PCD, PWT). [SDM 4.9.2]
+    into the PAT that the leaf selects (PAT, PCD, PWT). [SDM 4.9.2] ``rights`` are those of the page
+    over all levels, with the leaf's key; ``dirty`` says whether the leaf has D afterwards, and
+    ``global_page`` whether it has G and CR4.PGE is set. Without paging a page permits everything.
+    On a fault none of them means anything.
     """
 
     access: Access
@@ -53,6 +56,9 @@ class Walk:
     page: Level | None = None
     memory_type: int = 0
     fault: Fault | None = None
+    rights: Rights = ALL_RIGHTS
+    dirty: bool = True
+    global_page: bool = False
 
 
 class PageFault(Exception):
@@ -198,6 +204,9 @@ class _Walker:
             paddr=self.format.page_address(level, entry) | offset,
             page=level,
             memory_type=self.format.memory_type(level, entry),
+            rights=rights,
+            dirty=bool((entry | dirty) & Entry.D),
+            global_page=bool(entry & Entry.G and self.control.cr4 & Cr4.PGE),
         )
 
     def _step(self, level: Level, paddr: int, entry: int, flags: int) -> None:

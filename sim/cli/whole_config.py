@@ -31,6 +31,8 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     geometry.add_argument("--ad", choices=RULES["ad"], default=DEFAULTS.ad,
                           help="what sets accessed and dirty flags: compare-and-exchange, a plain "
                                "write, or software after a page fault (%(default)s)")
+    geometry.add_argument("--rights", action="store_true",
+                          help="with the rights of its page in each answer")
 
 
 def config_of(args: argparse.Namespace) -> Config:
@@ -42,4 +44,5 @@ def config_of(args: argparse.Namespace) -> Config:
         mode = mode.without_1g_pages()
     return hardware_config(
         args, mode, ports=tuple(args.ports.split(",")), tag_bits=args.tag_bits,
-        cancel=args.cancel, accessed=args.accessed, ad=args.ad)
+        cancel=args.cancel, accessed=args.accessed, ad=args.ad,
+        rights=args.rights)

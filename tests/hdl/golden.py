@@ -62,7 +62,20 @@ def response_fields(config, walked, tag=0):
         "vector": fault.vector.value if fault else 0,
         "error_code": fault.error_code if fault else 0,
         "vaddr": fault.vaddr if fault else 0,
+        **(right_fields(config.mode, walked) if config.rights else {}),
     }
+
+
+def right_fields(mode, walked):
+    """Return the rights in the port's response for a golden ``Walk``."""
+    rights = walked.rights
+    fields = {"writable": rights.writable, "user": rights.user_page, "dirty": walked.dirty,
+              "global_page": walked.global_page}
+    if mode.has_execute_disable:
+        fields["execute_disable"] = rights.execute_disable
+    if mode.has_protection_keys:
+        fields["key"] = rights.key
+    return {name: 0 if walked.fault else int(value) for name, value in fields.items()}
 
 
 def golden_request(request):

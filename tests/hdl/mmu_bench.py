@@ -22,11 +22,12 @@ class MmuBench:
     """
 
     def __init__(self, tables, *, ports=("fetch", "data"), entries=4, l2_entries=0,
-                 walkers=1, walk_stages=1, misses=1, order="request", **memory_behaviour):
+                 walkers=1, walk_stages=1, misses=1, order="request", parameters=None,
+                 **memory_behaviour):
         self.tables = tables
-        self.config = Config(mode=tables.mode, ports=ports, entries=entries, policy="lru",
-                             l2_entries=l2_entries, walkers=walkers,
-                             walk_stages=walk_stages, misses=misses, order=order)
+        self.config = Config(mode=tables.mode, ports=ports, policy="lru", **{
+            "entries": entries, "l2_entries": l2_entries, "walkers": walkers,
+            "walk_stages": walk_stages, "misses": misses, "order": order, **(parameters or {})})
         self.mmu, self.reset = Mmu(self.config), Signal()
         self.ports = [getattr(self.mmu, name) for name in ports]
         self.memory = PageTableMemory(

@@ -32,6 +32,7 @@ GEOMETRIES = {
     "second level": Config(entries=4, l2_entries=256, l2_ways=2, l2_policy="lru"),
     "misses": Config(entries=4, misses=3, order="tag", cancel=True),
     "misses in order": Config(IA32, entries=4, misses=2, hit_latency=2, walkers=2),
+    "everything": Config(entries=4, cancel=True, accessed="success", ad="write", rights=True),
     "second level, ia32": Config(IA32, entries=4, l2_entries=64, l2_policy="random"),
 }
 
@@ -92,6 +93,13 @@ def test_cancel_adds_its_inputs_to_each_port_and_nothing_else():
     assert {name for _, _, name in without} == {port.name for port in port_list(verilog("x86_64"))}
 
 
+def test_ports_of_everything_that_may_be_had_are_the_golden_ones():
+    """As above, with every option that adds ports."""
+    found = "".join(f"{port.direction:6} {port.width:2} {port.name}\n"
+                    for port in port_list(to_verilog(GEOMETRIES["everything"])))
+    assert found == (DATA / "ports-everything.txt").read_text(), found
+
+
 @every_mode
 def test_icarus_compiles_it_without_a_warning(mode, tmp_path):
     source = tmp_path / "mmu.v"
@@ -144,7 +152,7 @@ def test_header_lists_the_parameters(mode):
         "paddr_bits": "40", "tag_bits": "4", "misses": "1", "order": "request",
         "cancel": "False", "hit_latency": "1", "l2_entries": "0", "l2_ways": "4",
         "l2_policy": "plru", "walkers": "1", "walk_stages": "1",
-        "accessed": "use", "ad": "exchange",
+        "accessed": "use", "ad": "exchange", "rights": "False",
         "clock": "clk", "reset": "rst"}
     assert {field.name for field in fields(Config)} <= {*parameters}
 
