@@ -5,8 +5,8 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from .onehot import encode
+from .port_shapes import cancel_layout
 from .shapes import (
-    cancel_layout,
     control_layout,
     request_layout,
     walk_response_layout,

@@ -11,12 +11,12 @@ from .invalidate import Invalidator
 from .l2_tlb import L2Tlb
 from .miss_port import MissPort
 from .port import RequestPort
+from .port_shapes import port_signature
 from .shapes import (
     control_layout,
     ignored_registers,
     invalidate_layout,
     memory_signature,
-    port_signature,
 )
 from .walk_pool import WalkPool
 from .walker import Walker

@@ -10,6 +10,7 @@ from .event_shapes import port_events_layout
 from .l1_full import FullL1, lookup_key_layout
 from .l1_sets import SetL1
 from .permission import AccessNeeds, needs_layout
+from .port_shapes import port_signature
 from .responder import Responder
 from .separate import separate_register
 from .shapes import (
@@ -17,7 +18,6 @@ from .shapes import (
     drop_layout,
     page_fault_layout,
     page_name,
-    port_signature,
     request_layout,
     walk_signature,
 )

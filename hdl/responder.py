@@ -6,10 +6,10 @@ from amaranth.lib.wiring import In, Out
 
 from ..model.x86 import IA32, PAGE_SHIFT, Vector
 from .permission import AccessNeeds, page_fault_code
+from .port_shapes import response_layout
 from .shapes import (
     control_layout,
     request_layout,
-    response_layout,
     translation_layout,
     walk_response_layout,
 )

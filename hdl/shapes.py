@@ -19,7 +19,6 @@ __all__ = [
     "AccessKind",
     "InvalidateOp",
     "MemoryOp",
-    "cancel_layout",
     "control_layout",
     "drop_layout",
     "ignored_registers",
@@ -29,9 +28,7 @@ __all__ = [
     "memory_tag_bits",
     "page_fault_layout",
     "page_name",
-    "port_signature",
     "request_layout",
-    "response_layout",
     "rights_layout",
     "translation_layout",
     "walk_request_layout",
@@ -141,65 +138,8 @@ def request_layout(config):
     })
 
 
-def response_layout(config):
-    """Return the answer to a request, which is a physical address or a fault.
-
-    ``paddr`` is the physical address; ``page`` is an index into ``config.mode.pages``, smallest
-    page first, and ``memory_type`` one into the PAT. All three are 0 on a fault.
-    With ``fault``, ``vector`` is the exception, ``error_code`` the low bits of its code, 0 unless
-    it is a page fault, and ``vaddr`` the linear address, for CR2; without, all three are 0.
-
-    With ``config.rights`` the response says what the page permits, 0 on a fault: ``writable`` and
-    ``user``, the AND over all levels of R/W and U/S, ``execute_disable``, the OR of XD, and the
-    leaf's protection ``key``, where the mode has them. ``dirty`` says that D of the leaf is set; a
-    write to a page that is writable but not dirty has to be asked for. It may lag behind D in
-    memory, as a TLB may. ``global_page`` is G of the leaf under CR4.PGE. Without paging all is
-    permitted.
-    """
-    return data.StructLayout({
-        "tag": config.tag_bits,
-        "paddr": config.physical_bits,
-        "page": range(len(config.mode.pages)),
-        "memory_type": MEMORY_TYPE_BITS,
-        "fault": 1,
-        "vector": VECTOR_BITS,
-        "error_code": ERROR_CODE_BITS,
-        "vaddr": config.mode.vaddr_bits,
-        **(_page_rights(config.mode) if config.rights else {}),
-    })
 
 
-def _page_rights(mode):
-    """Return the fields of a response that say what its page permits."""
-    return {
-        "writable": 1,
-        "user": 1,
-        **({"execute_disable": 1} if mode.has_execute_disable else {}),
-        **({"key": KEY_BITS} if mode.has_protection_keys else {}),
-        "dirty": 1,
-        "global_page": 1,
-    }
-
-
-def cancel_layout(config):
-    """Return which requests to cancel, if ``valid``: those with ``tag``, or ``all``.
-
-    They are those of the port that were accepted in an earlier cycle and are not answered. None of
-    them is answered from the next cycle on, so that an offered answer is taken back.
-    """
-    return data.StructLayout({"valid": 1, "all": 1, "tag": config.tag_bits})
-
-
-def port_signature(config):
-    """Return a request port as the requester sees it: requests out, responses in.
-
-    With ``config.cancel`` there is ``cancel`` as well, of ``cancel_layout``.
-    """
-    return Signature({
-        "req": Out(stream.Signature(request_layout(config))),
-        "rsp": In(stream.Signature(response_layout(config))),
-        **({"cancel": Out(cancel_layout(config))} if config.cancel else {}),
-    })
 
 
 def invalidate_layout(config):

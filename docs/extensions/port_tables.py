@@ -11,7 +11,7 @@ from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
 from pagewalk.hdl import config as config_module
-from pagewalk.hdl import event_shapes, shapes
+from pagewalk.hdl import event_shapes, port_shapes, shapes
 from pagewalk.hdl.config import Config
 from pagewalk.hdl.flat import FlatMmu
 from pagewalk.model.x86 import MODES
@@ -21,7 +21,7 @@ from pagewalk.model.x86 import MODES
 PORTS = {
     "control": shapes.control_layout,
     "data_req": shapes.request_layout,
-    "data_rsp": shapes.response_layout,
+    "data_rsp": port_shapes.response_layout,
     "invalidate": shapes.invalidate_layout,
     "memory": shapes.memory_signature,
     "events_data": event_shapes.port_events_layout,

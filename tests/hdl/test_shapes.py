@@ -2,7 +2,7 @@ import pytest
 from amaranth import Shape
 from amaranth.lib import data
 
-from pagewalk.hdl import shapes
+from pagewalk.hdl import port_shapes, shapes
 from pagewalk.hdl.config import Config
 from pagewalk.hdl.event_shapes import events_layout
 from pagewalk.model import x86
@@ -61,7 +61,7 @@ def test_a_request_is_an_access_with_a_tag(config):
 
 
 def test_a_response_is_a_physical_address_or_a_fault(config):
-    assert payload(shapes.port_signature(config).members["rsp"].signature) == {
+    assert payload(port_shapes.port_signature(config).members["rsp"].signature) == {
         "tag": 7, "paddr": config.physical_bits, "page": 1 if config.mode is IA32 else 2,
         "memory_type": 3, "fault": 1, "vector": 5, "error_code": 6,
         "vaddr": config.mode.vaddr_bits}
