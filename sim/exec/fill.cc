@@ -53,8 +53,6 @@ struct Use {
 const uint64_t SEVERAL = ~uint64_t{0};  // pages
 const unsigned GRANT_COUNT = 1 << 12;
 const unsigned BLOCK_COUNT = 1 << 14;
-const unsigned PUSHF = 0x9C, POPF = 0x9D, IRET = 0xCF;
-const unsigned DEBUG = 1, TRAP_FLAG = 1 << 8;
 const unsigned LOOKING = 1, FOUND = 2;
 
 struct State {
@@ -128,17 +126,6 @@ unsigned char *frame(Fills &fills, uint64_t row) {
     return static_cast<unsigned char *>(batch.frames.bytes) + row * PAGE_BYTES;
 }
 
-// Return the first byte of an instruction that is no prefix, 0 if there is none.
-unsigned opcode(const unsigned char *code, uint64_t bytes, bool is_long) {
-    for (uint64_t index = 0; index < bytes; ++index) {
-        const unsigned byte = code[index];
-        if (!std::strchr("\x26\x2e\x36\x3e\x64\x65\x66\x67\xf0\xf2\xf3", static_cast<int>(byte)) &&
-            !(is_long && byte >> 4 == 4))
-            return byte;
-    }
-    return 0;
-}
-
 // Note that code of a frame is translated, so that Python watches what it writes there.
 void note_code(Fills &fills, uint64_t row) {
     uint8_t &seen = static_cast<uint8_t *>(fills.executed)[row];
@@ -200,16 +187,6 @@ uint32_t length(State &state, uint64_t pc, uint64_t bytes) {
     return state.block_lengths[place] = found->second;
 }
 
-// Return the opcode of the instruction at an address of which the fetch was translated just now.
-unsigned opcode_at(Fills &fills, uint64_t pc, uint64_t bytes) {
-    const uint64_t page = pc / PAGE_BYTES, place = pc % PAGE_BYTES;
-    const Grant &grant = state_of(fills).grants[page % GRANT_COUNT];
-    if (grant.page != page || grant.epoch != fills.epoch)
-        return 0;
-    const unsigned char *code = frame(fills, grant.row) + place;
-    return opcode(code, std::min(bytes, PAGE_BYTES - place), fills.is_long);
-}
-
 // While an instruction is made again to see where its access is: a page that stands in for the one
 // that is refused, and one for all that it writes. Return whether it is one of these.
 bool stand_in(Fills &fills, uint64_t vaddr, unsigned kind, SoftEntry *result) {
@@ -223,29 +200,10 @@ bool stand_in(Fills &fills, uint64_t vaddr, unsigned kind, SoftEntry *result) {
     return true;
 }
 
-// Go on behind an instruction that the trap flag was set for: the program must not see the flag.
-// As the soft TLB is empty then, all accesses of the next one are asked for, the fetch first.
-void step_over(void *emulator, Fills &fills) {
-    const auto read = reinterpret_cast<RegRead>(fills.reg_read);
-    const auto write = reinterpret_cast<RegWrite>(fills.reg_write);
-    const unsigned what = state_of(fills).opcode;
-    uint64_t value = 0, row = 0;
-    if (what == PUSHF) {
-        read(emulator, static_cast<int>(fills.sp_register), &value);
-        const uint64_t place = value + 1;  // of the byte that has the flag
-        if (translate(fills, place & -PAGE_BYTES, WRITE, row, EXTRA))
-            frame(fills, row)[place % PAGE_BYTES] &= ~(TRAP_FLAG >> 8);
-    } else if (what == POPF || what == IRET) {
-        read(emulator, static_cast<int>(fills.flags_register), &value);
-        fills.trap = (value & TRAP_FLAG) != 0;  // it is the program's own from now on
-        value |= TRAP_FLAG;
-        write(emulator, static_cast<int>(fills.flags_register), &value);
-    }
-    ++fills.epoch;
-    reinterpret_cast<EmuControl>(fills.emu_control)(emulator, static_cast<int>(fills.flush));
-}
-
 }  // namespace
+
+#include "instructions.h"
+#include "single_step.h"
 
 extern "C" {
 
@@ -327,55 +285,6 @@ void fills_syscall(void *emulator, void *data) {
 
 void fills_sysenter(void *emulator, void *data) {
     stop(emulator, *static_cast<Fills *>(data), STOP_SYSENTER);
-}
-
-// Hooks UC_HOOK_INSN of IN and OUT, which the emulator lets everybody use.
-uint32_t fills_in(void *emulator, uint32_t, int, void *data) {
-    Fills &fills = *static_cast<Fills *>(data);
-    const auto read = reinterpret_cast<RegRead>(fills.reg_read);
-    fills.port_pc = fills.port_ax = 0;
-    read(emulator, static_cast<int>(fills.pc_register), &fills.port_pc);
-    read(emulator, static_cast<int>(fills.ax_register), &fills.port_ax);
-    stop(emulator, fills, STOP_PORT);
-    return 0;
-}
-
-void fills_out(void *emulator, uint32_t port, int bytes, uint32_t, void *data) {
-    fills_in(emulator, port, bytes, data);
-}
-
-// Hooks UC_HOOK_INSN of RDTSC and RDTSCP: time is the number of instructions, the same in each run.
-int fills_rdtsc(void *emulator, void *data) {
-    Fills &fills = *static_cast<Fills *>(data);
-    const auto write = reinterpret_cast<RegWrite>(fills.reg_write);
-    const uint64_t low = static_cast<uint32_t>(fills.instructions), high = fills.instructions >> 32;
-    write(emulator, static_cast<int>(fills.ax_register), &low);
-    write(emulator, static_cast<int>(fills.dx_register), &high);
-    return 1;
-}
-
-int fills_rdtscp(void *emulator, void *data) {
-    Fills &fills = *static_cast<Fills *>(data);
-    const uint64_t processor = 0;
-    reinterpret_cast<RegWrite>(fills.reg_write)(
-        emulator, static_cast<int>(fills.cx_register), &processor);
-    return fills_rdtsc(emulator, data);
-}
-
-// Hook UC_HOOK_INSN of CPUID: leaf 1 is told as it was found, without what is not the same in each
-// run. Return whether that is all.
-int fills_cpuid(void *emulator, void *data) {
-    Fills &fills = *static_cast<Fills *>(data);
-    const auto write = reinterpret_cast<RegWrite>(fills.reg_write);
-    uint64_t leaf = 0;
-    reinterpret_cast<RegRead>(fills.reg_read)(emulator, static_cast<int>(fills.ax_register), &leaf);
-    if (static_cast<uint32_t>(leaf) != 1)
-        return 0;
-    write(emulator, static_cast<int>(fills.ax_register), &fills.cpuid_ax);
-    write(emulator, static_cast<int>(fills.bx_register), &fills.cpuid_bx);
-    write(emulator, static_cast<int>(fills.cx_register), &fills.cpuid_cx);
-    write(emulator, static_cast<int>(fills.dx_register), &fills.cpuid_dx);
-    return 1;
 }
 
 // Hook UC_HOOK_EDGE_GENERATED: a block was translated.

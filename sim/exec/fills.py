@@ -34,7 +34,8 @@ from .fill_state import FillState, StopReason, layout_lines
 
 __all__ = ["BOTH_PORTS", "Fills", "Ports", "Who"]
 
-SOURCE, RECORD_SOURCE = "fill.cc", "record.h"
+# The first includes the others.
+SOURCES = ("fill.cc", "record.h", "instructions.h", "single_step.h")
 KINDS, REASONS = tuple(AccessKind), tuple(StopReason)
 PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4  # UC_PROT_*
 GRANTS = (PROT_READ, PROT_READ | PROT_WRITE, PROT_EXEC)
@@ -84,7 +85,7 @@ class Fills:
         self._emulator, self._engine, self._memory = emulator, engine, memory
         self._library = build_library(plain_recipe({
             **{name: (files(__package__) / name).read_text(encoding="utf-8")
-               for name in (SOURCE, RECORD_SOURCE)},
+               for name in SOURCES},
             "layout.h": "\n".join(layout_lines(emulator))}))
         self._library.fills_create.restype = ctypes.c_void_p
         self._library.fills_translate.restype = ctypes.c_int64
