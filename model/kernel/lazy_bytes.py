@@ -1,7 +1,9 @@
 """The bytes of a file on a disk that is read a page at a time, when a page is asked for."""
 
+import errno
 from collections.abc import Callable
 
+from ..address_space.errors import SysError
 from ..x86 import PAGE_BYTES, PAGE_SHIFT
 
 __all__ = ["LazyBytes"]
@@ -14,7 +16,8 @@ class LazyBytes:
     ----------
     read
         Returns bytes of the file as it was at first, given an offset and how many; None for a file
-        that had none. Fewer than asked for are followed by zeros. It may raise ``SysError``.
+        that had none. Fewer than asked for are those of a file that has shrunk, which is as if its
+        disk failed. It may raise ``SysError``.
     size
         How many bytes it had.
     """
@@ -25,12 +28,18 @@ class LazyBytes:
         self._written: dict[int, bytes] = {}
 
     def read(self, index: int) -> bytes:
-        """Return a page, with zeros past the end of the file and in holes."""
+        """Return a page, with zeros past the end of the file and in holes.
+
+        Raise ``SysError(EIO)`` if ``read`` returns less than it is asked for, or what it raises.
+        """
         at, found = index << PAGE_SHIFT, self._written.get(index)
         if found is None:
             found = b""
             if at < self._end and self._read is not None:
-                found = self._read(at, min(PAGE_BYTES, self._end - at))
+                size = min(PAGE_BYTES, self._end - at)
+                found = self._read(at, size)
+                if len(found) < size:
+                    raise SysError(errno.EIO)
         return found.ljust(PAGE_BYTES, b"\0")
 
     def write(self, index: int, data: bytes) -> None:

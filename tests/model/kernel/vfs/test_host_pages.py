@@ -1,5 +1,7 @@
 """Files of the host larger than memory: read, mapped and changed, beside plain bytes."""
 
+import errno
+
 import numpy as np
 import pytest
 
@@ -122,4 +124,25 @@ def test_a_file_that_loses_its_name_when_nobody_has_it_is_gone(tmp_path):
         assert len(machine.kernel.state.page_cache) == 1
         assert call.unlinkat(FDCWD, b"other") == 0
         assert len(machine.kernel.state.page_cache) == 0
+        machine.kernel.check()
+
+
+@pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
+def test_a_file_that_shrinks_on_the_host_is_like_one_on_a_broken_disk(tmp_path, mode):
+    (tmp_path / "file").write_bytes(b"x" * 4 * PAGE)
+    system = FileSystem(tmp_path, lambda: START)
+    machine = ModelPrograms(16, mode)
+    machine.start(system)
+    with system:
+        fd = machine.calls.openat(FDCWD, b"file", 0)
+        start = machine.calls.mmap(0, 4 * PAGE, 1, MapFlag.PRIVATE, fd, 0)
+        assert machine.calls.pread(fd, BUFFER, 10, 0) == 10
+        (tmp_path / "file").write_bytes(b"x" * (2 * PAGE + 1))
+        assert machine.calls.pread(fd, BUFFER, 10, 0) == 10
+        assert machine.calls.pread(fd, BUFFER, PAGE, PAGE) == PAGE
+        assert machine.calls.pread(fd, BUFFER, PAGE, 2 * PAGE) == -errno.EIO
+        assert machine.calls.pread(fd, BUFFER, PAGE, 3 * PAGE) == -errno.EIO
+        assert machine.load(start, PAGE) == b"x" * PAGE
+        with machine.kernel.acting(machine.kernel.current):
+            assert machine.calls.user.copy_from_user(start + PAGE, 3 * PAGE)[1] == 2 * PAGE
         machine.kernel.check()
