@@ -1,6 +1,5 @@
 """Programs with the kernel model behind them: copies on write, swapping, several processes."""
 
-import numpy as np
 import pytest
 
 from pagewalk.hdl.config import Config
@@ -11,65 +10,13 @@ from pagewalk.sim.exec import fills
 from pagewalk.sim.exec.cpu import Cpu
 from pagewalk.sim.exec.fills import Ports
 from pagewalk.sim.exec.program_machine import ProgramFailed, Signalled
-from pagewalk.sim.exec.stop import Called, Paused
+from pagewalk.sim.exec.stop import Called
 
 from .worlds import CODE, DATA, DATA_PAGES, RW, World, every_mode, needs_as
 
 pytestmark = [pytest.mark.slow, needs_as]
 every_check = pytest.mark.parametrize("check", ["fast", "each"])
 every_engine = pytest.mark.parametrize("engine", ["model", "cxxrtl"])
-
-ADD_TO_EACH_WORD = """
-    mov @di, DATA
-    mov ecx, 16 * 512
-again:
-    add [@di], ebx
-    add eax, [@di]
-    add @di, 8
-    dec ecx
-    jnz again
-    END
-"""
-
-
-def words(world):
-    return np.frombuffer(world.peek(DATA, DATA_PAGES * PAGE_BYTES), np.uint32)[::2]
-
-
-@every_mode
-@pytest.mark.parametrize(("engine", "check"), [("model", "fast"), ("cxxrtl", "fast"),
-                                               ("cxxrtl", "each")])
-def test_processes_that_share_pages_until_they_write(mode, check, engine, assembled):
-    """A parent and three children, in turn, for 3000 instructions each."""
-    world = World(engine, mode, check)
-    world.poke(CODE, assembled(ADD_TO_EACH_WORD, mode))
-    start = np.arange(DATA_PAGES * PAGE_BYTES // 4, dtype=np.uint32)
-    world.poke(DATA, start.tobytes())
-    children = [world.kernel_does(world.kernel.fork) for _ in range(3)]
-    world.linux.processes += children
-    left = list(range(4))
-    for process in left:
-        world.machine.switch(process)
-        world.cpu.pc = CODE
-        world.cpu.write("ebx", process + 1)
-    sums = {}
-    while left:
-        for process in list(left):
-            world.machine.switch(process)
-            stop = world.go_on(3000)
-            if isinstance(stop, Called):
-                sums[process] = world.cpu.read("eax")
-                left.remove(process)
-            else:
-                assert stop == Paused()
-    for process in range(4):
-        expected = start[::2] + np.uint32(process + 1)
-        world.machine.switch(process)
-        assert (words(world) == expected).all()
-        assert sums[process] == int(expected.sum(dtype=np.uint64)) & 0xFFFF_FFFF
-    assert world.machine.counts.minor >= 4 * DATA_PAGES - 1
-    world.end()
-
 
 def modified_and_swapped(world, assembled):
     """Read a page that came from swap, then write it; send it out; return what comes back."""
@@ -144,7 +91,9 @@ def swept(world, assembled):
     stop = world.run()
     if type(stop) is not Called:
         return type(stop), None, None
-    return Called, world.cpu.read("ebx"), words(world)[::512].tolist()
+    pages = range(DATA, DATA + DATA_PAGES * PAGE_BYTES, PAGE_BYTES)
+    return Called, world.cpu.read("ebx"), [
+        int.from_bytes(world.peek(page, 4), "little") for page in pages]
 
 
 def expected_sweep():
@@ -250,7 +199,8 @@ def test_a_process_that_is_killed(mode, assembled):
 def test_one_port_for_instructions_and_data(mode, check, assembled):
     config = Config(mode=mode, entries=16, ports=("data",))
     world = World("cxxrtl", mode, check, config=config, ports=Ports(0, 0))
-    world.poke(CODE, assembled(ADD_TO_EACH_WORD, mode))
+    world.poke(CODE, assembled("mov @di, DATA; mov ecx, 512 * 16; again: add [@di], ebx;"
+                               "add eax, [@di]; add @di, 8; dec ecx; jnz again; END", mode))
     world.cpu.write("ebx", 3)
     assert isinstance(world.run(), Called)
     assert world.cpu.read("eax") == 3 * 512 * DATA_PAGES
