@@ -24,6 +24,7 @@ from .scheduler import Scheduler, WaitsForEver, has_expired, is_interrupted
 from .signal_delivery import deliver_signals, force_signal
 from .stop import Called, CallKind, Raised
 from .task_wait import TaskWait
+from .thrashing import ThrashWatch
 
 __all__ = ["ProgramEnd", "ProgramRun"]
 
@@ -84,6 +85,7 @@ class ProgramRun:
         self._scheduler = Scheduler(self._context.tasks, self._context.clock)
         self._first = self._context.tasks.first.group
         self._end: ProgramEnd | None = None
+        self._thrash_watch = ThrashWatch(world.kernel.state)
         self._context.calls.broken_pipe = self._broken_pipe
 
     def run(self) -> ProgramEnd:
@@ -96,6 +98,7 @@ class ProgramRun:
         try:
             while (task := self._scheduler.choose()) is not None:
                 self._turn(task)
+                self._thrash_watch.look(self._cpu.instructions)
         except WaitsForEver as error:
             if self._end is None:
                 raise ProgramFailed(str(error)) from None
