@@ -10,8 +10,8 @@ LOG = logging.getLogger("pagewalk")
 REFAULTED_TIMES = 4  # the pages of memory: no accident
 INSTRUCTIONS_PER_REFAULT = 2000  # fewer than that go on between two of them
 
-TEXT = ("memory is too small: %d pages were read again after they were evicted in the last %d million "
-        "instructions, and memory has %d pages; --memory gives it more")
+TEXT = ("memory is too small: %d pages were read again after they were evicted in the last %d "
+        "million instructions, and memory has %d pages; --memory gives it more")
 
 
 class ThrashWatch:
