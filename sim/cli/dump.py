@@ -48,8 +48,8 @@ def add(verbs: Verbs) -> None:
     parser = add_verb(verbs, "dump", _dump,
                       "Show what the page tables in a file of physical memory map.")
     parser.add_argument("dump", metavar="FILE", type=file_name,
-                        help="physical memory: raw, an ELF core (QEMU, libvirt, Linux), LiME, "
-                             "AVML, kdump, or a memory image (.npz); packed with xz or gzip or not")
+                        help="physical memory: raw, an ELF core (QEMU, libvirt, Linux), LiME, AVML "
+                             "or kdump, packed with xz or gzip or not; or a memory image (.npz)")
     add_memory_options(parser)
     group = parser.add_argument_group("what is shown")
     group.add_argument("--format", choices=("table", *QEMU), default="table",

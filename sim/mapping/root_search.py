@@ -45,15 +45,16 @@ class Candidate:
 def find_roots(file: FrameFile) -> list[Candidate]:
     """Return plausible roots in ``file``, those first that map themselves, then by pages.
 
-    All are of the first mode that has roots that map themselves, or else has roots at all. At most
-    1,024 frames of a mode are looked at closely.
+    All are of the first mode that has roots that map themselves, or else of the first with entries
+    of 8 bytes that has roots at all. At most 1,024 frames of a mode are looked at closely.
     """
     fallback: list[Candidate] = []
     for mode in MODES_TRIED:
         found = _roots(file, mode)
         if any(one.maps_itself for one in found):
             return found
-        fallback = fallback or found
+        if mode is not IA32:  # any text can be read as entries of 4 bytes
+            fallback = fallback or found
     return fallback
 
 

@@ -20,6 +20,7 @@ CORE, LOAD, NOTE = 4, 1, 4
 MACHINES = {3: "i386", 62: "x86-64"}
 MANY = 0xFFFF  # e_phnum if the number of program headers is in the first section header
 MOST_NOTES = 16 << 20  # bytes
+MOST_PROGRAMS = 1 << 20
 
 IDENT = 16
 # Behind the identification: type, machine, version, entry, phoff, shoff, flags, and five half words
@@ -87,6 +88,8 @@ def _programs(data: ByteSource) -> Iterator[_Program]:
     if count == MANY:
         count = int.from_bytes(data.read(sections + SECTION_INFO[bits], 4,
                                          "the first section header"), "little")
+    if count > MOST_PROGRAMS:
+        raise BadMemoryFile(data.path, f"has {count} program headers", f"at most {MOST_PROGRAMS}")
     table = data.read(offset, count * form.size, f"its {count} program headers")
     for number, fields in enumerate(form.iter_unpack(table)):
         yield _checked(data, number, _program(bits, fields))

@@ -72,10 +72,6 @@ class FrameFile(ABC):
             there[first:last] = self._load(int(pfns[first]), out[first:last])
         return out, there
 
-    def has(self, paddr: int) -> bool:
-        """Return whether the file has the byte at ``paddr``."""
-        return any(start <= paddr < end for start, end in self.ranges)
-
 
 def pfn_runs(start: int, end: int, most: int = 4096) -> Iterator[Pfns]:
     """Yield the frame numbers of the bytes from ``start`` to ``end``, at most ``most`` at once."""

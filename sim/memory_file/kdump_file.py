@@ -24,7 +24,8 @@ DESCRIPTOR = np.dtype([("offset", "<u8"), ("size", "<u4"), ("flags", "<u4"),
 ZLIB = 1
 OTHER_PACKING = {2: "lzo", 4: "snappy", 0x20: "zstd"}
 KEPT = 256  # unpacked frames
-CHUNK = 1 << 16  # frames that are looked through at a time
+CHUNK = 1 << 16  # frames, or words of the bitmap, that are looked through at a time
+MOST_RANGES = 1 << 22
 
 
 class KdumpFile(FrameFile):
@@ -99,10 +100,20 @@ class KdumpFile(FrameFile):
         return np.frombuffer(data, DESCRIPTOR)
 
     def _find_ranges(self) -> tuple[tuple[int, int], ...]:
-        bits = np.unpackbits(self._bitmap.view(np.uint8), count=self._frame_count,
-                             bitorder="little")
-        edges = np.flatnonzero(np.diff(bits, prepend=np.uint8(0), append=np.uint8(0)))
-        bounds = (edges << PAGE_SHIFT).tolist()
+        """Return the ranges: where a bit differs from the one before it, some words at a time."""
+        bounds: list[int] = []
+        before = np.zeros(1, np.uint8)
+        for first in range(0, len(self._bitmap), CHUNK):
+            words = self._bitmap[first : first + CHUNK]
+            bits = np.unpackbits(words.view(np.uint8), bitorder="little")
+            bits = bits[: max(0, self._frame_count - first * 64)]
+            edges = np.flatnonzero(np.diff(bits, prepend=before)) + first * 64
+            bounds += (edges << PAGE_SHIFT).tolist()
+            before = bits[-1:] if len(bits) else before
+            if len(bounds) > 2 * MOST_RANGES:
+                raise BadMemoryFile(self.path, f"has memory in more than {MOST_RANGES} ranges",
+                                    "fewer")
+        bounds += [self._frame_count << PAGE_SHIFT] * (len(bounds) % 2)
         return tuple(zip(bounds[::2], bounds[1::2], strict=True))
 
     def _frame(self, descriptor: np.void) -> bytes:

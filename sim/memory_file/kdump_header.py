@@ -24,6 +24,7 @@ VMCOREINFO_AT = {64: 32, 32: 20}
 NOTES_AT = {64: 48, 32: 32}
 MAX_MAPNR_AT = {64: 96, 32: 72}
 MOST_NOTES = 16 << 20  # bytes
+MOST_FRAMES = 1 << 31  # so that the bitmap has 256 Mbytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class KdumpHeader:
     Members
     -------
     bitmap, bitmap_bytes
-        Where the second bitmap is, of frames that the file has, and its length.
+        Where the second bitmap is, of frames that the file has, and how many bytes are in use.
     descriptors
         Where the descriptors of these frames begin.
     frame_count
@@ -67,10 +68,14 @@ def read_kdump_header(data: ByteSource) -> KdumpHeader:
     if not 0 < max_mapnr <= 8 * bitmap_bytes:
         raise BadMemoryFile(data.path, f"has a bitmap of {bitmap_bytes} bytes in its kdump header",
                             f"one bit for each of {max_mapnr} frames")
+    if max_mapnr > MOST_FRAMES:
+        raise OtherMemoryFile(data.path, f"is kdump of {max_mapnr} frames",
+                              f"at most {MOST_FRAMES}, which are 8 Tbytes")
     first = (1 + blocks) * PAGE_BYTES
     if first + 2 * bitmap_bytes > data.size:
         data.read(first, 2 * bitmap_bytes, "the bitmaps of kdump")
-    return KdumpHeader(first + bitmap_bytes, bitmap_bytes, first + 2 * bitmap_bytes, max_mapnr,
+    used = -(-max_mapnr // 64) * 8
+    return KdumpHeader(first + bitmap_bytes, used, first + 2 * bitmap_bytes, max_mapnr,
                        _notes(data, version, bits, sub))
 
 

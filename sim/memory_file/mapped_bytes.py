@@ -2,6 +2,7 @@
 
 import mmap
 import os
+from bisect import bisect_right
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -66,9 +67,11 @@ class MappedBytes:
 
     def written(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
         """Yield where from ``start`` to ``stop`` there may be other bytes than zeros."""
-        for first, last in self._extents:
-            if first < stop and last > start:
-                yield max(first, start), min(last, stop)
+        at = bisect_right(self._extents, start, key=lambda extent: extent[1])
+        while at < len(self._extents) and self._extents[at][0] < stop:
+            first, last = self._extents[at]
+            yield max(first, start), min(last, stop)
+            at += 1
 
 
 def _extents(descriptor: int, size: int) -> Iterator[tuple[int, int]]:

@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from itertools import pairwise
 
 __all__ = ["MemoryPiece", "PieceMap", "joined"]
@@ -42,21 +43,29 @@ class PieceMap:
 
 
 def _painted(given: list[MemoryPiece]) -> list[MemoryPiece]:
-    """Return the pieces as if each were painted over those before it."""
-    done: list[MemoryPiece] = []  # by later pieces, in order, without overlap
-    for piece in reversed(given):
-        at = start = bisect_right(done, piece.start, key=lambda one: one.end)
-        left = piece.start
-        free = []
-        while at < len(done) and done[at].start < piece.end:
-            if done[at].start > left:
-                free.append(piece.part(left, done[at].start))
-            left = done[at].end
+    """Return the pieces as if each were painted over those before it.
+
+    From bound to bound of all pieces, the last that covers these bytes is on top of the heap.
+    """
+    order = sorted(range(len(given)), key=lambda number: given[number].start)
+    bounds = sorted({bound for piece in given for bound in (piece.start, piece.end)})
+    done: list[MemoryPiece] = []
+    heap: list[int] = []  # numbers of pieces, negative so that the last is first
+    at = 0
+    for start, end in pairwise(bounds):
+        while at < len(order) and given[order[at]].start == start:
+            heappush(heap, -order[at])
             at += 1
-        if left < piece.end:
-            free.append(piece.part(left, piece.end))
-        done[start:at] = sorted([*done[start:at], *free])
+        while heap and given[-heap[0]].end <= start:
+            heappop(heap)
+        if heap:
+            part = given[-heap[0]].part(start, end)
+            last = done[-1] if done else None
+            if last and last.end == start and last.source + start - last.start == part.source:
+                part = MemoryPiece(done.pop().start, end, last.source)
+            done.append(part)
     return done
+
 
 def joined(pieces: list[MemoryPiece]) -> tuple[tuple[int, int], ...]:
     """Return the ranges that ``pieces`` cover, those that touch as one."""

@@ -1,5 +1,6 @@
 """Files that are cut, damaged or of another kind: one line, and never anything else."""
 
+import gzip
 import lzma
 import struct
 
@@ -24,6 +25,7 @@ FILES = {
     "kdump": kdump(FRAMES, NOTES),
     "flattened": flattened(kdump(FRAMES, NOTES)),
     "xz": lzma.compress(elf([(0, MEMORY)], NOTES)),
+    "gzip": gzip.compress(elf([(0, MEMORY)], NOTES)),
 }
 # Where the structures of each begin and end.
 PLACES = {
@@ -34,6 +36,7 @@ PLACES = {
               4 * FRAME + 24, 4 * FRAME + 480, -1],
     "flattened": [32, FRAME, FRAME + 8, FRAME + 16, FRAME + 400, -17, -16, -1],
     "xz": [6, 12, 24, -100, -12, -1],
+    "gzip": [3, 10, 40, -9, -8, -4, -1],
 }
 CUTS = [(name, place) for name, places in PLACES.items() for place in places]
 
@@ -97,7 +100,23 @@ def test_damage_is_never_a_traceback(name, changes, tmp_path_factory):
     check_one_line(path)
 
 
+def huge_kdump():
+    """Return kdump whose headers tell of more frames than are read."""
+    data = bytearray(kdump(FRAMES))
+    struct.pack_into("<I", data, 424 + 12, 1 << 20)  # blocks of the bitmaps
+    struct.pack_into("<Q", data, FRAME + 96, (1 << 31) + 1)
+    return bytes(data)
+
+
+def many_programs():
+    """Return an ELF core that tells of a million program headers and more."""
+    data = bytearray(elf([(0, MEMORY)], many=True))
+    struct.pack_into("<I", data, 64 + 2 * 56 + 44, (1 << 20) + 1)
+    return bytes(data)
+
+
 OTHERS = [
+    (many_programs(), r"has 1048577 program headers"),
     (b"", r"is empty"),
     (b"\x7fELF" + b"\x01" * 100, r"is an ELF file of the processor 257"),
     (elf([(0, MEMORY)], machine=183), r"is an ELF file of the processor 183"),
@@ -108,6 +127,7 @@ OTHERS = [
     (elf([(1 << 60, MEMORY)]), r"has a physical address of 0x1000000000000000 .*"),
     (kdump(FRAMES, machine=b"aarch64"), r"is kdump of the processor 'aarch64'"),
     (kdump(FRAMES, version=9), r"is kdump of version 9"),
+    (huge_kdump(), r"is kdump of 2147483649 frames"),
     (kdump(FRAMES, packing=2), r"has frames packed by lzo"),
     (kdump(FRAMES, packing=4), r"has frames packed by snappy"),
     (kdump(FRAMES, packing=0x20), r"has frames packed by zstd"),

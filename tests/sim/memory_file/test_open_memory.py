@@ -74,8 +74,6 @@ def test_the_ranges_are_in_order_and_end_with_the_memory(file, name):
     assert file.ranges == (((0, 72 * FRAME),) if name == "raw" else
                            ((0, low), (40 * FRAME, 72 * FRAME)))
     assert file.end == 72 * FRAME
-    assert file.has(0)
-    assert not file.has(72 * FRAME)
 
 
 def test_the_registers_are_those_of_the_notes(file, name):
@@ -109,6 +107,25 @@ def test_places_say_where_a_raw_file_has_what(tmp_path):
     with pytest.raises(MemoryFileError, match=r"^.*memory.raw: ends at byte \d+; expected the "
                                               r"memory at 0x1000 up to byte \d+$"):
         open_memory(path, places=[MemoryPiece(FRAME, 1 << 30, 0)])
+
+
+def test_the_rest_of_a_segment_is_zeros(tmp_path):
+    path = tmp_path / "core"
+    path.write_bytes(elf([(0, frame(1))], memsz=3 * FRAME))
+    file = open_memory(path)
+    data, there = file.frames(np.arange(4, dtype=np.uint64))
+    assert there.tolist() == [True, True, True, False]
+    assert data[0].tobytes() == frame(1)
+    assert not data[1:].any()
+    assert file.ranges == ((0, 3 * FRAME),)
+
+
+def test_of_segments_that_overlap_the_last_counts(tmp_path):
+    # /proc/vmcore has the kernel's text twice.
+    path = tmp_path / "core"
+    path.write_bytes(elf([(0, frame(1) * 3), (FRAME, frame(2))]))
+    data, _ = open_memory(path).frames(np.arange(3, dtype=np.uint64))
+    assert [row.tobytes() for row in data] == [frame(1), frame(2), frame(1)]
 
 
 def test_the_holes_of_a_sparse_file_are_not_read(tmp_path):
