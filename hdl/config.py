@@ -72,6 +72,8 @@ class Config:
         none: an access that would succeed but has to set a flag ends in a page fault with P set.
     rights : bool
         Whether a response has the rights of its page, for an outer cache or a core to keep.
+    probes : bool
+        Whether a request has a ``purpose``: to check an access, or to probe without any effect.
 
     Raises
     ------
@@ -104,6 +106,7 @@ class Config:
     accessed: str = "use"
     ad: str = "exchange"
     rights: bool = False
+    probes: bool = False
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -195,6 +198,11 @@ class Config:
         return self.accessed == "success" or self.ad == "fault"
 
     @property
+    def notes_lacking(self) -> bool:
+        """Whether a walk may go on below an entry without setting its accessed flag."""
+        return self.sets_flags_last or self.probes
+
+    @property
     def physical_bits(self) -> int:
         """Width of a physical address that a translation can give."""
         return min(self.paddr_bits, self.mode.max_paddr_bits)
@@ -227,7 +235,7 @@ ORDERS = ("request", "tag")
 INDEXES = ("plain", "folded")
 """What may select the set of a page number."""
 
-SWITCHES = ("cancel", "rights")
+SWITCHES = ("cancel", "rights", "probes")
 """What each MMU has or has not."""
 
 RULES = {"index": INDEXES, "order": ORDERS, "accessed": ("use", "success"),

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from ..model.x86 import Entry, Vector
 from .bitfield import field
 from .entry_decoder import EntryDecoder
-from .permission import denials, needs_layout, page_fault_code
+from .permission import denials, needs_layout, page_fault_code, sets_dirty
 from .shapes import memory_response_layout, rights_layout, walk_response_layout
 from .walk_shapes import WalkStep, place_layout
 
@@ -18,7 +18,7 @@ def asks_layout(config):
     """Return what a walk is judged by: who asks, what the access needs, CR4.PSE and CR4.PGE."""
     response = walk_response_layout(config).members
     return data.StructLayout({"port": response["port"], "miss": response["miss"],
-                              "pse": 1, "pge": 1, "needs": needs_layout()})
+                              "pse": 1, "pge": 1, "needs": needs_layout(config)})
 
 
 class EntryJudge(wiring.Component):
@@ -32,7 +32,7 @@ class EntryJudge(wiring.Component):
 
     Where flags are set last, an entry above the leaf keeps its accessed flag for now, and the walk
     goes on. If such a walk succeeds, it begins again and sets flags as it goes; or where flags are
-    not set at all, it ends in a page fault.
+    not set at all, it ends in a page fault. A quiet access sets nothing and goes on as well.
 
     The judge keeps nothing: walks may take turns at one of them.
 
@@ -60,7 +60,8 @@ class EntryJudge(wiring.Component):
     desired : Out
         What ``UPDATE`` makes of the entry.
     result : Out(walk_response_layout)
-        What ``FINISH`` answers; ``stale`` is 0, for the walker to set.
+        What ``FINISH`` answers; ``stale`` is for the walker to set, but if what was found must not
+        be kept for want of A.
     """
 
     def __init__(self, config):
@@ -95,16 +96,21 @@ class EntryJudge(wiring.Component):
             rights.key.eq(decoder.rights.key),
         ]
 
-        writes_leaf = decoder.leaf & needs.write
+        writes_leaf = decoder.leaf & sets_dirty(needs)
+        quiet = needs.quiet if self._config.probes else Const(0)
         lacks_flag, denied = ~decoder.accessed | (writes_leaf & ~decoder.dirty), Signal()
         refused = ~decoder.present | decoder.reserved | (decoder.leaf & permission_denied)
         sets, updates = Const(0), ~self.place.updating & lacks_flag
         if self._config.ad == "fault":
-            refused |= decoder.leaf & (self.place.lacking | lacks_flag)
+            refused |= decoder.leaf & ~quiet & (self.place.lacking | lacks_flag)
             updates = Const(0)
         elif self._config.sets_flags_last:
-            sets = decoder.leaf & self.place.lacking & ~self.place.setting
+            sets = decoder.leaf & self.place.lacking & ~self.place.setting & ~quiet
             updates &= decoder.leaf | self.place.setting
+        if self._config.probes:
+            updates &= ~quiet
+            # What was found without A must not be kept.
+            m.d.comb += self.result.stale.eq(quiet & (self.place.lacking | ~decoder.accessed))
         m.d.comb += [
             denied.eq(refused),
             self.sets.eq(sets & ~denied & ~response.error),
@@ -142,14 +148,15 @@ class EntryJudge(wiring.Component):
             # clear; the walk cache does not look at CR4.PSE, so it must not hold such an entry.
             self.cacheable.eq(~field(self.response.data, Entry.PS)),
         ]
-        if self._config.sets_flags_last:
+        if self._config.notes_lacking:
             m.d.comb += [
                 # Nor one on whose way A is lacking: a walk that begins at a table does not set it.
                 self.cacheable.eq(~field(self.response.data, Entry.PS) & ~self.place.lacking
                                   & (decoder.accessed | self.place.updating)),
                 below.lacking.eq(self.place.lacking | ~decoder.accessed),
-                below.setting.eq(self.place.setting),
             ]
+        if self._config.sets_flags_last:
+            m.d.comb += below.setting.eq(self.place.setting)
 
     def _finish(self, m, decoder, rights, denied, key_denied):
         """Make the answer: the translation, or the fault."""
@@ -166,6 +173,6 @@ class EntryJudge(wiring.Component):
             result.translation.page.eq(decoder.page),
             result.translation.rights.eq(rights),
             result.translation.memory_type.eq(decoder.memory_type),
-            result.translation.dirty.eq(decoder.dirty | asks.needs.write),
+            result.translation.dirty.eq(decoder.dirty | sets_dirty(asks.needs)),
             result.translation.global_page.eq(decoder.global_page & asks.pge),
         ]

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..model.x86 import PAGE_SHIFT
 from .onehot import encode
-from .permission import denials, needs_layout
+from .permission import denials, needs_layout, sets_dirty
 from .replacement import POLICIES
 from .shapes import PCID_BITS, drop_layout, rights_layout, translation_layout
 
@@ -84,7 +84,7 @@ class FullL1(wiring.Component):
             "offered": In(lookup_key_layout(config)),
             "inner": In(lookup_key_layout(config)),
             "inside": In(1),
-            "needs": In(needs_layout()),
+            "needs": In(needs_layout(config)),
             "found": Out(found),
             "at_hand": In(found),
             "hit": Out(1),
@@ -145,7 +145,7 @@ class FullL1(wiring.Component):
                 found.denied[slot].eq(denied),
                 found.key_denied[slot].eq(key_denied),
                 found.unusable[slot].eq(
-                    (needs.write & ~tag.dirty) | (tag.rights.execute_disable & ~needs.nxe)),
+                    (sets_dirty(needs) & ~tag.dirty) | (tag.rights.execute_disable & ~needs.nxe)),
             ]
         m.d.comb += [
             self.present.eq(one.match.any()),

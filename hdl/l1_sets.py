@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from .l1_full import FullL1, found_layout, lookup_key_layout
 from .onehot import encode
-from .permission import denials, needs_layout
+from .permission import denials, needs_layout, sets_dirty
 from .set_policy import SET_POLICIES
 from .shapes import PCID_BITS, drop_layout, rights_layout, translation_layout
 
@@ -74,7 +74,7 @@ class SetL1(wiring.Component):
             "offered": In(lookup_key_layout(config)),
             "inner": In(lookup_key_layout(config)),
             "inside": In(1),
-            "needs": In(needs_layout()),
+            "needs": In(needs_layout(config)),
             "found": Out(found),
             "at_hand": In(found),
             "hit": Out(1),
@@ -176,7 +176,7 @@ class SetL1(wiring.Component):
             found.match[number].eq(tag.valid & same_vpn & (same_pcid | tag.global_page)),
             found.same_vpn[number].eq(same_vpn),
             found.vacant[number].eq(~tag.valid),
-            found.unusable[number].eq((self.needs.write & ~tag.dirty)
+            found.unusable[number].eq((sets_dirty(self.needs) & ~tag.dirty)
                                       | (tag.rights.execute_disable & ~self.needs.nxe)),
             found.denied[number].eq(denied),
             found.key_denied[number].eq(key_denied),

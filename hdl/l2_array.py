@@ -74,7 +74,7 @@ class L2Array(wiring.Component):
             "index": In(index),
             "page": In(range(len(config.mode.pages))),
             "clearing": In(1),
-            "needs": In(needs_layout()),
+            "needs": In(needs_layout(geometry.config)),
             "global_page": In(1),
             "drop": In(drop_layout(config)),
             "dropped": Out(ways),

@@ -4,7 +4,7 @@ from amaranth import Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .permission import denials, needs_layout
+from .permission import denials, needs_layout, sets_dirty
 from .shapes import drop_layout
 
 __all__ = ["L2Match", "match_layout"]
@@ -51,7 +51,7 @@ class L2Match(wiring.Component):
         super().__init__({
             "entry": In(geometry.entry_layout()),
             "key": In(geometry.key_layout()),
-            "needs": In(needs_layout()),
+            "needs": In(needs_layout(geometry.config)),
             "global_page": In(1),
             "verdict": Out(match_layout()),
             "drop": In(drop_layout(geometry.config)),
@@ -70,8 +70,8 @@ class L2Match(wiring.Component):
             current.eq(entry.generation == key.generation),
             verdict.same_page.eq(entry.valid & same_page),
             verdict.visible.eq(found.global_page | (same_pcid & current)),
-            verdict.permitted.eq(~(
-                denied | (needs.write & ~found.dirty) | (rights.execute_disable & ~needs.nxe))),
+            verdict.permitted.eq(~(denied | (sets_dirty(needs) & ~found.dirty)
+                                   | (rights.execute_disable & ~needs.nxe))),
             # A global page is found under every PCID, so it replaces the entries of them all.
             verdict.related.eq(same_pcid | found.global_page | self.global_page),
             verdict.vacant.eq(~entry.valid | (~found.global_page & same_pcid & ~current)),

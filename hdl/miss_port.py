@@ -79,9 +79,10 @@ class MissPort(RequestPort):
             responder.found.eq(tlb.translation),
             responder.denied.eq(tlb.denied),
             responder.key_denied.eq(tlb.key_denied),
+            responder.nothing.eq(~tlb.hit & self._only_looks(at_hand)),
             responder.walked.eq(walked),
             responder.walk.eq(result),
-            missed.eq(at_hand.translated & ~tlb.hit & ~walked),
+            missed.eq(at_hand.translated & ~tlb.hit & ~walked & ~self._only_looks(at_hand)),
             behind.eq(~given_back & ~misses.empty if self._config.order == "request" else 0),
             rsp.valid.eq((held_valid if self._config.hit_latency else held_valid | looks)
                          & ~missed & ~behind),

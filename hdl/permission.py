@@ -15,24 +15,33 @@ from .shapes import (
     ERROR_CODE_BITS,
     KEY_BITS,
     AccessKind,
+    Purpose,
     control_layout,
     request_layout,
     rights_layout,
 )
 
-__all__ = ["AccessNeeds", "Permission", "denials", "needs_layout", "page_fault_code"]
+__all__ = ["AccessNeeds", "Permission", "denials", "needs_layout", "page_fault_code", "sets_dirty"]
 
 
-def needs_layout():
+def needs_layout(config):
     """Return what an access asks of the page it goes to, one bit for each.
 
     ``write`` and ``fetch`` say what it does, ``user`` that it is a user access, which needs a user
     page. ``writable`` asks for a page that may be written, ``not_user`` for one that is no user
     page. Bit *k* of ``keys`` says that a user page of protection key *k* is denied. ``nxe`` is
-    IA32_EFER.NXE, and ``instruction`` the bit I/D of the error code.
+    IA32_EFER.NXE, and ``instruction`` the bit I/D of the error code. With ``config.probes``,
+    ``clean`` says that a write sets no D, and ``quiet`` that nothing at all is to be set.
     """
-    bits = ("write", "fetch", "user", "writable", "not_user", "nxe", "instruction")
+    bits = ["write", "fetch", "user", "writable", "not_user", "nxe", "instruction"]
+    bits += ["clean", "quiet"] if config.probes else []
     return data.StructLayout({**dict.fromkeys(bits, 1), "keys": 1 << KEY_BITS})
+
+
+def sets_dirty(needs):
+    """Return whether an access with ``needs`` sets the dirty flag of its page."""
+    has_purpose = "clean" in needs.shape().members
+    return needs.write & ~needs.clean if has_purpose else needs.write
 
 
 def denials(needs, rights):
@@ -85,7 +94,7 @@ class AccessNeeds(wiring.Component):
         super().__init__({
             "access": In(request_layout(config)),
             "control": In(control_layout(config)),
-            "needs": Out(needs_layout()),
+            "needs": Out(needs_layout(config)),
         })
 
     def elaborate(self, platform):
@@ -108,6 +117,10 @@ class AccessNeeds(wiring.Component):
             needs.nxe.eq(control.nxe),
             needs.instruction.eq(fetch & (control.smep | control.nxe)),
         ]
+        if "quiet" in needs.shape().members:
+            purpose = access.purpose
+            m.d.comb += [needs.clean.eq(purpose != Purpose.ACCESS), needs.quiet.eq(
+                (purpose == Purpose.PROBE) | (purpose == Purpose.LOOKUP))]
         if self._has_keys:
             pairs = range(0, 2 << KEY_BITS, 2)
             access_disable = Cat(control.pkru[bit] for bit in pairs)

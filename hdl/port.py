@@ -14,6 +14,7 @@ from .port_shapes import port_signature
 from .responder import Responder
 from .separate import separate_register
 from .shapes import (
+    Purpose,
     control_layout,
     drop_layout,
     page_fault_layout,
@@ -118,9 +119,10 @@ class RequestPort(wiring.Component):
             responder.found.eq(tlb.translation),
             responder.denied.eq(tlb.denied),
             responder.key_denied.eq(tlb.key_denied),
+            responder.nothing.eq(~tlb.hit & self._only_looks(at_hand)),
             responder.walked.eq(walking | walked),
             responder.walk.eq(Mux(walked, result, walk.rsp.payload)),
-            walk_needed.eq(at_hand.translated & ~tlb.hit & ~walked),
+            walk_needed.eq(at_hand.translated & ~tlb.hit & ~walked & ~self._only_looks(at_hand)),
             answerable.eq(held_valid if self._config.hit_latency else held_valid | looks),
             rsp.valid.eq(Mux(walking, walk.rsp.valid, answerable & ~walk_needed)),
             rsp.payload.eq(responder.response),
@@ -154,7 +156,7 @@ class RequestPort(wiring.Component):
         return data.StructLayout({
             "access": request_layout(self._config),
             "control": control_layout(self._config),
-            "needs": needs_layout(),
+            "needs": needs_layout(self._config),
             "translated": 1,
             "refused": 1,  # its address is not canonical
         })
@@ -202,6 +204,10 @@ class RequestPort(wiring.Component):
         with m.Elif(looks | self._is_cancelled(asked)):
             m.d.sync += waiting.eq(0)
         return asked, waiting
+
+    def _only_looks(self, request):
+        """Return whether ``request`` is not to be walked."""
+        return request.access.purpose == Purpose.LOOKUP if self._config.probes else Const(0)
 
     def _is_cancelled(self, _request):
         """Return whether a request is cancelled in this cycle."""

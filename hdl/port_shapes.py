@@ -16,6 +16,8 @@ def response_layout(config):
     With ``fault``, ``vector`` is the exception, ``error_code`` the low bits of its code, 0 unless
     it is a page fault, and ``vaddr`` the linear address, for CR2; without, all three are 0.
 
+    With ``config.probes`` a ``PROBE`` or ``LOOKUP`` that found nothing has ``fault`` set alone.
+
     With ``config.rights`` the response says what the page permits, 0 on a fault: ``writable`` and
     ``user``, the AND over all levels of R/W and U/S, ``execute_disable``, the OR of XD, and the
     leaf's protection ``key``, where the mode has them. ``dirty`` says that D of the leaf is set; a

@@ -41,6 +41,8 @@ class Responder(wiring.Component):
     found : In(translation_layout), denied : In(1), key_denied : In(1)
         The translation that the TLB holds, if the request needs one and was not walked; whether the
         page denies the access, and whether its protection key does.
+    nothing : In(1)
+        The TLB does not hold the page of a ``LOOKUP``, which is not walked.
     walked : In(1), walk : In(walk_response_layout)
         The request was walked, and what the walk found.
     response : Out(response_layout)
@@ -56,6 +58,7 @@ class Responder(wiring.Component):
             "found": In(translation_layout(config)),
             "denied": In(1),
             "key_denied": In(1),
+            "nothing": In(1),
             "walked": In(1),
             "walk": In(walk_response_layout(config)),
             "response": Out(response_layout(config)),
@@ -81,7 +84,7 @@ class Responder(wiring.Component):
             ]
         with m.Elif(self.translated):
             m.d.comb += [
-                fault.eq(self.denied),
+                fault.eq(self.denied | self.nothing),
                 vector.eq(Vector.PF),
                 error_code.eq(page_fault_code(asked.needs, key_denied=self.key_denied)),
             ]
@@ -90,12 +93,13 @@ class Responder(wiring.Component):
 
         m.d.comb += response.tag.eq(access.tag)
         with m.If(fault):
-            m.d.comb += [
-                response.fault.eq(1),
-                response.vector.eq(vector),
-                response.error_code.eq(error_code),
-                response.vaddr.eq(access.vaddr),
-            ]
+            m.d.comb += response.fault.eq(1)
+            with m.If(~asked.needs.quiet if self._config.probes else Const(1)):
+                m.d.comb += [
+                    response.vector.eq(vector),
+                    response.error_code.eq(error_code),
+                    response.vaddr.eq(access.vaddr),
+                ]
         with m.Elif(~self.control.pg):
             # Whatever the mode, the processor has 32-bit addresses as long as paging is off.
             m.d.comb += response.paddr.eq(access.vaddr[:IA32.vaddr_bits])

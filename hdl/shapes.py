@@ -19,6 +19,7 @@ __all__ = [
     "AccessKind",
     "InvalidateOp",
     "MemoryOp",
+    "Purpose",
     "control_layout",
     "drop_layout",
     "ignored_registers",
@@ -56,6 +57,15 @@ class InvalidateOp(enum.Enum, shape=3):
     MOV_CR3 = x86.InvalidateOp.MOV_CR3.value
     MOV_CR4 = x86.InvalidateOp.MOV_CR4.value
     MOV_CR0 = x86.InvalidateOp.MOV_CR0.value
+
+
+class Purpose(enum.Enum, shape=2):
+    """What a request is for, by the codes of ``model.x86.Purpose``."""
+
+    ACCESS = x86.Purpose.ACCESS.value
+    CHECK = x86.Purpose.CHECK.value
+    PROBE = x86.Purpose.PROBE.value
+    LOOKUP = x86.Purpose.LOOKUP.value
 
 
 class MemoryOp(enum.Enum, shape=1):
@@ -126,6 +136,12 @@ def request_layout(config):
     ``kind`` says what the access does, at the linear address ``vaddr``. ``user`` is set at CPL 3,
     ``implicit`` for an access of the processor itself to a system structure, which is a supervisor
     access at any CPL; ``ac`` is EFLAGS.AC, and ``stack`` is set for an access relative to SS.
+
+    With ``config.probes`` there is a ``purpose``. A ``CHECK`` is answered as the access would be,
+    faults included, and sets A, but no D. A ``PROBE`` sets no flag, and if the access would fault
+    it is answered by ``fault`` alone, without a vector: nothing is dropped, and no request waits.
+    Nor does anything keep what it found by way of an entry without A. A ``LOOKUP`` is answered so
+    as well if the TLB of the port does not hold the page: it is never walked.
     """
     return data.StructLayout({
         "vaddr": config.mode.vaddr_bits,
@@ -134,12 +150,9 @@ def request_layout(config):
         "implicit": 1,
         "ac": 1,
         "stack": 1,
+        **({"purpose": Purpose} if config.probes else {}),
         "tag": config.tag_bits,
     })
-
-
-
-
 
 
 def invalidate_layout(config):

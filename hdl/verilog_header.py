@@ -5,7 +5,7 @@ from dataclasses import fields
 from importlib.metadata import PackageNotFoundError, version
 
 from ..model.x86 import AccessKind, InvalidateOp, Vector
-from .shapes import MemoryOp, ignored_registers, page_name
+from .shapes import MemoryOp, Purpose, ignored_registers, page_name
 
 __all__ = ["header"]
 
@@ -36,6 +36,7 @@ def header(config, name, clock, reset):
         vectors=", ".join(f"{vector.value} #{vector.name}" for vector in Vector),
         invalidations=_codes(InvalidateOp),
         operations=_codes(MemoryOp), stored=STORED[config.ad],
+        purposes=PURPOSES_NOTE.format(purposes=_codes(Purpose)) if config.probes else "",
         rights=RIGHTS_NOTE if config.rights else "",
         ignored=_listed(ignored_registers(config.mode) or ("nothing",)))
     timing = TIMING_NOTES.format(
@@ -74,7 +75,7 @@ control_*: root is the frame number in CR3; pcid, bits of CR0, CR4 and EFER, and
 registers. This mode ignores {ignored}.
 
 <port>_req_*: an access. kind is {kinds}; user at CPL 3, implicit to a system structure, ac
-EFLAGS.AC, stack relative to SS. tag comes back with the answer.
+EFLAGS.AC, stack relative to SS. tag comes back with the answer.{purposes}
 
 <port>_rsp_*: paddr, page ({pages}) and memory_type (index into the PAT), or fault with vector
 ({vectors}), error_code and vaddr (for CR2). What does not apply is 0.{rights}
@@ -107,6 +108,11 @@ answer comes two cycles later."""
 BEHIND_MISSES = {
     "request": "in order, behind the answer to a miss as well." + MISSES,
     "tag": "whatever misses are before it: answers come in any order, told by their tags." + MISSES}
+
+PURPOSES_NOTE = """
+purpose is {purposes}: CHECK faults and sets A as the access would, but no D; PROBE has no effect,
+and fault alone if there is nothing; LOOKUP is one that is never walked.
+"""
 
 RIGHTS_NOTE = """
 writable, user, execute_disable and key are the rights of the page over all levels; a write to one

@@ -15,10 +15,12 @@ def birth_layout(config):
 
     ``write`` says that the access writes; ``leader`` is the number of the context whose walk
     answers this request as well, if it is ``merged``; ``stale`` says that in this cycle there is a
-    drop, so that the walk may begin at what is dropped.
+    drop, so that the walk may begin at what is dropped. A ``quiet`` walk sets no flag, so that no
+    other is answered by it.
     """
     return data.StructLayout({
         "vpn": config.vpn_bits, "pse": 1, "nxe": 1, "write": 1,
+        "quiet": 1,
         "merged": 1, "leader": range(max(2, config.walkers)), "stale": 1})
 
 
@@ -92,7 +94,7 @@ class WalkContext(wiring.Component):
     """
 
     def __init__(self, config):
-        self._sets_flags_last = config.sets_flags_last
+        self._sets_flags_last, self._notes_lacking = config.sets_flags_last, config.notes_lacking
         birth = birth_layout(config)
         rights = table_rights_layout()
         level = range(len(config.mode.levels))
@@ -122,7 +124,7 @@ class WalkContext(wiring.Component):
             self.count.eq(count),
             self.next_count.eq(count + 1),
             self.counted.eq(responded & self.led & self.passed),
-            self.joinable.eq(current & ~self.stale & ~self.drop & ~self.judged),
+            self.joinable.eq(current & ~self.stale & ~self.drop & ~self.judged & ~self.born.quiet),
         ]
         m.d.sync += [responded.eq(self.respond), replayed.eq(self.replay)]
         with m.If(self.accepted | self.counted):
@@ -202,8 +204,10 @@ class WalkContext(wiring.Component):
 
     def _begin(self, m):
         """Go to the root, which forbids nothing."""
+        if self._notes_lacking:
+            m.d.sync += self.lacking.eq(0)
         if self._sets_flags_last:
-            m.d.sync += [self.lacking.eq(0), self.setting.eq(0)]
+            m.d.sync += self.setting.eq(0)
         m.d.sync += [
             self.level.eq(0), self.updating.eq(0), self.at_found.eq(0),
             self.above.writable.eq(1), self.above.user.eq(1), self.above.execute_disable.eq(0)]
@@ -218,7 +222,7 @@ class WalkContext(wiring.Component):
     def _go_down(self, m):
         """Go to the table that the entry points to, as if it did."""
         above, rights = self.above, self.rights
-        if self._sets_flags_last:
+        if self._notes_lacking:
             m.d.sync += self.lacking.eq(self.lacking | self.lacks)
         m.d.sync += [
             self.level.eq(self.level + 1), self.updating.eq(0), self.at_found.eq(0),

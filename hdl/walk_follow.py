@@ -22,7 +22,7 @@ def followed_layout(config):
     return data.StructLayout({
         "waiting": 1, "count": MEMORY_TAG_BITS, "next_count": MEMORY_TAG_BITS, "counted": 1,
         "level": range(len(config.mode.levels)), "updating": 1,
-        "lacking": 1, "setting": 1,
+        "lacking": 1, "setting": 1, "quiet": 1,
         "vpn": config.vpn_bits, "nxe": 1, "pse": 1})
 
 
@@ -97,8 +97,12 @@ class WalkFollow(wiring.Component):
             return select(number, [walk[name] for walk in walks])
 
         enough = accessed = decoder.accessed
+        if self._config.probes:
+            enough |= of("quiet")
         if self._config.sets_flags_last:
-            enough, accessed = accessed | ~of("setting"), accessed | self.updating
+            enough |= ~of("setting")
+        if self._config.notes_lacking:
+            accessed |= self.updating
             m.d.comb += self.lacks.eq(self.leads & ~accessed)
             accessed &= ~of("lacking")
         else:

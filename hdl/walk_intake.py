@@ -1,12 +1,12 @@
 """Where requests for walks come into the pool: a place to wait, and which walk each one joins."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..model.x86 import PAGE_SHIFT
 from .onehot import encode
-from .shapes import AccessKind, walk_request_layout
+from .shapes import AccessKind, Purpose, walk_request_layout
 from .walk_context import birth_layout
 from .walk_shapes import key_layout
 
@@ -74,7 +74,11 @@ class WalkIntake(wiring.Component):
         stays, accepted = Signal(), Signal()
         matches = Signal(len(self.contexts))
         free = Cat(context.free for context in self.contexts)
-        vpn = self._vpn(request)
+        vpn, takes_place, quiet = self._vpn(request), Const(1), Const(0)
+        if "purpose" in request.access.shape().members:
+            purpose = request.access.purpose
+            takes_place = purpose == Purpose.ACCESS
+            quiet = (purpose == Purpose.PROBE) | (purpose == Purpose.LOOKUP)
         m.d.comb += [
             self.coming.eq(waits),
             self.request.eq(request),
@@ -91,8 +95,9 @@ class WalkIntake(wiring.Component):
             self.birth.vpn.eq(vpn),
             self.birth.pse.eq(request.control.pse),
             self.birth.nxe.eq(request.control.nxe),
-            self.birth.write.eq(request.access.kind == AccessKind.WRITE),
-            self.birth.merged.eq(same & matches.any()),
+            self.birth.write.eq((request.access.kind == AccessKind.WRITE) & takes_place),
+            self.birth.quiet.eq(quiet),
+            self.birth.merged.eq(same & matches.any() & ~quiet),
             self.birth.leader.eq(encode(matches)),
             self.birth.stale.eq(self.drop),
         ]

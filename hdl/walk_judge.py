@@ -41,7 +41,7 @@ class WalkJudge(wiring.Component):
     desired : Out
         What ``UPDATE`` makes of the entry.
     result : Out(walk_response_layout)
-        What ``FINISH`` answers; ``stale`` is 0, for the walker to set.
+        What ``FINISH`` answers, as ``EntryJudge`` has it.
     """
 
     def __init__(self, config):

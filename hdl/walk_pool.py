@@ -220,7 +220,7 @@ class WalkPool(wiring.Component):
             context.has_followers.eq(review.has_followers[number]),
             context.replay.eq(review.replay[number]),
         ]
-        born = ("vpn", "nxe", "pse", "leader", "write")
+        born = ("vpn", "nxe", "pse", "leader", "write", "quiet")
         for layout in (intake.contexts, follow.walks, review.contexts, offer.contexts):
             for name in layout[number].shape().members:
                 source = context.born if name in born else context

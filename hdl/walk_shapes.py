@@ -44,10 +44,12 @@ def place_layout(config):
 
     ``level`` is an index into ``config.mode.levels``; the entry is the one in ``table`` that the
     linear address of the walk selects. ``updating`` says that the access sets flags of the entry,
-    and does not read it for the first time. Where flags are set last, ``lacking`` says that an
-    entry above lacks A, and ``setting`` that the walk has begun again to set it.
+    and does not read it for the first time. ``lacking`` says that an entry above lacks A, if a
+    walk may go on below one; where flags are set last, ``setting`` says that the walk has begun
+    again to set it.
     """
-    last = {"lacking": 1, "setting": 1} if config.sets_flags_last else {}
+    last = {"lacking": 1} if config.notes_lacking else {}
+    last |= {"setting": 1} if config.sets_flags_last else {}
     return data.StructLayout({
         "level": range(len(config.mode.levels)),
         "table": table_layout(config),

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from ..model.x86 import Entry
 from .bitfield import field
 from .entry_judge import EntryJudge, asks_layout
+from .permission import sets_dirty
 from .shapes import walk_response_layout
 from .walk_context import table_rights_layout
 from .walk_shapes import WalkStep
@@ -69,7 +70,7 @@ class WalkVerdict(wiring.Component):
         subject, asks = self.subject, self.asks
         replay, answer = subject.replay, Signal.like(self.answer)
         unfit, step = Signal(), judge.step
-        lacks_dirty = asks.needs.write & ~(
+        lacks_dirty = sets_dirty(asks.needs) & ~(
             field(subject.entry, Entry.D) | subject.led_write)
         m.d.comb += [
             judge.asks.eq(asks),
@@ -94,16 +95,15 @@ class WalkVerdict(wiring.Component):
             self.finish.eq(subject.valid & (step == WalkStep.FINISH) & ~unfit),
             self.failed.eq(judge.result.fault),
         ]
+        if self._config.notes_lacking:
+            m.d.comb += judge.place.lacking.eq(subject.lacking & ~replay)
         if self._config.sets_flags_last:
-            m.d.comb += [
-                judge.place.lacking.eq(subject.lacking & ~replay),
-                judge.place.setting.eq(subject.setting),
-            ]
+            m.d.comb += judge.place.setting.eq(subject.setting)
         with m.If(subject.valid):
             m.d.sync += [
                 answer.eq(judge.result),
                 answer.translation.dirty.eq(
                     judge.result.translation.dirty | (replay & subject.led_write)),
-                answer.stale.eq(subject.stale),
+                answer.stale.eq(subject.stale | judge.result.stale),
             ]
         return m

@@ -122,7 +122,7 @@ class Walker(wiring.Component):
             rsp.ready.eq(1),
             responded.eq(rsp.valid & (rsp.payload.tag == tag)),
             self.walk.rsp.payload.eq(result),
-            self.walk.rsp.payload.stale.eq(stale),
+            self.walk.rsp.payload.stale.eq(stale | result.stale),
         ]
         with m.If(begun):
             m.d.sync += [request.eq(self.walk.req.payload), stale.eq(0)]

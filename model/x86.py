@@ -29,6 +29,7 @@ __all__ = [
     "Leaf",
     "Level",
     "PagingMode",
+    "Purpose",
     "Vector",
     "lowest_bit",
     "selected_mode",
@@ -52,6 +53,21 @@ class AccessKind(enum.IntEnum):
     READ = 0
     WRITE = 1
     FETCH = 2
+
+
+class Purpose(enum.IntEnum):
+    """What a translation is wanted for, beside the access itself; no term of the SDM.
+
+    ``CHECK`` is an access that does not take place yet: it faults as the access would, and sets A,
+    but no D; a write of it is what the 386 calls a write check. ``PROBE`` and ``LOOKUP`` have no
+    effect at all: no flag is set, and where the access would fault the answer is that there is
+    nothing. ``LOOKUP`` makes do with what the TLB at hand holds.
+    """
+
+    ACCESS = 0
+    CHECK = 1
+    PROBE = 2
+    LOOKUP = 3
 
 
 class Cr0:

@@ -265,5 +265,5 @@ def _control(command: Any) -> Control:
 
 
 def _access(command: Row) -> Access:
-    flags = {name: bool(command[name]) for name in FLAGS}
-    return Access(command["vaddr"], AccessKind(command["kind"]), **flags)
+    flags = (bool(command[name]) for name in FLAGS)
+    return Access(command["vaddr"], AccessKind(command["kind"]), *flags)

@@ -1,8 +1,8 @@
 """What an access is, and the registers it is made under."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from ..x86 import AccessKind, Cr0, Cr4, Efer
+from ..x86 import AccessKind, Cr0, Cr4, Efer, Purpose
 from .widths import check_width
 
 __all__ = ["REGISTER_WIDTHS", "Access", "Control"]
@@ -41,7 +41,8 @@ class Access:
 
     ``user`` is an access at CPL 3, ``implicit`` one to a system structure, which is a supervisor
     access at any CPL; ``ac`` is EFLAGS.AC; ``stack`` marks an access through SS, which ends in
-    #SS and not #GP if its address is not canonical. ``vaddr`` has at most 64 bits, and no more than
+    #SS and not #GP if its address is not canonical. ``purpose`` says whether it takes place, or is
+    only asked about. ``vaddr`` has at most 64 bits, and no more than
     the paging mode translates once there is one; without paging the low 32 count.
 
     Raises
@@ -58,6 +59,7 @@ class Access:
     implicit: bool = False
     ac: bool = False
     stack: bool = False
+    purpose: Purpose = field(default=Purpose.ACCESS, kw_only=True)
 
     def __post_init__(self) -> None:
         if self.vaddr.__class__ is not int or self.vaddr >> 64:  # as a rule all is told by this

@@ -8,7 +8,7 @@ same things on its own, in ``hdl/``. The paging modes are data: ``model.x86.MODE
 from dataclasses import dataclass, replace
 
 from ..physical.memory import BusError, PhysicalMemory
-from ..x86 import AccessKind, Cr0, Cr4, Entry, Level, PagingMode, Vector
+from ..x86 import AccessKind, Cr0, Cr4, Entry, Level, PagingMode, Purpose, Vector
 from .control import Access, Control
 from .entry_format import EntryFormat
 from .error_code import error_code
@@ -103,7 +103,9 @@ def walk(
 
     ``paddr_bits`` is MAXPHYADDR. Every entry used on the way down gets A, on a faulting walk too;
     the leaf gets A (and D if written) only when the access is permitted [SDM 4.8]. ``flags`` has
-    other rules for that. Page-table memory that does not exist ends the walk in a machine check.
+    other rules for that. An access that is a ``Purpose.PROBE`` or ``LOOKUP`` sets nothing, one that
+    is a ``CHECK`` no D; the fault is the one that the access would end in. Page-table memory that
+    does not exist ends the walk in a machine check.
 
     Raise ``ValueError``, with ``memory`` as it was, for an address that is wider than the mode's
     linear addresses, unless paging is off, and for a MAXPHYADDR that is not from 32 to 52.
@@ -151,7 +153,7 @@ class _Walker:
         self.mode = mode
         self.control = control
         self.access = access
-        self.flags = flags
+        self.flags, self.quiet = flags, access.purpose in (Purpose.PROBE, Purpose.LOOKUP)
         self.format = EntryFormat(mode, control, paddr_bits)
 
     def run(self) -> Walk:
@@ -190,9 +192,12 @@ class _Walker:
         if key_blocks or not rights.permit(self.control, self.access):
             self._step(level, paddr, entry, 0)
             return self._fault(present=True, key=key_blocks)
-        dirty = Entry.D if self.access.kind is AccessKind.WRITE else 0
+        writes = self.access.kind is AccessKind.WRITE and self.access.purpose is Purpose.ACCESS
+        dirty = 0 if self.quiet or not writes else Entry.D
         self._step(level, paddr, entry, Entry.A | dirty)
-        if self.flags.at_the_end:
+        if self.quiet:
+            self.steps = [replace(step, updated=step.entry) for step in self.steps]
+        elif self.flags.at_the_end:
             lacking = any(step.updated != step.entry for step in self.steps)
             if lacking and self.flags.ad == "fault":
                 return self._fault(present=True)
@@ -212,7 +217,7 @@ class _Walker:
     def _step(self, level: Level, paddr: int, entry: int, flags: int) -> None:
         """Record a step and set ``flags`` in its entry, unless they are set at the end."""
         updated = entry | flags
-        if updated != entry and not self.flags.at_the_end:
+        if updated != entry and not self.flags.at_the_end and not self.quiet:
             self._set(paddr, entry, updated)
         self.steps.append(Step(level, paddr, entry, updated))
 
@@ -239,6 +244,6 @@ class _Walker:
     def _end(self, fault: Fault) -> Walk:
         """End the walk in a fault: of flags that were to be set at the end none is."""
         steps = self.steps
-        if self.flags.at_the_end:
+        if self.flags.at_the_end or self.quiet:
             steps = [replace(step, updated=step.entry) for step in steps]
         return Walk(self.access, tuple(steps), fault=fault)

@@ -33,6 +33,8 @@ def add_config(parser: argparse.ArgumentParser) -> None:
                                "write, or software after a page fault (%(default)s)")
     geometry.add_argument("--rights", action="store_true",
                           help="with the rights of its page in each answer")
+    geometry.add_argument("--probes", action="store_true",
+                          help="with a purpose in each request: to check or to probe an access")
 
 
 def config_of(args: argparse.Namespace) -> Config:
@@ -45,4 +47,4 @@ def config_of(args: argparse.Namespace) -> Config:
     return hardware_config(
         args, mode, ports=tuple(args.ports.split(",")), tag_bits=args.tag_bits,
         cancel=args.cancel, accessed=args.accessed, ad=args.ad,
-        rights=args.rights)
+        rights=args.rights, probes=args.probes)

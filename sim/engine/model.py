@@ -173,5 +173,5 @@ def golden_walk(
     """Return the registers and the golden walk, with every level, of one access command."""
     control = Control(**{name: int(command[name]) for name in REGISTERS})
     access = Access(int(command["vaddr"]), KINDS[command["kind"]],
-                    **{name: bool(command[name]) for name in FLAGS})
+                    *(bool(command[name]) for name in FLAGS))
     return control, walk(memory, mode, control, access, paddr_bits)

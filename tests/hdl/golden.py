@@ -1,7 +1,7 @@
 """Between the golden walk and the ports of the hardware: the same things in the words of both."""
 
 from pagewalk.model.mmu.walk import Access, Control, walk
-from pagewalk.model.x86 import AccessKind, Cr0, Cr3, Cr4, Efer, Entry
+from pagewalk.model.x86 import AccessKind, Cr0, Cr3, Cr4, Efer, Entry, Purpose
 
 from .bench import plain
 
@@ -27,6 +27,8 @@ def control_fields(config, control):
 def access_fields(access, tag=0):
     """Return the request for a golden ``Access``."""
     flags = {name: getattr(access, name) for name in ("user", "implicit", "ac", "stack")}
+    if access.purpose:
+        flags["purpose"] = access.purpose.value
     return {"vaddr": access.vaddr, "kind": access.kind.value, "tag": tag, **flags}
 
 
@@ -53,15 +55,16 @@ def translation_fields(config, walked, control):
 def response_fields(config, walked, tag=0):
     """Return the port's response for a golden ``Walk``."""
     fault = walked.fault
+    told = fault if walked.access.purpose <= Purpose.CHECK else None
     return {
         "tag": tag,
         "paddr": 0 if fault else walked.paddr,
         "page": config.mode.pages.index(walked.page) if walked.page and not fault else 0,
         "memory_type": 0 if fault else walked.memory_type,
         "fault": int(fault is not None),
-        "vector": fault.vector.value if fault else 0,
-        "error_code": fault.error_code if fault else 0,
-        "vaddr": fault.vaddr if fault else 0,
+        "vector": told.vector.value if told else 0,
+        "error_code": told.error_code if told else 0,
+        "vaddr": told.vaddr if told else 0,
         **(right_fields(config.mode, walked) if config.rights else {}),
     }
 

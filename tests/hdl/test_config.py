@@ -19,6 +19,7 @@ WRONG_TYPES = [
     ({"index": 1}, "Index must be a string, not 1"),
     ({"order": None}, "Order must be a string, not None"),
     ({"cancel": 1}, "Parameter cancel must be a bool, not 1"),
+    ({"probes": 0}, "Parameter probes must be a bool, not 0"),
     ({"rights": None}, "Parameter rights must be a bool, not None"),
     ({"accessed": True}, "Accessed must be a string, not True"),
     ({"ad": None}, "Ad must be a string, not None"),

@@ -27,7 +27,8 @@ def payload(stream):
 
 
 @pytest.mark.parametrize(("ours", "architectural"), [
-    (shapes.AccessKind, x86.AccessKind), (shapes.InvalidateOp, x86.InvalidateOp)])
+    (shapes.AccessKind, x86.AccessKind), (shapes.Purpose, x86.Purpose),
+    (shapes.InvalidateOp, x86.InvalidateOp)])
 def test_enumerations_have_the_codes_of_the_architecture(ours, architectural):
     assert {member.name: member.value for member in ours} == {
         member.name: member.value for member in architectural}
