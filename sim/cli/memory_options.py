@@ -123,8 +123,8 @@ def _found(file: FrameFile) -> CpuState:
     if not roots:
         raise InputError(f"{file.path}: has no registers, and no page tables were found in it; "
                          "expected memory of an x86 machine, or --cr3")
-    print_error(f"pagewalk: {file.path} has no registers; {len(roots)} plausible values of CR3 "
-                f"were found, of which {roots[0].cr3:#x} is taken. --search lists them, --cr3 "
+    print_error(f"pagewalk: {file.path} has no registers; of {len(roots)} plausible values of CR3 "
+                f"{roots[0].cr3:#x} is taken. --search lists them, --cr3 "
                 "takes another.")
     return CpuState.in_mode("CR3", roots[0].mode, roots[0].cr3)
 
