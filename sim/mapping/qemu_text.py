@@ -17,7 +17,6 @@ __all__ = ["mem_lines", "tlb_lines"]
 FLAGS = (("X", Entry.XD), ("G", Entry.G), ("P", Entry.PS), ("D", Entry.D), ("A", Entry.A),
          ("C", Entry.PCD), ("T", Entry.PWT), ("U", Entry.US), ("W", Entry.RW))
 ADDRESS_BITS = 50  # of a physical address with entries of 8 bytes
-LARGE_32 = 21  # a 4-Mbyte page is shown with bit 21, which is reserved, and without PSE-36
 
 
 def tlb_lines(chunks: Iterable[Pages]) -> Iterator[str]:
@@ -34,12 +33,9 @@ def tlb_lines(chunks: Iterable[Pages]) -> Iterator[str]:
 
 
 def _shown(pages: Pages) -> NDArray[np.uint64]:
-    """Return the physical addresses that QEMU shows."""
-    if pages.mode.entry_bytes == 4:
-        large = np.uint64((1 << 32) - (1 << LARGE_32))
-        small = np.uint64((1 << 32) - (1 << PAGE_SHIFT))
-        return pages.word & np.where(pages.size > 1 << PAGE_SHIFT, large, small)
-    return pages.word & (np.uint64(1 << ADDRESS_BITS) - pages.size)
+    """Return the physical addresses that QEMU shows: of a 4-Mbyte page without PSE-36."""
+    bits = 8 * pages.mode.entry_bytes
+    return pages.word & (np.uint64(1 << min(bits, ADDRESS_BITS)) - pages.size)
 
 
 def mem_lines(chunks: Iterable[Pages]) -> Iterator[str]:

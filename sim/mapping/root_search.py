@@ -80,7 +80,7 @@ def _is_sound(tree: TableTree) -> bool:
 
 
 def _roots(file: FrameFile, mode: PagingMode) -> list[Candidate]:
-    """Return the roots of one mode in their order, without tables that another root leads to."""
+    """Return the roots of one mode in their order, without tables that a larger one leads to."""
     trees: list[TableTree] = []
     for pfn in _suspects(file, mode):
         try:
@@ -91,9 +91,13 @@ def _roots(file: FrameFile, mode: PagingMode) -> list[Candidate]:
             trees.append(tree)
         if len(trees) == MOST_ROOTS:
             break
-    below = {pfn for tree in trees for level in tree.levels[1:] for pfn in level.pfns.tolist()}
     mapped: dict[bytes, Words] = {}
-    roots = [_candidate(tree, mapped) for tree in trees if int(tree.levels[0].pfns[0]) not in below]
+    below: set[int] = set()
+    roots = []
+    for tree in sorted(trees, key=lambda tree: -tree.pages):
+        if int(tree.levels[0].pfns[0]) not in below:
+            below.update(pfn for level in tree.levels[1:] for pfn in level.pfns.tolist())
+            roots.append(_candidate(tree, mapped))
     return sorted(roots, key=lambda one: (not one.maps_itself, -one.pages, one.cr3))
 
 

@@ -8,6 +8,8 @@ import pytest
 
 from pagewalk.model.x86 import IA32, LA57, X86_64
 from pagewalk.sim.mapping.root_search import find_roots, mode_of_root
+from pagewalk.sim.mapping.table_tree import TableTree
+from pagewalk.sim.memory_file.cpu_state import CpuState
 from pagewalk.sim.memory_file.open_memory import open_memory
 
 from .worlds import HeldFile, world
@@ -30,12 +32,15 @@ def test_every_cr3_of_a_guest_is_found(guest, kind):
     assert roots[0].maps_itself
 
 
-def kernel(mode, root):
-    """Return entries of a kernel that maps the frames 0 to 15 at the top of its addresses."""
+def kernel(mode, root, apart=0x8000):
+    """Return entries of a kernel that maps the frames 0 to 15 at the top of its addresses.
+
+    Its tables begin ``apart`` bytes behind the root.
+    """
     size, slots = mode.entry_bytes, 4096 // mode.entry_bytes
     entries, table = {}, root
     for _ in mode.levels[:-1]:
-        below = root + 0x8000 if table == root else table + 0x1000
+        below = root + apart if table == root else table + 0x1000
         entries[table + (slots - 1) * size] = below | 0x63
         table = below
     return entries | {table + number * size: number << 12 | 0x63 for number in range(16)}
@@ -49,6 +54,21 @@ def test_a_small_kernel_is_found_among_data(mode):
         file.held[pfn] = rng.bytes(4096)
     root, = [one for one in find_roots(file) if one.maps_itself]
     assert (root.mode, root.cr3, root.pages) == (mode, 0x1000, 16)
+
+
+def test_a_root_that_maps_itself_counts_before_a_deeper_one_that_does_not():
+    file, _ = world(X86_64, kernel(X86_64, 0x1000) | kernel(LA57, 0x20000))
+    first = find_roots(file)[0]
+    assert (first.mode, first.cr3, first.maps_itself) == (X86_64, 0x1000, True)
+
+
+def test_a_table_that_a_root_leads_to_is_no_root():
+    # Read as a root, the table in frame 33 leads by frame 15, as if that were a table, to itself.
+    file, _ = world(X86_64, kernel(X86_64, 0x1000, 0x20000) | {0xFFF8: 0x21063})
+    tree = TableTree(file, CpuState.in_mode("CPU 0", X86_64, 0x21000))
+    assert tree.pages == 2
+    assert 1 in tree.table_pfns  # so it leads to the root, too
+    assert [one.cr3 for one in find_roots(file)] == [0x1000]
 
 
 def test_there_is_nothing_to_find_in_data():

@@ -120,6 +120,15 @@ def test_the_rest_of_a_segment_is_zeros(tmp_path):
     assert file.ranges == ((0, 3 * FRAME),)
 
 
+def test_a_frame_that_two_segments_share_is_one(tmp_path):
+    path = tmp_path / "core"
+    whole = frame(1) + frame(2) + frame(3)
+    path.write_bytes(elf([(0, whole[:6000]), (6000, whole[6000:])]))
+    file = open_memory(path)
+    assert np.concatenate([*file.occupied()]).tolist() == [0, 1, 2]
+    assert file.frames(np.arange(3, dtype=np.uint64))[0].tobytes() == whole
+
+
 def test_of_segments_that_overlap_the_last_counts(tmp_path):
     # /proc/vmcore has the kernel's text twice.
     path = tmp_path / "core"
