@@ -68,7 +68,9 @@ def test_a_table_that_a_root_leads_to_is_no_root():
     tree = TableTree(file, CpuState.in_mode("CPU 0", X86_64, 0x21000))
     assert tree.pages == 2
     assert 1 in tree.table_pfns  # so it leads to the root, too
-    assert [one.cr3 for one in find_roots(file)] == [0x1000]
+    found = [one.cr3 for one in find_roots(file)]
+    assert found[0] == 0x1000
+    assert not {0x21000, 0x22000, 0x23000} & set(found)
 
 
 def test_there_is_nothing_to_find_in_data():
