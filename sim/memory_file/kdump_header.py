@@ -20,6 +20,7 @@ REST = struct.Struct("<IiiII")  # status, block_size, sub_hdr_size, bitmap_block
 VERSIONS = range(3, 7)
 NOTES = {64: struct.Struct("<QQ"), 32: struct.Struct("<QI")}  # offset and size
 # In the sub header. 32 bits: phys_base and four more of 4 bytes, then VMCOREINFO with 8 and 4.
+SPLIT_AT = {64: 12, 32: 8}
 VMCOREINFO_AT = {64: 32, 32: 20}
 NOTES_AT = {64: 48, 32: 32}
 MAX_MAPNR_AT = {64: 96, 32: 72}
@@ -62,6 +63,9 @@ def read_kdump_header(data: ByteSource) -> KdumpHeader:
                               "x86_64 or i686")
     bits, blocks, bitmap_blocks, max_mapnr = _sizes(data, header)
     sub = data.read(PAGE_BYTES, MAX_MAPNR_AT[bits] + 8, "the kdump sub header")
+    if int.from_bytes(sub[SPLIT_AT[bits] : SPLIT_AT[bits] + 4], "little"):
+        raise OtherMemoryFile(data.path, "is one part of several (makedumpfile --split)",
+                              "the whole, as makedumpfile --reassemble makes it")
     if version == 6:
         max_mapnr = int.from_bytes(sub[-8:], "little")
     bitmap_bytes = bitmap_blocks * PAGE_BYTES // 2

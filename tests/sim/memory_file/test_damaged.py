@@ -108,6 +108,12 @@ def huge_kdump():
     return bytes(data)
 
 
+def split_kdump():
+    data = bytearray(kdump(FRAMES))
+    struct.pack_into("<I", data, FRAME + 12, 1)
+    return bytes(data)
+
+
 def many_programs():
     """Return an ELF core that tells of a million program headers and more."""
     data = bytearray(elf([(0, MEMORY)], many=True))
@@ -127,6 +133,7 @@ OTHERS = [
     (elf([(1 << 60, MEMORY)]), r"has a physical address of 0x1000000000000000 .*"),
     (kdump(FRAMES, machine=b"aarch64"), r"is kdump of the processor 'aarch64'"),
     (kdump(FRAMES, version=9), r"is kdump of version 9"),
+    (split_kdump(), r"is one part of several \(makedumpfile --split\)"),
     (huge_kdump(), r"is kdump of 2147483649 frames"),
     (kdump(FRAMES, packing=2), r"has frames packed by lzo"),
     (kdump(FRAMES, packing=4), r"has frames packed by snappy"),
