@@ -193,3 +193,29 @@ def test_answers_that_are_not_taken_are_kept_and_come_one_by_one(order, hit_late
     assert cycles == list(range(cycles[0], cycles[0] + 7, 2))
     assert [bench.responses[number]["paddr"] >> 12 for number in range(4)] == [
         0x100, 0x101, 0x102, 0x103]
+
+
+def test_each_miss_that_waits_is_looked_up_again_once_and_no_more():
+    """One walk at a time, of six pages: when the first is entered, four are not asked for yet.
+
+    Hits that are offered in every cycle are held back for two cycles by each walk, and for one by
+    each of these four.
+    """
+    tables, control, vaddrs = pages(7)
+    bench = MissBench(tables, order="tag", misses=8, entries=8, delay=lambda: 20)
+    bench.walker.ready = lambda: not bench.walker.under_way
+    hits = range(7, 180)
+
+    async def testbench(ctx):
+        ctx.set(bench.dut.requests.rsp.ready, 1)
+        await bench.request(ctx, 0, Access(vaddrs[0]), control)
+        await bench.until_idle(ctx)
+        for number in (*range(1, 7), *hits):
+            vaddr = vaddrs[0 if number in hits else number]
+            await bench.request(ctx, number, Access(vaddr), control)
+        await bench.until_idle(ctx)
+
+    bench.run(testbench)
+    accepted = [bench.accepted[number] for number in hits]
+    assert accepted[-1] > max(bench.answered[number] for number in range(1, 7))
+    assert accepted[-1] - accepted[0] - (len(hits) - 1) == 2 * 6 + 4

@@ -29,13 +29,14 @@ THREE = ("fetch", "load", "store")
 CONFIGS = {
     "x86_64-tiny": Config(mode=X86_64, entries=2, walk_cache=1, ports=THREE, tag_bits=2),
     "x86_64": Config(mode=X86_64),
-    "x86_64-pool-tiny": Config(mode=X86_64, entries=2, walk_cache=2, ports=THREE, walkers=3),
+    "x86_64-pool-tiny": Config(mode=X86_64, entries=2, walk_cache=2, ports=THREE, walkers=3,
+                               misses=4, order="tag"),
     "ia32-tiny": Config(mode=IA32, entries=2, walk_cache=1, tag_bits=2),
     "ia32": Config(mode=IA32, ports=THREE),
     "x86_64-l2-tiny": Config(
         mode=X86_64, entries=2, walk_cache=1, ports=THREE, tag_bits=2, l2_entries=16, l2_ways=2),
     "ia32-l2-tiny": Config(
-        mode=IA32, entries=2, walk_cache=1, tag_bits=2, l2_entries=16, l2_policy="lru"),
+        mode=IA32, entries=2, walk_cache=1, tag_bits=2, l2_entries=16, l2_policy="lru", misses=3),
 }
 """The hardware that is attacked: tiny, so that all is replaced all the time, and as by default."""
 
