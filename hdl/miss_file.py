@@ -1,10 +1,11 @@
 """The misses of a request port that are not answered yet: what they ask, and how far they are."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from .onehot import encode
+from .permission import needs_layout
 from .port_shapes import cancel_layout
 from .shapes import (
     control_layout,
@@ -19,11 +20,12 @@ __all__ = ["MissFile", "kept_layout"]
 def kept_layout(config):
     """Return what is known of a request, whether looked up or not.
 
-    ``translated`` says that it needs a translation, ``refused`` that its address is not canonical.
+    ``needs`` is what its access asks of a page, ``translated`` says that it needs a translation,
+    ``refused`` that its address is not canonical.
     """
     return data.StructLayout({
         "access": request_layout(config), "control": control_layout(config),
-        "translated": 1, "refused": 1})
+        "needs": needs_layout(config), "translated": 1, "refused": 1})
 
 
 class MissFile(wiring.Component):
@@ -39,7 +41,7 @@ class MissFile(wiring.Component):
     When a page was entered into the TLB, each request that waits for a walk that is not asked for
     yet may have become a hit: it is looked up again, though once only, so that each is walked in
     the end. So that this comes in time, no walk is asked for anew in the cycle of a response and
-    the next one.
+    the next two.
 
     A request that is cancelled goes at once, or if a walk was asked for it when that has responded,
     which then enters nothing. With ``order`` ``"request"`` its place is free only when it is the
@@ -64,10 +66,8 @@ class MissFile(wiring.Component):
         Entries are dropped: no walk that has responded may be entered any more.
     filled : In(1)
         A page was entered into the TLB.
-    allowed : In(1)
-        The next request may be served from the next cycle on.
     upcoming : Out(kept_layout)
-        The request that is served in the next cycle, if one is.
+        The request that is served in the next cycle, if one is, and while one is.
     serving : Out(1), taken : In(1), lost : Out(1)
         A request is served, and stays so until the port has taken it; it is cancelled.
     walked : Out(1), result : Out(walk_response_layout), enters : Out(1)
@@ -86,7 +86,7 @@ class MissFile(wiring.Component):
             "keep": In(1), "walks": In(1), "request": In(kept_layout(config)),
             "room": Out(1), "room_for_two": Out(1), "empty": Out(1),
             "walk": Out(walk_signature(config)),
-            "spoiled": In(1), "filled": In(1), "allowed": In(1),
+            "spoiled": In(1), "filled": In(1),
             "upcoming": Out(kept_layout(config)),
             "serving": Out(1), "taken": In(1), "lost": Out(1),
             "walked": Out(1), "result": Out(walk_response_layout(config)), "enters": Out(1),
@@ -104,7 +104,7 @@ class MissFile(wiring.Component):
         kept, place, arrived, gone, back, taken, over, bounced = (
             Signal(count, name=name) for name in (
                 "kept", "place", "arrived", "gone", "back", "taken", "over", "bounced"))
-        served, with_port = Signal(count), Signal(count)
+        served, with_port = Signal(count), Signal(count)  # one-hot
         vacant, response = ~used, self.walk.rsp
         m.d.comb += [
             self.room.eq(vacant.any()),
@@ -119,17 +119,18 @@ class MissFile(wiring.Component):
             bounced.eq(Mux(self.filled, queued & ~tried, 0)),
             self.walked.eq((returned & served).any()),
             self.enters.eq((enters & served).any()),
-            self.lost.eq((gone & served).any()),
+            self.lost.eq(self.serving & (gone & served).any()),
             response.ready.eq(1),
         ]
         chosen = self._ask(m, ((queued & ~bounced) | Mux(self.walks, kept, 0) | back) & ~gone)
         candidates = (returned | again | (arrived & ~dead)) & ~gone
         released = used & (Mux(self.answered, with_port, 0) | over)
         if self._config.order == "request":
-            released, candidates = self._in_order(m, place, kept, released, candidates)
+            released, candidates = self._in_order(
+                m, place, kept, released, candidates, with_port)
         else:
             m.d.comb += place.eq(vacant & -vacant)
-        self._serve(m, candidates, served)
+        number = self._serve(m, candidates, served, gone)
         m.d.sync += [
             used.eq((used | kept) & ~released),
             queued.eq(((queued & ~bounced) | Mux(self.walks, kept, 0) | back) & ~chosen & ~gone),
@@ -144,7 +145,7 @@ class MissFile(wiring.Component):
             self.spoiled, 0, (enters & ~arrived) | Mux(enterable, arrived, 0)))
         with m.If(self.taken):
             m.d.sync += with_port.eq(served)
-        self._keep_requests(m, kept, served)
+        self._keep_requests(m, place, number)
         return m
 
     def _cancelled(self, m, kept, used):
@@ -165,53 +166,72 @@ class MissFile(wiring.Component):
         """Ask for a walk for one of ``waiting`` after the other; return the one chosen, one-hot.
 
         What is offered stays, whatever happens to the request. None is chosen in the cycle of a
-        response and the next one: the page of that response may be the one that it waits for.
+        response and the next two: the page of that response may be the one that it waits for.
         """
         asking, asked = Signal(), Signal(self._config.misses)
-        chosen, responded, free = Signal.like(asked), Signal(), Signal()
-        m.d.sync += responded.eq(self.walk.rsp.valid)
+        chosen, responded, free = Signal.like(asked), Signal(2), Signal()
+        number = Signal.like(self.walk.req.payload.miss)
+        m.d.sync += responded.eq(Cat(self.walk.rsp.valid, responded[0]))
         m.d.comb += [
-            free.eq((~asking | self.walk.req.ready) & ~self.walk.rsp.valid & ~responded),
+            free.eq((~asking | self.walk.req.ready) & ~self.walk.rsp.valid & ~responded.any()),
             chosen.eq(Mux(free, _after(asked, waiting), 0)),
             self.walk.req.valid.eq(asking),
             self.walk.req.payload.port.eq(self._number),
-            self.walk.req.payload.miss.eq(encode(asked)),
+            self.walk.req.payload.miss.eq(number),
         ]
         with m.If(free & waiting.any()):
-            m.d.sync += [asking.eq(1), asked.eq(chosen)]
+            m.d.sync += [asking.eq(1), asked.eq(chosen), number.eq(encode(chosen))]
         with m.Elif(self.walk.req.ready):
             m.d.sync += asking.eq(0)
         return chosen
 
-    def _in_order(self, m, place, kept, finished, candidates):
-        """Keep the order of the requests; return the place that is released, and who is next."""
+    def _in_order(self, m, place, kept, finished, candidates, with_port):
+        """Keep the order of the requests; return the place that is released, and who is next.
+
+        The turn is that of the oldest request, or of the one after it while the port has that.
+        """
         count = self._config.misses
-        head, tail = Signal(count, init=1), Signal(count, init=1)  # the oldest, the next one kept
-        first, released = Signal(count), Signal(count)
+        head, tail, turn = (Signal(count, init=1, name=name) for name in ("head", "tail", "turn"))
+        released, following = Signal(count), Signal(count)
         m.d.comb += [
             place.eq(tail),
             released.eq(head & finished),
-            first.eq(Mux(released.any(), head.rotate_left(1), head)),
+            following.eq(Mux(self.taken, turn.rotate_left(1), turn)),
         ]
-        m.d.sync += head.eq(first)
+        m.d.sync += turn.eq(following)
+        with m.If(released.any()):
+            m.d.sync += head.eq(head.rotate_left(1))
+            with m.If((head & turn).any() & ~self.taken):  # it was cancelled
+                m.d.sync += turn.eq(turn.rotate_left(1))
+        with m.If(self.back):
+            m.d.sync += turn.eq(with_port)
         with m.If(kept.any()):
             m.d.sync += tail.eq(tail.rotate_left(1))
-        return released, candidates & first
+        return released, candidates & following & ~self.back.replicate(count)
 
-    def _serve(self, m, candidates, served):
-        """Serve one of ``candidates`` after the other, if it is allowed."""
-        serving, following = Signal(), Signal.like(served)
-        m.d.comb += [
-            self.serving.eq(serving),
-            following.eq(Mux(serving, served, _after(served, candidates))),
-        ]
-        with m.If(serving):
-            m.d.sync += serving.eq(~self.taken & ~self.lost)
-        with m.Elif(self.allowed & candidates.any()):
-            m.d.sync += [serving.eq(1), served.eq(following)]
-        self._following = following
+    def _serve(self, m, candidates, served, gone):
+        """Serve one of ``candidates`` after the other; return the number of the one served.
 
-    def _keep_requests(self, m, kept, served):
+        One is picked in one cycle, read in the next one, and served from then on.
+        """
+        picked, serving, following = Signal(), Signal(), Signal.like(served)
+        number = Signal.like(self.walk.req.payload.miss)
+        others = candidates & ~Mux(picked, served, 0)
+        m.d.comb += [self.serving.eq(serving), following.eq(_after(served, others))]
+        withdrawn = (gone & served).any()
+        if self._config.order == "request":  # what is older has to be walked first
+            withdrawn |= self.back
+        with m.If(self.taken | ~picked):
+            m.d.sync += [picked.eq(others.any()), serving.eq(0)]
+            with m.If(others.any()):
+                m.d.sync += [served.eq(following), number.eq(encode(following))]
+        with m.Elif(withdrawn):
+            m.d.sync += [picked.eq(0), serving.eq(0)]
+        with m.Else():
+            m.d.sync += serving.eq(1)
+        return number
+
+    def _keep_requests(self, m, place, number):
         """Keep what was requested, and what walks have found."""
         depth = max(2, self._config.misses)
         m.submodules.requests = requests = memory.Memory(
@@ -224,18 +244,18 @@ class MissFile(wiring.Component):
         enter, leave = results.write_port(), results.read_port(domain="comb")
         request = self.walk.req.payload
         m.d.comb += [
-            write.addr.eq(encode(kept)),
+            write.addr.eq(encode(place)),
             write.data.eq(self.request),
             write.en.eq(self.keep),
             ask.addr.eq(request.miss),
             request.access.eq(ask.data.access),
             request.control.eq(ask.data.control),
-            serve.addr.eq(encode(self._following)),
+            serve.addr.eq(number),
             self.upcoming.eq(serve.data),
             enter.addr.eq(self.walk.rsp.payload.miss),
             enter.data.eq(self.walk.rsp.payload),
             enter.en.eq(self.walk.rsp.valid),
-            leave.addr.eq(encode(served)),
+            leave.addr.eq(number),
             self.result.eq(leave.data),
         ]
 

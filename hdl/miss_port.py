@@ -1,12 +1,12 @@
 """The request port that goes on with the requests behind a miss, or can cancel them."""
 
 from amaranth import Const, Module, Mux, Signal
+from amaranth.lib import data
 
 from ..model.x86 import PAGE_SHIFT
 from .l1_full import FullL1, lookup_key_layout
 from .l1_sets import SetL1
 from .miss_file import MissFile, kept_layout
-from .permission import AccessNeeds
 from .port import RequestPort
 from .responder import Responder
 from .separate import separate_register
@@ -27,8 +27,8 @@ class MissPort(RequestPort):
     ``"request"`` a request behind one that is in the file goes there as well, even if it hits; a
     hit is looked up again when it is the oldest. Misses are walked meanwhile, all at once.
 
-    When the response to a walk comes, in cycle *w*, no lookup is made from the next cycle on. In
-    *w* + 1 the page is looked up once more; in *w* + 2 it is entered, and the answer is offered,
+    When the response to a walk comes, in cycle *w*, no lookup is made from *w* + 2 on. In that
+    cycle the page is looked up once more; in *w* + 3 it is entered, and the answer is offered,
     which the port keeps until it is taken. Both come later by as many cycles as the request in the
     port waits for its answer to be taken, as a page fault waits to be taken, and as a drop is at
     work; and a request that is given back waits for the one that was before, with its answer or
@@ -100,11 +100,10 @@ class MissPort(RequestPort):
         m.d.comb += leaves.eq(held_valid & (kept | back | (answered & fault_free)))
         self._keep_aside(m, misses, held, missed, kept & ~cancelled, back & ~cancelled,
                          answered & given_back)
-        m.d.comb += [
-            misses.allowed.eq(~(held_valid & given_back) | answered | back),
-            misses.taken.eq(misses.serving & ~self.busy & ~self.page_fault.valid
-                            & (~held_valid | leaves)),
-        ]
+        # In order, what goes back is answered first.
+        makes_way = leaves & ~(back if self._config.order == "request" else Const(0))
+        m.d.comb += misses.taken.eq(misses.serving & ~self.busy & ~self.page_fault.valid
+                                    & (~held_valid | makes_way))
         stopped = misses.serving | filling | self.page_fault.valid | ~misses.room
         if self._config.hit_latency:
             m.d.comb += free.eq(~stopped & (
@@ -130,6 +129,11 @@ class MissPort(RequestPort):
         self._report(m, tlb.translation.page, looked_up & at_hand.translated, tlb.hit, faulted)
         return m
 
+    def _held_layout(self, tlb):
+        """Return a request, and what is known of it at the end of the cycle of its lookup."""
+        return data.StructLayout(
+            {**kept_layout(self._config).members, "found": tlb.found.shape()})
+
     def _is_cancelled(self, request):
         """Return whether ``request``, accepted in an earlier cycle, is cancelled in this one."""
         if not self._config.cancel:
@@ -144,12 +148,8 @@ class MissPort(RequestPort):
         itself, as long as none is held.
         """
         fresh, loaded = Signal(held.shape()), Signal(held.shape())
-        m.submodules.staged_needs = needs = AccessNeeds(self._config)
-        staged_needs = Signal.like(needs.needs, reset_less=True)
         m.d.comb += [
-            needs.access.eq(misses.upcoming.access),
-            needs.control.eq(misses.upcoming.control),
-            tlb.needs.eq(Mux(misses.serving, staged_needs, asked.needs)),
+            tlb.needs.eq(Mux(misses.serving, staged.needs, asked.needs)),
             fresh.found.eq(tlb.found),
             loaded.found.eq(tlb.found),
         ]
@@ -157,9 +157,6 @@ class MissPort(RequestPort):
             m.d.comb += [fresh[name].eq(asked[name]),
                          loaded[name].eq(Mux(misses.serving, staged[name], asked[name]))]
         m.d.sync += staged.eq(misses.upcoming)
-        for name in staged_needs.shape().members:  # Yosys does not take a register of zeros alone
-            if name != "keys" or self._config.mode.has_protection_keys:
-                m.d.sync += staged_needs[name].eq(needs.needs[name])
         with m.If(free | misses.taken):
             m.d.sync += held.eq(loaded)
         if self._config.hit_latency:

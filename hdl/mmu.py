@@ -52,7 +52,7 @@ class Mmu(wiring.Component):
     With several ``misses`` a port goes on behind a miss, while fewer than so many of its requests
     wait: with ``order`` ``"request"`` it answers in the order of the requests, with ``"tag"`` each
     as soon as it can, so that answers are to be told by their tags. Misses are walked at once, as
-    far as there are walkers. A walk then begins one cycle later, and its answer comes two cycles
+    far as there are walkers. A walk then begins one cycle later, and its answer comes three cycles
     later; ``MissPort`` says what else waits for what. With ``cancel`` a requester can take back
     what it has asked for: it gets no answer from the next cycle on, but a walk that was asked for
     goes on, sets the flags, and is waited for by an invalidation.

@@ -32,14 +32,14 @@ def offered_first(trace, name):
 @ORDERS
 @LATENCIES
 @pytest.mark.parametrize("delay", [1, 4])
-def test_a_miss_alone_is_asked_for_in_the_cycle_after_and_answered_two_after_its_walk(
+def test_a_miss_alone_is_asked_for_in_the_cycle_after_and_answered_three_after_its_walk(
         order, hit_latency, delay):
     tables, control, (vaddr,) = pages(1)
     bench = MissBench(tables, order=order, hit_latency=hit_latency, delay=lambda: delay)
     bench.ask([(Access(vaddr), control)])
     accepted, walked = bench.accepted[0], bench.trace.cycles("walk_rsp_valid")
     assert bench.trace.cycles("walk_req_valid") == [accepted + TO_FILE[hit_latency] + 1]
-    assert bench.trace.cycles("rsp_valid") == [walked[0] + 2]
+    assert bench.trace.cycles("rsp_valid") == [walked[0] + 3]
 
 
 @LATENCIES
@@ -61,16 +61,17 @@ def test_by_tag_hits_are_answered_at_once_under_misses_one_a_cycle(hit_latency):
 
     bench.run(testbench)
     walked = bench.trace.cycles("walk_rsp_valid")[1:]
-    assert [bench.answered[number] for number in (1, 2, 3)] == [cycle + 2 for cycle in walked]
+    assert [bench.answered[number] for number in (1, 2, 3)] == [cycle + 3 for cycle in walked]
     for number in hits:
         # Out of the register of a hit latency of 2, a lookup waits while a walk is answered.
-        wait = 2 if hit_latency == 2 and bench.accepted[number] in walked else 0
+        waits = hit_latency == 2 and bench.accepted[number] - 1 in walked
+        wait = 2 if waits else 0
         assert bench.answered[number] == bench.accepted[number] + hit_latency + wait
-    # Requests are accepted in every cycle but the two after each response to a walk, and with no
+    # Requests are accepted in every cycle but two after each response to a walk, and with no
     # hit latency the one after a miss.
     accepted = [bench.accepted[number] for number in (*range(1, 4), *hits)]
     gaps = {*range(accepted[0], accepted[-1])} - {*accepted}
-    expected = {cycle + later for cycle in walked for later in (1, 2)}
+    expected = {cycle + later for cycle in walked for later in (2, 3)}
     expected |= {cycle + 1 for cycle in accepted[:3]} if hit_latency == 0 else set()
     assert gaps == expected
     assert sum(bench.answered[number] < walked[0] for number in hits) > 15
@@ -88,7 +89,7 @@ def test_in_order_what_is_behind_a_miss_is_walked_at_once_and_answered_after_it(
     pace = 2 if hit_latency == 0 else 1  # a miss takes a cycle then, in which none is accepted
     assert asked == list(range(asked[0], asked[0] + 4 * pace, pace))
     assert bench.walks == [Access(vaddr) for vaddr in reversed(vaddrs)]
-    first = bench.trace.cycles("walk_rsp_valid")[-1] + 2
+    first = bench.trace.cycles("walk_rsp_valid")[-1] + 3
     assert [bench.answered[number] for number in range(4)] == [first, first + 2, first + 4,
                                                                first + 6]
 
@@ -190,7 +191,8 @@ def test_answers_that_are_not_taken_are_kept_and_come_one_by_one(order, hit_late
 
     bench.run(testbench)
     cycles = sorted(bench.answered.values())
-    assert cycles == list(range(cycles[0], cycles[0] + 7, 2))
+    # The second one was given back and waited for the first.
+    assert cycles == [cycles[0] + later for later in (0, 1, 3, 5)]
     assert [bench.responses[number]["paddr"] >> 12 for number in range(4)] == [
         0x100, 0x101, 0x102, 0x103]
 
