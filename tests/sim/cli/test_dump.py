@@ -156,6 +156,7 @@ def test_a_raw_file_may_have_memory_at_other_places(dump, tmp_path):
     assert out == printed("i686.cpu0.tlb")
 
 
+@pytest.mark.slow
 def test_an_image_is_dumped_by_its_views(dump):
     path, name = Image.shipped_path(X86_64), Image.shipped(X86_64).views[0].name
     code, out, _ = dump(path, "--view", name)

@@ -187,6 +187,7 @@ def test_what_is_no_file_is_told(path):
         ToyTables(path)
 
 
+@pytest.mark.slow
 @given(name=st.sampled_from(sorted(path.name for path in EXAMPLES.glob("*.toml"))),
        changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True),
                                   st.sampled_from("0123456789.=[]{}\"'#PRWUSXD-_ \nx")),

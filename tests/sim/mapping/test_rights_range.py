@@ -22,6 +22,7 @@ def plainly_merged(rows):
     return [tuple(one) for one in ranges]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES.values(), ids=lambda mode: mode.name)
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("most", [50, 1 << 18])

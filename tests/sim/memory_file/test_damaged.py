@@ -87,6 +87,7 @@ def test_a_file_cut_between_two_ranges_is_a_whole_one(name, tmp_path):
     assert read_all(path) == 20
 
 
+@pytest.mark.slow
 @given(name=st.sampled_from([*FILES]), changes=st.lists(
     st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=6))
 @settings(max_examples=300, deadline=2000)

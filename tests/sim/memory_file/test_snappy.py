@@ -18,6 +18,7 @@ def copied(out, offset, length):
     return bytes(out[start:])
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_elements_of_every_kind(data):
     first = data.draw(st.binary(min_size=1, max_size=70))
