@@ -4,6 +4,7 @@ from amaranth import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from .select import select
 from .shapes import walk_signature
 
 __all__ = ["WalkArbiter"]
@@ -17,10 +18,16 @@ class WalkArbiter(wiring.Component):
     stays the one it offers until the walker accepts it. A response goes to the port that its
     ``port`` field names.
 
+    If ``late``, the walker gets what is asked in the cycle after it has accepted the request, until
+    it accepts another: the requests of all ports go into registers, so that it takes no time to
+    choose among them before.
+
     Parameters
     ----------
     config : :class:`Config`
         Parameters of the MMU.
+    late : bool
+        Whether the payload of ``walk.req`` comes a cycle after its ``valid`` and ``ready``.
 
     Members
     -------
@@ -30,8 +37,9 @@ class WalkArbiter(wiring.Component):
         The walker.
     """
 
-    def __init__(self, config):
+    def __init__(self, config, *, late=False):
         self._count = len(config.ports)
+        self._late = late
         signature = walk_signature(config)
         super().__init__({"ports": In(signature).array(self._count), "walk": Out(signature)})
 
@@ -50,11 +58,11 @@ class WalkArbiter(wiring.Component):
             last.eq(chosen),
             waiting.eq(self.walk.req.valid & ~self.walk.req.ready),
         ]
+        m.d.comb += self.walk.req.payload.eq(self._asked(m, chosen))
         for number, port in enumerate(self.ports):
             with m.If(chosen == number):
                 m.d.comb += [
                     self.walk.req.valid.eq(port.req.valid),
-                    self.walk.req.payload.eq(port.req.payload),
                     port.req.ready.eq(self.walk.req.ready),
                 ]
             m.d.comb += port.rsp.payload.eq(self.walk.rsp.payload)
@@ -64,6 +72,20 @@ class WalkArbiter(wiring.Component):
                     self.walk.rsp.ready.eq(port.rsp.ready),
                 ]
         return m
+
+    def _asked(self, m, chosen):
+        """Return what the port of the number ``chosen`` asks, in the next cycle if ``late``."""
+        asked, number = [port.req.payload for port in self.ports], chosen
+        if self._late:
+            asked = [Signal.like(one, name=f"asked_{port}", reset_less=True)
+                     for port, one in enumerate(asked)]
+            number = Signal.like(chosen, name="asking", reset_less=True)
+            with m.If(self.walk.req.ready):
+                m.d.sync += [number.eq(chosen), *(
+                    one.eq(port.req.payload) for one, port in zip(asked, self.ports, strict=True))]
+        payload = Signal.like(self.walk.req.payload, name="payload")
+        m.d.comb += payload.as_value().eq(select(number, [one.as_value() for one in asked]))
+        return payload
 
     def _choose(self, m, chosen, previous):
         """Make ``chosen`` the first port after ``previous`` that asks, if any does."""

@@ -49,6 +49,12 @@ class SetL1(wiring.Component):
     offered, inner : In(lookup_key_layout), inside : In(1), needs : In(needs_layout)
         The key, which is ``inner`` if ``inside``, else ``offered``, as ``FullL1`` has it, and what
         the access asks of the page.
+    changing : In(1)
+        As ``inside``, for the sets alone, in which a fill compares nothing: it must be set while
+        there is a ``drop`` or ``busy``.
+    upcoming : In
+        The page number of ``inner`` in the next cycle, if that is ``changing``: its set is out of a
+        register.
     found : Out, at_hand : In
         What the first half of a lookup finds, and the second goes by.
     hit, present, denied, key_denied : Out(1), translation : Out(translation_layout)
@@ -59,9 +65,9 @@ class SetL1(wiring.Component):
         Enter the translation of the key, which must be what ``at_hand`` was found by: into the
         entry at hand if there is one, or else into an invalid one of the set, or else into the
         policy's victim.
-    drop : In(drop_layout), busy : Out(1)
-        Entries to drop; the key must be ``inner``, and hold address and PCID. Whether sets are
-        still gone through.
+    drop : In(drop_layout), busy : Out(1), sweeping : Out(1)
+        Entries to drop; the key must be ``inner``, and hold address and PCID. Whether that is still
+        at work, and whether a set is gone through in this cycle.
     """
 
     def __init__(self, config):
@@ -74,6 +80,8 @@ class SetL1(wiring.Component):
             "offered": In(lookup_key_layout(config)),
             "inner": In(lookup_key_layout(config)),
             "inside": In(1),
+            "changing": In(1),
+            "upcoming": In(config.vpn_bits),
             "needs": In(needs_layout(config)),
             "found": Out(found),
             "at_hand": In(found),
@@ -87,6 +95,7 @@ class SetL1(wiring.Component):
             "fill_translation": In(translation_layout(config)),
             "drop": In(drop_layout(config)),
             "busy": Out(1),
+            "sweeping": Out(1),
         })
 
     def elaborate(self, platform):
@@ -94,14 +103,11 @@ class SetL1(wiring.Component):
         m.submodules.large = large = FullL1(
             self._config, self._config.large_entries, smallest=1)
         index, sweep = Signal(range(self._config.sets)), Signal(self._sweep_layout())
-        inner_index, fill_small, key = Signal.like(index), Signal(), Signal.like(self.offered)
+        fill_small, key = Signal(), Signal.like(self.offered)
         m.d.comb += [
             # Nothing but one multiplexer lies between a request and the RAMs.
-            index.eq(Mux(self.inside | sweep.valid, inner_index,
-                         set_index(self._config, self.offered.vpn))),
-            inner_index.eq(
-                Mux(sweep.valid, sweep.set, set_index(self._config, self.inner.vpn))),
-            key.eq(Mux(self.inside, self.inner, self.offered)),
+            index.eq(Mux(self.changing, sweep.set, set_index(self._config, self.offered.vpn))),
+            key.eq(Mux(self.changing, self.inner, self.offered)),
             fill_small.eq(self.fill & (self.fill_translation.page == 0)),
             large.offered.eq(self.offered),
             large.inner.eq(self.inner),
@@ -117,13 +123,17 @@ class SetL1(wiring.Component):
         ]
         cleared = self._sweep(m, sweep)
         way = self._replace(m, fill_small, cleared)
-        small = [self._way(m, number, key, index, sweep, fill_small & way[number])
+        conditions = self._conditions(m, sweep)
+        small = [self._way(m, number, key, index, sweep, conditions, fill_small & way[number])
                  for number in range(self._config.ways)]
         self._tell(m, small, large)
         return m
 
     def _sweep_layout(self):
-        """Return the set that is gone through next, and what is dropped of it, and why."""
+        """Return what is dropped of which sets, and why.
+
+        ``set`` is the one that is gone through, if it is ``valid``, or that is dropped from.
+        """
         return data.StructLayout({"valid": 1, "set": range(self._config.sets), "by_pcid": 1,
                                   "globals": 1, "pcid": PCID_BITS, "reset": 1})
 
@@ -134,14 +144,18 @@ class SetL1(wiring.Component):
         """
         state = Signal(self._sweep_layout(), init={"valid": 1, "globals": 1, "reset": 1})
         late = Signal()  # what was found in the cycle before is dropped in this one
-        m.d.comb += [self.busy.eq(state.valid | late), sweep.eq(state)]
+        m.d.comb += [self.busy.eq(state.valid | late), self.sweeping.eq(state.valid),
+                     sweep.eq(state)]
         m.d.sync += late.eq(self.drop.valid | state.valid)
         with m.If(state.valid):
             m.d.sync += [state.set.eq(state.set + 1),
                          state.valid.eq(state.set != self._config.sets - 1)]
-        with m.Elif(self.drop.valid & ~self.drop.by_address):
+        with m.Else():
+            m.d.sync += state.set.eq(set_index(self._config, self.upcoming))
+        with m.If(~state.valid & self.drop.valid & ~self.drop.by_address):
             m.d.sync += [
                 state.valid.eq(1),
+                state.set.eq(0),
                 state.reset.eq(0),
                 state.by_pcid.eq(self.drop.by_pcid),
                 state.globals.eq(self.drop.globals),
@@ -149,8 +163,24 @@ class SetL1(wiring.Component):
             ]
         return state.valid & state.reset
 
-    def _way(self, m, number, key, index, sweep, fill):
-        """Add one way, which is filled if ``fill``; return the translation at hand in it."""
+    def _conditions(self, m, sweep):
+        """Return what is dropped of the set that was compared in the cycle before."""
+        drop, sweeps = self.drop, sweep.valid
+        conditions = Signal(data.StructLayout(
+            dict.fromkeys(("valid", "by_address", "by_pcid", "globals"), 1)))
+        m.d.sync += [
+            conditions.valid.eq(sweeps | (drop.valid & drop.by_address)),
+            conditions.by_address.eq(~sweeps),
+            conditions.by_pcid.eq(Mux(sweeps, sweep.by_pcid, drop.by_pcid)),
+            conditions.globals.eq(Mux(sweeps, sweep.globals, drop.globals)),
+        ]
+        return conditions
+
+    def _way(self, m, number, key, index, sweep, conditions, fill):
+        """Add one way, which is filled if ``fill``; return the translation at hand in it.
+
+        What is dropped of it, ``conditions`` say.
+        """
         found = self.found
         layout = data.StructLayout({
             "valid": 1, "vpn": self._config.vpn_bits, "pcid": PCID_BITS, "global_page": 1,
@@ -166,8 +196,8 @@ class SetL1(wiring.Component):
         read, write = translations.read_port(domain="comb"), translations.write_port()
         dropped_set = Signal.like(index, name=f"dropped_set_{number}", reset_less=True)
         denied, key_denied = denials(self.needs, tag.rights)
-        by_pcid = Mux(sweep.valid, sweep.by_pcid & (tag.pcid != sweep.pcid),
-                      self.drop.by_pcid & ~same_pcid)
+        compared = Signal(data.StructLayout({"vpn": 1, "pcid": 1, "global_page": 1}),
+                          name=f"compared_{number}", reset_less=True)  # in the cycle before
         m.d.comb += [
             read_tag.addr.eq(index),
             tag.eq(read_tag.data),
@@ -186,12 +216,15 @@ class SetL1(wiring.Component):
             write.data.eq(self.fill_translation),
         ]
         self._write_tag(m, number, write_tag, fill, dropped, dropped_set)
-        globals_too = Mux(sweep.valid, sweep.globals, self.drop.globals)
         m.d.sync += [
             dropped_set.eq(index),
-            dropped.eq((sweep.valid | (self.drop.valid & self.drop.by_address & same_vpn))
-                       & Mux(tag.global_page, globals_too, ~by_pcid)),
+            compared.vpn.eq(same_vpn),
+            compared.pcid.eq(tag.pcid == Mux(sweep.valid, sweep.pcid, self.inner.pcid)),
+            compared.global_page.eq(tag.global_page),
         ]
+        m.d.comb += dropped.eq(
+            conditions.valid & (compared.vpn | ~conditions.by_address)
+            & Mux(compared.global_page, conditions.globals, compared.pcid | ~conditions.by_pcid))
         return read.data
 
     def _write_tag(self, m, number, write, fill, dropped, dropped_set):

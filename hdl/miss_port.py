@@ -195,10 +195,14 @@ class MissPort(RequestPort):
         low, high = PAGE_SHIFT, self._config.mode.translated_bits
         inner = Signal(lookup_key_layout(self._config), reset_less=True)
         drop, sweeping = Signal.like(self.drop), tlb.busy if self._config.ways else Const(0)
-        upcoming = misses.upcoming
+        upcoming, vpn = misses.upcoming, Signal.like(inner.vpn)
+        m.d.comb += vpn.eq(
+            Mux(self.drop.valid, self.drop.vpn, upcoming.access.vaddr[low:high]))
+        if self._config.ways:
+            m.d.comb += [tlb.changing.eq(self.busy | misses.serving), tlb.upcoming.eq(vpn)]
         m.d.sync += [
             drop.eq(self.drop),
-            inner.vpn.eq(Mux(self.drop.valid, self.drop.vpn, upcoming.access.vaddr[low:high])),
+            inner.vpn.eq(vpn),
             inner.pcid.eq(Mux(self.drop.valid, self.drop.pcid, upcoming.control.pcid)),
         ]
         m.d.comb += [

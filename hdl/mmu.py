@@ -125,9 +125,11 @@ class Mmu(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.arbiter = arbiter = WalkArbiter(self._config)
-        pool = self._config.has_walk_pool
-        m.submodules.walker = walker = (WalkPool if pool else Walker)(self._config)
+        late = self._config.has_walk_pool and not self._config.l2_entries
+        m.submodules.arbiter = arbiter = WalkArbiter(self._config, late=late)
+        m.submodules.walker = walker = (
+            WalkPool(self._config, late=late) if self._config.has_walk_pool
+            else Walker(self._config))
         m.submodules.invalidator = invalidator = Invalidator(self._config)
         control = self._effective_control(m)
         ports = []

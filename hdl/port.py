@@ -44,8 +44,9 @@ class RequestPort(wiring.Component):
     A write that finds an entry without the dirty flag is a miss, so that the walk sets the flag. So
     is an access that finds an entry with XD while IA32_EFER.NXE is clear, as XD is reserved then.
     After the answer to an access that caused a page fault no request is accepted up to the cycle of
-    ``fault_taken``. A walk that is answered in the cycle of a drop or the next one, or ``stale``,
-    enters nothing: it may have used what was dropped.
+    ``fault_taken``. A walk that is answered in the cycle after a drop, or ``stale``, enters
+    nothing: it may have used what was dropped. One that is answered in the cycle of a drop is
+    entered before the drop is carried out, and dropped like any other entry if it is named.
 
     Whether a request is accepted follows from registers, ``pause`` and ``rsp.ready``; the answer to
     a hit from registers.
@@ -260,9 +261,11 @@ class RequestPort(wiring.Component):
         low, high = PAGE_SHIFT, self._config.mode.translated_bits
         inner = Signal(lookup_key_layout(self._config), reset_less=True)
         drop, sweeping = Signal.like(self.drop), tlb.busy if self._config.ways else Const(0)
-        filled = self.walk.rsp.payload.translation
+        filled, req, rsp = self.walk.rsp.payload.translation, self.walk.req, self.walk.rsp
+        inside = Signal()  # equal to drop.valid | walking, but out of one flip-flop
         m.d.sync += [
             drop.eq(self.drop),
+            inside.eq(self.drop.valid | (req.valid & req.ready) | (walking & ~rsp.valid)),
             inner.vpn.eq(Mux(self.drop.valid, self.drop.vpn, held.access.vaddr[low:high])),
             inner.pcid.eq(Mux(self.drop.valid, self.drop.pcid, held.control.pcid)),
         ]
@@ -270,16 +273,25 @@ class RequestPort(wiring.Component):
             self.busy.eq(drop.valid | sweeping),
             tlb.drop.eq(drop),
             tlb.fill_translation.eq(filled),
-            tlb.fill.eq(walking & self.walk.rsp.valid & ~self.walk.rsp.payload.fault
-                        & ~self.walk.rsp.payload.stale & ~self.drop.valid & ~self.busy),
+            # In the cycle in which a drop is given it is entered first, and then dropped if named.
+            tlb.fill.eq(walking & rsp.valid & ~rsp.payload.fault & ~rsp.payload.stale
+                        & ~self.busy),
         ]
         m.d.comb += [
-            tlb.inside.eq(drop.valid | walking),
+            tlb.inside.eq(inside),
             tlb.inner.eq(inner),
             tlb.inner.page.eq(Mux(drop.valid, 0, filled.page)),
             tlb.offered.vpn.eq(asked.access.vaddr[low:high]),
             tlb.offered.pcid.eq(asked.control.pcid),
         ]
+        if self._config.ways:
+            self._drop_from_sets(m, tlb, drop)
+
+    def _drop_from_sets(self, m, tlb, drop):
+        """Tell a TLB of sets, out of one flip-flop, that it drops, or goes through the sets."""
+        dropping = Signal(init=1)  # as it does after a reset
+        m.d.sync += dropping.eq(self.drop.valid | drop.valid | tlb.sweeping)
+        m.d.comb += [tlb.changing.eq(dropping), tlb.upcoming.eq(self.drop.vpn)]
 
     def _hold_page_fault(self, m, held, faulted):
         """Hold ``page_fault`` from a page fault until it is taken; other faults drop nothing."""

@@ -124,7 +124,7 @@ class WalkContext(wiring.Component):
             self.count.eq(count),
             self.next_count.eq(count + 1),
             self.counted.eq(responded & self.led & self.passed),
-            self.joinable.eq(current & ~self.stale & ~self.drop & ~self.judged & ~self.born.quiet),
+            self.joinable.eq(current & ~self.stale & ~self.judged & ~self.born.quiet),
         ]
         m.d.sync += [responded.eq(self.respond), replayed.eq(self.replay)]
         with m.If(self.accepted | self.counted):

@@ -1,12 +1,12 @@
 """Where requests for walks come into the pool: a place to wait, and which walk each one joins."""
 
-from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth import Cat, Const, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..model.x86 import PAGE_SHIFT
 from .onehot import encode
-from .shapes import AccessKind, Purpose, walk_request_layout
+from .shapes import AccessKind, Purpose, control_layout, walk_request_layout
 from .walk_context import birth_layout
 from .walk_shapes import key_layout
 
@@ -14,6 +14,12 @@ __all__ = ["WalkIntake", "candidate_layout"]
 
 REGISTERS = ("root", "pcid", "pse", "nxe")
 """The registers on which the way of a walk depends, and not only what it is judged by."""
+
+
+def registers_layout(config):
+    """Return the registers of a request on which the way of its walk depends."""
+    control = control_layout(config).members
+    return data.StructLayout({name: control[name] for name in REGISTERS})
 
 
 def candidate_layout(config):
@@ -34,6 +40,9 @@ class WalkIntake(wiring.Component):
     ----------
     config : :class:`Config`
         Parameters of the MMU.
+    late : bool
+        Whether the payload of a request comes in the cycle after it was accepted, and stays until
+        another is, as ``WalkArbiter`` has it. Else the intake keeps it.
 
     Members
     -------
@@ -42,7 +51,7 @@ class WalkIntake(wiring.Component):
     contexts : In(candidate_layout), one for each context
         The contexts.
     ask : Out(1), key : Out(key_layout)
-        Look up a request in the next cycle.
+        Look up a request in the next cycle, in which the key follows.
     looking : In(1)
         The lookup is done in this cycle.
     drop : In(1)
@@ -55,8 +64,9 @@ class WalkIntake(wiring.Component):
         It has other registers than the one before.
     """
 
-    def __init__(self, config):
+    def __init__(self, config, *, late=False):
         self._config = config
+        self._late = late
         super().__init__({
             "requests": In(stream.Signature(walk_request_layout(config))),
             "contexts": In(candidate_layout(config)).array(config.walkers),
@@ -71,8 +81,9 @@ class WalkIntake(wiring.Component):
         m = Module()
         new, request = self.requests, Signal.like(self.request, reset_less=True)
         waits, same = Signal(), Signal()
-        stays, accepted = Signal(), Signal()
+        stays = Signal()
         matches = Signal(len(self.contexts))
+        last = Signal(registers_layout(self._config), reset_less=True)  # of the request before
         free = Cat(context.free for context in self.contexts)
         vpn, takes_place, quiet = self._vpn(request), Const(1), Const(0)
         if "purpose" in request.access.shape().members:
@@ -85,10 +96,9 @@ class WalkIntake(wiring.Component):
             self.take.eq(waits & self.looking & free.any()),
             stays.eq(waits & ~self.take),
             new.ready.eq(~stays),
-            accepted.eq(new.valid & new.ready),
             self.ask.eq(stays | new.valid),
-            self.key.vpn.eq(Mux(stays, vpn, self._vpn(new.payload))),
-            self.key.pcid.eq(Mux(stays, request.control.pcid, new.payload.control.pcid)),
+            self.key.vpn.eq(vpn),
+            self.key.pcid.eq(request.control.pcid),
             matches.eq(Cat(context.joinable & (context.vpn == vpn) for context in self.contexts)),
             self.forget.eq(self.take & ~same),
             self.number.eq(encode(free & -free)),
@@ -97,17 +107,22 @@ class WalkIntake(wiring.Component):
             self.birth.nxe.eq(request.control.nxe),
             self.birth.write.eq((request.access.kind == AccessKind.WRITE) & takes_place),
             self.birth.quiet.eq(quiet),
-            self.birth.merged.eq(same & matches.any() & ~quiet),
-            self.birth.leader.eq(encode(matches)),
             self.birth.stale.eq(self.drop),
         ]
         m.d.sync += waits.eq(stays | new.valid)
-        with m.If(accepted):
-            m.d.sync += [
-                request.eq(new.payload),
-                same.eq(Cat(new.payload.control[name] == request.control[name]
-                            for name in REGISTERS).all()),
+        if self._late:
+            m.d.comb += request.eq(new.payload)
+        else:
+            with m.If(new.ready):
+                m.d.sync += request.eq(new.payload)
+        if len(self.contexts) > 1:  # a single context takes a request only when it has no walk
+            m.d.comb += [
+                same.eq(Cat(last[name] == request.control[name] for name in REGISTERS).all()),
+                self.birth.merged.eq(same & matches.any() & ~quiet),
+                self.birth.leader.eq(encode(matches)),
             ]
+            with m.If(self.take):
+                m.d.sync += [last[name].eq(request.control[name]) for name in REGISTERS]
         return m
 
     def _vpn(self, request):

@@ -12,15 +12,15 @@ __all__ = ["WalkLookup"]
 
 
 class WalkLookup(wiring.Component):
-    """Does one thing a cycle with the walk cache: drop, fill or look up, whose key is a register.
+    """Does one thing a cycle with the walk cache: drop, fill or look up.
 
-    In the cycle after a lookup was asked for, ``looking`` says that it is done; it is not if there
-    was a drop or a fill instead, which come first in this order. If ``keep`` is given then, what
-    was found stands in ``hit``, ``level`` and ``found`` from the next cycle on, until the next
-    ``keep``; but the table does so for one cycle only. A drop takes effect at the end of the cycle
-    after it was given, so before any lookup that is asked for later; a fill one cycle later. A fill
-    is left out if it comes in the cycle after another of the same level, or with or just before a
-    drop.
+    In the cycle after a lookup was asked for, ``looking`` says that it is done, by the key of that
+    cycle; it is not if there was a drop or a fill instead, which come first in this order. If
+    ``keep`` is given then, what was found stands in ``hit``, ``level`` and ``found`` from the next
+    cycle on, until the next ``keep``; but the table does so for one cycle only. A drop takes effect
+    at the end of the cycle after it was given, so before any lookup that is asked for later; a fill
+    one cycle later. A fill is left out if it comes in the cycle after another of the same level, or
+    with or just before a drop.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class WalkLookup(wiring.Component):
     Members
     -------
     ask : In(1), key : In(key_layout)
-        Look up the tables on the way to an address.
+        Look up the tables on the way to an address, in the next cycle, in which the key follows.
     looking : Out(1), keep : In(1)
         Whether a lookup is done in this cycle, and whether to keep what it finds.
     nxe : In(1)
@@ -64,10 +64,12 @@ class WalkLookup(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        key = Signal.like(self.key, reset_less=True)
+        key = Signal.like(self.key)
+        fill_key, drop_key = (Signal.like(key, name=name, reset_less=True)
+                              for name in ("fill_key", "drop_key"))
         table = Signal.like(self.filled, reset_less=True)
         table_level = Signal.like(self.fill_level, reset_less=True)
-        last_key, last_table = (Signal.like(one, reset_less=True) for one in (key, table))
+        last_key, last_table = (Signal.like(one, reset_less=True) for one in (self.key, table))
         drop = Signal.like(self.drop)
         filling = Signal()
         m.d.sync += [
@@ -82,9 +84,9 @@ class WalkLookup(wiring.Component):
             drop.tables_by_address.eq(self.drop.tables_by_address),
         ]
         for name in ("vpn", "pcid"):
-            m.d.sync += key[name].eq(Mux(
-                self.drop.valid, self.drop[name],
-                Mux(self.fill, self.fill_key[name], self.key[name])))
+            m.d.sync += [drop_key[name].eq(self.drop[name]), fill_key[name].eq(self.fill_key[name])]
+            m.d.comb += key[name].eq(Mux(
+                drop.valid, drop_key[name], Mux(filling, fill_key[name], self.key[name])))
         upper_levels = self._config.mode.levels[:-1]
         m.d.comb += [self.found.writable.eq(1), self.found.user.eq(1)]  # of the root
         hits = []

@@ -56,6 +56,9 @@ class WalkPool(wiring.Component):
     ----------
     config : :class:`Config`
         Parameters of the MMU.
+    late : bool
+        Whether the payload of ``walk.req`` comes in the cycle after it was accepted, and stays
+        until another is, as ``WalkArbiter`` has it.
 
     Members
     -------
@@ -70,8 +73,9 @@ class WalkPool(wiring.Component):
         What happens in this cycle. ``start`` is a request that a context takes, ``end`` an answer.
     """
 
-    def __init__(self, config):
+    def __init__(self, config, *, late=False):
         self._config = config
+        self._late = late
         super().__init__({
             "walk": In(walk_signature(config)),
             "memory": Out(memory_signature(config)),
@@ -82,7 +86,7 @@ class WalkPool(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.intake = intake = WalkIntake(self._config)
+        m.submodules.intake = intake = WalkIntake(self._config, late=self._late)
         m.submodules.lookup = lookup = WalkLookup(self._config)
         m.submodules.follow = follow = WalkFollow(self._config)
         m.submodules.review = review = WalkReview(self._config)

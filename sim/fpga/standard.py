@@ -18,10 +18,17 @@ class StandardRow:
 
 WHOLE_ROWS = {
     "x86_64, 16 + 16": "--entries 16",
+    "x86_64, 16 + 16, 2 walk stages": "--entries 16 --walk-stages 2",
+    "x86_64, 16 + 16 in sets of 2, 2 walk stages": "--entries 16 --ways 2 --walk-stages 2",
+    "x86_64, 64 + 64 in sets of 4, L2, 4 walkers": (
+        "--entries 64 --ways 4 --hit-latency 2 --l2-entries 1024 --walkers 4"),
     "x86_64, 16": "--entries 16 --ports data",
     "x86_64, 16, no walk cache": "--entries 16 --ports data --walk-cache 0",
     "la57, 16 + 16": "--mode la57 --entries 16",
     "ia32, 32": "--mode ia32 --entries 32 --ports data",
+    "ia32, 32, 2 walk stages": "--mode ia32 --entries 32 --ports data --walk-stages 2",
+    "ia32, 32 in sets of 2, 2 walk stages": (
+        "--mode ia32 --entries 32 --ways 2 --ports data --walk-stages 2"),
     "ia32, 32, no walk cache": "--mode ia32 --entries 32 --ports data --walk-cache 0",
 }
 ROUTERS_SHOWN = (2, 1)

@@ -9,8 +9,8 @@ from .bench import Trace, offers_hold, put, simulate, take
 COUNTS = pytest.mark.parametrize("count", [1, 2, 3, 5])
 
 
-def arbiter(count):
-    return WalkArbiter(Config(ports=tuple(f"p{number}" for number in range(count))))
+def arbiter(count, **parameters):
+    return WalkArbiter(Config(ports=tuple(f"p{number}" for number in range(count))), **parameters)
 
 
 def request(port, number):
@@ -177,3 +177,33 @@ def test_a_port_alone_is_served_in_every_cycle():
 
     simulate(dut, testbench, background=[trace])
     assert trace.cycles("valid", "ready") == list(range(10))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_late_arbiter_tells_what_is_asked_from_the_cycle_after_the_walker_was_ready(count):
+    """Even if the port asks something else by then."""
+    dut, rng, served = arbiter(count, late=True), default_rng(count), [0] * count
+
+    async def testbench(ctx):
+        asking, accepted = [False] * count, None
+        for _ in range(200):
+            for number, port in enumerate(dut.ports):
+                asking[number] = asking[number] or rng.random() < 0.4
+                ctx.set(port.req.valid, asking[number])
+                ctx.set(port.req.payload, request(number, served[number]))
+            ready = rng.random() < 0.5
+            ctx.set(dut.walk.req.ready, ready)
+            if accepted:
+                payload = ctx.get(dut.walk.req.payload)
+                assert (payload.port, payload.access.vaddr) == accepted
+                assert payload.control.root == 7 * accepted[1] + accepted[0]
+            if ready:
+                accepted = None
+            for number, port in enumerate(dut.ports):
+                if asking[number] and ctx.get(port.req.ready):
+                    accepted, asking[number] = (number, served[number]), False
+                    served[number] += 1
+            await ctx.tick()
+
+    simulate(dut, testbench)
+    assert all(served)

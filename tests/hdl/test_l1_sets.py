@@ -122,6 +122,7 @@ class RtlSets:
         ctx, dut = self.ctx, self.dut
         ctx.set(dut.offered, {"vpn": vpn, "pcid": pcid, "page": 0})
         ctx.set(dut.inside, 0)
+        ctx.set(dut.changing, 0)
         ctx.set(dut.at_hand, ctx.get(dut.found))
         return plain(ctx.get(dut.translation)) if ctx.get(dut.present) else None
 
@@ -136,7 +137,11 @@ class RtlSets:
     async def drop(self, condition):
         self.ctx.set(
             self.dut.inner, {"vpn": condition["vpn"], "pcid": condition["pcid"], "page": 0})
+        self.ctx.set(self.dut.upcoming, condition["vpn"])
+        await self.ctx.tick()
+        self.ctx.set(self.dut.upcoming, 0)
         self.ctx.set(self.dut.inside, 1)
+        self.ctx.set(self.dut.changing, 1)
         self.ctx.set(self.dut.drop, condition)
         self.ctx.set(self.dut.drop.valid, 1)
         await self.ctx.tick()
@@ -153,6 +158,7 @@ def run(config, body):
 
     async def testbench(ctx):
         ctx.set(dut.needs, {"nxe": 1})
+        ctx.set(dut.changing, 1)
         rtl = RtlSets(ctx, dut)
         assert await rtl.idle() == config.sets + 1  # after a reset
         await body(rtl)

@@ -12,7 +12,7 @@ from pagewalk.model.x86 import IA32, X86_64, AccessKind, Entry, Vector
 
 from .bench import PageTableMemory, plain, simulate
 from .golden import access_fields, control_fields
-from .pool_bench import PoolBench, pool_config
+from .pool_bench import MISSES, PoolBench, pool_config
 from .tables import PERMISSIVE, Tables
 from .walker_bench import VADDR, assert_result, control_of, expected_result, reads
 
@@ -140,7 +140,7 @@ def test_late_responses_after_resets_change_nothing(mode, walkers, seed):
         while number < 300:
             is_reset = rng.random() < 0.02
             ctx.set(reset, is_reset)
-            who = number % 2, number // 2 % 16
+            who = number % 2, number // 2 % MISSES
             vaddr = vaddrs[number % 20]
             ctx.set(dut.walk.req.valid, who not in under_way)
             ctx.set(dut.walk.req.payload, {
