@@ -74,6 +74,11 @@ class Config:
         Whether a response has the rights of its page, for an outer cache or a core to keep.
     probes : bool
         Whether a request has a ``purpose``: to check an access, or to probe without any effect.
+    checks : bool
+        Whether an invalidating operation that is a general-protection fault is told so, by
+        ``invalidate_refused``, and drops nothing.
+    dropped : bool
+        Whether an output says what the TLBs drop, for an outer cache to follow.
 
     Raises
     ------
@@ -107,6 +112,8 @@ class Config:
     ad: str = "exchange"
     rights: bool = False
     probes: bool = False
+    checks: bool = False
+    dropped: bool = False
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -235,7 +242,7 @@ ORDERS = ("request", "tag")
 INDEXES = ("plain", "folded")
 """What may select the set of a page number."""
 
-SWITCHES = ("cancel", "rights", "probes")
+SWITCHES = ("cancel", "rights", "probes", "checks", "dropped")
 """What each MMU has or has not."""
 
 RULES = {"index": INDEXES, "order": ORDERS, "accessed": ("use", "success"),
@@ -244,7 +251,8 @@ RULES = {"index": INDEXES, "order": ORDERS, "accessed": ("use", "success"),
 
 TAKEN_NAMES = frozenset({
     "control", "invalidate", "memory", "events", "walk", "flush", "clk", "rst",  # ports, events
-    "arbiter", "walker", "invalidator", "l2",  # submodules, one of them with events
+    "dropped", "arbiter", "walker", "invalidator", "check",  # a port, submodules
+    "l2",  # a submodule with events
     "config", "elaborate", "signature", "metadata",  # attributes of the component
 })
 """Names that the MMU has for its own, so that no request port may have them."""

@@ -51,6 +51,8 @@ class Invalidator(wiring.Component):
         The page fault that the port has answered and that nothing was dropped for yet.
     faults_taken : Out, one bit for each port
         Whether the drop for the port's page fault is made in this cycle.
+    refused : In(1)
+        The operation is a general-protection fault, and drops nothing.
     busy : In(1)
         Whether a component is still at work on a drop of an earlier cycle.
     idle : In(1)
@@ -70,6 +72,7 @@ class Invalidator(wiring.Component):
             "control": In(control_layout(config)),
             "page_faults": In(page_fault_layout(config)).array(len(config.ports)),
             "faults_taken": Out(len(config.ports)),
+            "refused": In(1),
             "busy": In(1),
             "idle": In(1),
             "pause": Out(1),
@@ -84,7 +87,7 @@ class Invalidator(wiring.Component):
         m.d.comb += [
             self.pause.eq(self.operation.valid | pending | self.busy),
             self.operation.ready.eq(self.idle & ~pending & ~self.busy),
-            self.flush.eq(self.operation.valid & self.operation.ready & needed),
+            self.flush.eq(self.operation.valid & self.operation.ready & needed & ~self.refused),
             self.drop.valid.eq(self.flush | (pending & ~self.busy)),
         ]
         with m.If(pending):

@@ -10,10 +10,12 @@ from .event_shapes import events_layout
 from .invalidate import Invalidator
 from .l2_tlb import L2Tlb
 from .miss_port import MissPort
+from .operation_check import OperationCheck
 from .port import RequestPort
 from .port_shapes import port_signature
 from .shapes import (
     control_layout,
+    drop_layout,
     ignored_registers,
     invalidate_layout,
     memory_signature,
@@ -95,6 +97,12 @@ class Mmu(wiring.Component):
         Requests to translate, their responses, and with ``config.cancel`` what is cancelled.
     invalidate : In(stream)
         Invalidating operations; ``control`` holds the registers before the operation.
+    invalidate_refused : Out(1), with ``config.checks``
+        The operation that ``invalidate`` offers in this cycle is a general-protection fault, as
+        ``OperationCheck`` has it: it is accepted, and does nothing.
+    dropped : Out(drop_layout), with ``config.dropped``
+        What the TLBs drop, in the cycle of the drop; ``tables_by_address`` is of the walk cache
+        alone. A page that no drop has reached since it was answered may still be used.
     memory : Out(memory_signature)
         Accesses to page-table memory.
     events : Out(events_layout)
@@ -114,6 +122,8 @@ class Mmu(wiring.Component):
             "control": In(control_layout(config)),
             **{port: In(port_signature(config)) for port in config.ports},
             "invalidate": In(stream.Signature(invalidate_layout(config))),
+            **({"invalidate_refused": Out(1)} if config.checks else {}),
+            **({"dropped": Out(drop_layout(config))} if config.dropped else {}),
             "memory": Out(memory_signature(config)),
             "events": Out(events_layout(config)),
         })
@@ -156,6 +166,16 @@ class Mmu(wiring.Component):
             m.d.comb += [l2.drop.eq(invalidator.drop), self.events.l2.eq(l2.events)]
         else:
             connect(m, arbiter.walk, walker.walk)
+        if self._config.checks:
+            m.submodules.check = check = OperationCheck(self._config)
+            m.d.comb += [
+                check.operation.eq(self.invalidate.payload),
+                check.control.eq(self.control),
+                invalidator.refused.eq(check.refused),
+                self.invalidate_refused.eq(self.invalidate.valid & check.refused),
+            ]
+        if self._config.dropped:
+            m.d.comb += self.dropped.eq(invalidator.drop)
         connect(m, walker.memory, flipped(self.memory))
         connect(m, invalidator.operation, flipped(self.invalidate))
         m.d.comb += [

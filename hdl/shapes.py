@@ -162,6 +162,10 @@ def invalidate_layout(config):
     that a MOV to CR0, CR3 or CR4 writes and ``old`` what CR0 or CR4 held before, whose upper
     halves are reserved. With MOV CR3, ``new`` includes bit 63, which asks to keep the cached
     translations of the new PCID.
+
+    With ``config.checks`` there are the bits of INVPCID's operands that must be 0: ``type`` has
+    bits 63:2 of its type, of which ``op`` has the low two, and ``reserved`` bits 63:12 of its
+    descriptor.
     """
     return data.StructLayout({
         "op": InvalidateOp,
@@ -169,6 +173,7 @@ def invalidate_layout(config):
         "pcid": PCID_BITS,
         "old": 32,
         "new": 64,
+        **({"type": 62, "reserved": 52} if config.checks else {}),
     })
 
 

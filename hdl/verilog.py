@@ -93,7 +93,8 @@ def _groups(config, flat):
     parts = ("req", "rsp", *["cancel"] * config.cancel)
     streams = [f"{port}_{part}" for port in config.ports for part in parts]
     groups = {prefix: [] for prefix in (
-        "control", *streams, "memory_req", "memory_rsp", "invalidate", "events")}
+        "control", *streams, "memory_req", "memory_rsp", "invalidate",
+        *["dropped"] * config.dropped, "events")}
     for direction, signals in (("input", flat.inputs), ("output", flat.outputs)):
         for name, signal in signals.items():
             prefix = next(prefix for prefix in groups if name.startswith(f"{prefix}_"))

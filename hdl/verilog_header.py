@@ -37,6 +37,8 @@ def header(config, name, clock, reset):
         invalidations=_codes(InvalidateOp),
         operations=_codes(MemoryOp), stored=STORED[config.ad],
         purposes=PURPOSES_NOTE.format(purposes=_codes(Purpose)) if config.probes else "",
+        checks=CHECKS_NOTE if config.checks else "",
+        dropped=DROPPED_NOTE if config.dropped else "",
         rights=RIGHTS_NOTE if config.rights else "",
         ignored=_listed(ignored_registers(config.mode) or ("nothing",)))
     timing = TIMING_NOTES.format(
@@ -81,7 +83,7 @@ EFLAGS.AC, stack relative to SS. tag comes back with the answer.{purposes}
 ({vectors}), error_code and vaddr (for CR2). What does not apply is 0.{rights}
 
 invalidate_*: op is {invalidations}; vaddr and pcid are its operands, new is the value moved to
-CR0, CR3 or CR4, old what CR0 or CR4 held before.
+CR0, CR3 or CR4, old what CR0 or CR4 held before.{checks}{dropped}
 
 memory_*: accesses to page-table entries. op is {operations}: {stored}
 The response has the request's tag, the entry in data, exchanged if desired
@@ -112,6 +114,17 @@ BEHIND_MISSES = {
 PURPOSES_NOTE = """
 purpose is {purposes}: CHECK faults and sets A as the access would, but no D; PROBE has no effect,
 and fault alone if there is nothing; LOOKUP is one that is never walked.
+"""
+
+CHECKS_NOTE = """
+type has bits 63:2 of INVPCID's type, reserved bits 63:12 of its descriptor. invalidate_refused: the
+operation on offer raises #GP(0); it is accepted and does nothing.
+"""
+
+DROPPED_NOTE = """
+
+dropped_*: in a cycle with valid the TLBs drop every entry that is in the page vpn if by_address,
+has pcid if by_pcid, and, where it is global, whatever its pcid, but only with globals.
 """
 
 RIGHTS_NOTE = """

@@ -71,9 +71,12 @@ class Purpose(enum.IntEnum):
 
 
 class Cr0:
-    """CR0 bits that paging looks at. [SDM 2.5]"""
+    """CR0 bits that paging looks at, and those that MOV checks. [SDM 2.5]"""
 
+    PE = 1 << 0
     WP = 1 << 16
+    NW = 1 << 29
+    CD = 1 << 30
     PG = 1 << 31
 
 

@@ -35,6 +35,10 @@ def add_config(parser: argparse.ArgumentParser) -> None:
                           help="with the rights of its page in each answer")
     geometry.add_argument("--probes", action="store_true",
                           help="with a purpose in each request: to check or to probe an access")
+    geometry.add_argument("--checks", action="store_true",
+                          help="with an output that tells operations that raise #GP")
+    geometry.add_argument("--dropped", action="store_true",
+                          help="with an output that says what the TLBs drop")
 
 
 def config_of(args: argparse.Namespace) -> Config:
@@ -47,4 +51,5 @@ def config_of(args: argparse.Namespace) -> Config:
     return hardware_config(
         args, mode, ports=tuple(args.ports.split(",")), tag_bits=args.tag_bits,
         cancel=args.cancel, accessed=args.accessed, ad=args.ad,
-        rights=args.rights, probes=args.probes)
+        rights=args.rights, probes=args.probes, checks=args.checks,
+        dropped=args.dropped)

@@ -20,6 +20,8 @@ WRONG_TYPES = [
     ({"order": None}, "Order must be a string, not None"),
     ({"cancel": 1}, "Parameter cancel must be a bool, not 1"),
     ({"probes": 0}, "Parameter probes must be a bool, not 0"),
+    ({"checks": 2}, "Parameter checks must be a bool, not 2"),
+    ({"dropped": "no"}, "Parameter dropped must be a bool, not 'no'"),
     ({"rights": None}, "Parameter rights must be a bool, not None"),
     ({"accessed": True}, "Accessed must be a string, not True"),
     ({"ad": None}, "Ad must be a string, not None"),
@@ -95,9 +97,9 @@ WRONG_VALUES = [
 
 # What else has a name in the MMU: its other ports and events, its parts, and what every
 # component has.
-TAKEN_NAMES = ("control", "invalidate", "memory", "events", "walk", "flush", "clk", "rst",
-               "arbiter", "walker", "invalidator", "l2", "config", "elaborate", "signature",
-               "metadata")
+TAKEN_NAMES = ("dropped", "check", "control", "invalidate", "memory", "events", "walk", "flush",
+               "clk", "rst", "arbiter", "walker", "invalidator", "l2", "config", "elaborate",
+               "signature", "metadata")
 
 # (mode, paddr_bits) to physical_bits, pfn_bits, root_bits, vpn_bits.
 WIDTHS = [

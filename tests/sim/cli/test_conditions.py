@@ -30,7 +30,7 @@ CONFIG = {"mode": "ia32", "ports": ["fetch", "data"], "entries": 16, "walk_cache
           "ways": 0, "large_entries": 4, "index": "folded",
           "l2_entries": 0, "l2_ways": 4, "l2_policy": "plru", "walkers": 1,
           "walk_stages": 1, "accessed": "use", "ad": "exchange", "rights": False,
-          "probes": False}
+          "probes": False, "checks": False, "dropped": False}
 
 
 @pytest.fixture
