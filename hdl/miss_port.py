@@ -95,9 +95,10 @@ class MissPort(RequestPort):
         ]
         kept = held_valid & ~given_back & (missed | behind)
         back = held_valid & given_back & missed
-        fault_free = Mux(walked, ~result.fault, ~held.refused & (
-            ~held.translated | (tlb.hit & ~tlb.denied)))
-        m.d.comb += leaves.eq(held_valid & (kept | back | (answered & fault_free)))
+        fault_free = Mux(walked, ~result.fault, ~held.refused & ~(
+            held.translated & (tlb.denied | responder.nothing)))
+        # From what is known of the request straight to what may follow it.
+        m.d.comb += leaves.eq(held_valid & (missed | behind | (rsp.ready & fault_free)))
         self._keep_aside(m, misses, held, missed, kept & ~cancelled, back & ~cancelled,
                          answered & given_back)
         # In order, what goes back is answered first.
@@ -106,8 +107,8 @@ class MissPort(RequestPort):
                                     & (~held_valid | makes_way))
         stopped = misses.serving | filling | self.page_fault.valid | ~misses.room
         if self._config.hit_latency:
-            m.d.comb += free.eq(~stopped & (
-                ~held_valid | (leaves & (~kept | misses.room_for_two))))
+            m.d.comb += free.eq(~stopped & (~held_valid | Mux(
+                missed | behind, given_back | misses.room_for_two, rsp.ready & fault_free)))
             m.d.sync += looked_up.eq(looks)
         else:
             m.d.comb += [free.eq(~stopped & ~held_valid), looked_up.eq(looks)]
