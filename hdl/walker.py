@@ -133,6 +133,21 @@ class Walker(wiring.Component):
         with m.If(req.valid & req.ready):
             m.d.sync += tag.eq(req.payload.tag)
 
+        self._run(m, judge, place, response, held, result, step, idle, begun, responded, finished)
+        self._report(m, begun, step, judge.sets, exchange, next_entry.next_place.level)
+        return m
+
+    def _know_what_was_written(self, m, place, response, step):
+        """Take the response to a write, of which only ``error`` counts, for that to an exchange."""
+        written = Signal.like(response.data)  # the entry before the access that sets its flags
+        with m.If(step == WalkStep.UPDATE):
+            m.d.sync += written.eq(response.data)
+        with m.If(place.updating):
+            m.d.comb += [response.data.eq(written), response.exchanged.eq(1)]
+
+    def _run(self, m, judge, place, response, held, result, step, idle, begun, responded, finished):
+        """Offer accesses, wait for their responses, and then offer the result."""
+        req, rsp = self.memory.req, self.memory.rsp
         with m.FSM():
             with m.State("Idle"):
                 m.d.comb += [
@@ -168,16 +183,6 @@ class Walker(wiring.Component):
                 m.d.comb += self.walk.rsp.valid.eq(1)
                 with m.If(self.walk.rsp.ready):
                     m.next = "Idle"
-        self._report(m, begun, step, judge.sets, exchange, next_entry.next_place.level)
-        return m
-
-    def _know_what_was_written(self, m, place, response, step):
-        """Take the response to a write, of which only ``error`` counts, for that to an exchange."""
-        written = Signal.like(response.data)  # the entry before the access that sets its flags
-        with m.If(step == WalkStep.UPDATE):
-            m.d.sync += written.eq(response.data)
-        with m.If(place.updating):
-            m.d.comb += [response.data.eq(written), response.exchanged.eq(1)]
 
     def _report(self, m, begun, step, sets, exchange, level):
         """Report the events of this cycle; the access that is offered is to an entry of ``level``.
