@@ -101,10 +101,9 @@ class MissPort(RequestPort):
         m.d.comb += leaves.eq(held_valid & (missed | behind | (rsp.ready & fault_free)))
         self._keep_aside(m, misses, held, missed, kept & ~cancelled, back & ~cancelled,
                          answered & given_back)
-        # In order, what goes back is answered first.
-        makes_way = leaves & ~(back if self._config.order == "request" else Const(0))
+        # What goes back does so in the cycle after it was taken, in which none is served yet.
         m.d.comb += misses.taken.eq(misses.serving & ~self.busy & ~self.page_fault.valid
-                                    & (~held_valid | makes_way))
+                                    & (~held_valid | leaves))
         stopped = misses.serving | filling | self.page_fault.valid | ~misses.room
         if self._config.hit_latency:
             m.d.comb += free.eq(~stopped & (~held_valid | Mux(
