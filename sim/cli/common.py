@@ -43,8 +43,8 @@ def add_verb(verbs: Verbs, name: str, run: Verb, summary: str) -> argparse.Argum
     parser: argparse.ArgumentParser = verbs.add_parser(name, help=summary, description=summary)
     parser.set_defaults(run=run)
     parser.add_argument("--json", metavar="FILE", type=output_name,
-                        help="write the figures to FILE; - is standard output, and what is shown "
-                             "beside them goes to standard error")
+                        help="write the figures to FILE; - is standard output, but for exec, and "
+                             "what is shown beside them goes to standard error")
     return parser
 
 

@@ -2,11 +2,13 @@
 
 import argparse
 import errno
+import io
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from stat import S_ISREG
 from typing import BinaryIO
 
 import numpy as np
@@ -76,7 +78,7 @@ def add(verbs: Verbs) -> None:
                         help="an ELF program for x86-64 or i386; without a slash it is looked "
                              "for in PATH")
     parser.add_argument("arguments", metavar="ARGS", nargs=argparse.REMAINDER,
-                        help="what it is given")
+                        help="what it is given").required = False
     add_engine(parser)
     parser.add_argument("--check", choices=CHECKS, default="fast",
                         help="what is translated: the first access of each kind to a page, or "
@@ -123,9 +125,7 @@ def _variable(text: str) -> tuple[bytes, bytes]:
 
 def _exec(args: argparse.Namespace) -> int:
     for name in ("json", "record", "follow_to"):
-        if getattr(args, name) == STDOUT:
-            raise InputError(f"argument --{name.replace('_', '-')}: - is the standard output of "
-                             "the program; expected a file")
+        _check_output("--" + name.replace("_", "-"), getattr(args, name))
     load_unicorn()
     clock = ProgramClock()
     with json_file(args.json) as write, recorder_of(args.record) as recorder, _bad_input(
@@ -159,18 +159,40 @@ def _exec(args: argparse.Namespace) -> int:
     return end.status
 
 
+def _check_output(option: str, path: Path | None) -> None:
+    """Raise ``InputError`` for standard output, and for a program, which may be the one to run."""
+    if path == STDOUT:
+        raise InputError(f"argument {option}: - is the standard output of the program; "
+                         "expected a file")
+    with suppress(OSError):
+        mode = path.stat().st_mode if path is not None else 0
+        if S_ISREG(mode) and mode & 0o111:
+            raise InputError(f"argument {option}: {path} is a program; expected another file")
+
+
 def _follower(stack: ExitStack, args: argparse.Namespace, kernel: Kernel,
               world: ProgramWorld) -> Follower | None:
     """Return what ``--follow`` writes with, None if it is not asked for."""
     if not isinstance(kernel, FollowedKernel):
         return None
-    descriptor = 2
+    write = descriptor_writer(2)
     if args.follow_to is not None:
         with writing(args.follow_to):
-            descriptor = stack.enter_context(args.follow_to.open("wb")).fileno()
-    follower = Follower(world.context, descriptor_writer(descriptor))
+            file = stack.enter_context(args.follow_to.open("wb", buffering=0))
+        write = _file_writer(args.follow_to, file)
+    follower = Follower(world.context, write)
     kernel.on_fault = follower.fault
     return follower
+
+
+def _file_writer(path: Path, file: io.FileIO) -> Callable[[str], None]:
+    """Return what writes a text to a file at once, or raises ``InputError``."""
+    def write(text: str) -> None:
+        data = text.encode(errors="replace")
+        with writing(path):
+            while data:
+                data = data[file.write(data):]
+    return write
 
 
 def _header(args: argparse.Namespace, mode: PagingMode) -> TraceHeader:
@@ -251,7 +273,8 @@ def _stream(number: int, mode: str) -> BinaryIO | None:
 def _swap(wanted: str, stack: ExitStack) -> SwapFile | None:
     """Return the swap area that is asked for, None for none."""
     if not wanted.isdecimal():
-        return stack.enter_context(given_swap(wanted))
+        return stack.enter_context(given_swap(
+            wanted, "a number of pages, or what mkswap makes"))
     if not int(wanted):
         return None
     return stack.enter_context(temporary_swap(int(wanted), "--swap", "fewer, or a file"))
@@ -274,7 +297,7 @@ def _bad_input(args: argparse.Namespace) -> Iterator[None]:
     try:
         yield
     except MemoryMapError as error:
-        raise InputError(f"argument --memory: {error}; expected more") from None
+        raise InputError(f"argument --memory: {error}; expected 2 or more") from None
     except SwapError as error:
         raise InputError(f"argument --swap: {error}; expected what mkswap makes, in no other use"
                          ) from None

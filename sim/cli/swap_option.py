@@ -12,13 +12,13 @@ from ..errors import InputError
 __all__ = ["given_swap", "temporary_swap"]
 
 
-def given_swap(path: str) -> SwapFile:
+def given_swap(path: str, expected: str = "what mkswap makes") -> SwapFile:
     """Open the swap file of ``--swap``; raise ``InputError``, ``SwapError``."""
     try:
         return SwapFile(path)
     except OSError as error:
-        raise InputError(f"argument --swap: {path}: {error.strerror}; expected what mkswap makes"
-                         ) from None
+        raise InputError(
+            f"argument --swap: {path}: {error.strerror}; expected {expected}") from None
 
 
 @contextmanager
@@ -33,7 +33,7 @@ def temporary_swap(pages: int, argument: str, instead: str) -> Iterator[SwapFile
         try:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pagewalk-"))
             file = SwapFile.create(Path(folder) / "swap", size, uuid=UUID(int=1))
-        except (OSError, OverflowError) as error:
+        except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise InputError(f"argument {argument}: a swap file of {size} pages cannot be made: "
                              f"{reason}; expected {instead}") from None

@@ -85,10 +85,16 @@ class CallTable:
             method, count = DIRECT[name]
             result: int = getattr(context.calls, method)(*arguments[:count])
             return result
-        if name in CALLS:
-            return CALLS[name](context, *arguments)
-        return self._missing(asked)
+        try:
+            return self._call(name)(context, *arguments)
+        except SysError as error:
+            if error.errno == errno.ENOSYS:  # a call that there is not, or not in this form
+                self.missing[asked] += 1
+            raise
 
-    def _missing(self, name: str) -> int:
-        self.missing[name] += 1
-        return -errno.ENOSYS
+    @staticmethod
+    def _call(name: str) -> Call:
+        """Return what carries out a call; raise ``SysError(ENOSYS)``."""
+        if name not in CALLS:
+            raise SysError(errno.ENOSYS)
+        return CALLS[name]

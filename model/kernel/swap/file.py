@@ -25,6 +25,7 @@ from .header import SwapHeader
 __all__ = ["MIN_PAGES", "SwapFile"]
 
 MIN_PAGES = 10  # what mkswap asks for
+MAX_PAGES = 1 << 32  # the header has 32 bits for the number of the last one
 
 
 class SwapFile:
@@ -81,11 +82,12 @@ class SwapFile:
                label: str = "") -> Self:
         """Make a swap file of ``pages`` pages, the header among them, and open it.
 
-        Raise ``ValueError`` for fewer than 10 pages or a label of more than 15 bytes, and
-        ``FileExistsError`` rather than overwrite a file. [mkswap(8)]
+        Raise ``ValueError`` for fewer than 10 pages or more than 2**32, or a label of more than 15
+        bytes, and ``FileExistsError`` rather than overwrite a file. [mkswap(8)]
         """
-        if pages < MIN_PAGES:
-            raise ValueError(f"Swap file must have at least {MIN_PAGES} pages, not {pages}")
+        if not MIN_PAGES <= pages <= MAX_PAGES:
+            raise ValueError(
+                f"Swap file must have from {MIN_PAGES} to {MAX_PAGES} pages, not {pages}")
         header = SwapHeader(pages - 1, uuid, label).pack()
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:

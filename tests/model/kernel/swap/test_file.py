@@ -117,8 +117,9 @@ def test_only_a_partition_may_have_bad_pages(tmp_path):
 
 
 def test_mkswap_and_we_ask_for_ten_pages(tmp_path):
-    with pytest.raises(ValueError, match=r"^Swap file must have at least 10 pages, not 9$"):
-        SwapFile.create(tmp_path / "swap", 9, uuid=UUID_A)
+    for pages in (9, (1 << 32) + 1):
+        with pytest.raises(ValueError, match=f"^Swap file must have from 10 to .* not {pages}$"):
+            SwapFile.create(tmp_path / "swap", pages, uuid=UUID_A)
     assert not (tmp_path / "swap").exists()
 
 
