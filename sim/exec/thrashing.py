@@ -1,4 +1,4 @@
-"""Says once that a run does little but read again what it has just evicted."""
+"""Says once that a run does little but read the code again that it has just evicted."""
 
 import logging
 
@@ -10,16 +10,17 @@ LOG = logging.getLogger("pagewalk")
 REFAULTED_TIMES = 4  # the pages of memory: no accident
 INSTRUCTIONS_PER_REFAULT = 2000  # fewer than that go on between two of them
 
-TEXT = ("memory is too small: %d pages were read again after they were evicted in the last %d "
-        "million instructions, and memory has %d pages; --memory gives it more")
+TEXT = ("memory is too small: %d pages of files were read again after they were evicted in the "
+        "last %d million instructions, and memory has %d pages; --memory gives it more")
 
 
 class ThrashWatch:
-    """Looks at how often pages come back that were evicted. [workingset_refault]
+    """Looks at how often pages of files come back that were evicted. [workingset_refault]
 
-    A stretch of the run lasts until four times as many pages have come back as memory has. If there
+    A stretch of the run lasts until four times as many have come back as memory has pages. If there
     were fewer than 2000 instructions for each, a warning of the logger ``pagewalk`` says so, once
-    in a run, as the run then may take hours. Linux goes on likewise.
+    in a run, as the run then may take hours. Linux goes on likewise. Anonymous pages that come back
+    are what a run with swap is meant for.
 
     Parameters
     ----------
@@ -35,7 +36,7 @@ class ThrashWatch:
     def look(self, instructions: int) -> None:
         """Look, when so many instructions of the run have begun."""
         counts, pages = self._state.lruvec.vmstat, self._state.allocator.totalram_pages
-        refaults = counts["workingset_refault_file"] + counts["workingset_refault_anon"]
+        refaults = counts["workingset_refault_file"]
         since = refaults - self._refaults
         if self._said or since < REFAULTED_TIMES * pages:
             return

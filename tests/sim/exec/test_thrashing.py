@@ -26,10 +26,13 @@ def test_memory_that_is_too_small(state, said):
     state.lruvec.vmstat["workingset_refault_file"] = 3999
     watch.look(5_000_000)
     assert said() == []
-    state.lruvec.vmstat["workingset_refault_anon"] = 1
+    state.lruvec.vmstat["workingset_refault_anon"] = 50_000  # with swap
     watch.look(5_000_000)
-    text = ("memory is too small: 4000 pages were read again after they were evicted in the last "
-            "5 million instructions, and memory has 1000 pages; --memory gives it more")
+    assert said() == []
+    state.lruvec.vmstat["workingset_refault_file"] = 4000
+    watch.look(5_000_000)
+    text = ("memory is too small: 4000 pages of files were read again after they were evicted in "
+            "the last 5 million instructions, and memory has 1000 pages; --memory gives it more")
     assert said() == [text]
     state.lruvec.vmstat["workingset_refault_file"] = 90_000
     watch.look(6_000_000)
