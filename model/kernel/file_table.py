@@ -69,6 +69,11 @@ class FileTable:
         return [opened.file for opened in self._open.values()]
 
     @property
+    def opened(self) -> list[OpenFile]:
+        """All that is open, once for each number."""
+        return list(self._open.values())
+
+    @property
     def numbers(self) -> list[int]:
         """The numbers in use, the lowest first."""
         return sorted(self._open)

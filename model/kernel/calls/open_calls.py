@@ -40,6 +40,9 @@ class OpenCalls(PathBase):
             process.files.require_room(limit)
             start = self._start(process, dirfd, name)
             found = open_node(self._resolver(process), start, name, how)
+            writes = how.flags & OpenFlag.ACCESS and not how.flags & OpenFlag.PATH
+            if writes or found.truncate:
+                self._deny_running(found.node)
             if found.truncate:
                 self._truncate(process, found.node, 0)
             opened = self._open_file(process, found.node, how.flags)
@@ -68,6 +71,11 @@ class OpenCalls(PathBase):
                           writable=access in (OpenFlag.WRONLY, OpenFlag.RDWR))
         return OpenFile(file, flags=kept, node=node, stream=stream)
 
+    def _deny_running(self, node: VfsNode) -> None:
+        """Raise ``SysError(ETXTBSY)`` for a file that a process runs. [get_write_access]"""
+        if any(process.exe is node for process in self.kernel.processes.values()):
+            raise SysError(errno.ETXTBSY)
+
     def _truncate(self, process: Process, node: VfsNode, size: int) -> None:
         """Give a file so many bytes. [do_truncate]"""
         assert isinstance(node, RegularFile), "checked"
@@ -85,6 +93,7 @@ class OpenCalls(PathBase):
             if not isinstance(node, RegularFile):
                 raise SysError(errno.EINVAL)
             self._check_write(process, node)
+            self._deny_running(node)
             self._truncate(process, node, size)
         return self._call(work)
 

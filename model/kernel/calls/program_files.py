@@ -52,11 +52,17 @@ class ProgramFiles(OpenCalls):
         return ExecFile(file, read)
 
     def exec_node(self, process: Process, path: bytes, dirfd: int = AtFlag.FDCWD) -> RegularFile:
-        """Return the node of a file to be run; raise as ``open_exec``."""
+        """Return the node of a file to be run; raise as ``open_exec``.
+
+        One that is open to be written to is ETXTBSY. [deny_write_access]
+        """
         if not path:
             raise SysError(errno.ENOENT)
         node: VfsNode = self._node(process, dirfd, path)
         if not isinstance(node, RegularFile):
             raise SysError(errno.EACCES)
         check_permission(node, EXEC, process.credentials)
+        if any(opened.node is node and opened.file.writable
+               for one in self.kernel.processes.values() for opened in one.files.opened):
+            raise SysError(errno.ETXTBSY)
         return node

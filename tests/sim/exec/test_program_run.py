@@ -62,7 +62,7 @@ except FileNotFoundError as error:
 
 @ENGINES
 @pytest.mark.parametrize(("name", "status"), [
-    ("barrier", 136), ("signals", 143), ("threads", 6)])
+    ("barrier", 136), ("signals", 143), ("threads", 6), ("busy", 6)])
 def test_a_program(name, status, engine, tmp_path):
     path = compiled(tmp_path / name, HERE / f"{name}.c", "-static", "-pthread")
     found = on_mmu("--engine", engine, path)
