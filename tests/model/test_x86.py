@@ -20,7 +20,10 @@ def constants(namespace: type) -> dict[str, int]:
 # Comparing whole classes makes a new constant fail until it has its literal here.
 FACTS = {
     x86.Cr0: {  # section 2.5, figure 2-7
+        "PE": 0x0000_0001,
         "WP": 0x0001_0000,
+        "NW": 0x2000_0000,
+        "CD": 0x4000_0000,
         "PG": 0x8000_0000,
     },
     x86.Cr3: {  # table 4-13; section 4.10.4.1 on MOV to CR3

@@ -122,7 +122,7 @@ def test_help_lists_the_verbs_in_order(capsys):
 
 @pytest.mark.parametrize(("arguments", "message"), [
     ([], "the following arguments are required: VERB"),
-    (["walk"], "argument VERB: invalid choice: 'walk'"),
+    (["stroll"], "argument VERB: invalid choice: 'stroll'"),
     (["replay"], "the following arguments are required: IMAGE.npz"),
     (["replay", "x", "--nonsense"], "unrecognized arguments: --nonsense"),
     (["replay", "x", "--engine", "qemu"], "argument --engine: invalid choice: 'qemu'"),
