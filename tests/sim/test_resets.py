@@ -30,7 +30,7 @@ def program(rng, mode, ports):
         parts += [
             accesses(control, rng.choice(vaddrs, count), rng.integers(2, size=count),
                      port=rng.integers(ports, size=count)),
-            wait(int(rng.integers(1, 25))), reset()]
+            wait(int(rng.integers(1, 70))), reset()]
     return tables.memory, np.concatenate([*parts, wait(100)])
 
 

@@ -96,11 +96,13 @@ class Reference:
     def _compare_walker(self, cycle: Cycle, *, dropping: bool) -> None:
         """Compare the memory request; the walk that ends in this cycle is answered in the next.
 
-        ``dropping`` says that in this cycle a page fault drops what it could use.
+        ``dropping`` says that in this cycle a page fault drops what it could use. A walk that is
+        answered in this cycle is entered before that, and may be dropped then.
         """
         self._scoreboard.equal("memory_rsp_ready", True, cycle.beats["memory_rsp"].ready)
-        if dropping and self._walker.walk is not None:
-            self._walker.walk.is_stale = True
+        walk = self._walker.walk
+        if dropping and walk is not None and not walk.finished:
+            walk.is_stale = True
         finished = self._walker.respond(cycle)
         if finished is not None:
             self.ports[finished.port].walked(finished.result, cycle)
