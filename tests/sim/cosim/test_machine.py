@@ -129,12 +129,12 @@ def test_dirty_flags_left_out_are_noticed(mode):
 
 @pytest.mark.slow
 @every_mode
-def test_five_million_accesses_with_a_working_set_of_four_times_memory(mode):
-    made = thrash(4096, visits=205_000, burst=25, seed=8)
+def test_a_million_accesses_with_a_working_set_of_four_times_memory(mode):
+    made = thrash(4096, visits=41_000, burst=25, seed=8)
     machine, _ = boot("cxxrtl", mode, 4096, made)
     assert differences(machine, made) == 0
-    assert len(made.accesses) > 5_000_000
-    assert machine.counts.major > 100_000
+    assert len(made.accesses) > 1_000_000
+    assert machine.counts.major > 20_000
     assert machine.counts.accesses == len(made.accesses) + len(sweep_of(made))
 
 
