@@ -73,13 +73,7 @@ class MissPort(RequestPort):
         at_hand = self._look_up(m, tlb, asked, staged, misses, held, held_valid, free)
         cancelled = held_valid & self._is_cancelled(held)
         m.d.comb += [
-            responder.access.eq(at_hand.access),
-            responder.control.eq(at_hand.control),
-            responder.translated.eq(at_hand.translated),
-            responder.found.eq(tlb.translation),
-            responder.denied.eq(tlb.denied),
-            responder.key_denied.eq(tlb.key_denied),
-            responder.nothing.eq(~tlb.hit & self._only_looks(at_hand)),
+            *self._answer_from(responder, tlb, at_hand),
             responder.walked.eq(walked),
             responder.walk.eq(result),
             missed.eq(at_hand.translated & ~tlb.hit & ~walked & ~self._only_looks(at_hand)),

@@ -114,13 +114,7 @@ class RequestPort(wiring.Component):
         asked, waiting = self._take_in(m, free, looks)
         at_hand = self._at_hand(m, tlb, asked, held, held_valid, free)
         m.d.comb += [
-            responder.access.eq(at_hand.access),
-            responder.control.eq(at_hand.control),
-            responder.translated.eq(at_hand.translated),
-            responder.found.eq(tlb.translation),
-            responder.denied.eq(tlb.denied),
-            responder.key_denied.eq(tlb.key_denied),
-            responder.nothing.eq(~tlb.hit & self._only_looks(at_hand)),
+            *self._answer_from(responder, tlb, at_hand),
             responder.walked.eq(walking | walked),
             responder.walk.eq(Mux(walked, result, walk.rsp.payload)),
             walk_needed.eq(at_hand.translated & ~tlb.hit & ~walked & ~self._only_looks(at_hand)),
@@ -205,6 +199,18 @@ class RequestPort(wiring.Component):
         with m.Elif(looks | self._is_cancelled(asked)):
             m.d.sync += waiting.eq(0)
         return asked, waiting
+
+    def _answer_from(self, responder, tlb, at_hand):
+        """Return what tells the responder of the request at hand, and of what the TLB has found."""
+        return [
+            responder.access.eq(at_hand.access),
+            responder.control.eq(at_hand.control),
+            responder.translated.eq(at_hand.translated),
+            responder.found.eq(tlb.translation),
+            responder.denied.eq(tlb.denied),
+            responder.key_denied.eq(tlb.key_denied),
+            responder.nothing.eq(~tlb.hit & self._only_looks(at_hand)),
+        ]
 
     def _only_looks(self, request):
         """Return whether ``request`` is not to be walked."""

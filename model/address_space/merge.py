@@ -77,6 +77,29 @@ def vma_merge(
     """
     if flags & VmFlag.SPECIAL:
         return None
+    before, after = _growing(mm, previous, start, end, flags, anon_vma, file, pgoff)
+    # Each may grow over the range; to become one, the two must fit each other as well.
+    if before is not None and after is not None and may_share_anon_vma(
+            before.anon_vma, after.anon_vma, None):
+        _absorb(mm, before, before.start, after.end)
+        return before
+    if before is not None:
+        _absorb(mm, before, before.start, end)
+        return before
+    if after is not None:
+        _absorb(mm, after, start, after.end)
+        return after
+    return None
+
+
+def _growing(
+    mm: MmState, previous: Vma | None, start: int, end: int, flags: int, anon_vma: AnonVma | None,
+    file: File | None, pgoff: int,
+) -> tuple[Vma | None, Vma | None]:
+    """Return the mappings before and after a range that may grow over it, None in place of others.
+
+    The range and what it has or would have are as for ``vma_merge``.
+    """
     # The mapping after the range: the first beyond ``previous``, unless the range is all of that.
     inside = mm.tree.find(previous.end if previous is not None else 0)
     following = inside
@@ -90,18 +113,7 @@ def vma_merge(
     if after is not None and not (
             end == after.start and can_merge_before(after, flags, anon_vma, file, end_pgoff)):
         after = None
-    # Each may grow over the range; to become one, the two must fit each other as well.
-    if before is not None and after is not None and may_share_anon_vma(
-            before.anon_vma, after.anon_vma, None):
-        _absorb(mm, before, before.start, after.end)
-        return before
-    if before is not None:
-        _absorb(mm, before, before.start, end)
-        return before
-    if after is not None:
-        _absorb(mm, after, start, after.end)
-        return after
-    return None
+    return before, after
 
 
 def expand(mm: MmState, vma: Vma, start: int, end: int) -> None:

@@ -73,6 +73,16 @@ def add_geometry(
     ``paddr_bits`` is the default of MAXPHYADDR, None if the input says what it must be.
     """
     group = parser.add_argument_group("geometry")
+    _add_ports(group)
+    _add_walks(group)
+    group.add_argument("--paddr-bits", type=whole(*RANGES["paddr_bits"]), metavar="N",
+                       default=paddr_bits, help="bits of a physical address, MAXPHYADDR "
+                       + ("(%(default)s)" if paddr_bits else "(that of the recording)"))
+    return group
+
+
+def _add_ports(group: Any) -> None:
+    """Add the parameters of the request ports and their TLBs."""
     group.add_argument("--entries", type=whole(*RANGES["entries"]), metavar="N",
                        default=DEFAULTS.entries,
                        help="entries of each TLB (%(default)s)")
@@ -93,6 +103,10 @@ def add_geometry(
     group.add_argument("--order", choices=ORDERS, default=DEFAULTS.order,
                        help="with --misses, whether answers come in the order of the requests, or "
                             "each at once, told by its tag (%(default)s)")
+
+
+def _add_walks(group: Any) -> None:
+    """Add the parameters of what all ports share, and the policy of the TLBs."""
     group.add_argument("--walk-cache", type=whole(*RANGES["walk_cache"]), metavar="N",
                        default=DEFAULTS.walk_cache,
                        help="entries of the walk cache's lowest level, 0 for none (%(default)s)")
@@ -112,10 +126,6 @@ def add_geometry(
                        help="entries of each of its sets (%(default)s)")
     group.add_argument("--l2-policy", choices=POLICIES, default=DEFAULTS.l2_policy,
                        help="replacement policy of its sets (%(default)s)")
-    group.add_argument("--paddr-bits", type=whole(*RANGES["paddr_bits"]), metavar="N",
-                       default=paddr_bits, help="bits of a physical address, MAXPHYADDR "
-                       + ("(%(default)s)" if paddr_bits else "(that of the recording)"))
-    return group
 
 
 def add_latency(parser: argparse.ArgumentParser) -> None:

@@ -10,10 +10,10 @@ from functools import lru_cache
 import numpy as np
 
 from ...model.x86 import PAGE_BYTES, PAGE_SHIFT
-from .errors import BadMemoryFile
 from .frame_file import FrameFile, FrameRuns, Pfns, Presence, pfn_runs
 from .lime_file import HEADER, MAGIC, read_range_header
 from .mapped_bytes import ByteSource
+from .memory_file_error import BadMemoryFile
 from .piece_map import MemoryPiece, PieceMap, joined
 from .snappy import BadSnappy, block_length, unpack_block
 

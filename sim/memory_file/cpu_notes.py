@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from ...model.x86 import IA32, LA57, X86_64
 from .cpu_state import CpuState
-from .errors import BadMemoryFile
+from .memory_file_error import BadMemoryFile
 
 __all__ = ["cpus_of_notes"]
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from ...model.x86 import X86_64
 from .cpu_notes import cpus_of_notes
-from .errors import BadMemoryFile, OtherMemoryFile
 from .mapped_bytes import ByteSource
+from .memory_file_error import BadMemoryFile, OtherMemoryFile
 from .piece_map import MemoryPiece
 from .segment_file import SegmentFile
 

@@ -7,8 +7,8 @@ import struct
 from collections.abc import Iterator
 
 from ...model.x86 import PAGE_BYTES
-from .errors import BadMemoryFile, CutMemoryFile
 from .mapped_bytes import ByteSource
+from .memory_file_error import BadMemoryFile, CutMemoryFile
 from .piece_map import MemoryPiece, PieceMap
 
 __all__ = ["SIGNATURE", "FlattenedBytes"]

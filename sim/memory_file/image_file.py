@@ -8,8 +8,8 @@ import numpy as np
 from ...model.x86 import PAGE_SHIFT
 from ..image import Image
 from .cpu_state import CpuState
-from .errors import MemoryFileError
 from .frame_file import FrameFile, FrameRuns, Pfns, Presence
+from .memory_file_error import MemoryFileError
 
 __all__ = ["ImageFile"]
 

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from ...model.x86 import PAGE_BYTES, PAGE_SHIFT
 from .cpu_notes import cpus_of_notes
-from .errors import BadMemoryFile, OtherMemoryFile
 from .frame_file import FrameFile, FrameRuns, Pfns, Presence
 from .kdump_header import read_kdump_header
 from .mapped_bytes import ByteSource
+from .memory_file_error import BadMemoryFile, OtherMemoryFile
 
 __all__ = ["KdumpFile"]
 

@@ -7,8 +7,8 @@ import struct
 from dataclasses import dataclass
 
 from ...model.x86 import PAGE_BYTES
-from .errors import BadMemoryFile, OtherMemoryFile
 from .mapped_bytes import ByteSource
+from .memory_file_error import BadMemoryFile, OtherMemoryFile
 
 __all__ = ["KDUMP_SIGNATURE", "KdumpHeader", "read_kdump_header"]
 

@@ -7,8 +7,8 @@ import struct
 from collections.abc import Iterator
 
 from ...model.x86 import X86_64
-from .errors import BadMemoryFile
 from .mapped_bytes import ByteSource
+from .memory_file_error import BadMemoryFile
 from .piece_map import MemoryPiece
 from .segment_file import SegmentFile
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from .errors import CutMemoryFile
+from .memory_file_error import CutMemoryFile
 
 __all__ = ["ByteSource", "MappedBytes"]
 

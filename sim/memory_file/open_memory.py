@@ -6,7 +6,6 @@ from pathlib import Path
 from ..errors import check_ends
 from .avml_file import PACKED_MAGIC, AvmlFile
 from .elf_core import elf_core
-from .errors import MemoryFileError, OtherMemoryFile
 from .flattened import SIGNATURE, FlattenedBytes
 from .frame_file import FrameFile
 from .image_file import ImageFile
@@ -14,6 +13,7 @@ from .kdump_file import KdumpFile
 from .kdump_header import KDUMP_SIGNATURE
 from .lime_file import MAGIC, lime_file
 from .mapped_bytes import ByteSource, MappedBytes
+from .memory_file_error import MemoryFileError, OtherMemoryFile
 from .piece_map import MemoryPiece
 from .raw_file import EXPECTED, raw_file
 from .unpacked import unpacked

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from ...model.x86 import PAGE_BYTES, X86_64
-from .errors import BadMemoryFile, CutMemoryFile, OtherMemoryFile
 from .mapped_bytes import ByteSource
+from .memory_file_error import BadMemoryFile, CutMemoryFile, OtherMemoryFile
 from .piece_map import MemoryPiece
 from .segment_file import SegmentFile
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from .errors import BadMemoryFile, CutMemoryFile, MemoryFileError
+from .memory_file_error import BadMemoryFile, CutMemoryFile, MemoryFileError
 
 __all__ = ["unpacked"]
 

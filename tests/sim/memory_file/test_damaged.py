@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pagewalk.sim.errors import InputError
-from pagewalk.sim.memory_file.errors import OtherMemoryFile
+from pagewalk.sim.memory_file.memory_file_error import OtherMemoryFile
 from pagewalk.sim.memory_file.open_memory import open_memory
 
 from .builders import FRAME, avml, elf, flattened, frame, kdump, lime, prstatus, qemu_note

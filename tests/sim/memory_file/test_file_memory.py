@@ -8,9 +8,9 @@ from pagewalk.model.mmu.walk import Access, walk
 from pagewalk.model.physical.memory import BusError
 from pagewalk.model.x86 import IA32, X86_64
 from pagewalk.sim.image import Image
-from pagewalk.sim.memory_file.errors import MemoryFileError
 from pagewalk.sim.memory_file.file_memory import FileEntries, FileMemory
 from pagewalk.sim.memory_file.image_file import ImageFile
+from pagewalk.sim.memory_file.memory_file_error import MemoryFileError
 from pagewalk.sim.memory_file.open_memory import open_memory
 
 from .builders import FRAME, elf

@@ -6,7 +6,7 @@ import lzma
 import numpy as np
 import pytest
 
-from pagewalk.sim.memory_file.errors import MemoryFileError
+from pagewalk.sim.memory_file.memory_file_error import MemoryFileError
 from pagewalk.sim.memory_file.open_memory import open_memory
 from pagewalk.sim.memory_file.piece_map import MemoryPiece
 
