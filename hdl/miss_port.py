@@ -99,21 +99,10 @@ class MissPort(RequestPort):
         m.d.comb += misses.taken.eq(misses.serving & ~self.busy & ~self.page_fault.valid
                                     & (~held_valid | leaves))
         stopped = misses.serving | filling | self.page_fault.valid | ~misses.room
-        if self._config.hit_latency:
-            m.d.comb += free.eq(~stopped & (~held_valid | Mux(
-                missed | behind, given_back | misses.room_for_two, rsp.ready & fault_free)))
-            m.d.sync += looked_up.eq(looks)
-        else:
-            m.d.comb += [free.eq(~stopped & ~held_valid), looked_up.eq(looks)]
-        with m.If(answered | leaves | cancelled):
-            m.d.sync += [held_valid.eq(0), given_back.eq(0), walked.eq(0)]
-        stays = Const(1) if self._config.hit_latency else ~answered
-        # With a hit latency of 2 what is looked up was accepted before, and may be cancelled.
-        out_of_register = self._config.hit_latency == 2
-        with m.If(looks & stays & ~(self._is_cancelled(asked) if out_of_register else Const(0))):
-            m.d.sync += held_valid.eq(1)
-        with m.If(misses.taken & ~misses.lost):
-            m.d.sync += [held_valid.eq(1), given_back.eq(1), walked.eq(misses.walked)]
+        follows = Mux(missed | behind, given_back | misses.room_for_two, rsp.ready & fault_free)
+        self._let_in_behind(m, held_valid, free, looks, looked_up, stopped, follows)
+        self._hold(m, misses, asked, held_valid, given_back, walked, looks, answered,
+                   ends=answered | leaves | cancelled)
         with m.If(misses.taken):
             m.d.sync += result.eq(misses.result)
         m.d.sync += filling.eq(misses.taken & ~misses.lost & misses.walked & misses.enters
@@ -122,6 +111,29 @@ class MissPort(RequestPort):
         self._hold_page_fault(m, held, faulted)
         self._report(m, tlb.translation.page, looked_up & at_hand.translated, tlb.hit, faulted)
         return m
+
+    def _let_in_behind(self, m, held_valid, free, looks, looked_up, stopped, follows):
+        """Decide whether a request may be looked up.
+
+        None may while lookups are ``stopped``; one ``follows`` that which is held, if any is.
+        """
+        if self._config.hit_latency:
+            m.d.comb += free.eq(~stopped & (~held_valid | follows))
+            m.d.sync += looked_up.eq(looks)
+        else:
+            m.d.comb += [free.eq(~stopped & ~held_valid), looked_up.eq(looks)]
+
+    def _hold(self, m, misses, asked, held_valid, given_back, walked, looks, answered, *, ends):
+        """Hold a request from its lookup on until it ``ends`` here, and say where it is from."""
+        with m.If(ends):
+            m.d.sync += [held_valid.eq(0), given_back.eq(0), walked.eq(0)]
+        stays = Const(1) if self._config.hit_latency else ~answered
+        # With a hit latency of 2 what is looked up was accepted before, and may be cancelled.
+        out_of_register = self._config.hit_latency == 2
+        with m.If(looks & stays & ~(self._is_cancelled(asked) if out_of_register else Const(0))):
+            m.d.sync += held_valid.eq(1)
+        with m.If(misses.taken & ~misses.lost):
+            m.d.sync += [held_valid.eq(1), given_back.eq(1), walked.eq(misses.walked)]
 
     def _held_layout(self, tlb):
         """Return a request, and what is known of it at the end of the cycle of its lookup."""
