@@ -24,12 +24,15 @@ def walk_events_layout(config):
     ``start`` and ``end`` are of a walk. ``hit_<level>`` is a walk that begins below the entry of
     that level, because the walk cache holds what it points to; ``read_<level>`` is an entry read
     from memory. ``update`` is a compare-and-exchange for A or D, ``restart`` one that was lost to
-    another writer. ``fault`` is a walk that ended in any fault, bus errors included.
+    another writer. ``fault`` is a walk that ended in any fault, bus errors included. With several
+    walkers ``merge`` is an answer by the walk of another request: ``start`` less ``merge`` are the
+    walks that read memory.
     """
     hits = {f"hit_{level.name.lower()}": 1 for level in config.mode.levels[:-1]}
     reads = {f"read_{level.name.lower()}": 1 for level in config.mode.levels}
-    return data.StructLayout(
-        {"start": 1, "end": 1, **hits, **reads, "update": 1, "restart": 1, "fault": 1})
+    merge = {"merge": 1} if config.walkers > 1 else {}
+    return data.StructLayout({
+        "start": 1, "end": 1, **hits, **reads, "update": 1, "restart": 1, "fault": 1, **merge})
 
 
 def l2_events_layout(config):

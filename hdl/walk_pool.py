@@ -125,33 +125,39 @@ class WalkPool(wiring.Component):
             self.walk.rsp.payload.eq(review.answer),
         ]
         m.d.comb += [
-            offer.take.eq(intake.take),
-            offer.taker.eq(intake.number),
-            offer.vpn.eq(intake.birth.vpn),
-            offer.root.eq(intake.request.control.root),
             offer.found.eq(begun),
             offer.finder.eq(finder),
-            offer.found_table.eq(lookup.found.frame),
-            offer.responded.eq(self.memory.rsp.valid),
-            offer.number.eq(follow.number),
-            offer.count.eq(response.tag[:MEMORY_TAG_BITS]),
             offer.leads.eq(leads),
-            offer.table.eq(follow.table),
-            offer.index.eq(follow.index),
             offer.led.eq(led),
             offer.last_number.eq(last_number),
             offer.last_table.eq(last_table),
             offer.judged.eq(judged),
-            offer.judging.eq(review.judging),
-            offer.entry.eq(review.entry),
             offer.expected.eq(Mux(begun & lookup.hit, finder, Mux(
                 intake.coming | ~obeying, intake.number, last_judged))),
         ]
+        self._offer(m, offer, intake, lookup, follow, review)
         self._take_in(m, intake, lookup)
         self._review(m, intake, follow, review, response)
         self._fill(m, contexts, intake, follow, lookup, led, last_number, last_table)
         self._report(m, contexts, intake, begun, lookup, review, offer)
         return m
+
+    def _offer(self, m, offer, intake, lookup, follow, review):
+        """Tell what is offered to memory of what the others have come to."""
+        m.d.comb += [
+            offer.take.eq(intake.take),
+            offer.taker.eq(intake.number),
+            offer.vpn.eq(intake.birth.vpn),
+            offer.root.eq(intake.request.control.root),
+            offer.found_table.eq(lookup.found.frame),
+            offer.responded.eq(self.memory.rsp.valid),
+            offer.number.eq(follow.number),
+            offer.count.eq(self.memory.rsp.payload.tag[:MEMORY_TAG_BITS]),
+            offer.table.eq(follow.table),
+            offer.index.eq(follow.index),
+            offer.judging.eq(review.judging),
+            offer.entry.eq(review.entry),
+        ]
 
     def _take_in(self, m, intake, lookup):
         """Give the intake the requests, and the lookup those that it takes up."""
@@ -265,6 +271,7 @@ class WalkPool(wiring.Component):
             self.events.update.eq(accepted & ~read),
             self.events.restart.eq(review.lost),
             self.events.fault.eq(rsp.valid & rsp.payload.fault),
+            *([self.events.merge.eq(review.merged)] if self._config.walkers > 1 else []),
             *(self.events[f"read_{one.name.lower()}"].eq(accepted & read & (level == number))
               for number, one in enumerate(levels)),
         ]

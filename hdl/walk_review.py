@@ -53,7 +53,7 @@ class WalkReview(wiring.Component):
         Others are parked with it.
     judging, judged_level, entry : Out
         The context that is judged in this cycle, if one is; the level of the entry, and the entry.
-    update, restart, finish, failed, dirty, lost, sets : Out(1)
+    update, restart, finish, failed, dirty, lost, sets, merged : Out(1)
         The verdict on what was judged in the cycle before, as ``WalkVerdict`` has it.
     answered : Out(1), answer : Out(walk_response_layout)
         The answer to the request that was judged in the cycle before.
@@ -63,7 +63,7 @@ class WalkReview(wiring.Component):
         self._config = config
         count, number = config.walkers, range(max(2, config.walkers))
         levels = range(len(config.mode.levels))
-        verdict = ("update", "restart", "finish", "failed", "dirty", "lost", "sets")
+        verdict = ("update", "restart", "finish", "failed", "dirty", "lost", "sets", "merged")
         super().__init__({
             "contexts": In(reviewed_layout(config)).array(count),
             "take": In(1), "taker": In(number), "request": In(walk_request_layout(config)),
@@ -122,8 +122,8 @@ class WalkReview(wiring.Component):
             subject.led_write.eq(of(place, "write")),
             subject.led_fault.eq(of(place, "failed")),
             *(getattr(self, name).eq(getattr(verdict, name)) for name in (
-                "update", "restart", "finish", "failed", "dirty", "lost", "sets", "answered",
-                "answer")),
+                "update", "restart", "finish", "failed", "dirty", "lost", "sets", "merged",
+                "answered", "answer")),
         ]
         return m
 

@@ -14,6 +14,7 @@ from .walk_shapes import WalkStep
 
 __all__ = ["WalkVerdict", "subject_layout"]
 
+
 def subject_layout(config):
     """Return what is judged, if ``valid``: an entry that was read or exchanged.
 
@@ -51,6 +52,8 @@ class WalkVerdict(wiring.Component):
         ``update`` has to set the dirty flag, too.
     lost, sets : Out(1)
         The walk starts over as its exchange was lost to another writer, or to set flags.
+    merged : Out(1)
+        The request is answered by the walk of another.
     answered : Out(1), answer : Out(walk_response_layout)
         The answer to the request that was judged in the cycle before.
     """
@@ -60,7 +63,7 @@ class WalkVerdict(wiring.Component):
         super().__init__({
             "subject": In(subject_layout(config)), "asks": In(asks_layout(config)),
             "update": Out(1), "restart": Out(1), "finish": Out(1), "failed": Out(1),
-            "dirty": Out(1), "lost": Out(1), "sets": Out(1),
+            "dirty": Out(1), "lost": Out(1), "sets": Out(1), "merged": Out(1),
             "answered": Out(1), "answer": Out(walk_response_layout(config)),
         })
 
@@ -94,6 +97,7 @@ class WalkVerdict(wiring.Component):
             self.restart.eq(subject.valid & ((step == WalkStep.RESTART) | unfit)),
             self.finish.eq(subject.valid & (step == WalkStep.FINISH) & ~unfit),
             self.failed.eq(judge.result.fault),
+            self.merged.eq(subject.valid & replay & (step == WalkStep.FINISH) & ~unfit),
         ]
         if self._config.notes_lacking:
             m.d.comb += judge.place.lacking.eq(subject.lacking & ~replay)

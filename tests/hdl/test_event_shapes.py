@@ -28,6 +28,8 @@ def test_each_event_is_one_bit(mode, hits, cached, reads):
     assert single_bits(layout["alpha"].shape) == single_bits(layout["beta"].shape) == port
     assert single_bits(layout["walk"].shape) == walk
     assert single_bits(layout)["flush"] == 1
+    layout = events_layout(Config(mode=mode, ports=("alpha",), walkers=2))
+    assert single_bits(layout["walk"].shape) == {**walk, "merge": 1}
     layout = events_layout(Config(mode=mode, ports=("alpha",), l2_entries=16))
     assert [name for name, _ in layout] == ["alpha", "l2", "walk", "flush"]
     assert single_bits(layout["l2"].shape) == dict.fromkeys(["lookup", *hits, "miss"], 1)

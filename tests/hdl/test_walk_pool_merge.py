@@ -56,6 +56,9 @@ def test_one_walk_answers_all_requests_for_its_page(mode, walkers):
     first, second = pair.bench.durations
     assert first == 4 * len(pair.path) + 4
     assert second <= first + 2
+    trace = pair.bench.trace
+    assert trace.cycles("event_merge") == [pair.bench.answered[1]]
+    assert trace.total("event_start") == trace.total("event_end") == 2
 
 
 @MODES
@@ -87,6 +90,7 @@ def test_a_write_needs_the_dirty_flag_that_the_read_before_it_did_not_set(mode, 
     pair = Pair(mode, flags)
     pair.walk(Access(VADDR), Access(VADDR, WRITE))
     assert pair.walks == walks
+    assert pair.bench.trace.total("event_merge") == 2 - walks
     assert pair.tables.read(pair.path[-1]) & Entry.D
 
 
