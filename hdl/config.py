@@ -70,6 +70,9 @@ class Config:
         What sets accessed and dirty flags: ``exchange``, an atomic compare-and-exchange; ``write``,
         a plain write of one walker, safe only where nobody else writes page tables; ``fault``,
         none: an access that would succeed but has to set a flag ends in a page fault with P set.
+    memory_response : str
+        When a response of page-table memory counts: in its own cycle, ``direct``, or out of a
+        register in the next one, ``registered``, which costs a cycle an access, for a faster clock.
     rights : bool
         Whether a response has the rights of its page, for an outer cache or a core to keep.
     probes : bool
@@ -110,6 +113,7 @@ class Config:
     index: str = "folded"
     accessed: str = "use"
     ad: str = "exchange"
+    memory_response: str = "direct"
     rights: bool = False
     probes: bool = False
     checks: bool = False
@@ -129,7 +133,7 @@ class Config:
         for name, rules in RULES.items():
             if (rule := getattr(self, name)) not in rules:
                 raise ValueError(
-                    f"{name.capitalize()} must be one of {', '.join(rules)}, not {rule!r}")
+                    f"{_spoken(name)} must be one of {', '.join(rules)}, not {rule!r}")
         if self.ad == "write" and self.walkers > 1:
             raise ValueError("Ad 'write' needs a single walker, as one could undo what another has"
                              f" set, not {self.walkers}")
@@ -169,7 +173,7 @@ class Config:
         for name in RULES:
             if not isinstance(getattr(self, name), str):
                 raise TypeError(
-                    f"{name.capitalize()} must be a string, not {getattr(self, name)!r}")
+                    f"{_spoken(name)} must be a string, not {getattr(self, name)!r}")
         for name in SWITCHES:
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"Parameter {name} must be a bool, not {getattr(self, name)!r}")
@@ -230,6 +234,11 @@ class Config:
         return self.mode.translated_bits - PAGE_SHIFT
 
 
+def _spoken(name):
+    """Return the name of a parameter as a sentence begins with it."""
+    return name.replace("_", " ").capitalize()
+
+
 RANGES = {"entries": (1, 4096), "walk_cache": (0, 256), "paddr_bits": (32, 52), "tag_bits": (1, 64),
           "misses": (1, 8), "hit_latency": (0, 2), "ways": (0, 16), "large_entries": (1, 64),
           "l2_entries": (0, 65536), "l2_ways": (1, 16), "walkers": (1, 8),
@@ -246,7 +255,7 @@ SWITCHES = ("cancel", "rights", "probes", "checks", "dropped")
 """What each MMU has or has not."""
 
 RULES = {"index": INDEXES, "order": ORDERS, "accessed": ("use", "success"),
-         "ad": ("exchange", "write", "fault")}
+         "ad": ("exchange", "write", "fault"), "memory_response": ("direct", "registered")}
 """What each parameter may be that is a word with a meaning of its own."""
 
 TAKEN_NAMES = frozenset({

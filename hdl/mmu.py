@@ -9,6 +9,7 @@ from .config import Config
 from .event_shapes import events_layout
 from .invalidate import Invalidator
 from .l2_tlb import L2Tlb
+from .memory_register import MemoryRegister
 from .miss_port import MissPort
 from .operation_check import OperationCheck
 from .port import RequestPort
@@ -50,6 +51,9 @@ class Mmu(wiring.Component):
     and for a walker only if there are fewer than walks. Alone it is answered 5 + (sum of
     the memory latencies) cycles after its request was accepted, one more if the walk cache holds an
     entry of its way, and three more for each A/D update.
+
+    With ``memory_response`` ``"registered"`` each page-table access takes a cycle more than memory
+    does, in all that is said here: its latency counts to the cycle after the response.
 
     With several ``misses`` a port goes on behind a miss, while fewer than so many of its requests
     wait: with ``order`` ``"request"`` it answers in the order of the requests, with ``"tag"`` each
@@ -176,7 +180,7 @@ class Mmu(wiring.Component):
             ]
         if self._config.dropped:
             m.d.comb += self.dropped.eq(invalidator.drop)
-        connect(m, walker.memory, flipped(self.memory))
+        self._connect_memory(m, walker)
         connect(m, invalidator.operation, flipped(self.invalidate))
         m.d.comb += [
             walker.drop.eq(invalidator.drop),
@@ -187,6 +191,15 @@ class Mmu(wiring.Component):
             self.events.flush.eq(invalidator.flush),
         ]
         return m
+
+    def _connect_memory(self, m, walker):
+        """Connect page-table memory, whose responses may go through a register."""
+        accesses = walker.memory
+        if self._config.memory_response == "registered":
+            m.submodules.memory_register = register = MemoryRegister(self._config)
+            connect(m, accesses, register.walker)
+            accesses = register.memory
+        connect(m, accesses, flipped(self.memory))
 
     def _effective_control(self, m):
         """Return ``control`` with zeros for what the paging mode or CR4.PCIDE switches off.

@@ -46,6 +46,7 @@ def header(config, name, clock, reset):
         behind=BEHIND_MISSES[config.order].format(misses=config.misses)
         if config.has_miss_file else BEHIND_A_MISS,
         tags=SEVERAL_TAGS if config.walkers > 1 else ONE_TAG,
+        registered=REGISTERED if config.memory_response == "registered" else "",
         walks=SEVERAL_WALKS.format(walkers=config.walkers) if config.has_walk_pool else ONE_WALK)
     for title, text in (("Ports", notes), ("Timing", timing)):
         lines += ["", title]
@@ -150,6 +151,9 @@ after a miss was accepted, one later if the walk cache holds an entry, and each 
 cycle of the response before it, but for those that set flags, which come 3 cycles after it; the
 answer is valid 2 cycles after the last response. Responses may come in any order."""
 
+REGISTERED = """
+Responses go through a register: each counts in the cycle after it came, one later than is said."""
+
 ONE_TAG = """\
 A response must come before the 16th access after its own is accepted; memory that could owe more
 than 15 must accept nothing while it owes 15, or be reset, too."""
@@ -170,7 +174,8 @@ before the operation.
 Each port accepts a request per cycle and answers a hit {hits}, {behind}
 
 {walks} Memory responds in a later cycle than it was
-asked. Entries that the walk cache holds are not read. The walks of the ports take turns.
+asked.{registered} Entries that the walk cache holds are not read. The walks of the ports take
+turns.
 
 While an invalidation is offered no port accepts a request; it is accepted once all answers are
 taken, and no port accepts a request in the cycle after it, nor is another one accepted, if it drops

@@ -90,6 +90,7 @@ def test_the_code_for_verilog_makes_the_module_that_it_names():
 LATENCIES = {
     "hit": {"data": [1, 1, 1]},
     "miss": {"data": [2 + 4]},
+    "registered": {"data": [2 + 4 * 2]},
     "walk-cache": {"data": [2 + 1]},
     "latency": {"data": [2 + 3 + 3]},
     "hit-under-miss": {"data": [6 + 3, 1, 6 + 3 + 3, 1]},

@@ -106,8 +106,10 @@ def parameter_lines():
             allowed = ", ".join(f"``{mode}``" for mode in MODES)
         elif field.name in ("policy", "l2_policy"):
             allowed = ", ".join(f"``{policy}``" for policy in config_module.POLICIES)
-        elif field.name == "index":
-            allowed = ", ".join(f"``{index}``" for index in config_module.INDEXES)
+        elif field.name in config_module.RULES:
+            allowed = ", ".join(f"``{word}``" for word in config_module.RULES[field.name])
+        elif field.name in config_module.SWITCHES:
+            allowed = "``False``, ``True``"
         elif field.name == "ports":
             allowed = "lower-case letters and digits, no keyword of Verilog; at least one"
         rows.append((f"``{field.name}``", f"``{default}``", allowed))

@@ -62,6 +62,8 @@ SCENES = {
         before=[("data.req", READ), ("data.req", READ_NEXT)],
         script={"data.req": [(1, READ), (1, READ_NEXT), (1, READ)]}),
     "miss": Scene(mode=X86_64, script={"data.req": [(1, READ)]}),
+    "registered": Scene(mode=X86_64, script={"data.req": [(1, READ)]},
+                        config={"memory_response": "registered"}),
     "walk-cache": Scene(mode=X86_64, before=[("data.req", READ)],
                         script={"data.req": [(1, READ_NEXT)]}),
     "latency": Scene(latency=3, script={"data.req": [(1, READ)]}),

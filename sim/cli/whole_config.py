@@ -31,6 +31,10 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     geometry.add_argument("--ad", choices=RULES["ad"], default=DEFAULTS.ad,
                           help="what sets accessed and dirty flags: compare-and-exchange, a plain "
                                "write, or software after a page fault (%(default)s)")
+    geometry.add_argument("--memory-response", choices=RULES["memory_response"],
+                          default=DEFAULTS.memory_response,
+                          help="when a response of page-table memory counts: in its cycle, or in "
+                               "the next one, out of a register (%(default)s)")
     geometry.add_argument("--rights", action="store_true",
                           help="with the rights of its page in each answer")
     geometry.add_argument("--probes", action="store_true",
@@ -51,5 +55,5 @@ def config_of(args: argparse.Namespace) -> Config:
     return hardware_config(
         args, mode, ports=tuple(args.ports.split(",")), tag_bits=args.tag_bits,
         cancel=args.cancel, accessed=args.accessed, ad=args.ad,
-        rights=args.rights, probes=args.probes, checks=args.checks,
-        dropped=args.dropped)
+        memory_response=args.memory_response, rights=args.rights, probes=args.probes,
+        checks=args.checks, dropped=args.dropped)

@@ -25,6 +25,7 @@ WRONG_TYPES = [
     ({"rights": None}, "Parameter rights must be a bool, not None"),
     ({"accessed": True}, "Accessed must be a string, not True"),
     ({"ad": None}, "Ad must be a string, not None"),
+    ({"memory_response": 1}, "Memory response must be a string, not 1"),
     ({"policy": ["lru"]}, "Replacement policy must be a string, not ['lru']"),
     ({"l2_entries": None}, "Parameter l2_entries must be an integer, not None"),
     ({"l2_policy": None}, "Replacement policy must be a string, not None"),
@@ -65,6 +66,8 @@ WRONG_VALUES = [
     ({"index": "xor"}, "Index must be one of plain, folded, not 'xor'"),
     ({"accessed": "always"}, "Accessed must be one of use, success, not 'always'"),
     ({"ad": "trap"}, "Ad must be one of exchange, write, fault, not 'trap'"),
+    ({"memory_response": "late"},
+     "Memory response must be one of direct, registered, not 'late'"),
     ({"ad": "write", "walkers": 2},
      "Ad 'write' needs a single walker, as one could undo what another has set, not 2"),
     *(({"ways": 4, "entries": entries}, f"{SET_COUNT}, not {entries} / 4")

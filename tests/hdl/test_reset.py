@@ -14,6 +14,7 @@ from .tables import Tables
 
 MODES = pytest.mark.parametrize("mode", [X86_64, IA32], ids=lambda mode: mode.name)
 VADDR = 0x1234_5678
+RESPONSES = pytest.mark.parametrize("response", ["direct", "registered"])
 REGIONS = 5  # the pages are under as many entries of the root
 OWED = (1 << MEMORY_TAG_BITS) - 1  # responses to accesses of before resets, at most
 
@@ -34,8 +35,9 @@ def pages(mode, count):
 class ResetBench(MmuBench):
     """An MMU that is reset again and again, of which each answer must be right."""
 
-    def __init__(self, mode, **memory_behaviour):
-        super().__init__(pages(mode, 40), **memory_behaviour)
+    def __init__(self, mode, response="direct", **memory_behaviour):
+        super().__init__(pages(mode, 40), parameters={"memory_response": response},
+                         **memory_behaviour)
         self.mode, self.registers = mode, Control(self.tables.cr3)
         self.golden = self.tables.memory.copy()
 
@@ -58,11 +60,12 @@ class ResetBench(MmuBench):
 
 @pytest.mark.slow
 @MODES
+@RESPONSES
 @pytest.mark.parametrize("latency", [1, 2, 6])
-def test_a_late_response_answers_no_walk_after_a_reset(mode, latency):
+def test_a_late_response_answers_no_walk_after_a_reset(mode, response, latency):
     """A reset in each cycle of a walk, and walks of other pages after it."""
-    bench = ResetBench(mode, latency=lambda: latency)
-    cycles = 2 * len(mode.levels) * latency + 3
+    bench = ResetBench(mode, response, latency=lambda: latency)
+    cycles = 2 * len(mode.levels) * (latency + (response == "registered")) + 3
 
     async def testbench(ctx):
         for delay in range(cycles):
@@ -79,12 +82,13 @@ def test_a_late_response_answers_no_walk_after_a_reset(mode, latency):
 
 @pytest.mark.slow
 @MODES
+@RESPONSES
 @pytest.mark.parametrize("latency", [1, 3, 12])
 @pytest.mark.parametrize("seed", range(2))
-def test_answers_are_right_after_any_number_of_resets(mode, latency, seed):
+def test_answers_are_right_after_any_number_of_resets(mode, response, latency, seed):
     """Both ports walk, memory is slow and often not ready, and a reset may come at any time."""
     rng = default_rng(seed)
-    bench = ResetBench(mode, latency=lambda: int(rng.integers(1, latency + 1)),
+    bench = ResetBench(mode, response, latency=lambda: int(rng.integers(1, latency + 1)),
                        ready=lambda: rng.random() < 0.7)
 
     def access():
@@ -106,8 +110,9 @@ def test_answers_are_right_after_any_number_of_resets(mode, latency, seed):
 
 
 @MODES
-def test_memory_may_owe_as_many_responses_as_there_are_other_tags(mode):
-    bench = ResetBench(mode, latency=lambda: 150)
+@RESPONSES
+def test_memory_may_owe_as_many_responses_as_there_are_other_tags(mode, response):
+    bench = ResetBench(mode, response, latency=lambda: 150)
 
     async def testbench(ctx):
         for number in range(OWED):

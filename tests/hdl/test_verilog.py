@@ -33,7 +33,7 @@ GEOMETRIES = {
     "misses": Config(entries=4, misses=3, order="tag", cancel=True),
     "misses in order": Config(IA32, entries=4, misses=2, hit_latency=2, walkers=2),
     "everything": Config(entries=4, cancel=True, accessed="success", ad="write", rights=True,
-                         probes=True, checks=True, dropped=True),
+                         memory_response="registered", probes=True, checks=True, dropped=True),
     "second level, ia32": Config(IA32, entries=4, l2_entries=64, l2_policy="random"),
 }
 
@@ -153,7 +153,7 @@ def test_header_lists_the_parameters(mode):
         "paddr_bits": "40", "tag_bits": "4", "misses": "1", "order": "request",
         "cancel": "False", "hit_latency": "1", "l2_entries": "0", "l2_ways": "4",
         "l2_policy": "plru", "walkers": "1", "walk_stages": "1",
-        "accessed": "use", "ad": "exchange", "rights": "False",
+        "accessed": "use", "ad": "exchange", "memory_response": "direct", "rights": "False",
         "probes": "False", "checks": "False", "dropped": "False",
         "clock": "clk", "reset": "rst"}
     assert {field.name for field in fields(Config)} <= {*parameters}
