@@ -202,6 +202,11 @@ class PagingMode:
     ``vaddr_bits`` is the width of a linear address, of which paging translates
     ``translated_bits``; where it is narrower, the rest must be its sign extension (canonical).
     ``max_paddr_bits`` is the widest physical address that entries of this mode can hold.
+
+    The rest differs only in geometries made up for teaching. ``flags`` is where the bits of an
+    entry are: 0 for one that entries do not have, which never forbids, and which a walk never sets.
+    ``page_shift`` is log2 of the bytes of the smallest page; ``frame_shift`` where the frame number
+    begins in an entry and in CR3, in x86 at the same bit as in an address.
     """
 
     name: str
@@ -210,6 +215,9 @@ class PagingMode:
     vaddr_bits: int
     translated_bits: int
     max_paddr_bits: int
+    flags: type[Entry] = Entry
+    page_shift: int = PAGE_SHIFT
+    frame_shift: int = PAGE_SHIFT
 
     @property
     def pages(self) -> tuple[Level, ...]:

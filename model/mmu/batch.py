@@ -92,11 +92,13 @@ def walk_batch(
     The outcome, and the entries afterwards, are as if each walk had met the accessed and dirty
     flags that the rows before it set. ``paddr_bits`` is MAXPHYADDR. ``steps`` asks for every step
     too, which takes a few times as long; ``flags`` says when and how flags are set. Raise
-    ``ValueError`` for an access kind that does not exist, for fields that are neither one value nor
-    as many as the others, and as ``walk`` does, with ``source`` as it was; ``TypeError`` as
-    ``Rows`` does.
+    ``ValueError`` for entries that are not those of x86, for an access kind that does not exist,
+    for fields that are neither one value nor as many as the others, and as ``walk`` does, with
+    ``source`` as it was; ``TypeError`` as ``Rows`` does.
     """
     paddr_bits = physical_bits(mode, paddr_bits)
+    if mode.flags is not Entry:
+        raise ValueError(f"Batch walks are of x86 entries, not those of {mode.name}")
     rows = Rows(control, accesses)
     rows.check_vaddrs(mode)
     count, levels = len(rows), len(mode.levels)

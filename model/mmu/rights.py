@@ -27,11 +27,12 @@ class Rights:
 
     def below(self, mode: PagingMode, entry: int) -> "Rights":
         """Return the rights combined with those of an entry of the next level."""
-        key = (entry & Entry.KEY) >> KEY_SHIFT
+        flags = mode.flags
+        key = (entry & flags.KEY) >> KEY_SHIFT
         return Rights(
-            self.writable and bool(entry & Entry.RW),
-            self.user_page and bool(entry & Entry.US),
-            self.execute_disable or bool(entry & Entry.XD and mode.has_execute_disable),
+            self.writable and entry & flags.RW == flags.RW,
+            self.user_page and entry & flags.US == flags.US,
+            self.execute_disable or bool(entry & flags.XD and mode.has_execute_disable),
             key if key and mode.has_protection_keys else 0,
         )
 

@@ -8,7 +8,7 @@ same things on its own, in ``hdl/``. The paging modes are data: ``model.x86.MODE
 from dataclasses import dataclass, replace
 
 from ..physical.memory import BusError, PhysicalMemory
-from ..x86 import AccessKind, Cr0, Cr4, Entry, Level, PagingMode, Purpose, Vector
+from ..x86 import AccessKind, Cr0, Cr4, Level, PagingMode, Purpose, Vector
 from .control import Access, Control
 from .entry_format import EntryFormat
 from .error_code import error_code
@@ -166,14 +166,14 @@ class _Walker:
 
     def _walk(self) -> Walk:
         self.steps: list[Step] = []
-        rights = Rights()
+        rights, flags = Rights(), self.mode.flags
         table = self.format.table_address(self.control.cr3)
         try:
             for level in self.mode.levels:
                 index = (self.access.vaddr >> level.shift) & ((1 << level.index_bits) - 1)
                 paddr = table + index * self.mode.entry_bytes
                 entry = self.memory.read(paddr, self.mode.entry_bytes)
-                present = bool(entry & Entry.P)
+                present = bool(entry & flags.P)
                 reserved = present and self.format.is_reserved(level, entry)
                 if not present or reserved:
                     self._step(level, paddr, entry, 0)
@@ -181,7 +181,7 @@ class _Walker:
                 rights = rights.below(self.mode, entry)
                 if self.format.is_leaf(level, entry):
                     return self._leaf(level, paddr, entry, rights)
-                self._step(level, paddr, entry, Entry.A)
+                self._step(level, paddr, entry, flags.A)
                 table = self.format.table_address(entry)
         except BusError:
             return self._end(Fault(Vector.MC, 0, self.access.vaddr))
@@ -192,9 +192,10 @@ class _Walker:
         if key_blocks or not rights.permit(self.control, self.access):
             self._step(level, paddr, entry, 0)
             return self._fault(present=True, key=key_blocks)
+        flags = self.mode.flags
         writes = self.access.kind is AccessKind.WRITE and self.access.purpose is Purpose.ACCESS
-        dirty = 0 if self.quiet or not writes else Entry.D
-        self._step(level, paddr, entry, Entry.A | dirty)
+        dirty = 0 if self.quiet or not writes else flags.D
+        self._step(level, paddr, entry, flags.A | dirty)
         if self.quiet:
             self.steps = [replace(step, updated=step.entry) for step in self.steps]
         elif self.flags.at_the_end:
@@ -210,8 +211,8 @@ class _Walker:
             page=level,
             memory_type=self.format.memory_type(level, entry),
             rights=rights,
-            dirty=bool((entry | dirty) & Entry.D),
-            global_page=bool(entry & Entry.G and self.control.cr4 & Cr4.PGE),
+            dirty=bool((entry | dirty) & flags.D),
+            global_page=bool(entry & flags.G and self.control.cr4 & Cr4.PGE),
         )
 
     def _step(self, level: Level, paddr: int, entry: int, flags: int) -> None:
