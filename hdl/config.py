@@ -80,6 +80,9 @@ class Config:
     checks : bool
         Whether an invalidating operation that is a general-protection fault is told so, by
         ``invalidate_refused``, and drops nothing.
+    invalidation : str
+        How an invalidating operation is asked for: offered until it is accepted, ``stream``, or by
+        a pulse, ``pulse``, after which ``invalidate_busy`` is set until it is carried out.
     dropped : bool
         Whether an output says what the TLBs drop, for an outer cache to follow.
 
@@ -118,6 +121,7 @@ class Config:
     probes: bool = False
     checks: bool = False
     dropped: bool = False
+    invalidation: str = "stream"
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -255,7 +259,8 @@ SWITCHES = ("cancel", "rights", "probes", "checks", "dropped")
 """What each MMU has or has not."""
 
 RULES = {"index": INDEXES, "order": ORDERS, "accessed": ("use", "success"),
-         "ad": ("exchange", "write", "fault"), "memory_response": ("direct", "registered")}
+         "ad": ("exchange", "write", "fault"), "memory_response": ("direct", "registered"),
+         "invalidation": ("stream", "pulse")}
 """What each parameter may be that is a word with a meaning of its own."""
 
 TAKEN_NAMES = frozenset({

@@ -8,6 +8,7 @@ from .arbiter import WalkArbiter
 from .config import Config
 from .event_shapes import events_layout
 from .invalidate import Invalidator
+from .invalidation_pulse import InvalidationPulse
 from .l2_tlb import L2Tlb
 from .memory_register import MemoryRegister
 from .miss_port import MissPort
@@ -19,6 +20,7 @@ from .shapes import (
     drop_layout,
     ignored_registers,
     invalidate_layout,
+    invalidate_pulse_layout,
     memory_signature,
 )
 from .walk_pool import WalkPool
@@ -75,6 +77,12 @@ class Mmu(wiring.Component):
     at once, that takes two cycles each. No walk begins in the cycle of a drop; one that is under
     way in it is answered, but nothing of it is cached from then on.
 
+    With ``invalidation`` ``"pulse"`` an operation comes with ``invalidate.strobe`` in a cycle *t*,
+    in which no request is accepted, and ``invalidate_busy`` is set from *t* + 1 on until all that
+    it drops is dropped: as long as answers before it are not taken, for one cycle, and for those
+    that the ports are at work. No request is accepted before it is over. ``control`` may hold the
+    registers before the operation or after it in *t*, and anything afterwards.
+
     With a hit latency of 0 a hit is answered in the cycle of its request, and a port accepts one in
     each cycle in which it owes no answer. With one of 2 each answer comes a cycle later, and a port
     accepts one more request while it waits for a walk, but that is looked up after it. With sets,
@@ -100,10 +108,13 @@ class Mmu(wiring.Component):
     <port> : In(port_signature), one for each of ``config.ports``
         Requests to translate, their responses, and with ``config.cancel`` what is cancelled.
     invalidate : In(stream)
-        Invalidating operations; ``control`` holds the registers before the operation.
+        Invalidating operations; ``control`` holds the registers before the operation. With
+        ``invalidation`` ``"pulse"`` they are of ``invalidate_pulse_layout``, without a stream.
+    invalidate_busy : Out(1), with ``invalidation`` ``"pulse"``
+        An operation is under way. A strobe meanwhile is ignored.
     invalidate_refused : Out(1), with ``config.checks``
-        The operation that ``invalidate`` offers in this cycle is a general-protection fault, as
-        ``OperationCheck`` has it: it is accepted, and does nothing.
+        The operation that ``invalidate`` offers in this cycle, or that is under way, is a
+        general-protection fault, as ``OperationCheck`` has it: it is accepted, and does nothing.
     dropped : Out(drop_layout), with ``config.dropped``
         What the TLBs drop, in the cycle of the drop; ``tables_by_address`` is of the walk cache
         alone. A page that no drop has reached since it was answered may still be used.
@@ -125,7 +136,8 @@ class Mmu(wiring.Component):
         super().__init__({
             "control": In(control_layout(config)),
             **{port: In(port_signature(config)) for port in config.ports},
-            "invalidate": In(stream.Signature(invalidate_layout(config))),
+            **(_pulse_members(config) if config.invalidation == "pulse" else {
+                "invalidate": In(stream.Signature(invalidate_layout(config)))}),
             **({"invalidate_refused": Out(1)} if config.checks else {}),
             **({"dropped": Out(drop_layout(config))} if config.dropped else {}),
             "memory": Out(memory_signature(config)),
@@ -145,8 +157,10 @@ class Mmu(wiring.Component):
             WalkPool(self._config, late=late) if self._config.has_walk_pool
             else Walker(self._config))
         m.submodules.invalidator = invalidator = Invalidator(self._config)
-        control = self._effective_control(m)
-        ports = []
+        control, ports = self._effective_control(m), []
+        pause = invalidator.pause
+        if self._config.invalidation == "pulse":
+            pause = pause | self.invalidate.strobe
         for number, name in enumerate(self._config.ports):
             kind = MissPort if self._config.has_miss_file else RequestPort
             m.submodules[name] = port = kind(self._config, number)
@@ -158,7 +172,7 @@ class Mmu(wiring.Component):
                 port.drop.eq(invalidator.drop),
                 port.fault_taken.eq(invalidator.faults_taken[number]),
                 invalidator.page_faults[number].eq(port.page_fault),
-                port.pause.eq(invalidator.pause),
+                port.pause.eq(pause),
                 self.events[name].eq(port.events),
             ]
         busy = [walker.busy, *(port.busy for port in ports)]
@@ -170,7 +184,10 @@ class Mmu(wiring.Component):
             m.d.comb += [l2.drop.eq(invalidator.drop), self.events.l2.eq(l2.events)]
         else:
             connect(m, arbiter.walk, walker.walk)
-        if self._config.checks:
+        registers = control
+        if self._config.invalidation == "pulse":
+            registers = self._take_pulses(m, invalidator)
+        elif self._config.checks:
             m.submodules.check = check = OperationCheck(self._config)
             m.d.comb += [
                 check.operation.eq(self.invalidate.payload),
@@ -181,10 +198,11 @@ class Mmu(wiring.Component):
         if self._config.dropped:
             m.d.comb += self.dropped.eq(invalidator.drop)
         self._connect_memory(m, walker)
-        connect(m, invalidator.operation, flipped(self.invalidate))
+        if self._config.invalidation == "stream":
+            connect(m, invalidator.operation, flipped(self.invalidate))
         m.d.comb += [
             walker.drop.eq(invalidator.drop),
-            invalidator.control.eq(control),
+            invalidator.control.eq(registers),
             invalidator.busy.eq(Cat(busy).any()),
             invalidator.idle.eq(Cat(port.idle for port in ports).all()),
             self.events.walk.eq(walker.events),
@@ -201,6 +219,22 @@ class Mmu(wiring.Component):
             accesses = register.memory
         connect(m, accesses, flipped(self.memory))
 
+    def _take_pulses(self, m, invalidator):
+        """Have the invalidator carry out what comes as pulses; return the registers for it."""
+        m.submodules.invalidation_pulse = pulse = InvalidationPulse(self._config)
+        connect(m, pulse.operation, invalidator.operation)
+        m.d.comb += [
+            pulse.pulse.eq(self.invalidate),
+            pulse.control.eq(self.control),
+            pulse.flush.eq(invalidator.flush),
+            pulse.working.eq(invalidator.busy),
+            invalidator.refused.eq(pulse.refused),
+            self.invalidate_busy.eq(pulse.busy),
+        ]
+        if self._config.checks:
+            m.d.comb += self.invalidate_refused.eq(pulse.refused)
+        return pulse.registers
+
     def _effective_control(self, m):
         """Return ``control`` with zeros for what the paging mode or CR4.PCIDE switches off.
 
@@ -214,3 +248,8 @@ class Mmu(wiring.Component):
         for name in ignored_registers(self._config.mode):
             m.d.comb += control[name].eq(0)
         return control
+
+
+def _pulse_members(config):
+    """Return the ports for invalidating operations that come as pulses."""
+    return {"invalidate": In(invalidate_pulse_layout(config)), "invalidate_busy": Out(1)}

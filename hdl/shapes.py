@@ -24,6 +24,7 @@ __all__ = [
     "drop_layout",
     "ignored_registers",
     "invalidate_layout",
+    "invalidate_pulse_layout",
     "memory_response_layout",
     "memory_signature",
     "memory_tag_bits",
@@ -175,6 +176,14 @@ def invalidate_layout(config):
         "new": 64,
         **({"type": 62, "reserved": 52} if config.checks else {}),
     })
+
+
+def invalidate_pulse_layout(config):
+    """Return an invalidating operation that is asked for in a cycle with ``strobe``.
+
+    The rest is that of ``invalidate_layout``.
+    """
+    return data.StructLayout({"strobe": 1, **invalidate_layout(config).members})
 
 
 def memory_signature(config):

@@ -28,6 +28,7 @@ def header(config, name, clock, reset):
     width = max(map(len, parameters))
     lines = [f"{name}: an x86 memory-management unit, made by {release}.", "", "Parameters"]
     lines += [f"  {key:{width}} {value}" for key, value in parameters.items()]
+    pulsed = config.invalidation == "pulse"
     notes = (PORT_NOTES + CANCEL_NOTE * config.cancel).format(
         kinds=_codes(AccessKind),
         clock=clock,
@@ -37,7 +38,9 @@ def header(config, name, clock, reset):
         invalidations=_codes(InvalidateOp),
         operations=_codes(MemoryOp), stored=STORED[config.ad],
         purposes=PURPOSES_NOTE.format(purposes=_codes(Purpose)) if config.probes else "",
-        checks=CHECKS_NOTE if config.checks else "",
+        pulse=PULSE_NOTE if pulsed else "",
+        checks=CHECKS_NOTE.format(shown="under way" if pulsed else "on offer")
+        if config.checks else "",
         dropped=DROPPED_NOTE if config.dropped else "",
         rights=RIGHTS_NOTE if config.rights else "",
         ignored=_listed(ignored_registers(config.mode) or ("nothing",)))
@@ -45,6 +48,8 @@ def header(config, name, clock, reset):
         reset=reset, hits=HITS[config.hit_latency],
         behind=BEHIND_MISSES[config.order].format(misses=config.misses)
         if config.has_miss_file else BEHIND_A_MISS,
+        invalidation=BY_PULSE if pulsed else BY_STREAM,
+        registers=AFTER_PULSE if pulsed else BEFORE_STREAM,
         tags=SEVERAL_TAGS if config.walkers > 1 else ONE_TAG,
         registered=REGISTERED if config.memory_response == "registered" else "",
         walks=SEVERAL_WALKS.format(walkers=config.walkers) if config.has_walk_pool else ONE_WALK)
@@ -84,7 +89,7 @@ EFLAGS.AC, stack relative to SS. tag comes back with the answer.{purposes}
 ({vectors}), error_code and vaddr (for CR2). What does not apply is 0.{rights}
 
 invalidate_*: op is {invalidations}; vaddr and pcid are its operands, new is the value moved to
-CR0, CR3 or CR4, old what CR0 or CR4 held before.{checks}{dropped}
+CR0, CR3 or CR4, old what CR0 or CR4 held before.{pulse}{checks}{dropped}
 
 memory_*: accesses to page-table entries. op is {operations}: {stored}
 The response has the request's tag, the entry in data, exchanged if desired
@@ -119,7 +124,12 @@ and fault alone if there is nothing; LOOKUP is one that is never walked.
 
 CHECKS_NOTE = """
 type has bits 63:2 of INVPCID's type, reserved bits 63:12 of its descriptor. invalidate_refused: the
-operation on offer raises #GP(0); it is accepted and does nothing.
+operation {shown} raises #GP(0); it is accepted and does nothing.
+"""
+
+PULSE_NOTE = """
+An operation is taken in a cycle with strobe. invalidate_busy is 1 from the next cycle until it is
+carried out; a strobe meanwhile is ignored.
 """
 
 DROPPED_NOTE = """
@@ -154,6 +164,22 @@ answer is valid 2 cycles after the last response. Responses may come in any orde
 REGISTERED = """
 Responses go through a register: each counts in the cycle after it came, one later than is said."""
 
+BEFORE_STREAM = """\
+an invalidation goes by what it was before the operation."""
+
+AFTER_PULSE = """\
+in the cycle of a strobe it may hold the registers before the operation or after it."""
+
+BY_STREAM = """\
+While an invalidation is offered no port accepts a request; it is accepted once all answers are
+taken, and no port accepts a request in the cycle after it, nor is another one accepted, if it drops
+anything."""
+
+BY_PULSE = """\
+From the cycle of a strobe to the last one of invalidate_busy no port accepts a request. That is for
+one cycle, as long as answers are not taken, and where anything is dropped for the cycles that it
+takes."""
+
 ONE_TAG = """\
 A response must come before the 16th access after its own is accepted; memory that could owe more
 than 15 must accept nothing while it owes 15, or be reset, too."""
@@ -168,8 +194,7 @@ TIMING_NOTES = """\
 A transfer takes place in a cycle with valid and ready. Once valid is 1, it and the payload stay
 until the transfer; valid never waits for ready.
 
-Control is sampled in the cycle in which a request is accepted; an invalidation goes by what it was
-before the operation.
+Control is sampled in the cycle in which a request is accepted; {registers}
 
 Each port accepts a request per cycle and answers a hit {hits}, {behind}
 
@@ -177,11 +202,9 @@ Each port accepts a request per cycle and answers a hit {hits}, {behind}
 asked.{registered} Entries that the walk cache holds are not read. The walks of the ports take
 turns.
 
-While an invalidation is offered no port accepts a request; it is accepted once all answers are
-taken, and no port accepts a request in the cycle after it, nor is another one accepted, if it drops
-anything. A page fault that was answered stops the ports for the next two cycles; in the first of
-them it invalidates, and no walk begins. Page faults of several ports in one cycle take two cycles
-each. A port accepts nothing in the cycle in which it answers a fault.
+{invalidation} A page fault that was answered stops the ports for the next two cycles; in the first
+of them it invalidates, and no walk begins. Page faults of several ports in one cycle take two
+cycles each. A port accepts nothing in the cycle in which it answers a fault.
 
 A reset empties all caches, takes back what is offered, and forgets requests that wait. Memory need
 not be reset with it: memory_req_tag counts accesses, through resets, and a response of another tag

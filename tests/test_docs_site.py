@@ -98,6 +98,7 @@ LATENCIES = {
     "ports": {"fetch": [1, 1, 1], "data": [2 + 2 * 2]},
     "fault": {"data": [2 + 1, 1]},
     "invalidation": {"data": [1, 2 + 2]},
+    "invalidation-pulse": {"data": [1, 2 + 2]},
 }
 
 
@@ -133,3 +134,12 @@ def test_an_invalidation_comes_before_the_request_offered_with_it():
     assert requests == [1, accepted + 2]  # the drop is carried out in between
     assert recording.events("flush") == [accepted]
     assert recording.events("data.miss") == [requests[1] + 1]
+
+
+def test_a_pulse_is_busy_from_the_next_cycle_until_requests_are_accepted():
+    recording = scenes.record(scenes.SCENES["invalidation-pulse"])
+    strobe, = recording.cycles("invalidate.strobe")
+    busy = recording.cycles("invalidate_busy")
+    assert busy == [strobe + 1, strobe + 2]
+    assert recording.events("flush") == busy[:1]
+    assert recording.transfers("data.req") == [1, busy[-1] + 1]

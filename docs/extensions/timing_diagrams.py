@@ -24,7 +24,11 @@ def wavejson(recording):
     for port in scene.ports:
         signals += [{}, [port, *stream(recording, f"{port}.req", request_label),
                          *stream(recording, f"{port}.rsp", response_label, ready=False)]]
-    if "invalidate" in scene.script:
+    if scene.config.get("invalidation") == "pulse":
+        signals += [{}, ["invalidate", bit(recording, "invalidate.strobe"),
+                         payload(recording, "invalidate", operation_label, valid="strobe"),
+                         bit(recording, "invalidate_busy")]]
+    elif "invalidate" in scene.script:
         signals += [{}, ["invalidate", *stream(recording, "invalidate", operation_label)]]
     if recording.transfers("memory.req"):
         signals += [{}, ["memory", *stream(recording, "memory.req", access_label, ready=False),
@@ -50,20 +54,20 @@ def bit(recording, name):
     return {"name": name.removeprefix("events."), "wave": wave}
 
 
-def payload(recording, name, label):
+def payload(recording, name, label, valid="valid"):
     """Return the wave of a payload: a box for each transfer, nothing where there is none."""
     wave, texts, held = "", [], False
     colour = next(code for part, code in COLOURS.items() if name.endswith(part))
     for cycle, row in enumerate(recording.rows):
-        valid, ready = row[f"{name}.valid"], row[f"{name}.ready"]
-        if valid and not held:
+        is_valid, ready = row[f"{name}.{valid}"], row.get(f"{name}.ready", 1)
+        if is_valid and not held:
             wave += colour
             texts.append(label(recording, row[f"{name}.payload"]))
-        elif not valid and (not cycle or wave.rstrip(".")[-1:] != "x"):
+        elif not is_valid and (not cycle or wave.rstrip(".")[-1:] != "x"):
             wave += "x"
         else:
             wave += "."
-        held = valid and not ready
+        held = is_valid and not ready
     return {"name": name, "wave": wave, "data": texts}
 
 

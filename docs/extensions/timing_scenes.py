@@ -85,6 +85,9 @@ SCENES = {
     "invalidation": Scene(
         before=[("data.req", READ)],
         script={"invalidate": [(2, INVLPG)], "data.req": [(1, READ), (2, READ)]}),
+    "invalidation-pulse": Scene(
+        before=[("data.req", READ)], config={"invalidation": "pulse"},
+        script={"invalidate": [(2, INVLPG)], "data.req": [(1, READ), (2, READ)]}),
 }
 
 
@@ -100,6 +103,10 @@ class Recording:
         """Return the cycles in which ``stream`` has valid and ready."""
         return [cycle for cycle, row in enumerate(self.rows)
                 if row[f"{stream}.valid"] and row[f"{stream}.ready"]]
+
+    def cycles(self, name):
+        """Return the cycles in which a bit is set."""
+        return [cycle for cycle, row in enumerate(self.rows) if row[name]]
 
     def accesses(self, port):
         """Return the cycles in which each request of a port was accepted and answered."""
@@ -155,7 +162,10 @@ class _Bench:
     def __init__(self, mmu, scene, memory, levels):
         self.mmu, self.scene, self.memory = mmu, scene, memory
         self.recording = Recording(scene, levels)
-        self.inputs = {"invalidate": mmu.invalidate, "memory.rsp": mmu.memory.rsp}
+        self.inputs = {"memory.rsp": mmu.memory.rsp}
+        self.pulsed = mmu.config.invalidation == "pulse"
+        if not self.pulsed:
+            self.inputs["invalidate"] = mmu.invalidate
         self.outputs = {"memory.req": mmu.memory.req}
         for port in scene.ports:
             self.inputs[f"{port}.req"] = getattr(mmu, port).req
@@ -189,7 +199,7 @@ class _Bench:
             row = await self.sample(ctx)
             self.recording.rows.append(row)
             for stream, offers in waiting.items():
-                if row[f"{stream}.valid"] and row[f"{stream}.ready"]:
+                if self.is_taken(row, stream):
                     offers.popleft()
                     expected -= stream == "invalidate"
             expected -= sum(row[f"{port}.rsp.valid"] for port in self.scene.ports)
@@ -206,10 +216,19 @@ class _Bench:
             self.recording.rows.append(await self.sample(ctx))
 
     def offer(self, ctx, name, payload):
-        """Offer ``payload`` to a stream, or nothing."""
+        """Offer ``payload`` to a stream, or nothing; a pulse lasts one cycle."""
+        if name == "invalidate" and self.pulsed:
+            ctx.set(self.mmu.invalidate, {**(payload or {}), "strobe": payload is not None})
+            return
         stream = self.inputs[name]
         ctx.set(stream.valid, payload is not None)
         ctx.set(stream.payload, payload or {})
+
+    def is_taken(self, row, name):
+        """Return whether what was offered is taken in the cycle of ``row``."""
+        if name == "invalidate" and self.pulsed:
+            return row["invalidate.strobe"]
+        return row[f"{name}.valid"] and row[f"{name}.ready"]
 
     def serve(self, request):
         """Do an access to page-table memory and return the response."""
@@ -224,6 +243,10 @@ class _Bench:
         """Let a cycle pass and return the values that all signals had at its end."""
         streams = self.inputs | self.outputs
         signals = {"events": self.mmu.events}
+        if self.pulsed:
+            signals |= {"invalidate.strobe": self.mmu.invalidate.strobe,
+                        "invalidate.payload": self.mmu.invalidate,
+                        "invalidate_busy": self.mmu.invalidate_busy}
         for name, stream in streams.items():
             signals |= {f"{name}.{part}": getattr(stream, part)
                         for part in ("valid", "ready", "payload")}

@@ -41,6 +41,10 @@ def add_config(parser: argparse.ArgumentParser) -> None:
                           help="with a purpose in each request: to check or to probe an access")
     geometry.add_argument("--checks", action="store_true",
                           help="with an output that tells operations that raise #GP")
+    geometry.add_argument("--invalidation", choices=RULES["invalidation"],
+                          default=DEFAULTS.invalidation,
+                          help="how an invalidation is asked for: offered until it is accepted, or "
+                               "by a pulse that is answered by being busy (%(default)s)")
     geometry.add_argument("--dropped", action="store_true",
                           help="with an output that says what the TLBs drop")
 
@@ -56,4 +60,4 @@ def config_of(args: argparse.Namespace) -> Config:
         args, mode, ports=tuple(args.ports.split(",")), tag_bits=args.tag_bits,
         cancel=args.cancel, accessed=args.accessed, ad=args.ad,
         memory_response=args.memory_response, rights=args.rights, probes=args.probes,
-        checks=args.checks, dropped=args.dropped)
+        checks=args.checks, dropped=args.dropped, invalidation=args.invalidation)

@@ -36,8 +36,9 @@ class MmuBench:
             lambda control: self.mmu.control.shape().const(
                 control_fields(self.config, control)).as_bits())
         self.events = Trace(**dict(named_bits(self.mmu.events)))
+        self.pulsed = self.config.invalidation == "pulse"
         self.handshakes = stream_trace(
-            invalidate=self.mmu.invalidate,
+            **({} if self.pulsed else {"invalidate": self.mmu.invalidate}),
             **{f"{name}_req": port.req for name, port in zip(ports, self.ports, strict=True)},
             **{f"{name}_rsp": port.rsp for name, port in zip(ports, self.ports, strict=True)})
 
@@ -61,7 +62,18 @@ class MmuBench:
 
     async def invalidate(self, ctx, control, op, **operands):
         self.control(ctx, control)
-        await put(ctx, self.mmu.invalidate, {"op": op.value, **operands})
+        operation = {"op": op.value, **operands}
+        await (self.pulse(ctx, operation) if self.pulsed
+               else put(ctx, self.mmu.invalidate, operation))
+
+    async def pulse(self, ctx, operation):
+        """Ask for an operation by a pulse, and wait until it is carried out."""
+        ctx.set(self.mmu.invalidate, {**operation, "strobe": 1})
+        busy = 1
+        while busy:
+            await ctx.tick()
+            ctx.set(self.mmu.invalidate.strobe, 0)
+            busy = ctx.get(self.mmu.invalidate_busy)
 
 
 def named_bits(view, prefix=""):

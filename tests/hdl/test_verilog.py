@@ -33,7 +33,8 @@ GEOMETRIES = {
     "misses": Config(entries=4, misses=3, order="tag", cancel=True),
     "misses in order": Config(IA32, entries=4, misses=2, hit_latency=2, walkers=2),
     "everything": Config(entries=4, cancel=True, accessed="success", ad="write", rights=True,
-                         memory_response="registered", probes=True, checks=True, dropped=True),
+                         memory_response="registered", probes=True, checks=True, dropped=True,
+                         invalidation="pulse"),
     "second level, ia32": Config(IA32, entries=4, l2_entries=64, l2_policy="random"),
 }
 
@@ -155,6 +156,7 @@ def test_header_lists_the_parameters(mode):
         "l2_policy": "plru", "walkers": "1", "walk_stages": "1",
         "accessed": "use", "ad": "exchange", "memory_response": "direct", "rights": "False",
         "probes": "False", "checks": "False", "dropped": "False",
+        "invalidation": "stream",
         "clock": "clk", "reset": "rst"}
     assert {field.name for field in fields(Config)} <= {*parameters}
 

@@ -31,7 +31,8 @@ CONFIG = {"mode": "ia32", "ports": ["fetch", "data"], "entries": 16, "walk_cache
           "l2_entries": 0, "l2_ways": 4, "l2_policy": "plru", "walkers": 1,
           "walk_stages": 1, "accessed": "use", "ad": "exchange",
           "memory_response": "direct", "rights": False,
-          "probes": False, "checks": False, "dropped": False}
+          "probes": False, "checks": False, "dropped": False,
+          "invalidation": "stream"}
 
 
 @pytest.fixture
