@@ -16,8 +16,10 @@ from .output import STDOUT, print_text
 __all__ = ["check_outputs", "file_name", "json_file", "output_file", "output_name"]
 
 # In a verb's arguments.
-INPUTS = ("image", "program", "vectors", "trace", "free_lists", "swap", "log", "dump", "toy")
-OUTPUTS = {"json": "--json", "record": "--record", "follow_to": "--follow-to", "output": "-o"}
+INPUTS = ("image", "program", "vectors", "trace", "free_lists", "swap", "log", "dump", "toy",
+          "grade")
+OUTPUTS = {"json": "--json", "record": "--record", "follow_to": "--follow-to", "moodle": "--moodle",
+           "gradescope": "--gradescope", "output": "-o"}
 
 
 def file_name(text: str) -> str:
