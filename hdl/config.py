@@ -57,6 +57,9 @@ class Config:
         Entries of each of its sets, whose number is a power of two and at least four.
     l2_policy : str
         Replacement policy of each of its sets.
+    prefetch : str
+        What is walked ahead for the second-level TLB: ``next``, the page after one that a walk has
+        entered into it, or ``none``.
     walkers : int
         Page-table walks under way at once, 1 to 8.
     walk_stages : int
@@ -109,6 +112,7 @@ class Config:
     l2_entries: int = 0
     l2_ways: int = 4
     l2_policy: str = "plru"
+    prefetch: str = "none"
     walkers: int = 1
     walk_stages: int = 1
     ways: int = 0
@@ -149,6 +153,9 @@ class Config:
             POLICIES[self.policy].check(count)
         if self.l2_entries:
             self._check_l2()
+        elif self.prefetches:
+            raise ValueError(f"Prefetch {self.prefetch!r} needs a second-level TLB, l2_entries from"
+                             f" 4, not {self.l2_entries}")
         if not self.ports or len(set(self.ports)) != len(self.ports):
             raise ValueError(f"Port names must be distinct, at least one, not {self.ports!r}")
         for port in self.ports:
@@ -215,7 +222,17 @@ class Config:
     @property
     def notes_lacking(self) -> bool:
         """Whether a walk may go on below an entry without setting its accessed flag."""
-        return self.sets_flags_last or self.probes
+        return self.sets_flags_last or self.walks_quietly
+
+    @property
+    def walks_quietly(self) -> bool:
+        """Whether there are walks that set no flag at all."""
+        return self.probes or self.prefetches
+
+    @property
+    def prefetches(self) -> bool:
+        """Whether pages are walked ahead for the second-level TLB."""
+        return self.prefetch != "none"
 
     @property
     def physical_bits(self) -> int:
@@ -258,9 +275,9 @@ INDEXES = ("plain", "folded")
 SWITCHES = ("cancel", "rights", "probes", "checks", "dropped")
 """What each MMU has or has not."""
 
-RULES = {"index": INDEXES, "order": ORDERS, "accessed": ("use", "success"),
-         "ad": ("exchange", "write", "fault"), "memory_response": ("direct", "registered"),
-         "invalidation": ("stream", "pulse")}
+RULES = {"index": INDEXES, "order": ORDERS, "prefetch": ("none", "next"),
+         "accessed": ("use", "success"), "ad": ("exchange", "write", "fault"),
+         "memory_response": ("direct", "registered"), "invalidation": ("stream", "pulse")}
 """What each parameter may be that is a word with a meaning of its own."""
 
 TAKEN_NAMES = frozenset({

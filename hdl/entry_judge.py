@@ -17,8 +17,8 @@ __all__ = ["EntryJudge", "asks_layout"]
 def asks_layout(config):
     """Return what a walk is judged by: who asks, what the access needs, CR4.PSE and CR4.PGE."""
     response = walk_response_layout(config).members
-    return data.StructLayout({"port": response["port"], "miss": response["miss"],
-                              "pse": 1, "pge": 1, "needs": needs_layout(config)})
+    who = {name: response[name] for name in ("port", "miss", "prefetch") if name in response}
+    return data.StructLayout({**who, "pse": 1, "pge": 1, "needs": needs_layout(config)})
 
 
 class EntryJudge(wiring.Component):
@@ -98,6 +98,8 @@ class EntryJudge(wiring.Component):
 
         writes_leaf = decoder.leaf & sets_dirty(needs)
         quiet = needs.quiet if self._config.probes else Const(0)
+        if self._config.prefetches:
+            quiet |= asks.prefetch
         lacks_flag, denied = ~decoder.accessed | (writes_leaf & ~decoder.dirty), Signal()
         refused = ~decoder.present | decoder.reserved | (decoder.leaf & permission_denied)
         sets, updates = Const(0), ~self.place.updating & lacks_flag
@@ -107,7 +109,7 @@ class EntryJudge(wiring.Component):
         elif self._config.sets_flags_last:
             sets = decoder.leaf & self.place.lacking & ~self.place.setting & ~quiet
             updates &= decoder.leaf | self.place.setting
-        if self._config.probes:
+        if self._config.walks_quietly:
             updates &= ~quiet
             # What was found without A must not be kept.
             m.d.comb += self.result.stale.eq(quiet & (self.place.lacking | ~decoder.accessed))
@@ -166,6 +168,7 @@ class EntryJudge(wiring.Component):
         m.d.comb += [
             result.port.eq(asks.port),
             result.miss.eq(asks.miss),
+            *([result.prefetch.eq(asks.prefetch)] if self._config.prefetches else []),
             result.fault.eq(error | denied),
             result.vector.eq(Mux(error, Vector.MC, Vector.PF)),
             result.error_code.eq(Mux(error, 0, code)),

@@ -24,7 +24,8 @@ def walk_events_layout(config):
     ``start`` and ``end`` are of a walk. ``hit_<level>`` is a walk that begins below the entry of
     that level, because the walk cache holds what it points to; ``read_<level>`` is an entry read
     from memory. ``update`` is a compare-and-exchange for A or D, ``restart`` one that was lost to
-    another writer. ``fault`` is a walk that ended in any fault, bus errors included. With several
+    another writer. ``fault`` is a walk that ended in any fault, bus errors included, but
+    for walks ahead, which count in all else. With several
     walkers ``merge`` is an answer by the walk of another request: ``start`` less ``merge`` are the
     walks that read memory.
     """
@@ -39,10 +40,13 @@ def l2_events_layout(config):
     """Return the events of the second-level TLB, one bit for each.
 
     ``lookup`` is a request that was looked up to its end: a hit on a page of one size, or a
-    ``miss``, which is walked. An entry that the access may not use is a miss.
+    ``miss``, which is walked. An entry that the access may not use is a miss. ``prefetch_start`` is
+    a page that begins to be walked ahead, ``prefetch_fill`` one that was found so and waits to be
+    entered.
     """
     hits = {f"hit_{page_name(page)}": 1 for page in config.mode.pages}
-    return data.StructLayout({"lookup": 1, **hits, "miss": 1})
+    ahead = {"prefetch_start": 1, "prefetch_fill": 1} if config.prefetches else {}
+    return data.StructLayout({"lookup": 1, **hits, "miss": 1, **ahead})
 
 
 def events_layout(config):

@@ -56,7 +56,8 @@ class Invalidator(wiring.Component):
     busy : In(1)
         Whether a component is still at work on a drop of an earlier cycle.
     idle : In(1)
-        Whether no port holds a request that waits for its answer. Operations wait for it.
+        Whether no port holds a request that waits for its answer, and nothing is walked ahead.
+        Operations wait for it.
     pause : Out(1)
         Whether the ports must accept no requests.
     drop : Out(drop_layout)

@@ -41,7 +41,8 @@ class L2Fills(wiring.Component):
     """
 
     def __init__(self, config):
-        self._depth_bits = walk_id_bits(config)
+        walks = len(config.ports) * config.misses + config.prefetches
+        self._depth_bits = max(walk_id_bits(config), (walks - 1).bit_length())
         self._layout = layout = fill_layout(config)
         super().__init__({
             "push": In(1), "pushed": In(layout), "waiting": Out(1), "first": Out(layout),

@@ -18,7 +18,8 @@ GENERATION_BITS = 4
 class L2Op(enum.Enum, shape=3):
     """What the array of the second-level TLB is used for at a time.
 
-    ``LOOKUP`` finds a page, ``FILL`` enters one, ``ADDRESS`` drops one. ``CONTEXT`` drops the
+    ``LOOKUP`` finds a page, ``FILL`` enters one, ``ADDRESS`` drops one, ``SEEK`` looks for one that
+    nobody asks for. ``CONTEXT`` drops the
     entries of a PCID that are not global by a new generation; ``SWEEP`` drops entries by looking at
     each set, ``CLEAR`` all of them.
     """
@@ -29,6 +30,7 @@ class L2Op(enum.Enum, shape=3):
     CONTEXT = 3
     SWEEP = 4
     CLEAR = 5
+    SEEK = 6
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..model.x86 import PAGE_SHIFT
-from .shapes import PCID_BITS, walk_request_layout, walk_signature
+from .shapes import PCID_BITS, control_layout, walk_request_layout, walk_signature
 
-__all__ = ["L2Misses", "walk_id", "walk_id_bits"]
+__all__ = ["L2Misses", "walk_id", "walk_id_bits", "walked_layout"]
 
 
 def walk_id(payload):
@@ -18,6 +18,17 @@ def walk_id(payload):
 def walk_id_bits(config):
     """Return the width of ``walk_id``."""
     return len(walk_id(Signal(walk_request_layout(config))))
+
+
+def walked_layout(config):
+    """Return what is kept of a request for the page that its walk finds: page number and PCID.
+
+    With ``config.prefetches`` there is what else the way of its walk depends on, too, and CR4.PGE.
+    """
+    control = control_layout(config).members
+    more = ("root", "pse", "pge", "nxe") if config.prefetches else ()
+    return data.StructLayout({
+        "vpn": config.vpn_bits, "pcid": PCID_BITS, **{name: control[name] for name in more}})
 
 
 class L2Misses(wiring.Component):
@@ -39,8 +50,10 @@ class L2Misses(wiring.Component):
         The request of that ``walk_id``, accepted in an earlier cycle, needs a walk.
     walk : Out(walk_signature)
         The walkers. Their responses are not looked at here, but for whose they are.
-    key : Out
-        Page number and PCID of the request that ``walk.rsp.payload`` is for.
+    queued : Out(1)
+        A request that missed in an earlier cycle waits to be accepted.
+    key : Out(walked_layout)
+        What is kept of the request that ``walk.rsp.payload`` is for.
     """
 
     def __init__(self, config):
@@ -51,7 +64,8 @@ class L2Misses(wiring.Component):
             "miss": In(1),
             "missed": In(walk_id_bits(config)),
             "walk": Out(walk_signature(config)),
-            "key": Out(data.StructLayout({"vpn": config.vpn_bits, "pcid": PCID_BITS})),
+            "queued": Out(1),
+            "key": Out(walked_layout(config)),
         })
 
     def elaborate(self, platform):
@@ -77,7 +91,8 @@ class L2Misses(wiring.Component):
             request_write.en.eq(self.accept),
             key_write.addr.eq(walk_id(self.request)),
             key_write.data.vpn.eq(vaddr[PAGE_SHIFT:]),
-            key_write.data.pcid.eq(control.pcid),
+            *(key_write.data[name].eq(control[name])
+              for name in self.key.shape().members if name != "vpn"),
             key_write.en.eq(self.accept),
             key_read.addr.eq(walk_id(walk.rsp.payload)),
             self.key.eq(key_read.data),
@@ -89,6 +104,7 @@ class L2Misses(wiring.Component):
             walk.req.payload.eq(request_read.data),
             walk.req.valid.eq(waiting | self.miss),
             walk.rsp.ready.eq(1),
+            self.queued.eq(waiting),
             push.eq(self.miss & (waiting | ~walk.req.ready)),
             pop.eq(waiting & walk.req.ready),
         ]

@@ -16,12 +16,12 @@ def probe_layout(geometry):
 
 
 class L2Sequencer(wiring.Component):
-    """Lets one operation after another use the array, drops before fills before lookups.
+    """Lets one operation after another use the array, drops before fills before all else.
 
     An operation reads sets. A set that is read in cycle *t* is compared in cycle *t* + 2, and the
-    outcome is there in cycle *t* + 3. A lookup or a drop by address reads a set for each size of
-    pages that may be held, the smallest first, in as many cycles; a sweep reads a set every other
-    cycle, so that it can write in between.
+    outcome is there in cycle *t* + 3. A lookup, a seek or a drop by address reads a set for each
+    size of pages that may be held, the smallest first, in as many cycles; a sweep reads a set every
+    other cycle, so that it can write in between.
 
     A drop begins in the cycle after ``drop`` and ends what is under way. Then it is ``busy`` for
     *n* + 2 cycles by address, *n* being the sizes looked for; 3 for a PCID without global pages, or
@@ -39,6 +39,8 @@ class L2Sequencer(wiring.Component):
         What to drop, while not ``busy``.
     lookup_waits : In(1)
         There is a request to look up.
+    seek_waits : In(1)
+        There is a page to look for, and no request waited in the cycle before.
     fill_waits : In(1), fill_page : In
         There is a page to enter, and its size.
     held : In, one bit for each size
@@ -46,7 +48,7 @@ class L2Sequencer(wiring.Component):
     stop : In(1)
         The operation needs none of the sets that it reads after the one at hand.
     finish : In(1)
-        The lookup or fill is over. It may be set from the cycle of its first outcome on.
+        The lookup, seek or fill is over. It may be set from the cycle of its first outcome on.
     wraps : In(1)
         The generation of the PCID to drop cannot be raised without a sweep.
     op : Out(L2Op), active : Out(1)
@@ -75,6 +77,7 @@ class L2Sequencer(wiring.Component):
         super().__init__({
             "drop": In(drop_layout(geometry.config)),
             "lookup_waits": In(1),
+            "seek_waits": In(1),
             "fill_waits": In(1),
             "fill_page": In(pages),
             "held": In(len(pages)),
@@ -107,6 +110,10 @@ class L2Sequencer(wiring.Component):
             Signal.like(self.probe, name=name, reset_less=True)
             for name in ("fetched_probe", "compared", "judged"))
         sweeping, by_size = self.sweeping, self.looking_up | (op == L2Op.ADDRESS)
+        drops = (op != L2Op.LOOKUP) & (op != L2Op.FILL)
+        if self._geometry.config.prefetches:
+            by_size |= op == L2Op.SEEK
+            drops &= op != L2Op.SEEK
         more = Signal()
         for number in reversed(range(1, len(self.held))):
             with m.If(self.held[number] & (page < number)):
@@ -115,7 +122,7 @@ class L2Sequencer(wiring.Component):
         m.d.comb += [
             self.op.eq(op),
             self.active.eq(active),
-            self.busy.eq(active & (op != L2Op.LOOKUP) & (op != L2Op.FILL)),
+            self.busy.eq(active & drops),
             self.next_set.eq(count[1:]),
             self.cleared_set.eq(count),
             self.read.eq(read),
@@ -145,7 +152,7 @@ class L2Sequencer(wiring.Component):
         """End the operation under way, or go on from a generation to a sweep."""
         swept = self.compare & self.compared.last
         with m.Switch(op):
-            with m.Case(L2Op.LOOKUP, L2Op.FILL):
+            with m.Case(L2Op.LOOKUP, L2Op.FILL, L2Op.SEEK):
                 with m.If(self.finish):
                     m.d.sync += active.eq(0)
             with m.Case(L2Op.ADDRESS, L2Op.SWEEP):
@@ -179,6 +186,9 @@ class L2Sequencer(wiring.Component):
                 m.d.sync += op.eq(L2Op.CLEAR)
         with m.Elif(~active & self.fill_waits):
             m.d.sync += [active.eq(1), op.eq(L2Op.FILL), page.eq(self.fill_page), read.eq(1),
+                         self.looking_up.eq(0), self.sweeping.eq(0)]
+        with m.Elif(~active & self.seek_waits):
+            m.d.sync += [active.eq(1), op.eq(L2Op.SEEK), page.eq(0), read.eq(1),
                          self.looking_up.eq(0), self.sweeping.eq(0)]
         with m.Elif(~active & self.lookup_waits):
             m.d.sync += [active.eq(1), op.eq(L2Op.LOOKUP), page.eq(0), read.eq(1),

@@ -10,9 +10,10 @@ from .l2_array import L2Array
 from .l2_fills import L2Fills
 from .l2_geometry import L2Geometry, L2Op
 from .l2_misses import L2Misses, walk_id
+from .l2_prefetch import L2Prefetch
 from .l2_sequencer import L2Sequencer
 from .permission import AccessNeeds
-from .shapes import drop_layout, page_name, walk_signature
+from .shapes import drop_layout, page_name, prefetch_members, walk_signature
 
 __all__ = ["L2Tlb"]
 
@@ -40,6 +41,15 @@ class L2Tlb(wiring.Component):
     a large one, and does not invalidate them, entries of both sizes may be held; the smaller one is
     found, and an invalidation drops both. [SDM 4.10.2.3]
 
+    With ``config.prefetches`` the page after one that a walk has found is entered as well, as
+    ``L2Prefetch`` has it. What any port asks for goes first, so that a request waits
+
+    - for at most two cycles before its lookup, if the array looks for that page,
+    - for at most five while that page is entered, as for any other,
+    - for a walker that walks ahead until memory has responded to the access at hand, and three
+      cycles more, and only if there is no other,
+    - for its turn at memory one cycle at most for each access of a walk ahead.
+
     A drop lets the lookup under way begin again after it, and enters nothing that was walked before
     it. ``L2Sequencer`` says how long it takes.
 
@@ -58,6 +68,11 @@ class L2Tlb(wiring.Component):
         Entries to drop, given only while not ``busy``.
     busy : Out(1)
         Entries are being dropped.
+    spare, crowded : In(1), withdraw : Out(1), with ``config.prefetches``
+        As ``prefetch_members`` has them, of the walkers.
+    pause : In(1), idle : Out(1), with ``config.prefetches``
+        The ports are to accept no request, and no page is walked ahead: a walk that is, ends soon,
+        and none begins. ``pause`` comes no later than a drop.
     events : Out(l2_events_layout)
         What happens in this cycle.
     """
@@ -69,6 +84,8 @@ class L2Tlb(wiring.Component):
             "walkers": Out(walk_signature(config)),
             "drop": In(drop_layout(config)),
             "busy": Out(1),
+            **{name: member.flip() for name, member in prefetch_members(config).items()},
+            **({"pause": In(1), "idle": Out(1)} if config.prefetches else {}),
             "events": Out(l2_events_layout(config)),
         })
 
@@ -79,33 +96,31 @@ class L2Tlb(wiring.Component):
         m.submodules.array = array = L2Array(self._geometry)
         m.submodules.misses = misses = L2Misses(config)
         m.submodules.fills = fills = L2Fills(config)
-        wiring.connect(m, misses.walk, wiring.flipped(self.walkers))
+        ahead = L2Prefetch(config) if config.prefetches else None
 
         request = Signal.like(self.walk.req.payload, reset_less=True)  # that is looked up
         asked = Signal()  # there is one
         judging = Signal()  # what the array says is about it
         usable = Signal(self._geometry.ways)  # the way that answers it, or none
+        walked = Signal()  # a request that was walked is answered
         accepted, found, answered, refused, missed, filled = (Signal() for _ in range(6))
+        sought = Signal()  # it is known, or not to be known, whether a page to walk ahead is held
         entered = Signal()  # the first of `fills` is written in this cycle
         m.d.comb += [
             self.walk.req.ready.eq(~asked),
             accepted.eq(self.walk.req.valid & self.walk.req.ready),
             usable.eq(Mux(judging, array.verdict.usable, 0)),
             found.eq(usable.any()),
-            answered.eq(found & ~self.walkers.rsp.valid),
+            answered.eq(found & ~walked),
             refused.eq(judging & array.verdict.refused.any()),
             missed.eq(judging & ~found & (sequencer.judged.last | refused)),
             filled.eq(sequencer.outcome & (sequencer.op == L2Op.FILL)),
-            misses.accept.eq(accepted),
-            misses.request.eq(self.walk.req.payload),
-            misses.miss.eq(missed),
-            misses.missed.eq(walk_id(request)),
             sequencer.drop.eq(drop),
             sequencer.lookup_waits.eq(asked | accepted),
             sequencer.fill_waits.eq(fills.waiting & ~entered),
             sequencer.fill_page.eq(fills.first.translation.page),
-            sequencer.stop.eq(found | missed),
-            sequencer.finish.eq(answered | missed | filled),
+            sequencer.stop.eq(found | missed | sought),
+            sequencer.finish.eq(answered | missed | filled | sought),
             sequencer.wraps.eq(array.wraps),
             self.busy.eq(sequencer.busy),
             array.hold.eq(found),
@@ -120,20 +135,24 @@ class L2Tlb(wiring.Component):
         # A hit waits for a response of the walkers to go by, unless a drop has it found again. What
         # comes after an entry that is refused is not looked at.
         m.d.sync += judging.eq(~drop.valid & Mux(
-            found, self.walkers.rsp.valid, sequencer.compare & sequencer.looking_up & ~refused))
-        key = self._compare(m, sequencer, array, fills, request)
+            found, walked, sequencer.compare & sequencer.looking_up & ~refused))
+        key = self._compare(m, sequencer, array, fills, ahead, request)
         vaddr = Mux(asked, request.access.vaddr, self.walk.req.payload.access.vaddr)
-        self._aim(m, sequencer, array, fills, key, vaddr)
+        self._aim(m, sequencer, array, fills, ahead, key, vaddr)
         self._write(m, sequencer, array, Mux(answered, usable, 0), missed, filled)
         self._note_sizes(m, sequencer, filled)
-        self._respond(m, misses, fills, array, request, found)
+        self._keep(m, misses, request, accepted, missed)
+        self._respond(m, misses, fills, ahead, array, request, found, walked)
+        self._ask_walkers(m, misses, fills, ahead, judging)
+        if ahead is not None:
+            self._seek(m, sequencer, array, ahead, asked, sought)
         self._report(m, array, answered, missed)
         return m
 
-    def _compare(self, m, sequencer, array, fills, request):
+    def _compare(self, m, sequencer, array, fills, ahead, request):
         """Say what the array compares, and return its key.
 
-        That is of the request, the page to enter, or what to drop.
+        That is of the request, the page to enter or to look for, or what to drop.
         """
         other_key = Signal.like(array.key, reset_less=True)  # of a page to enter, or a drop
         dropping = Signal.like(self.drop, reset_less=True)
@@ -147,6 +166,9 @@ class L2Tlb(wiring.Component):
                          other_key.pcid.eq(self.drop.pcid)]
         with m.Elif(~sequencer.active):
             m.d.sync += [other_key.vpn.eq(fills.first.vpn), other_key.pcid.eq(fills.first.pcid)]
+            if ahead is not None:
+                with m.If(~sequencer.fill_waits):
+                    m.d.sync += [other_key.vpn.eq(ahead.vpn), other_key.pcid.eq(ahead.pcid)]
         with m.If(sequencer.looking_up):
             m.d.comb += [array.key.vpn.eq(request.access.vaddr[PAGE_SHIFT:]),
                          array.key.pcid.eq(request.control.pcid)]
@@ -166,7 +188,7 @@ class L2Tlb(wiring.Component):
         ]
         return array.key
 
-    def _aim(self, m, sequencer, array, fills, key, vaddr):
+    def _aim(self, m, sequencer, array, fills, ahead, key, vaddr):
         """Register the set that is read in the next cycle, as the way to block RAMs is long."""
         vpn, page = Signal.like(key.vpn), Signal.like(array.page)
         with m.If(self.drop.valid):
@@ -175,6 +197,8 @@ class L2Tlb(wiring.Component):
             m.d.comb += [vpn.eq(key.vpn), page.eq(sequencer.next_page)]
         with m.Elif(sequencer.fill_waits):
             m.d.comb += [vpn.eq(fills.first.vpn), page.eq(fills.first.translation.page)]
+        with m.Elif(sequencer.seek_waits):
+            m.d.comb += vpn.eq(0 if ahead is None else ahead.vpn)
         with m.Else():
             m.d.comb += vpn.eq(vaddr[PAGE_SHIFT:])
         with m.If(sequencer.sweeping & sequencer.active):
@@ -226,20 +250,87 @@ class L2Tlb(wiring.Component):
         with m.Elif(filled):
             m.d.sync += held.eq(held | (1 << sequencer.judged.page)[:len(held)])
 
-    def _respond(self, m, misses, fills, array, request, found):
-        """Pass on what the walkers answer, and have it entered; or else answer a hit."""
-        rsp, walked, drop = self.walk.rsp, self.walkers.rsp, self.drop
+    def _keep(self, m, misses, request, accepted, missed):
+        """Keep each request until it is answered, and have the walkers asked if it missed."""
         m.d.comb += [
-            rsp.valid.eq(walked.valid | found),
-            fills.push.eq(walked.valid & ~walked.payload.fault & ~walked.payload.stale
+            misses.accept.eq(accepted),
+            misses.request.eq(self.walk.req.payload),
+            misses.miss.eq(missed),
+            misses.missed.eq(walk_id(request)),
+        ]
+
+    def _seek(self, m, sequencer, array, ahead, asked, sought):
+        """Tell whether the page to walk ahead is held, and by ``sought`` that its lookup is over.
+
+        A lookup that nobody wants any more, as there was a pause, is over as well.
+        """
+        seeking, found = Signal(), Signal()
+        m.d.comb += [
+            sequencer.seek_waits.eq(ahead.wants & ~asked),
+            seeking.eq(sequencer.active & (sequencer.op == L2Op.SEEK)),
+            ahead.begun.eq(sequencer.seek_waits & ~sequencer.active & ~sequencer.fill_waits
+                           & ~self.drop.valid),
+            found.eq(seeking & sequencer.outcome
+                     & (array.verdict.usable | array.verdict.refused).any()),
+            ahead.held.eq(found),
+            ahead.absent.eq(seeking & sequencer.outcome & sequencer.judged.last & ~found),
+            ahead.cut.eq(seeking & asked),
+            sought.eq(found | ahead.absent | (seeking & (asked | ~ahead.seeking))),
+        ]
+
+    def _ask_walkers(self, m, misses, fills, ahead, judging):
+        """Offer the walkers what missed, or else a page to walk ahead, and enter what they find."""
+        if ahead is None:
+            wiring.connect(m, misses.walk, wiring.flipped(self.walkers))
+            return
+        m.submodules.ahead = ahead
+        req, rsp, missed = self.walkers.req, self.walkers.rsp, misses.walk
+        offered, found = Signal(), Signal()
+        m.d.comb += [
+            # Decided by registers, as `missed.req.valid` comes late; nothing can have missed then.
+            offered.eq(ahead.offers & self.spare & ~judging & ~misses.queued),
+            req.valid.eq(missed.req.valid | offered),
+            req.payload.eq(Mux(offered, ahead.request, missed.req.payload)),
+            missed.req.ready.eq(req.ready),
+            missed.rsp.valid.eq(rsp.valid),
+            missed.rsp.payload.eq(rsp.payload),
+            rsp.ready.eq(1),
+            found.eq(fills.push & rsp.payload.prefetch),
+            ahead.walked.eq(fills.push & ~rsp.payload.prefetch),
+            ahead.cause.eq(misses.key),
+            ahead.page.eq(rsp.payload.translation.page),
+            ahead.accepted.eq(offered),
+            ahead.ended.eq(rsp.valid & rsp.payload.prefetch),
+            ahead.crowded.eq(self.crowded),
+            ahead.pause.eq(self.pause | self.drop.valid),
+            self.withdraw.eq(ahead.withdraw),
+            self.idle.eq(ahead.idle),
+            self.events.prefetch_start.eq(offered),
+            self.events.prefetch_fill.eq(found),
+        ]
+
+    def _respond(self, m, misses, fills, ahead, array, request, found, walked):
+        """Pass on what the walkers answer, and have it entered; or else answer a hit.
+
+        A page that was walked ahead is entered, too, but answers nobody: ``walked`` is not set.
+        """
+        rsp, response, drop = self.walk.rsp, self.walkers.rsp, self.drop
+        m.d.comb += [
+            walked.eq(response.valid),
+            rsp.valid.eq(walked | found),
+            fills.push.eq(response.valid & ~response.payload.fault & ~response.payload.stale
                           & ~drop.valid),
             fills.pushed.vpn.eq(misses.key.vpn),
             fills.pushed.pcid.eq(misses.key.pcid),
-            fills.pushed.translation.eq(walked.payload.translation),
+            fills.pushed.translation.eq(response.payload.translation),
             fills.clear.eq(drop.valid),
         ]
-        with m.If(walked.valid):
-            m.d.comb += rsp.payload.eq(walked.payload)
+        if ahead is not None:
+            with m.If(response.payload.prefetch):
+                m.d.comb += [walked.eq(0), fills.pushed.vpn.eq(ahead.vpn),
+                             fills.pushed.pcid.eq(ahead.pcid)]
+        with m.If(walked):
+            m.d.comb += rsp.payload.eq(response.payload)
         with m.Else():
             m.d.comb += [
                 rsp.payload.port.eq(request.port),

@@ -47,7 +47,9 @@ class Mmu(wiring.Component):
     answered 5 cycles after its request was accepted, and one cycle later for each smaller size of
     pages that may be held; one that misses there takes 3 + *n* cycles longer than without, *n*
     being the sizes that may be held. ``L2Tlb`` says which, and ``L2Sequencer`` how long the ports
-    wait for a drop; after a reset they wait until all is dropped, a cycle for each set.
+    wait for a drop; after a reset they wait until all is dropped, a cycle for each set. With
+    ``prefetch`` a walk ahead may hold up a request, by what ``L2Tlb`` says, and an operation, which
+    waits until it has ended: for one access to memory, and at most five cycles.
 
     With several ``walkers``, or one of two ``walk_stages``, a miss waits for its turns at memory,
     and for a walker only if there are fewer than walks. Alone it is answered 5 + (sum of
@@ -176,12 +178,9 @@ class Mmu(wiring.Component):
                 self.events[name].eq(port.events),
             ]
         busy = [walker.busy, *(port.busy for port in ports)]
+        idle = [port.idle for port in ports]
         if self._config.l2_entries:
-            m.submodules.l2 = l2 = L2Tlb(self._config)
-            connect(m, arbiter.walk, l2.walk)
-            connect(m, l2.walkers, walker.walk)
-            busy.append(l2.busy)
-            m.d.comb += [l2.drop.eq(invalidator.drop), self.events.l2.eq(l2.events)]
+            self._connect_l2(m, arbiter, walker, invalidator, pause, busy, idle)
         else:
             connect(m, arbiter.walk, walker.walk)
         registers = control
@@ -204,7 +203,7 @@ class Mmu(wiring.Component):
             walker.drop.eq(invalidator.drop),
             invalidator.control.eq(registers),
             invalidator.busy.eq(Cat(busy).any()),
-            invalidator.idle.eq(Cat(port.idle for port in ports).all()),
+            invalidator.idle.eq(Cat(idle).all()),
             self.events.walk.eq(walker.events),
             self.events.flush.eq(invalidator.flush),
         ]
@@ -234,6 +233,22 @@ class Mmu(wiring.Component):
         if self._config.checks:
             m.d.comb += self.invalidate_refused.eq(pulse.refused)
         return pulse.registers
+
+    def _connect_l2(self, m, arbiter, walker, invalidator, pause, busy, idle):
+        """Put the second-level TLB before the walker; add to what is ``busy`` and what ``idle``."""
+        m.submodules.l2 = l2 = L2Tlb(self._config)
+        connect(m, arbiter.walk, l2.walk)
+        connect(m, l2.walkers, walker.walk)
+        m.d.comb += [l2.drop.eq(invalidator.drop), self.events.l2.eq(l2.events)]
+        busy.append(l2.busy)
+        if self._config.prefetches:
+            idle.append(l2.idle)
+            m.d.comb += [
+                l2.spare.eq(walker.spare),
+                l2.crowded.eq(walker.crowded),
+                walker.withdraw.eq(l2.withdraw),
+                l2.pause.eq(pause),
+            ]
 
     def _effective_control(self, m):
         """Return ``control`` with zeros for what the paging mode or CR4.PCIDE switches off.

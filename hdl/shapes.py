@@ -30,6 +30,7 @@ __all__ = [
     "memory_tag_bits",
     "page_fault_layout",
     "page_name",
+    "prefetch_members",
     "request_layout",
     "rights_layout",
     "translation_layout",
@@ -269,15 +270,27 @@ def walk_signature(config):
     })
 
 
+def prefetch_members(config):
+    """Return the members of walkers that also walk ahead, if they do.
+
+    ``spare`` says that a walk which is asked for in this cycle keeps nobody waiting, and is taken
+    on; ``crowded``, that a request waits for a walker. While ``withdraw`` is set, the next response
+    of memory to a prefetch ends it, with a fault, and no further access of it is made.
+    """
+    return {"spare": Out(1), "crowded": Out(1), "withdraw": In(1)} if config.prefetches else {}
+
+
 def walk_request_layout(config):
     """Return what a walk is for: an access, the control state in force, and who asks.
 
     ``port`` is the port that asks, and ``miss`` the number of that miss among those of the port
-    that are not answered yet.
+    that are not answered yet. With ``config.prefetches``, ``prefetch`` is set if no port asks, but
+    the second-level TLB: such a walk sets no flag.
     """
     return data.StructLayout({
         "port": range(max(2, len(config.ports))),
         "miss": range(max(2, config.misses)),
+        **({"prefetch": 1} if config.prefetches else {}),
         "access": request_layout(config),
         "control": control_layout(config),
     })
@@ -289,11 +302,13 @@ def walk_response_layout(config):
     With ``fault``, ``vector`` and ``error_code`` say which one, and ``translation`` means nothing;
     without ``fault``, ``vector`` and ``error_code`` mean nothing. ``stale`` says that entries were
     dropped while the walk was under way: it may have used them, so that its translation answers the
-    request but must not be entered into a TLB.
+    request but must not be entered into a TLB. ``prefetch`` is that of the request; if the walk did
+    not come to a page it has ``fault``.
     """
     return data.StructLayout({
         "port": range(max(2, len(config.ports))),
         "miss": range(max(2, config.misses)),
+        **({"prefetch": 1} if config.prefetches else {}),
         "translation": translation_layout(config),
         "fault": 1,
         "vector": VECTOR_BITS,

@@ -16,11 +16,11 @@ def birth_layout(config):
     ``write`` says that the access writes; ``leader`` is the number of the context whose walk
     answers this request as well, if it is ``merged``; ``stale`` says that in this cycle there is a
     drop, so that the walk may begin at what is dropped. A ``quiet`` walk sets no flag, so that no
-    other is answered by it.
+    other is answered by it; one that is a ``prefetch`` is quiet, too.
     """
     return data.StructLayout({
         "vpn": config.vpn_bits, "pse": 1, "nxe": 1, "write": 1,
-        "quiet": 1,
+        "quiet": 1, **({"prefetch": 1} if config.prefetches else {}),
         "merged": 1, "leader": range(max(2, config.walkers)), "stale": 1})
 
 

@@ -97,7 +97,7 @@ class WalkFollow(wiring.Component):
             return select(number, [walk[name] for walk in walks])
 
         enough = accessed = decoder.accessed
-        if self._config.probes:
+        if self._config.walks_quietly:
             enough |= of("quiet")
         if self._config.sets_flags_last:
             enough |= ~of("setting")

@@ -90,6 +90,9 @@ class WalkIntake(wiring.Component):
             purpose = request.access.purpose
             takes_place = purpose == Purpose.ACCESS
             quiet = (purpose == Purpose.PROBE) | (purpose == Purpose.LOOKUP)
+        if self._config.prefetches:
+            quiet |= request.prefetch
+            m.d.comb += self.birth.prefetch.eq(request.prefetch)
         m.d.comb += [
             self.coming.eq(waits),
             self.request.eq(request),

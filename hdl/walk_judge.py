@@ -68,6 +68,7 @@ class WalkJudge(wiring.Component):
             needs.control.eq(request.control),
             asks.port.eq(request.port),
             asks.miss.eq(request.miss),
+            *([asks.prefetch.eq(request.prefetch)] if self._config.prefetches else []),
             asks.pse.eq(request.control.pse),
             asks.pge.eq(request.control.pge),
             asks.needs.eq(needs.needs),

@@ -11,6 +11,7 @@ from .shapes import (
     MemoryOp,
     drop_layout,
     memory_signature,
+    prefetch_members,
     walk_signature,
 )
 from .walk_context import WalkContext, table_rights_layout
@@ -69,6 +70,8 @@ class WalkPool(wiring.Component):
     drop : In(drop_layout), busy : Out(1)
         Entries of the walk cache to drop, and whether a drop is still at work after its cycle: no
         lookup comes before it is done, so that it never is.
+    spare, crowded : Out(1), withdraw : In(1), with ``config.prefetches``
+        As ``prefetch_members`` has them.
     events : Out(walk_events_layout)
         What happens in this cycle. ``start`` is a request that a context takes, ``end`` an answer.
     """
@@ -81,6 +84,7 @@ class WalkPool(wiring.Component):
             "memory": Out(memory_signature(config)),
             "drop": In(drop_layout(config)),
             "busy": Out(1),
+            **prefetch_members(config),
             "events": Out(walk_events_layout(config)),
         })
 
@@ -101,7 +105,8 @@ class WalkPool(wiring.Component):
             m.submodules[f"context_{number}"] = context = WalkContext(self._config)
             contexts.append(context)
             self._connect(m, context, number, intake, lookup, follow, review, offer, led)
-        response, leads, judged = self._response(m, follow, review, offer), Signal(), Signal()
+        response = self._response(m, contexts, follow, review, offer)
+        leads, judged = Signal(), Signal()
         m.d.comb += [
             leads.eq(follow.respond.any() & follow.leads),
             judged.eq(Cat(one.judged for one in contexts).any()),
@@ -136,7 +141,7 @@ class WalkPool(wiring.Component):
                 intake.coming | ~obeying, intake.number, last_judged))),
         ]
         self._offer(m, offer, intake, lookup, follow, review)
-        self._take_in(m, intake, lookup)
+        self._take_in(m, contexts, intake, lookup)
         self._review(m, intake, follow, review, response)
         self._fill(m, contexts, intake, follow, lookup, led, last_number, last_table)
         self._report(m, contexts, intake, begun, lookup, review, offer)
@@ -159,7 +164,7 @@ class WalkPool(wiring.Component):
             offer.entry.eq(review.entry),
         ]
 
-    def _take_in(self, m, intake, lookup):
+    def _take_in(self, m, contexts, intake, lookup):
         """Give the intake the requests, and the lookup those that it takes up."""
         m.d.comb += [
             intake.requests.valid.eq(self.walk.req.valid),
@@ -172,13 +177,25 @@ class WalkPool(wiring.Component):
             lookup.keep.eq(intake.take),
             lookup.drop.eq(self.drop),
         ]
+        if self._config.prefetches:
+            free = Cat(one.free for one in contexts).any()
+            m.d.comb += [self.spare.eq(~intake.coming & free),
+                         self.crowded.eq(intake.coming & ~free)]
 
-    def _response(self, m, follow, review, offer):
-        """Return the response; to a write, as if it were the one to an exchange."""
+    def _response(self, m, contexts, follow, review, offer):
+        """Return the response; to a write, as if it were the one to an exchange.
+
+        One to a prefetch that is withdrawn is an error, which ends it.
+        """
         response = self.memory.rsp.payload
-        if self._config.ad != "write":
-            return response
         known = Signal.like(response)
+        m.d.comb += known.eq(response)
+        if self._config.prefetches:
+            prefetch = select(follow.number, [one.born.prefetch for one in contexts])
+            with m.If(prefetch & self.withdraw):
+                m.d.comb += known.error.eq(1)
+        if self._config.ad != "write":
+            return known
         m.submodules.written = entries = memory.Memory(
             shape=len(response.data), depth=max(2, self._config.walkers), init=[])
         write, read = entries.write_port(), entries.read_port(domain="comb")
@@ -187,7 +204,6 @@ class WalkPool(wiring.Component):
             write.addr.eq(review.judging),
             write.data.eq(review.entry),
             read.addr.eq(follow.number),
-            known.eq(response),
         ]
         with m.If(follow.updating):
             m.d.comb += [known.data.eq(read.data), known.exchanged.eq(1)]
@@ -275,6 +291,9 @@ class WalkPool(wiring.Component):
             *(self.events[f"read_{one.name.lower()}"].eq(accepted & read & (level == number))
               for number, one in enumerate(levels)),
         ]
+        if self._config.prefetches:
+            with m.If(rsp.payload.prefetch):
+                m.d.comb += self.events.fault.eq(0)
         walks = begun & ~select(offer.finder, [one.parked for one in contexts])
         for number, one in enumerate(upper_levels):
             m.d.comb += self.events[f"hit_{one.name.lower()}"].eq(

@@ -144,6 +144,7 @@ class WalkReview(wiring.Component):
             needs.control.eq(self.request.control),
             write.data.port.eq(self.request.port),
             write.data.miss.eq(self.request.miss),
+            *([write.data.prefetch.eq(self.request.prefetch)] if self._config.prefetches else []),
             write.data.pse.eq(self.request.control.pse),
             write.data.pge.eq(self.request.control.pge),
             write.data.needs.eq(needs.needs),

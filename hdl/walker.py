@@ -11,6 +11,7 @@ from .shapes import (
     MemoryOp,
     drop_layout,
     memory_signature,
+    prefetch_members,
     walk_signature,
 )
 from .walk_judge import WalkJudge
@@ -70,6 +71,8 @@ class Walker(wiring.Component):
     drop : In(drop_layout), busy : Out(1)
         Entries of the walk cache to drop, and whether a drop is still at work after its cycle: it
         never is.
+    spare, crowded : Out(1), withdraw : In(1), with ``config.prefetches``
+        As ``prefetch_members`` has them.
     events : Out(walk_events_layout)
         What happens in this cycle.
     """
@@ -81,6 +84,7 @@ class Walker(wiring.Component):
             "memory": Out(memory_signature(config)),
             "drop": In(drop_layout(config)),
             "busy": Out(1),
+            **prefetch_members(config),
             "events": Out(walk_events_layout(config)),
         })
 
@@ -132,6 +136,11 @@ class Walker(wiring.Component):
             m.d.sync += place.eq(next_entry.next_place)
         with m.If(req.valid & req.ready):
             m.d.sync += tag.eq(req.payload.tag)
+        if self._config.prefetches:
+            m.d.comb += [self.spare.eq(idle & ~self.drop.valid),
+                         self.crowded.eq(self.walk.req.valid & ~idle)]
+            with m.If(request.prefetch & self.withdraw):
+                m.d.comb += judge.response.error.eq(1)
 
         self._run(m, judge, place, response, held, result, step, idle, begun, responded, finished)
         self._report(m, begun, step, judge.sets, exchange, next_entry.next_place.level)
@@ -200,6 +209,9 @@ class Walker(wiring.Component):
             self.events.restart.eq(req.valid & (step == WalkStep.RESTART) & ~sets),
             self.events.fault.eq(answered & rsp.payload.fault),
         ]
+        if self._config.prefetches:
+            with m.If(rsp.payload.prefetch):
+                m.d.comb += self.events.fault.eq(0)
         *upper_levels, _ = levels = self._config.mode.levels
         for number, one in enumerate(levels):
             m.d.comb += self.events[f"read_{one.name.lower()}"].eq(

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich import progress
 
-from ...hdl.config import INDEXES, ORDERS, RANGES, Config
+from ...hdl.config import INDEXES, ORDERS, RANGES, RULES, Config
 from ...hdl.replacement import POLICIES
 from ...model.x86 import PagingMode
 from ..engine import ENGINES, create
@@ -126,6 +126,9 @@ def _add_walks(group: Any) -> None:
                        help="entries of each of its sets (%(default)s)")
     group.add_argument("--l2-policy", choices=POLICIES, default=DEFAULTS.l2_policy,
                        help="replacement policy of its sets (%(default)s)")
+    group.add_argument("--prefetch", choices=RULES["prefetch"], default=DEFAULTS.prefetch,
+                       help="what is walked ahead for it: the page after one that was walked, or "
+                            "none (%(default)s)")
 
 
 def add_latency(parser: argparse.ArgumentParser) -> None:
@@ -168,7 +171,8 @@ def hardware_config(
                       policy=args.policy, paddr_bits=args.paddr_bits,
                       ways=args.ways, large_entries=args.large_entries, index=args.index,
                       hit_latency=args.hit_latency, l2_entries=args.l2_entries,
-                      l2_ways=args.l2_ways, l2_policy=args.l2_policy, walkers=args.walkers,
+                      l2_ways=args.l2_ways, l2_policy=args.l2_policy,
+                      prefetch=args.prefetch, walkers=args.walkers,
                       walk_stages=args.walk_stages, misses=args.misses, order=args.order,
                       **more)
     except ValueError as error:

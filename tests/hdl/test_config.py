@@ -70,6 +70,9 @@ WRONG_VALUES = [
     ({"invalidation": "level"}, "Invalidation must be one of stream, pulse, not 'level'"),
     ({"memory_response": "late"},
      "Memory response must be one of direct, registered, not 'late'"),
+    ({"prefetch": "stride"}, "Prefetch must be one of none, next, not 'stride'"),
+    ({"prefetch": "next"},
+     "Prefetch 'next' needs a second-level TLB, l2_entries from 4, not 0"),
     ({"ad": "write", "walkers": 2},
      "Ad 'write' needs a single walker, as one could undo what another has set, not 2"),
     *(({"ways": 4, "entries": entries}, f"{SET_COUNT}, not {entries} / 4")

@@ -33,3 +33,6 @@ def test_each_event_is_one_bit(mode, hits, cached, reads):
     layout = events_layout(Config(mode=mode, ports=("alpha",), l2_entries=16))
     assert [name for name, _ in layout] == ["alpha", "l2", "walk", "flush"]
     assert single_bits(layout["l2"].shape) == dict.fromkeys(["lookup", *hits, "miss"], 1)
+    layout = events_layout(Config(mode=mode, ports=("alpha",), l2_entries=16, prefetch="next"))
+    assert single_bits(layout["l2"].shape) == dict.fromkeys(
+        ["lookup", *hits, "miss", "prefetch_start", "prefetch_fill"], 1)

@@ -37,6 +37,11 @@ CONFIGS = {
         mode=X86_64, entries=2, walk_cache=1, ports=THREE, tag_bits=2, l2_entries=16, l2_ways=2),
     "ia32-l2-tiny": Config(
         mode=IA32, entries=2, walk_cache=1, tag_bits=2, l2_entries=16, l2_policy="lru", misses=3),
+    "x86_64-prefetch-tiny": Config(
+        mode=X86_64, entries=1, walk_cache=1, ports=THREE, walkers=3, misses=4, order="tag",
+        l2_entries=16, l2_ways=2, prefetch="next"),
+    "ia32-prefetch-tiny": Config(
+        mode=IA32, entries=1, walk_cache=1, tag_bits=2, l2_entries=16, prefetch="next"),
 }
 """The hardware that is attacked: tiny, so that all is replaced all the time, and as by default."""
 

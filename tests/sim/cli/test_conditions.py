@@ -28,8 +28,8 @@ CONFIG = {"mode": "ia32", "ports": ["fetch", "data"], "entries": 16, "walk_cache
           "policy": "lru", "paddr_bits": 40, "tag_bits": 4, "misses": 1,
           "order": "request", "cancel": False, "hit_latency": 1,
           "ways": 0, "large_entries": 4, "index": "folded",
-          "l2_entries": 0, "l2_ways": 4, "l2_policy": "plru", "walkers": 1,
-          "walk_stages": 1, "accessed": "use", "ad": "exchange",
+          "l2_entries": 0, "l2_ways": 4, "l2_policy": "plru", "prefetch": "none",
+          "walkers": 1, "walk_stages": 1, "accessed": "use", "ad": "exchange",
           "memory_response": "direct", "rights": False,
           "probes": False, "checks": False, "dropped": False,
           "invalidation": "stream"}

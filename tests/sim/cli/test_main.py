@@ -76,16 +76,16 @@ def test_geometry_reaches_the_engine(pagewalk, ia32, monkeypatch):
     def create(name, config, latency):
         seen.append((name, config.mode, config.entries, config.walk_cache, config.policy,
                      config.paddr_bits, config.l2_entries, config.l2_ways, config.l2_policy,
-                     latency))
+                     config.prefetch, latency))
         return ModelEngine(config.mode)
 
     monkeypatch.setattr(common, "create", create)
     pagewalk("replay", ia32, "--engine", "amaranth", "--entries", 6, "--walk-cache", 3,
              "--policy", "lru", "--paddr-bits", 36, "--latency", 9, "--l2-entries", 64,
-             "--l2-ways", 2, "--l2-policy", "fifo")
+             "--l2-ways", 2, "--l2-policy", "fifo", "--prefetch", "next")
     pagewalk("replay", ia32)
-    assert seen == [("amaranth", IA32, 6, 3, "lru", 36, 64, 2, "fifo", 9),
-                    ("cxxrtl", IA32, 32, 8, "plru", 40, 0, 4, "plru", 1)]
+    assert seen == [("amaranth", IA32, 6, 3, "lru", 36, 64, 2, "fifo", "next", 9),
+                    ("cxxrtl", IA32, 32, 8, "plru", 40, 0, 4, "plru", "none", 1)]
 
 
 def test_image_lists_and_cuts(pagewalk, shipped, tmp_path):
