@@ -1,5 +1,6 @@
 """The signals of an MMU in Amaranth's simulator, and the numbers that their payloads are."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from amaranth import ClockDomain, Module
@@ -33,32 +34,67 @@ class Wires:
         self.top = Module()
         self.top.domains.sync = self.domain
         self.top.submodules.mmu = mmu
-        self.reset = Input(self.domain.rst)
+        self._reset = Input(self.domain.rst)
         ports = [getattr(mmu, name) for name in mmu.config.ports]
-        self.offered = [*(Offer(port.req) for port in ports), Offer(mmu.invalidate)]
+        self._offered = [*(Offer(port.req) for port in ports), Offer(mmu.invalidate)]
         self.taken = [*(port.rsp for port in ports), mmu.memory.req]
-        self.ready = [Input(stream.ready) for stream in self.taken]
-        self.response = Offer(mmu.memory.rsp)
+        self._ready = [Input(stream.ready) for stream in self.taken]
+        self._response = Offer(mmu.memory.rsp)
         # Sampled as they are: the simulator is slow to put a value together.
         self.outputs = (
             mmu.events.as_value(),
-            self.response.ready,
-            *(offer.ready for offer in self.offered),
+            self._response.ready,
+            *(offer.ready for offer in self._offered),
             *(part for stream in self.taken for part in (stream.valid, stream.payload.as_value())),
         )
-        self.control = Record(mmu.control.shape())
-        self.control_signal = mmu.control.as_value()
-        self.answer = Record(ports[0].rsp.payload.shape())
-        self.access = Record(mmu.memory.req.payload.shape())
-        self.events = Record(mmu.events.shape())
+        self._control = Record(mmu.control.shape())
+        self._control_signal = mmu.control.as_value()
+        self._answer = Record(ports[0].rsp.payload.shape())
+        self._access = Record(mmu.memory.req.payload.shape())
+        self._events = Record(mmu.events.shape())
         # Of each port, the bit of the event word that says that the request at hand needs a walk.
-        self.misses = [1 << self.events.fields[f"{name}_miss"][0] for name in mmu.config.ports]
+        bits = self._events.fields
+        self.misses: list[int] = [1 << bits[f"{name}_miss"][0] for name in mmu.config.ports]
 
     def rest(self, ctx: Any) -> None:
         """Offer nothing."""
-        self.reset.put(ctx, 0)
-        for offer in (*self.offered, self.response):
+        self.put_reset(ctx, 0)
+        self.withdraw(ctx)
+        self.respond(ctx, None)
+
+    # ---- what ``Pins`` says of these, a run needs
+
+    def put_reset(self, ctx: Any, value: int) -> None:
+        self._reset.put(ctx, value)
+
+    def put_control(self, ctx: Any, values: dict[str, int]) -> None:
+        ctx.set(self._control_signal, self._control.pack(values))
+
+    def withdraw(self, ctx: Any) -> None:
+        for offer in self._offered:
             offer.withdraw(ctx)
+
+    def offer(self, ctx: Any, stream: int, values: dict[str, int]) -> None:
+        self._offered[stream].offer(ctx, values)
+
+    def respond(self, ctx: Any, response: dict[str, int] | None) -> None:
+        if response is None:
+            self._response.withdraw(ctx)
+        else:
+            self._response.offer(ctx, response)
+
+    def put_ready(self, ctx: Any, values: Sequence[bool]) -> None:
+        for ready, value in zip(self._ready, values, strict=True):
+            ready.put(ctx, value)
+
+    def unpack_answer(self, word: int) -> dict[str, int]:
+        return self._answer.unpack(word)
+
+    def unpack_access(self, word: int) -> dict[str, int]:
+        return self._access.unpack(word)
+
+    def unpack_events(self, word: int) -> dict[str, int]:
+        return self._events.unpack(word)
 
 
 class Input:
