@@ -14,6 +14,7 @@ from ...model.x86 import PagingMode
 from ..engine import ENGINES, create
 from ..engine.base import Engine
 from ..engine.memory_model import MOST_LATENCY
+from ..engine.timing import timed_geometry
 from ..errors import InputError
 from ..report import make_console, mismatch_report, result_table
 from ..result import Result
@@ -51,7 +52,8 @@ def add_verb(verbs: Verbs, name: str, run: Verb, summary: str) -> argparse.Argum
 def add_engine(parser: argparse.ArgumentParser) -> None:
     """Add the option that chooses the engine."""
     parser.add_argument("--engine", choices=ENGINES, default="cxxrtl",
-                        help="what translates: the golden model without hardware, Amaranth's "
+                        help="what translates: the golden model without hardware, a model that has "
+                             "the hardware's cycles, too, Amaranth's "
                              "simulator, or the hardware compiled to C++, which needs g++; "
                              "verilator needs Verilator, too, and is the quickest (%(default)s)")
 
@@ -164,10 +166,11 @@ def hardware_config(
 ) -> Config:
     """Return the hardware's parameters; raise ``InputError`` for what cannot be built.
 
-    They are those of ``add_geometry``, and ``more``.
+    They are those of ``add_geometry``, and ``more``. The engine, if the verb has one, must know
+    them.
     """
     try:
-        return Config(mode=mode, entries=args.entries, walk_cache=args.walk_cache,
+        config = Config(mode=mode, entries=args.entries, walk_cache=args.walk_cache,
                       policy=args.policy, paddr_bits=args.paddr_bits,
                       ways=args.ways, large_entries=args.large_entries, index=args.index,
                       hit_latency=args.hit_latency, l2_entries=args.l2_entries,
@@ -175,8 +178,11 @@ def hardware_config(
                       prefetch=args.prefetch, walkers=args.walkers,
                       walk_stages=args.walk_stages, misses=args.misses, order=args.order,
                       **more)
+        if getattr(args, "engine", None) == "timing":
+            timed_geometry(config)
     except ValueError as error:
         raise InputError(error) from None
+    return config
 
 
 @contextmanager

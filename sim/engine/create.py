@@ -8,7 +8,7 @@ from .model import ModelEngine
 
 __all__ = ["ENGINES", "create"]
 
-ENGINES = ("model", "amaranth", "cxxrtl", "verilator")
+ENGINES = ("model", "timing", "amaranth", "cxxrtl", "verilator")
 """Names that ``create`` takes."""
 
 
@@ -18,7 +18,8 @@ def create(name: str, config: Config, latency: int | MemoryModel = 1) -> Engine:
     ``latency`` is a ``MemoryModel``, or the number of cycles that page-table memory takes to
     respond to hardware if that is all there is to say of it. The model has neither cycles nor TLBs,
     and takes from ``config`` only what changes answers or flags. Raise
-    ``ValueError`` for an unknown name or a latency out of range, and ``ToolMissing`` if the engine
+    ``ValueError`` for an unknown name or a latency out of range, ``UnknownTiming`` if the engine
+    ``timing`` does not know what ``config`` is like, and ``ToolMissing`` if the engine
     needs a tool that is not installed.
     """
     memory_model = MemoryModel.of(latency)
@@ -26,6 +27,10 @@ def create(name: str, config: Config, latency: int | MemoryModel = 1) -> Engine:
         return ModelEngine(config.mode, config.physical_bits, len(config.ports),
                            FlagRules(config.accessed, config.ad))
     # Imported when asked for: simulators take a while to load.
+    if name == "timing":
+        from .timing import TimingEngine
+
+        return TimingEngine(config, memory_model)
     if name == "amaranth":
         from .amaranth import AmaranthEngine
 

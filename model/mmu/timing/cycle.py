@@ -1,0 +1,134 @@
+"""What goes in and out of an MMU in a cycle, and what its parts hand to each other."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ...x86 import PAGE_SHIFT, AccessKind, InvalidateOp, Level
+from ..control import Access
+from ..rights import Rights
+from ..walk import is_canonical
+from .control_view import ControlView
+
+__all__ = ["Asked", "CycleInputs", "CycleOutputs", "DropOrder", "Found", "MemoryAccess",
+           "MemoryReply", "Operation", "PortAnswer", "WalkResult"]
+
+
+class Asked:
+    """A request, under the registers of the cycle in which it is accepted."""
+
+    __slots__ = ("access", "pcid", "refused", "tag", "translated", "view", "vpn", "write")
+
+    def __init__(self, view: ControlView, access: Access, tag: int) -> None:
+        mode = view.mode
+        canonical = is_canonical(mode, access.vaddr)
+        self.view, self.access, self.tag = view, access, tag
+        self.vpn = (access.vaddr & (1 << mode.translated_bits) - 1) >> PAGE_SHIFT
+        self.pcid = view.pcid
+        self.translated = view.pg and canonical
+        self.refused = view.pg and not canonical
+        self.write = access.kind is AccessKind.WRITE
+
+
+class Operation(NamedTuple):
+    """An invalidating operation that is offered, with the operands that it has."""
+
+    op: InvalidateOp
+    vaddr: int = 0
+    pcid: int = 0
+    old: int = 0
+    new: int = 0
+
+
+class DropOrder(NamedTuple):
+    """What is dropped: the entries that meet every condition.
+
+    With ``by_address`` a TLB drops only pages that hold ``vpn``, with ``by_pcid`` only those of
+    ``pcid``; a global page goes only with ``globals_too``, but then whatever its PCID. A walk cache
+    drops all of the PCID, or of every one; with ``tables_by_address`` those on the way to ``vpn``.
+    """
+
+    by_address: bool = False
+    by_pcid: bool = False
+    globals_too: bool = False
+    tables_by_address: bool = False
+    vpn: int = 0
+    pcid: int = 0
+
+
+class Found(NamedTuple):
+    """A translation that a walk has found."""
+
+    address: int  # of the page
+    level: Level
+    page: int  # its size, an index into PagingMode.pages
+    rights: Rights
+    memory_type: int
+    dirty: bool
+    global_page: bool
+
+
+class WalkResult(NamedTuple):
+    """How a walk ended: in a translation, or in a fault of ``vector``."""
+
+    port: int
+    found: Found | None = None
+    vector: int = 0
+    error_code: int = 0
+    stale: bool = False  # it may have used what was dropped meanwhile: it enters nothing
+
+
+class PortAnswer(NamedTuple):
+    """The payload of a port's answer."""
+
+    tag: int
+    paddr: int = 0
+    page: int = 0
+    memory_type: int = 0
+    fault: int = 0
+    vector: int = 0
+    error_code: int = 0
+    vaddr: int = 0
+
+
+class MemoryAccess(NamedTuple):
+    """An access to page-table memory: a read, or with ``op`` 1 a compare-and-exchange."""
+
+    tag: int
+    op: int
+    address: int
+    expected: int = 0
+    desired: int = 0
+
+
+class MemoryReply(NamedTuple):
+    """A response of page-table memory."""
+
+    tag: int
+    data: int = 0
+    exchanged: int = 0
+    error: int = 0
+
+
+@dataclass(slots=True)
+class CycleInputs:
+    """All inputs in a cycle: what is offered to each stream, and who takes what is offered."""
+
+    view: ControlView
+    requests: list[Asked | None]
+    takes: Sequence[bool]  # of each port, whether its answer is taken
+    operation: Operation | None = None
+    reply: MemoryReply | None = None
+    memory_takes: bool = True
+    reset: bool = False
+
+
+@dataclass(slots=True)
+class CycleOutputs:
+    """All outputs in a cycle; ``events`` is a word with a bit for each name of ``event_names``."""
+
+    ready: list[bool] = field(default_factory=list)  # of each port
+    answers: list[PortAnswer | None] = field(default_factory=list)
+    operation_ready: bool = False
+    access: MemoryAccess | None = None
+    events: int = 0

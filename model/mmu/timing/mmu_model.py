@@ -1,0 +1,117 @@
+"""The whole MMU: what its parts do in a cycle, in the order in which one follows from the other."""
+
+from .cycle import Asked, CycleInputs, CycleOutputs, DropOrder, MemoryReply, WalkResult
+from .drop_rules import operation_drop, page_fault_drop
+from .event_names import EventBits
+from .port_model import PortModel
+from .timed_geometry import TimedGeometry
+from .walker_model import WalkerModel
+
+__all__ = ["MmuModel"]
+
+
+class TurnModel:
+    """Whose walk is next: the port after the one chosen last; who was offered stays so."""
+
+    def __init__(self, ports: int) -> None:
+        self._ports, self._last, self._waits = ports, 0, False
+
+    def choose(self, asking: list[Asked | None]) -> int:
+        """Return the port to serve in this cycle."""
+        if not self._waits:
+            for step in range(1, self._ports + 1):
+                number = (self._last + step) % self._ports
+                if asking[number] is not None:
+                    self._last = number
+                    break
+        return self._last
+
+    def note(self, *, waits: bool) -> None:
+        """Note whether what was offered in this cycle was not accepted."""
+        self._waits = waits
+
+
+class MmuModel:
+    """Predicts all outputs of the MMU, a cycle a call, from the inputs of the cycle.
+
+    Parameters
+    ----------
+    geometry : TimedGeometry
+        The parameters of the MMU.
+    """
+
+    def __init__(self, geometry: TimedGeometry) -> None:
+        self.geometry = geometry
+        self._registered = geometry.memory_response == "registered"
+        self._flush = EventBits(geometry)["flush"]
+        self._start(tag=0)
+
+    def _start(self, tag: int) -> None:
+        """Become as after a reset: all is empty, but the accesses are counted on from ``tag``."""
+        geometry = self.geometry
+        self._ports = [PortModel(geometry, number) for number in range(len(geometry.ports))]
+        self._walker = WalkerModel(geometry, tag)
+        self._turn = TurnModel(len(self._ports))
+        self._reply: MemoryReply | None = None  # in the register, if there is one
+
+    def cycle(self, inputs: CycleInputs) -> CycleOutputs:
+        """Play a cycle: return its outputs, and be as at the end of it."""
+        outputs = CycleOutputs()
+        ports, walker = self._ports, self._walker
+        faulting = next((port for port in ports if port.fault is not None), None)
+        busy = any(port.busy for port in ports)
+        outputs.operation_ready = (
+            not busy and faulting is None and all(port.idle for port in ports))
+        drop = None if busy else self._drop(inputs, outputs, faulting)
+        paused = inputs.operation is not None or faulting is not None or busy
+        asking = [port.asks for port in ports]
+        result = walker.result
+        self._play_ports(inputs, outputs, result, paused)
+        begun = self._begin(outputs, asking, drop)
+        reply = inputs.reply
+        if self._registered:
+            reply, self._reply = self._reply, inputs.reply
+        outputs.access, events = walker.cycle(reply, drop, inputs.memory_takes, begun)
+        outputs.events |= events
+        if drop is not None:
+            if faulting is not None:
+                faulting.fault_taken()
+            for port in ports:
+                port.give_drop(drop)
+        if inputs.reset:
+            self._start(walker.tag)
+        return outputs
+
+    def _drop(self, inputs: CycleInputs, outputs: CycleOutputs, faulting: PortModel | None
+              ) -> DropOrder | None:
+        """Return what is dropped in this cycle: first for page faults, then for an operation."""
+        if faulting is not None and faulting.fault is not None:
+            return page_fault_drop(*faulting.fault)
+        if inputs.operation is None or not outputs.operation_ready:
+            return None
+        drop = operation_drop(inputs.operation, inputs.view)
+        if drop is not None:
+            outputs.events |= self._flush
+        return drop
+
+    def _play_ports(self, inputs: CycleInputs, outputs: CycleOutputs, result: WalkResult | None,
+                    paused: bool) -> None:
+        for number, port in enumerate(self._ports):
+            mine = result if result is not None and result.port == number else None
+            answer, events = port.cycle(
+                inputs.requests[number], inputs.takes[number], paused, mine)
+            outputs.ready.append(port.ready)
+            outputs.answers.append(answer)
+            outputs.events |= events
+
+    def _begin(self, outputs: CycleOutputs, asking: list[Asked | None], drop: DropOrder | None
+               ) -> bool:
+        """Let the port whose turn it is begin a walk, unless there is one, or a drop."""
+        number = self._turn.choose(asking)
+        asked = asking[number]
+        begun = asked is not None and self._walker.idle and drop is None
+        self._turn.note(waits=asked is not None and not begun)
+        if asked is not None and begun:
+            self._ports[number].walk_accepted()
+            outputs.events |= self._walker.begin(asked, number)
+        return begun
