@@ -72,6 +72,7 @@ class WalkResult(NamedTuple):
     """How a walk ended: in a translation, or in a fault of ``vector``."""
 
     port: int
+    miss: int = 0  # the number of the request among those of the port
     found: Found | None = None
     vector: int = 0
     error_code: int = 0

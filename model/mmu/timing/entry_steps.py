@@ -112,4 +112,4 @@ def _leaf(asked: Asked, port: int, spot: Spot, entry: int, rights: Rights, rules
         view.format.page_address(level, entry), level, view.mode.pages.index(level), rights,
         view.format.memory_type(level, entry), bool(entry & Entry.D) or asked.write,
         bool(entry & Entry.G) and view.pge)
-    return NextStep(Next.FINISH, result=WalkResult(port, found))
+    return NextStep(Next.FINISH, result=WalkResult(port, found=found))

@@ -20,7 +20,8 @@ def event_names(geometry: TimedGeometry) -> list[str]:
         names += [f"{port}_{event}" for event in ("lookup", *hits, "miss", "stall", "fault")]
     levels = [level.name.lower() for level in mode.levels]
     walk = ["start", "end", *(f"hit_{level}" for level in levels[:-1]),
-            *(f"read_{level}" for level in levels), "update", "restart", "fault"]
+            *(f"read_{level}" for level in levels), "update", "restart", "fault",
+            *(["merge"] if geometry.walkers > 1 else [])]
     return [*names, *(f"walk_{event}" for event in walk), "flush"]
 
 

@@ -3,6 +3,7 @@
 from .cycle import Asked, CycleInputs, CycleOutputs, DropOrder, MemoryReply, WalkResult
 from .drop_rules import operation_drop, page_fault_drop
 from .event_names import EventBits
+from .pool_model import PoolModel
 from .port_model import PortModel
 from .timed_geometry import TimedGeometry
 from .walker_model import WalkerModel
@@ -44,13 +45,13 @@ class MmuModel:
         self.geometry = geometry
         self._registered = geometry.memory_response == "registered"
         self._flush = EventBits(geometry)["flush"]
-        self._start(tag=0)
+        self._start([0] * geometry.walkers)
 
-    def _start(self, tag: int) -> None:
-        """Become as after a reset: all is empty, but the accesses are counted on from ``tag``."""
+    def _start(self, counts: list[int]) -> None:
+        """Become as after a reset: all is empty, but accesses are counted on from ``counts``."""
         geometry = self.geometry
         self._ports = [PortModel(geometry, number) for number in range(len(geometry.ports))]
-        self._walker = WalkerModel(geometry, tag)
+        self._walker = (PoolModel if geometry.has_walk_pool else WalkerModel)(geometry, counts)
         self._turn = TurnModel(len(self._ports))
         self._reply: MemoryReply | None = None  # in the register, if there is one
 
@@ -67,11 +68,11 @@ class MmuModel:
         asking = [port.asks for port in ports]
         result = walker.result
         self._play_ports(inputs, outputs, result, paused)
-        begun = self._begin(outputs, asking, drop)
+        came = self._pass_on(asking, drop)
         reply = inputs.reply
         if self._registered:
             reply, self._reply = self._reply, inputs.reply
-        outputs.access, events = walker.cycle(reply, drop, inputs.memory_takes, begun)
+        outputs.access, events = walker.cycle(reply, drop, inputs.memory_takes, came)
         outputs.events |= events
         if drop is not None:
             if faulting is not None:
@@ -79,7 +80,7 @@ class MmuModel:
             for port in ports:
                 port.give_drop(drop)
         if inputs.reset:
-            self._start(walker.tag)
+            self._start(walker.counts)
         return outputs
 
     def _drop(self, inputs: CycleInputs, outputs: CycleOutputs, faulting: PortModel | None
@@ -104,14 +105,14 @@ class MmuModel:
             outputs.answers.append(answer)
             outputs.events |= events
 
-    def _begin(self, outputs: CycleOutputs, asking: list[Asked | None], drop: DropOrder | None
-               ) -> bool:
-        """Let the port whose turn it is begin a walk, unless there is one, or a drop."""
+    def _pass_on(self, asking: list[Asked | None], drop: DropOrder | None
+                 ) -> tuple[Asked, int, int] | None:
+        """Return the request of the port whose turn it is, if the walker accepts it."""
         number = self._turn.choose(asking)
         asked = asking[number]
-        begun = asked is not None and self._walker.idle and drop is None
-        self._turn.note(waits=asked is not None and not begun)
-        if asked is not None and begun:
-            self._ports[number].walk_accepted()
-            outputs.events |= self._walker.begin(asked, number)
-        return begun
+        accepted = asked is not None and self._walker.accepts(drop)
+        self._turn.note(waits=asked is not None and not accepted)
+        if asked is None or not accepted:
+            return None
+        self._ports[number].walk_accepted()
+        return asked, number, 0

@@ -40,7 +40,7 @@ class Held:
             code = error_code(asked.view.control, access, present=True, key=lookup.key_denied)
             return PortAnswer(asked.tag, fault=1, vector=Vector.PF, error_code=code,
                               vaddr=access.vaddr)
-        return self.of_walk(WalkResult(0, lookup.line.found))
+        return self.of_walk(WalkResult(0, found=lookup.line.found))
 
     def of_walk(self, result: WalkResult) -> PortAnswer:
         """Return the answer that a walk leads to."""

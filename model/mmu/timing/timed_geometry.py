@@ -36,6 +36,8 @@ class TimedGeometry:
     accessed: str
     ad: str
     memory_response: str
+    walkers: int
+    walk_stages: int
 
     @classmethod
     def of(cls, values: Mapping[str, Any], defaults: Mapping[str, Any]) -> "TimedGeometry":
@@ -56,6 +58,11 @@ class TimedGeometry:
     def sets(self) -> int:
         """Number of sets of each L1 TLB, 0 if it is fully associative."""
         return self.entries // self.ways if self.ways else 0
+
+    @property
+    def has_walk_pool(self) -> bool:
+        """Whether there are several walks at once, or walks in several stages."""
+        return self.walkers > 1 or self.walk_stages > 1
 
     @property
     def physical_bits(self) -> int:

@@ -7,7 +7,7 @@ from ..rights import Rights
 from .cycle import Asked, DropOrder
 from .timed_geometry import TimedGeometry
 
-__all__ = ["TableAt", "WalkCacheModel"]
+__all__ = ["LevelModel", "TableAt", "WalkCacheModel", "levels_of"]
 
 
 class TableAt(NamedTuple):
@@ -42,6 +42,11 @@ class LevelModel:
             self._oldest = (place + 1) % len(self._tags)
         self._tags[place], self._tables[place] = tag, table
 
+    def place_of(self, asked: Asked) -> int:
+        """Return the place that a fill for the address of a request goes to."""
+        tag = asked.vpn >> self._shift, asked.pcid
+        return self._tags.index(tag) if tag in self._tags else self._oldest
+
     def drop(self, drop: DropOrder) -> None:
         """Drop the tables of a PCID, or of one address, or all."""
         vpn = drop.vpn >> self._shift
@@ -51,6 +56,14 @@ class LevelModel:
                 self._tags[place] = None
 
 
+def levels_of(geometry: TimedGeometry) -> list[LevelModel]:
+    """Return the caches of all levels, the highest first; none if there is no walk cache."""
+    upper = geometry.mode.levels[:-1] if geometry.walk_cache else ()
+    return [LevelModel(level.shift - PAGE_SHIFT,
+                       max(geometry.walk_cache >> len(upper) - 1 - number, 1))
+            for number, level in enumerate(upper)]
+
+
 class WalkCacheModel:
     """Has a ``LevelModel`` for each level but the last; the lowest that holds a table decides.
 
@@ -58,11 +71,7 @@ class WalkCacheModel:
     """
 
     def __init__(self, geometry: TimedGeometry) -> None:
-        upper = geometry.mode.levels[:-1] if geometry.walk_cache else ()
-        self._levels = [
-            LevelModel(level.shift - PAGE_SHIFT,
-                       max(geometry.walk_cache >> len(upper) - 1 - number, 1))
-            for number, level in enumerate(upper)]
+        self._levels = levels_of(geometry)
 
     def find(self, asked: Asked) -> TableAt | None:
         """Return where the walk of a request may begin, None if at the root."""

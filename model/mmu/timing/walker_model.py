@@ -23,11 +23,11 @@ class WalkerModel:
     ----------
     geometry : TimedGeometry
         The parameters.
-    tag : int
-        The tag of the access that memory accepted last.
+    counts : sequence of int
+        The tag of the access that memory accepted last, alone.
     """
 
-    def __init__(self, geometry: TimedGeometry, tag: int = 0) -> None:
+    def __init__(self, geometry: TimedGeometry, counts: list[int]) -> None:
         self._mode, self._rules = geometry.mode, geometry.flag_rules
         self._cache = WalkCacheModel(geometry)
         self._bits = EventBits(geometry, "walk_")
@@ -36,9 +36,9 @@ class WalkerModel:
         self._begins = [self._bits["start"],
                         *(self._bits["start"] | self._bits[f"hit_{level}"]
                           for level in levels[:-1])]
-        self.tag = tag
+        self._tag, = counts
         self._asked: Asked | None = None  # the walk under way
-        self._port = 0
+        self._port = self._miss = 0
         self._stale = False
         self._spot: Spot | None = None  # of the access offered last
         self._offer: MemoryAccess | None = None  # what memory has not accepted yet
@@ -47,13 +47,17 @@ class WalkerModel:
         """What a walk has come to, in the cycle in which it is answered."""
 
     @property
-    def idle(self) -> bool:
-        """Whether a walk may begin in this cycle."""
-        return self._asked is None
+    def counts(self) -> list[int]:
+        """The tag of the access that memory accepted last."""
+        return [self._tag]
 
-    def begin(self, asked: Asked, port: int) -> int:
-        """Take on a walk in this cycle, before it is played; return the events."""
-        self._asked, self._port, self._stale = asked, port, False
+    def accepts(self, drop: DropOrder | None) -> bool:
+        """Return whether a walk may begin in this cycle."""
+        return self._asked is None and drop is None
+
+    def _begin(self, asked: Asked, port: int, miss: int) -> int:
+        """Take on a walk; return the events."""
+        self._asked, self._port, self._miss, self._stale = asked, port, miss, False
         table = self._cache.find(asked) or self._root(asked)
         self._go_to(Spot(table))
         return self._begins[table.level]
@@ -69,32 +73,32 @@ class WalkerModel:
         index = self._asked.access.vaddr >> level.shift & (1 << level.index_bits) - 1
         self._spot = spot
         self._offer = MemoryAccess(
-            (self.tag + 1) % TAGS, int(spot.updating),
+            (self._tag + 1) % TAGS, int(spot.updating),
             spot.table.address + index * self._mode.entry_bytes, expected, desired)
 
-    def cycle(self, reply: MemoryReply | None, drop: DropOrder | None, takes: bool, begun: bool
-              ) -> tuple[MemoryAccess | None, int]:
+    def cycle(self, reply: MemoryReply | None, drop: DropOrder | None, takes: bool,
+              came: tuple[Asked, int, int] | None) -> tuple[MemoryAccess | None, int]:
         """Play a cycle; return the access that is offered, and the events.
 
         ``reply`` is what memory responds, ``drop`` what is dropped, ``takes`` whether memory
-        accepts an access, ``begun`` whether a walk has begun in this cycle.
+        accepts an access; ``came`` is a request that is accepted, with its port and miss.
         """
-        events = 0
+        events = self._begin(*came) if came is not None else 0
         if self.result is not None:
-            events = self._bits["end"] | (0 if self.result.found else self._bits["fault"])
+            events |= self._bits["end"] | (0 if self.result.found else self._bits["fault"])
             self.result = self._asked = None
         elif (self._asked is not None and self._offer is None and reply is not None
-              and reply.tag == self.tag):
-            events = self._follow(reply, drop)
+              and reply.tag == self._tag):
+            events |= self._follow(reply, drop)
         offer = self._offer
         if offer is not None and takes:
             spot = self._spot
             assert spot is not None
             events |= self._bits["update"] if offer.op else self._reads[spot.table.level]
-            self.tag, self._offer = offer.tag, None
+            self._tag, self._offer = offer.tag, None
         if drop is not None:
             self._cache.drop(drop)
-            self._stale = not begun
+            self._stale = True
             if self.result is not None and self.result.found is not None:
                 self.result = self.result._replace(stale=True)
         return offer, events
@@ -109,7 +113,7 @@ class WalkerModel:
         outcome = judge(asked, self._port, spot, reply, self._rules)
         if outcome.step is Next.FINISH:
             assert outcome.result is not None
-            self.result = outcome.result._replace(stale=self._stale)
+            self.result = outcome.result._replace(miss=self._miss, stale=self._stale)
         elif outcome.step is Next.UPDATE:
             self._written = reply.data
             self._go_to(Spot(spot.table, True, spot.lacking, spot.setting), reply.data,

@@ -39,9 +39,12 @@ FURTHER = {  # that no compiled engine is needed for
     "fault": replace(KNOWN["x86_64-tiny"], ad="fault"),
     "registered": replace(KNOWN["ia32-tiny"], memory_response="registered"),
     "late": replace(KNOWN["x86_64-tiny"], hit_latency=2),
+    "stages": replace(KNOWN["ia32-tiny"], walk_stages=2),
+    "pool": replace(KNOWN["x86_64-tiny"], walkers=3, walk_cache=2),
+    "pool-success": replace(KNOWN["ia32"], entries=2, walk_cache=1, walkers=2, accessed="success"),
     "bare": replace(KNOWN["ia32-tiny"], walk_cache=0, hit_latency=0),
 }
-UNKNOWN = {"misses": 2, "walkers": 2, "walk_stages": 2, "l2_entries": 16, "cancel": True}
+UNKNOWN = {"misses": 2, "l2_entries": 16, "cancel": True}
 
 slow = pytest.mark.slow
 
@@ -100,13 +103,13 @@ def test_runs_stop_where_those_of_the_hardware_do(name, stop):
     assert stops > 3
 
 
-def begin_in_a_drop(self, outputs, asking, _drop, begin=MmuModel._begin):
-    return begin(self, outputs, asking, None)
+def begin_in_a_drop(self, asking, _drop, pass_on=MmuModel._pass_on):
+    return pass_on(self, asking, None)
 
 
 # Errors of one cycle in the model: what is patched, and by what.
 MODEL_ERRORS = {
-    "a walk begins in the cycle of a drop": (MmuModel, "_begin", begin_in_a_drop),
+    "a walk begins in the cycle of a drop": (MmuModel, "_pass_on", begin_in_a_drop),
     "a drop takes a cycle less": (PortModel, "busy", property(lambda self: self._busy_for > 1)),
     "who waits is chosen anew": (TurnModel, "note", lambda _self, **_waits: None),
 }
