@@ -11,28 +11,43 @@ that came after the answer: then the history up to the answer is complete, and n
 it. An entry that was read waits likewise for the accesses under way, which may have set its flags.
 
 At a reset all caches are empty, and the accesses under way are lost: they may have set flags until
-then. A page fault invalidates when its answer is taken.
+then. The walk of an access that is cancelled may go on until an invalidation, which waits for it,
+or a reset. A page fault invalidates when its answer is taken.
 """
 
 from bisect import insort
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..model.mmu.tlb_history import EntryValue, Explanation, Outcome, TlbHistory, pcid_of
+from ..hdl.config import Config
+from ..model.mmu.control import QUIET
+from ..model.mmu.flag_rules import FlagRules
+from ..model.mmu.tlb_history import TlbHistory
+from ..model.mmu.tlb_outcome import NOTHING, EntryValue, Explanation, Outcome, pcid_of
 from ..model.mmu.walk import Access, Control
 from ..model.physical.memory import PhysicalMemory
-from ..model.x86 import AccessKind, Cr0, Cr3, Cr4, Entry, InvalidateOp, PagingMode, Vector
-from .engine.command import FLAGS, REGISTERS, Op
+from ..model.x86 import (
+    AccessKind,
+    Cr0,
+    Cr3,
+    Cr4,
+    Entry,
+    InvalidateOp,
+    PagingMode,
+    Purpose,
+    Vector,
+)
+from .engine.answer import Loss
+from .engine.command import Op
+from .engine.refusal import is_refused
+from .record_rows import Row, access_of, control_of, page_rights_of, row_pairs
 
 __all__ = ["Findings", "IllegalAnswer", "Referee"]
-
-Row = Any  # a row of COMMAND or ANSWER as a dict: field to int
 
 
 class IllegalAnswer(Exception):
@@ -46,13 +61,16 @@ class Findings:
     ``accesses`` counts the accesses judged, ``permitted`` the same by the number of answers that
     they might have had, ``stale`` those answered by entries that were no longer in memory when the
     access began, ``observed`` the entries that other processors read, and ``lost`` the accesses
-    that were under way at a reset.
+    that were under way at a reset, ``cancelled`` those that were cancelled, and ``refused`` the
+    invalidations that were general-protection faults.
     """
 
     accesses: int = 0
     stale: int = 0
     observed: int = 0
     lost: int = 0
+    cancelled: int = 0
+    refused: int = 0
     permitted: Counter[int] = field(default_factory=Counter)
 
 
@@ -63,14 +81,12 @@ class Referee:
 
     Parameters
     ----------
-    mode : PagingMode
-        The paging mode.
+    config : Config or PagingMode
+        Parameters of the hardware; a mode stands for those that are usual.
     memory : PhysicalMemory
         The page tables before the first run.
     control : Control
         The registers before the first run.
-    paddr_bits : int
-        MAXPHYADDR of the hardware.
 
     Members
     -------
@@ -79,11 +95,16 @@ class Referee:
     """
 
     def __init__(
-        self, mode: PagingMode, memory: PhysicalMemory, control: Control, paddr_bits: int = 40
+        self, config: Config | PagingMode, memory: PhysicalMemory, control: Control
     ) -> None:
+        if not isinstance(config, Config):
+            config = Config(mode=config)
         self.findings = Findings()
-        self._mode = mode
-        self._history = TlbHistory(mode, memory, control, paddr_bits)
+        self._config, self._mode = config, config.mode
+        self._flags = FlagRules(config.accessed, config.ad)
+        self._history = TlbHistory(config.mode, memory, control, config.physical_bits,
+                                   flags=self._flags, rights=config.rights)
+        self._cancelled: list[tuple[int, Row]] = []  # whose walks may go on, and since when
         self._base = 1  # time of a run's first cycle; time 0 is before all
         self._permitted = np.zeros(0, np.int64)
         self._pending: list[tuple[int, int, Callable[[], None]]] = []
@@ -105,25 +126,33 @@ class Referee:
         self._history.set_bus_errors((self._base + cycle, paddr) for cycle, paddr in errors)
         last = self._base
         self._permitted = np.zeros(len(commands), np.int64)
-        for number, (command, answer) in enumerate(_rows(commands, answers)):
+        for number, (command, answer) in enumerate(row_pairs(commands, answers)):
             start, end = self._base + answer["accepted"], self._base + answer["answered"]
             last = max(last, end)
             if command["op"] == Op.ACCESS:
-                judge = (partial(self._note_lost, start, end, command) if answer["lost"] else
-                         partial(self._judge_access, start, end, number, command, answer))
-                self._wait(end, number, judge)
+                self._wait(end, number, self._judgement(start, end, number, command, answer))
                 continue
             if command["op"] == Op.RESET:
                 self._reset(start)
                 continue
             self._settle(start)
             if command["op"] == Op.INVALIDATE:
-                self._invalidate(start, command)
+                self._invalidate(start, command, answer)
             elif command["op"] in (Op.EXCHANGE, Op.READ):
                 self._peer(start, number, command, answer)
         self._settle(last + 1)
         self._base = last + 1
         return self._permitted
+
+    def _judgement(
+        self, start: int, end: int, number: int, command: Row, answer: Row
+    ) -> Callable[[], None]:
+        """Return what judges an access when everything up to ``end`` is noted."""
+        if answer["lost"] == Loss.BY_CANCEL:
+            return partial(self._cancelled.append, (start, command))
+        if answer["lost"]:
+            return partial(self._note_lost, start, end, command)
+        return partial(self._judge_access, start, end, number, command, answer)
 
     def _wait(self, time: int, number: int, judge: Callable[[], None]) -> None:
         """Have ``judge`` called later, when everything that happens up to ``time`` is noted."""
@@ -138,10 +167,11 @@ class Referee:
         self, start: int, end: int, number: int, command: Row, answer: Row
     ) -> None:
         """Judge one access; raise ``IllegalAnswer`` if its answer is none of those permitted."""
-        control, access = _control(command), _access(command)
+        self._note_cancelled(end)
+        control, access = control_of(command), access_of(command)
         explanations = [*self._history.explanations(start, end, control, access)]
         permitted = {explanation.outcome for explanation in explanations}
-        outcome = self._outcome(control, answer)
+        outcome = self._outcome(control, access, answer)
         if outcome not in permitted:
             raise IllegalAnswer(f"{access} from {start} to {end} under {control} was answered "
                                 f"{outcome}; permitted are {sorted(map(str, permitted))}")
@@ -158,18 +188,32 @@ class Referee:
     def _note_lost(self, start: int, end: int, command: Row) -> None:
         """Note what an access that was lost at ``end`` may have done until then."""
         self.findings.lost += 1
-        control, access = _control(command), _access(command)
-        explanations = self._history.explanations(start, end, control, access)
-        self._note_dirty(start, access, [one for one in explanations if one.outcome.vector is None])
+        self._note_unanswered(start, end, command)
+
+    def _note_unanswered(self, start: int, end: int, command: Row) -> None:
+        control, access = control_of(command), access_of(command)
+        if access.kind is AccessKind.WRITE:
+            explanations = self._history.explanations(start, end, control, access)
+            self._note_dirty(
+                start, access, [one for one in explanations if one.outcome.vector is None])
+
+    def _note_cancelled(self, time: int, *, over: bool = False) -> None:
+        """Note what cancelled accesses may have done until ``time``, after which they are over."""
+        for start, command in self._cancelled:
+            self._note_unanswered(start, time, command)
+        if over:
+            self.findings.cancelled += len(self._cancelled)
+            self._cancelled.clear()
 
     def _reset(self, time: int) -> None:
         """Note a reset, in whose cycle answers may have been taken and the last flags set."""
         self._settle(time + 1)
+        self._note_cancelled(time, over=True)
         self._history.forget(time)
 
     def _note_dirty(self, start: int, access: Access, chosen: list[Explanation]) -> None:
         """Note that a write may have set D in the leaf of each of the explanations ``chosen``."""
-        if access.kind is AccessKind.WRITE:
+        if self._sets_dirty(access):
             for one in chosen:
                 for leaf in one.values[-1:]:
                     leaf.dirty = start if leaf.dirty is None else min(leaf.dirty, start)
@@ -183,18 +227,25 @@ class Referee:
         have set A, and D for a write, only if there is one such explanation: with several it is
         unknown which entries were used.
         """
+        if access.purpose in QUIET or self._flags.ad == "fault":
+            return
         translated = chosen[0].outcome.vector is None
         if translated:
             self._note_dirty(start, access, chosen)
-        if len(chosen) > 1:
+        if len(chosen) > 1 or (self._flags.at_the_end and not translated):
             return
         # These entries were used; the leaf gets its flags only if the access was permitted.
         values = chosen[0].values
         for value in values if translated else values[:-1]:
             value.used = end if value.used is None else min(value.used, end)
-        if translated and access.kind is AccessKind.WRITE and values:
+        if translated and self._sets_dirty(access) and values:
             leaf = values[-1]
             leaf.written = end if leaf.written is None else min(leaf.written, end)
+
+    def _sets_dirty(self, access: Access) -> bool:
+        """Return whether an access that succeeds sets D, unless software does."""
+        return (access.kind is AccessKind.WRITE and access.purpose is Purpose.ACCESS
+                and self._flags.ad != "fault")
 
     def _peer(self, time: int, number: int, command: Row, answer: Row) -> None:
         """Note that another processor read an entry, and with an exchange replaced it."""
@@ -214,7 +265,9 @@ class Referee:
         differs that no access can have set.
         """
         self.findings.observed += 1
+        self._note_cancelled(time)
         may = Entry.A | (Entry.D if value.dirty is not None and value.dirty <= time else 0)
+        may *= self._flags.ad != "fault"
         must = value.entry
         if value.used is not None and value.used < time:
             must |= Entry.A
@@ -224,9 +277,17 @@ class Referee:
             raise IllegalAnswer(f"Entry at {paddr:#x} is {got:#x} at {time}; expected {must:#x}, "
                                 f"of A and D at most {may:#x} more")
 
-    def _invalidate(self, time: int, command: Row) -> None:
-        """Note an invalidation, and the register that a MOV writes."""
-        control, op = _control(command), InvalidateOp(command["invalidate"])
+    def _invalidate(self, time: int, command: Row, answer: Row) -> None:
+        """Note an invalidation, and the register that a MOV writes, if it is not refused."""
+        self._note_cancelled(time, over=True)
+        refused = is_refused(self._config, command)
+        if (answer["fault"], answer["vector"]) != (refused, Vector.GP * refused):
+            raise IllegalAnswer(f"{InvalidateOp(command['invalidate'])!r} at {time} was answered "
+                                f"by vector {answer['vector']}; expected {Vector.GP * refused}")
+        if refused:
+            self.findings.refused += 1
+            return
+        control, op = control_of(command), InvalidateOp(command["invalidate"])
         history = self._history
         pcide = self._mode.has_pcids and bool(control.cr4 & Cr4.PCIDE)
         history.drops.operation(time, op, command, pcid=pcid_of(self._mode, control), pcide=pcide)
@@ -237,33 +298,20 @@ class Referee:
         if history.drops.dropped_everything(time):
             history.forget(time)
 
-    def _outcome(self, control: Control, answer: Row) -> Outcome:
+    def _outcome(self, control: Control, access: Access, answer: Row) -> Outcome:
         """Return an answer in the form that the history has permitted answers in.
 
         Hardware may give any number: raise ``IllegalAnswer`` for a vector that no access ends in.
         """
+        page_rights = page_rights_of(answer) if self._config.rights else None
         if not control.cr0 & Cr0.PG:
-            return Outcome(answer["paddr"])
+            return Outcome(answer["paddr"], page_rights=page_rights)
+        if answer["fault"] and access.purpose in QUIET and not answer["vector"]:
+            return NOTHING
         if answer["fault"]:
             if answer["vector"] not in [*Vector]:
                 raise IllegalAnswer(f"Vector {answer['vector']} was answered; permitted are "
                                     + ", ".join(f"{one:d}" for one in Vector))
             return Outcome(vector=Vector(answer["vector"]), error_code=answer["error"])
         page = dict(enumerate(self._mode.pages)).get(answer["page"])
-        return Outcome(answer["paddr"], page, answer["memory_type"])
-
-
-def _rows(commands: NDArray[np.void], answers: NDArray[np.void]) -> Iterator[tuple[Row, Row]]:
-    command_names, answer_names = commands.dtype.names or (), answers.dtype.names or ()
-    for command, answer in zip(commands.tolist(), answers.tolist(), strict=True):
-        yield (dict(zip(command_names, command, strict=True)),
-               dict(zip(answer_names, answer, strict=True)))
-
-
-def _control(command: Any) -> Control:
-    return Control(**{name: int(command[name]) for name in REGISTERS})
-
-
-def _access(command: Row) -> Access:
-    flags = (bool(command[name]) for name in FLAGS)
-    return Access(command["vaddr"], AccessKind(command["kind"]), *flags)
+        return Outcome(answer["paddr"], page, answer["memory_type"], page_rights=page_rights)

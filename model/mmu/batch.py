@@ -249,9 +249,10 @@ class _Batch:
 
     def _descend(self, level: LevelRules, front: Front) -> None:
         """Go on to the tables that the entries point to, which sets their accessed flags."""
-        self.trail.step(level, front, Entry.A)
+        flags = self.rules.passed[front.classes] if self.rows.purposeful else Entry.A
+        self.trail.step(level, front, flags)
         if self.lacking is not None:
-            self.lacking[front.rows] |= front.entries & Entry.A == 0
+            self.lacking[front.rows] |= ~front.entries & flags != 0
         np.bitwise_and(front.entries, self.address_bits, out=front.tables)
         np.right_shift(front.tables, PAGE_SHIFT, out=front.tables)
 

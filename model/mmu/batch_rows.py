@@ -1,12 +1,13 @@
 """What a batch of walks starts from, and what each walk carries from level to level."""
 
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..x86 import AccessKind, Cr0, PagingMode
+from ..x86 import AccessKind, Cr0, PagingMode, Purpose
 from .batch_rules import ACCESS_BITS, REGISTER_BITS
 from .control import REGISTER_WIDTHS, Control
 from .walk import check_vaddr
@@ -27,6 +28,7 @@ class Accesses:
     implicit: ArrayLike = False
     ac: ArrayLike = False
     stack: ArrayLike = False
+    purpose: ArrayLike = Purpose.ACCESS
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,28 +48,23 @@ class Controls:
 class Rows:
     """The accesses to walk, one per row, with the registers that govern each.
 
-    A field has the shape (N,), or () if it is the same for all rows.
+    A field has the shape (N,), or () if it is the same for all rows. ``purposeful`` says whether
+    any has another purpose than an access.
 
     Raises
     ------
     ValueError
-        If an access kind does not exist, if fields have different numbers of rows, or if an address
-        or a register is negative or too wide, as ``Access`` and ``Control`` have them.
+        If an access kind or a purpose does not exist, if fields have different numbers of rows, or
+        if an address or a register is negative or too wide, as ``Access`` and ``Control`` have
+        them.
     TypeError
-        If an access kind, an address or a register is no integer.
+        If an access kind, a purpose, an address or a register is no integer.
     """
 
     def __init__(self, control: Control | Controls, accesses: Accesses) -> None:
-        kind = np.asarray(accesses.kind)
-        if kind.dtype.kind not in "biu":
-            for one in np.asarray(accesses.kind, object).reshape(-1):
-                check_width("Access kind", one, 8)
-        wrong = kind[(kind < 0) | (kind > max(AccessKind))]
-        if len(wrong):
-            raise ValueError(f"Access kind must be one of {', '.join(map(str, AccessKind))}, "
-                             f"not {wrong[0]}")
         fields: dict[str, NDArray[np.unsignedinteger]] = {
-            "kind": kind.astype(np.uint8),
+            "kind": _numbers("Access kind", accesses.kind, AccessKind),
+            "purpose": _numbers("Purpose", accesses.purpose, Purpose),
             **{name: np.asarray(getattr(accesses, name), np.bool_).view(np.uint8)
                for name in ("user", "implicit", "ac", "stack")},
         }
@@ -81,6 +78,7 @@ class Rows:
         self.vaddr = np.broadcast_to(vaddr, shape)
         self._access_part = _ClassPart(fields, ACCESS_BITS)
         self._register_part = _ClassPart(fields, REGISTER_BITS)
+        self.purposeful = bool(fields["purpose"].any())
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -169,6 +167,18 @@ class Front:
             part(self.classes, at), part(self.plain, at), part(self.pkru, at),
             self.tables[at], self.places[at], self.entries[at], self.rights[at],
         )
+
+
+def _numbers(what: str, values: ArrayLike, known: type[IntEnum]) -> NDArray[np.uint8]:
+    """Return values that are of the enumeration ``known``; raise for others as ``Rows`` does."""
+    numbers = np.asarray(values)
+    if numbers.dtype.kind not in "biu":
+        for one in np.asarray(values, object).reshape(-1):
+            check_width(what, one, 8)
+    wrong = numbers[(numbers < 0) | (numbers > max(known))]
+    if len(wrong):
+        raise ValueError(f"{what} must be one of {', '.join(map(str, known))}, not {wrong[0]}")
+    return numbers.astype(np.uint8)
 
 
 def _common_shape(fields: list[NDArray[np.unsignedinteger]]) -> tuple[int]:

@@ -1,6 +1,6 @@
 """The rules of paging as masks, so that a whole array of entries is judged in a few operations.
 
-What an access asks of the entries depends only on its own flags and the control registers, 14
+What an access asks of the entries depends only on its own flags and the control registers, 16
 bits together. A combination of these bits is a *class* of accesses, and ``AccessRules`` holds the
 answers for all classes. What an entry must look like depends only on its level: ``LevelRules``.
 Section numbers are those of Intel SDM volume 3A, as in ``walk.py``, whose decisions these are.
@@ -22,6 +22,7 @@ from ..x86 import (
     ErrorCode,
     Leaf,
     PagingMode,
+    Purpose,
     Vector,
     lowest_bit,
 )
@@ -30,7 +31,7 @@ __all__ = ["ACCESS_BITS", "REGISTER_BITS", "AccessRules", "LevelRules", "access_
            "level_rules", "paddr_mask"]
 
 ACCESS_BITS = {"kind": {1: 0, 2: 1}, "user": {1: 2}, "implicit": {1: 3}, "ac": {1: 4},
-               "stack": {1: 5}}
+               "stack": {1: 5}, "purpose": {1: 14, 2: 15}}
 REGISTER_BITS = {
     "cr0": {Cr0.PG: 6, Cr0.WP: 7},
     "cr4": {Cr4.PSE: 8, Cr4.PAE: 9, Cr4.SMEP: 10, Cr4.SMAP: 11, Cr4.PKE: 12},
@@ -39,7 +40,7 @@ REGISTER_BITS = {
 """How the number of a class is made up: for each field of an access, and each register, which bit
 of it (as a mask) becomes which bit of the number (as a position)."""
 
-CLASS_COUNT = 1 << 14
+CLASS_COUNT = 1 << 16
 
 Bools = NDArray[np.bool_]
 Words = NDArray[np.uint64]
@@ -67,8 +68,8 @@ class AccessRules:
     key
         Which of the two bits that PKRU has for a key (AD is 1, WD is 2) block the access.
         [SDM 4.6.2]
-    used
-        Flags set in the leaf. [SDM 4.8]
+    passed, used
+        Flags set in the entries above the leaf, and in the leaf. [SDM 4.8]
     error
         Bits of the error code that tell of the access alone. [SDM 4.7]
     """
@@ -97,7 +98,9 @@ class AccessRules:
         self.want = must
         keyed = pke & ~fetch & mode.has_protection_keys
         self.key = _mask(1, keyed) | _mask(2, keyed & write & (as_user | wp))
-        self.used: Words = np.bitwise_or(Entry.A, _mask(Entry.D, write))
+        quiet, takes_place = (number >> 14) & 2 != 0, number >> 14 == Purpose.ACCESS
+        self.passed: Words = _mask(Entry.A, ~quiet)
+        self.used: Words = self.passed | _mask(Entry.D, write & takes_place)
         self.error = (ErrorCode.WR * write + ErrorCode.US * as_user
                       + ErrorCode.ID * (fetch & (smep | pae & nxe))).astype(np.uint16)
 

@@ -5,7 +5,10 @@ from dataclasses import dataclass, field
 from ..x86 import AccessKind, Cr0, Cr4, Efer, Purpose
 from .widths import check_width
 
-__all__ = ["REGISTER_WIDTHS", "Access", "Control"]
+__all__ = ["QUIET", "REGISTER_WIDTHS", "Access", "Control"]
+
+QUIET = (Purpose.PROBE, Purpose.LOOKUP)
+"""What has no effect, and is told of no fault."""
 
 REGISTER_WIDTHS = {"cr3": 64, "cr0": 64, "cr4": 64, "efer": 64, "pkru": 32}
 """The width in bits of each register in ``Control``. [SDM 2.5, 2.2.1, 4.6.2]"""

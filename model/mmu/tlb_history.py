@@ -9,64 +9,22 @@ what is invalidated at a time may not be used by accesses that begin later.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 from ..physical.memory import BusError, PhysicalMemory
-from ..x86 import AccessKind, Cr0, Cr3, Cr4, Entry, Level, PagingMode, Vector
-from .control import Access, Control
+from ..x86 import AccessKind, Cr0, Cr4, Entry, Level, PagingMode, Purpose, Vector
+from .control import QUIET, Access, Control
 from .drops import Drops
 from .entry_format import EntryFormat
 from .error_code import error_code
+from .flag_rules import FLAGS_ON_USE, FlagRules
 from .intervals import FOREVER, Interval, extend, intersect, within
-from .rights import Rights
+from .rights import ALL_RIGHTS, Rights
+from .tlb_outcome import NOTHING, EntryValue, Explanation, Outcome, PageRights, pcid_of
 from .walk import check_vaddr, is_canonical
 from .widths import check_width, physical_bits
 
-__all__ = ["EntryValue", "Explanation", "Outcome", "TlbHistory", "pcid_of"]
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """The answer to an access: a physical address, or a fault (``vector`` is not None).
-
-    ``page`` is the level that mapped the page, None on a fault or without paging; ``error_code``
-    is 0 unless a page fault.
-    """
-
-    paddr: int = 0
-    page: Level | None = None
-    memory_type: int = 0
-    vector: Vector | None = None
-    error_code: int = 0
-
-
-@dataclass(slots=True, eq=False)
-class EntryValue:
-    """A value that software wrote to an entry, which was read from ``first`` to ``last``.
-
-    ``dirty`` is the earliest time at which its D may have been set, by software or by an access.
-    ``used`` and ``written`` are the times by which A and D had been set at the latest, as an access
-    needed them. None stands for never.
-    """
-
-    entry: int
-    first: int
-    last: int
-    dirty: int | None
-    used: int | None = None
-    written: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """One way to an outcome: the entries used, from the root down.
-
-    ``fresh`` tells whether the last of them may have been read during the access.
-    """
-
-    outcome: Outcome
-    values: tuple[EntryValue, ...]
-    fresh: bool = True
+__all__ = ["TlbHistory"]
 
 
 class TlbHistory:
@@ -84,6 +42,11 @@ class TlbHistory:
         The memory that entries are in at time 0, which is copied.
     control
         The registers at time 0, when all caches are empty.
+    flags
+        When and how accessed and dirty flags are set.
+    rights
+        Whether answers have the rights of their pages. D may be told later than it is set, if the
+        access itself does not set it.
 
     Members
     -------
@@ -92,9 +55,10 @@ class TlbHistory:
     """
 
     def __init__(
-        self, mode: PagingMode, memory: PhysicalMemory, control: Control, paddr_bits: int = 40
+        self, mode: PagingMode, memory: PhysicalMemory, control: Control, paddr_bits: int = 40, *,
+        flags: FlagRules = FLAGS_ON_USE, rights: bool = False,
     ) -> None:
-        self.mode = mode
+        self.mode, self.flags, self.rights = mode, flags, rights
         self.paddr_bits = physical_bits(mode, paddr_bits)
         self.drops = Drops(mode)
         self._memory = memory.copy()
@@ -191,9 +155,26 @@ class TlbHistory:
     def explanations(
         self, start: int, end: int, control: Control, access: Access
     ) -> Iterator[Explanation]:
-        """Yield every way to a permitted answer; see ``outcomes``."""
+        """Yield every way to a permitted answer; see ``outcomes``.
+
+        A probe is told of no fault. A ``LOOKUP`` may find nothing in any case.
+        """
+        found = self._explanations(start, end, control, access)
+        if access.purpose not in QUIET:
+            yield from found
+            return
+        if access.purpose is Purpose.LOOKUP and control.cr0 & Cr0.PG:
+            yield Explanation(NOTHING, ())
+        for one in found:
+            yield one if one.outcome.vector is None else replace(one, outcome=NOTHING)
+
+    def _explanations(
+        self, start: int, end: int, control: Control, access: Access
+    ) -> Iterator[Explanation]:
         if not control.cr0 & Cr0.PG:
-            yield Explanation(Outcome(paddr=access.vaddr & 0xFFFF_FFFF), ())
+            page_rights = PageRights(ALL_RIGHTS, True, False) if self.rights else None
+            yield Explanation(
+                Outcome(paddr=access.vaddr & 0xFFFF_FFFF, page_rights=page_rights), ())
             return
         check_vaddr(self.mode, access.vaddr)
         if not is_canonical(self.mode, access.vaddr):
@@ -217,12 +198,6 @@ class TlbHistory:
         return self._floor
 
 
-def pcid_of(mode: PagingMode, control: Control) -> int:
-    """Return the PCID in force: 0 unless CR4.PCIDE is set. [SDM 4.10.1]"""
-    enabled = mode.has_pcids and control.cr4 & Cr4.PCIDE
-    return control.cr3 & Cr3.PCID if enabled else 0
-
-
 class _Query:
     """The search for the answers to one access.
 
@@ -241,6 +216,8 @@ class _Query:
         self._control, self._access = control, access
         self._format = EntryFormat(history.mode, control, history.paddr_bits)
         self._pcid = pcid_of(history.mode, control)
+        self._by_software = history.flags.ad == "fault"  # who sets A and D
+        self._sets_dirty = access.kind is AccessKind.WRITE and access.purpose is Purpose.ACCESS
 
     def explanations(self) -> Iterator[Explanation]:
         """Yield every way to an answer: under the PCID in force, or in a global page of any."""
@@ -283,8 +260,11 @@ class _Query:
             if self._format.is_leaf(level, entry):
                 yield from self._leaf(pcid, level, read, combined, chain)
                 continue
-            drops = self._drops.of_table(pcid, level, self._access.vaddr)
-            kept = extend(read, drops, self._start)
+            if self._by_software and not entry & Entry.A:  # never cached
+                kept = within(read, self._start, self._end) if pcid == self._pcid else []
+            else:
+                drops = self._drops.of_table(pcid, level, self._access.vaddr)
+                kept = extend(read, drops, self._start)
             yield from self._walk(pcid, active, number + 1, self._format.table_address(entry),
                                   kept, combined, chain)
 
@@ -313,13 +293,35 @@ class _Query:
             code = error_code(control, access, present=True, key=key)
             yield Explanation(Outcome(vector=Vector.PF, error_code=code), values, fresh)
             return
-        if access.kind is AccessKind.WRITE and not fresh:
+        if self._by_software and access.purpose not in QUIET and self._lacks_flags(values):
+            if fresh:
+                code = error_code(control, access, present=True)
+                yield Explanation(Outcome(vector=Vector.PF, error_code=code), values, fresh)
+            return
+        if self._sets_dirty and not fresh:
             # A cached translation without D is no good for a write. [SDM 4.8]
             if value.dirty is None or not within(usable, value.dirty, self._end):
                 return
         offset = access.vaddr & (level.page_bytes - 1)
-        yield Explanation(Outcome(
+        outcome = Outcome(
             paddr=self._format.page_address(level, value.entry) | offset,
             page=level,
             memory_type=self._format.memory_type(level, value.entry),
-        ), values, fresh)
+        )
+        if not self._history.rights:
+            yield Explanation(outcome, values, fresh)
+            return
+        for dirty in self._dirty(value):
+            page_rights = PageRights(rights, dirty, in_all_pcids)
+            yield Explanation(replace(outcome, page_rights=page_rights), values, fresh)
+
+    def _lacks_flags(self, values: tuple[EntryValue, ...]) -> bool:
+        """Return whether software has to set a flag in one of the entries before the access."""
+        dirty = Entry.D if self._sets_dirty else 0
+        return any(not value.entry & Entry.A for value in values) or dirty & ~values[-1].entry != 0
+
+    def _dirty(self, value: EntryValue) -> list[bool]:
+        """Return what may be told of D in a leaf."""
+        if value.entry & Entry.D or self._sets_dirty:
+            return [True]
+        return [False, *[True] * (value.dirty is not None and value.dirty <= self._end)]

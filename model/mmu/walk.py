@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from ..physical.memory import BusError, PhysicalMemory
 from ..x86 import AccessKind, Cr0, Cr4, Level, PagingMode, Purpose, Vector
-from .control import Access, Control
+from .control import QUIET, Access, Control
 from .entry_format import EntryFormat
 from .error_code import error_code
 from .flag_rules import FLAGS_ON_USE, FlagRules
@@ -153,7 +153,7 @@ class _Walker:
         self.mode = mode
         self.control = control
         self.access = access
-        self.flags, self.quiet = flags, access.purpose in (Purpose.PROBE, Purpose.LOOKUP)
+        self.flags, self.quiet = flags, access.purpose in QUIET
         self.format = EntryFormat(mode, control, paddr_bits)
 
     def run(self) -> Walk:

@@ -37,7 +37,7 @@ class AmaranthEngine:
     def __init__(self, config: Config, latency: int | MemoryModel = 1) -> None:
         self.config = config
         self.memory_model = MemoryModel.of(latency)
-        self._intake = Intake(config.mode, len(config.ports))
+        self._intake = Intake(config)
         self._power_up()
 
     def _power_up(self) -> None:

@@ -1,5 +1,6 @@
 """Answers of an engine: the record of one, and how answers are made."""
 
+import enum
 from typing import NamedTuple
 
 import numpy as np
@@ -7,7 +8,18 @@ import numpy as np
 from ...model.physical.memory import BusError, PhysicalMemory
 from ...model.x86 import Vector
 
-__all__ = ["ANSWER", "NOTHING", "Answer", "access_memory"]
+__all__ = ["ANSWER", "NOTHING", "PAGE_RIGHTS", "REFUSED", "Answer", "Loss", "access_memory"]
+
+
+class Loss(enum.IntEnum):
+    """Why an access was never answered; ``harness.cc`` knows each as ``LOST_`` and its name."""
+
+    BY_RESET = 1
+    BY_CANCEL = 2
+
+
+PAGE_RIGHTS = ("writable", "user", "execute_disable", "key", "dirty", "global_page")
+"""The fields of ``ANSWER`` that say what a page permits, and whether it is dirty and global."""
 
 ANSWER = np.dtype(
     [
@@ -22,20 +34,29 @@ ANSWER = np.dtype(
         ("page", "u1"),  # index into PagingMode.pages; 0 on a fault
         ("memory_type", "u1"),  # index into the PAT; 0 on a fault
         ("hit", "u1"),  # whether the access needed no walk; 0 in the model, and if lost
-        ("lost", "u1"),  # whether it was under way at a reset, so that it was never answered
+        ("lost", "u1"),  # Loss: why it was never answered, if it was not
+        # What the page permits, where the MMU has Config.rights; 0 on a fault, as in the response.
+        ("writable", "u1"),
+        ("user", "u1"),
+        ("execute_disable", "u1"),
+        ("key", "u1"),
+        ("dirty", "u1"),
+        ("global_page", "u1"),
     ],
     align=True,
 )
 """The record of the answer to one command.
 
 All fields but the two cycles are 0 for an invalidation, a wait, a barrier, a reset and a control
-command. An access is answered in the cycle in which its answer is taken: both valid and ready. One
-that was lost has the cycle of the reset there, and of the other fields only ``accepted``; hits are
-accesses that the TLB answered, and those that need no translation. An exchange or a read has
-``value``, or where there is no memory a ``fault`` of ``vector`` #MC; so has ``Op.DATA`` if its
-translation is without fault, beside the translation or the ``vaddr`` of the machine check. But
-for what goes through a port the two cycles are the same: the only or last one in which it was the
-command's turn.
+command; but an invalidation that the MMU refuses, with ``Config.checks``, is a ``fault`` of
+``vector`` #GP. An access is answered in the cycle in which its answer is taken: both valid and
+ready. One that was lost has the cycle of the reset there, or of the ``Op.CANCEL``, and of the
+other fields only ``accepted``. A ``Purpose.PROBE`` or ``LOOKUP`` that found nothing is answered by
+a ``fault`` without a vector. Hits are accesses that the TLB answered, and those that need no
+translation. An exchange or a read has ``value``, or where there is no memory a ``fault`` of
+``vector`` #MC; so has ``Op.DATA`` if its translation is without fault, beside the translation or
+the ``vaddr`` of the machine check. But for what goes through a port the two cycles are the same:
+the only or last one in which it was the command's turn.
 """
 
 
@@ -58,10 +79,19 @@ class Answer(NamedTuple):
     memory_type: int = 0
     hit: int = 0
     lost: int = 0
+    writable: int = 0
+    user: int = 0
+    execute_disable: int = 0
+    key: int = 0
+    dirty: int = 0
+    global_page: int = 0
 
 
 NOTHING = Answer()
 """The answer to a command that has no outcome, such as a wait."""
+
+REFUSED = Answer(fault=1, vector=Vector.GP)
+"""The answer to an invalidation that is refused."""
 
 
 def access_memory(

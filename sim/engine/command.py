@@ -9,8 +9,8 @@ from ...model.mmu.batch import Controls
 from ...model.mmu.control import Control
 
 __all__ = ["COMMAND", "FLAGS", "REGISTERS", "THROUGH_PORT", "UNDER_REGISTERS", "Op", "accesses",
-           "barrier", "data_accesses", "exchange", "invalidation", "read", "reset", "set_control",
-           "wait"]
+           "barrier", "cancel", "data_accesses", "exchange", "invalidation", "read", "reset",
+           "set_control", "wait"]
 
 
 class Op(enum.IntEnum):
@@ -48,6 +48,10 @@ class Op(enum.IntEnum):
     CONTROL = 8
     """From here on the registers of commands with ``inherit`` are those of this one. An engine
     keeps them from one run to the next."""
+    CANCEL = 9
+    """For one cycle the accesses of ``port`` are cancelled that wait for an answer: with ``new`` 0
+    all, else that which was accepted ``new - 1`` before the last, with all that have its tag. An
+    answer that is taken in that cycle counts. Where nothing is so old none is cancelled."""
 
 
 THROUGH_PORT = (Op.ACCESS, Op.DATA)
@@ -67,9 +71,13 @@ COMMAND = np.dtype(
         ("stack", "u1"),
         ("invalidate", "u1"),  # InvalidateOp
         ("vaddr", "<u8"),  # of the access, INVLPG or INVPCID; EXCHANGE and READ: a physical address
-        ("old", "<u4"),  # MOV CR0, MOV CR4: the register before
+        # MOV CR0, MOV CR4: the register before; INVPCID: bits 33:2 of its type
+        ("old", "<u4"),
         ("expect_fault", "u1"),  # ACCESS, DATA: ``stop_on_unexpected`` does not stop at a fault
-        ("new", "<u8"),  # MOV CRn: the value; EXCHANGE: the entry; WAIT: cycles; DATA: the data
+        ("purpose", "u1"),  # ACCESS: Purpose
+        # MOV CRn: the value; EXCHANGE: the entry; WAIT: cycles; DATA: the data; CANCEL: which;
+        # INVPCID: bits 63:12 of its descriptor
+        ("new", "<u8"),
         ("pcid", "<u2"),  # INVPCID
         ("size", "u1"),  # DATA: bytes
         ("inherit", "u1"),  # the registers are those of the last CONTROL, not those that follow
@@ -101,6 +109,7 @@ def accesses(
     stack: ArrayLike = 0,
     port: ArrayLike = 0,
     expect_fault: ArrayLike = 0,
+    purpose: ArrayLike = 0,
 ) -> NDArray[np.void]:
     """Return access commands, one per element of the arguments broadcast together.
 
@@ -108,7 +117,7 @@ def accesses(
     ``set_control`` before.
     """
     return _commands(Op.ACCESS, control, vaddr=vaddr, kind=kind, user=user, implicit=implicit,
-                     ac=ac, stack=stack, port=port, expect_fault=expect_fault)
+                     ac=ac, stack=stack, port=port, expect_fault=expect_fault, purpose=purpose)
 
 
 def data_accesses(
@@ -143,7 +152,8 @@ def invalidation(
 ) -> NDArray[np.void]:
     """Return invalidation commands, one per element of the arguments broadcast together.
 
-    ``op`` are operations of ``InvalidateOp``; the other arguments are their operands.
+    ``op`` are operations of ``InvalidateOp``; the other arguments are their operands. Of INVPCID
+    ``old`` has bits 33:2 of the type, and ``new`` bits 63:12 of the descriptor: all that must be 0.
     """
     return _commands(Op.INVALIDATE, control, invalidate=op, vaddr=vaddr, pcid=pcid, old=old,
                      new=new)
@@ -172,6 +182,14 @@ def barrier() -> NDArray[np.void]:
 def reset() -> NDArray[np.void]:
     """Return a command to reset the hardware."""
     return _commands(Op.RESET, port=0)
+
+
+def cancel(port: ArrayLike, which: ArrayLike = 0) -> NDArray[np.void]:
+    """Return commands to cancel accesses of ports, one per element of the arguments together.
+
+    ``which`` is 0 for all that wait for an answer, or counts them from the last, 1, on.
+    """
+    return _commands(Op.CANCEL, port=port, new=which)
 
 
 def set_control(control: Control | Controls) -> NDArray[np.void]:

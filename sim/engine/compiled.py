@@ -50,7 +50,7 @@ class CompiledEngine(ABC):
     def __init__(self, config: Config, latency: int | MemoryModel = 1) -> None:
         self.config = config
         self.memory_model = model = MemoryModel.of(latency)
-        self._intake = Intake(config.mode, len(config.ports))
+        self._intake = Intake(config)
         self._library = build_library(self._recipe(config))
         self._library.mmu_create.restype = ctypes.c_void_p
         self.events = event_names(config)

@@ -1,7 +1,6 @@
 """Making an engine by its name, with the hardware's parameters and its memory's behaviour."""
 
 from ...hdl.config import Config
-from ...model.mmu.flag_rules import FlagRules
 from .base import Engine
 from .memory_model import MemoryModel
 from .model import ModelEngine
@@ -24,8 +23,7 @@ def create(name: str, config: Config, latency: int | MemoryModel = 1) -> Engine:
     """
     memory_model = MemoryModel.of(latency)
     if name == "model":
-        return ModelEngine(config.mode, config.physical_bits, len(config.ports),
-                           FlagRules(config.accessed, config.ad))
+        return ModelEngine(config)
     # Imported when asked for: simulators take a while to load.
     if name == "timing":
         from .timing import TimingEngine

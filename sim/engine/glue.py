@@ -8,12 +8,12 @@ from ...hdl.event_shapes import events_layout
 from ...hdl.flat import flat_fields
 from ...hdl.shapes import MEMORY_TAG_BITS, MemoryOp
 from ...model.x86 import PAGE_BYTES, AccessKind, Vector
-from .answer import ANSWER
+from .answer import ANSWER, Loss
 from .command import COMMAND, Op
 from .cpp_text import record_lines
 from .harness_batch import RunStatus
 from .memory_model import CHANCE_BITS, PURPOSES
-from .ports import CONTROL_FIELDS, INVALIDATE_FIELDS, REQUEST_FIELDS, RESPONSE_FIELDS
+from .ports import CONTROL_FIELDS, invalidate_fields, request_fields, response_fields
 
 __all__ = ["event_names", "glue_text", "port_member"]
 
@@ -38,10 +38,13 @@ def glue_text(config: Config) -> str:
         f"const unsigned WALKERS = {config.walkers};",
         f"const unsigned INVALIDATE = {len(config.ports)};",
         f"const unsigned COMPARE_EXCHANGE = {compare_exchange.value};",
-        f"const bool PLAIN_WRITES = {str(config.ad == 'write').lower()};",
+        f"const bool PLAIN_WRITES = {_bool(config.ad == 'write')};",
         f"const unsigned WRITE = {AccessKind.WRITE:d};",
         f"const unsigned MACHINE_CHECK = {Vector.MC:d};",
+        f"const unsigned GENERAL_PROTECTION = {Vector.GP:d};",
+        f"const bool CANCELS = {_bool(config.cancel)};",
         *(f"const unsigned OP_{op.name} = {op:d};" for op in Op),
+        *(f"const unsigned LOST_{loss.name} = {loss:d};" for loss in Loss),
         *(f"const int {status.name} = {status:d};" for status in RunStatus),
         f"const unsigned CHANCE_BITS = {CHANCE_BITS};",
         *(f"const unsigned {purpose.upper()} = {number};"
@@ -72,13 +75,19 @@ def _input_functions(config: Config) -> Iterator[str]:
         for name, (register, low) in CONTROL_FIELDS.items()
     ])
     payloads = [
-        [*(_put(f"{port}_req_{name}", f"command.{name}_") for name in REQUEST_FIELDS),
+        [*(_put(f"{port}_req_{name}", f"command.{field}_")
+           for name, field in request_fields(config).items()),
          _put(f"{port}_req_tag", "tag")]
         for port in config.ports
     ]
     payloads.append([
-        _put(f"invalidate_{name}", f"command.{field}_") for name, field in INVALIDATE_FIELDS.items()
+        _put(f"invalidate_{name}", f"command.{field}_")
+        for name, field in invalidate_fields(config).items()
     ])
+    cancels = [[_put(f"{port}_cancel_{name}", name) for name in ("valid", "all", "tag")]
+               for port in config.ports] if config.cancel else [[]]
+    yield from _switch("void cancel(Top &top, unsigned port, bool valid, bool all, uint64_t tag)",
+                       "port", cancels)
     yield from _switch(
         "void offer(Top &top, unsigned stream, const Command &command, uint64_t tag)", "stream",
         [[*payload, _put(valid, "1")] for payload, valid in zip(payloads, valids, strict=True)])
@@ -93,9 +102,11 @@ def _output_functions(config: Config) -> Iterator[str]:
                        [[f"return {_take(f'{port}_rsp_valid')};"] for port in config.ports])
     yield from _switch("bool is_missed(const Top &top, unsigned port)", "port",
                        [[f"return {_take(f'events_{port}_miss')};"] for port in config.ports])
+    refused = _take("invalidate_refused") if config.checks else "false"
+    yield from _function("bool is_refused(const Top &top)", [f"return {refused};"])
     payloads = [
         [*(f"answer.{field}_ = {_take(f'{port}_rsp_{name}')};"
-           for name, field in RESPONSE_FIELDS.items()),
+           for name, field in response_fields(config).items()),
          f"return {_take(f'{port}_rsp_tag')};"]
         for port in config.ports
     ]

@@ -62,6 +62,7 @@ public:
             collect_due();
             accept();
             note_misses();
+            end_cancel();
             if (!collect_fresh())
                 return UNASKED;
             stop();
@@ -87,6 +88,7 @@ private:
         offer_nothing(top_);
         put(top_.p_rst, 0);
         put(top_.p_memory__rsp__valid, 0);
+        cancel_nothing();
         mmu_.wake();
         mmu_.settle();
         mmu_.advance();
@@ -99,6 +101,7 @@ private:
             return;
         mmu_.wake();
         offer_nothing(top_);
+        cancel_nothing();
         put(top_.p_rst, 0);
         if (batch_.row >= batch_.count || must_wait(batch_.commands[batch_.row]))
             return;
@@ -107,12 +110,30 @@ private:
         const Command &command = batch_.commands[batch_.row];
         if (command.op_ == OP_RESET)
             put(top_.p_rst, 1);
+        if (CANCELS && command.op_ == OP_CANCEL)
+            begin_cancel(command);
         if (!is_access(command) && command.op_ != OP_INVALIDATE)
             return;
         stream_ = is_access(command) ? command.port_ : INVALIDATE;
         put_control(top_, command);
         tag_ = ANSWERS_BY_TAG && stream_ != INVALIDATE ? choose_tag() : batch_.row & TAG_MASK;
         offer(top_, stream_, command, tag_);
+    }
+
+    // Say in this cycle which accesses are cancelled, if those that wait are so many.
+    void begin_cancel(const Command &command) {
+        const std::deque<Due> &due = due_[command.port_];
+        cancelling_ = command.new_ <= due.size();
+        if (!cancelling_)
+            return;
+        if (command.new_)
+            tag_ = due[due.size() - command.new_].tag;
+        cancel(top_, command.port_, true, !command.new_, tag_);
+    }
+
+    void cancel_nothing() {
+        for (unsigned port = 0; CANCELS && port < INVALIDATE; ++port)
+            cancel(top_, port, false, false, 0);
     }
 
     // Return a tag for the request on offer that none of those has that wait for an answer.
@@ -224,13 +245,29 @@ private:
     // Note that the accesses under way are lost with this cycle.
     void lose() {
         for (unsigned port = 0; port < INVALIDATE; ++port) {
-            for (const Due &due : due_[port]) {
-                batch_.answers[due.row].answered_ = batch_.cycle;
-                batch_.answers[due.row].lost_ = 1;
-            }
+            for (const Due &due : due_[port])
+                lose(due, LOST_BY_RESET);
             due_[port].clear();
         }
-        answers_due_ = 0;
+    }
+
+    void lose(const Due &due, unsigned how) {
+        batch_.answers[due.row].answered_ = batch_.cycle;
+        batch_.answers[due.row].lost_ = how;
+        --answers_due_;
+    }
+
+    // Note that what is cancelled is lost with this cycle, if anything is.
+    void end_cancel() {
+        if (!CANCELS || !cancelling_)
+            return;
+        cancelling_ = false;
+        const Command &command = batch_.commands[batch_.row - 1];
+        std::deque<Due> &all = due_[command.port_];
+        const auto kept = [&](const Due &due) { return command.new_ && due.tag != tag_; };
+        const auto first = std::stable_partition(all.begin(), all.end(), kept);
+        std::for_each(first, all.end(), [this](const Due &due) { lose(due, LOST_BY_CANCEL); });
+        all.erase(first, all.end());
     }
 
     // Load or store data at the physical address in the answer.
@@ -264,6 +301,10 @@ private:
             ++answers_due_;
         } else {
             answer.answered_ = batch_.cycle;
+        }
+        if (command.op_ == OP_INVALIDATE && is_refused(top_)) {
+            answer.fault_ = 1;
+            answer.vector_ = GENERAL_PROTECTION;
         }
         if (command.op_ == OP_EXCHANGE || command.op_ == OP_READ)
             access_as_peer(command, answer);
@@ -310,7 +351,8 @@ private:
     bool started_ = false;  // whether the turn of the command `row` has begun,
     uint64_t start_ = 0;    // in which cycle,
     unsigned stream_ = 0;   // and on which stream it is offered, if on any
-    uint64_t tag_ = 0;      // with which tag, if through a request port
+    uint64_t tag_ = 0;      // with which tag, if through a request port; or which is cancelled
+    bool cancelling_ = false;  // whether accesses are cancelled in this cycle
     std::deque<Due> due_[INVALIDATE];  // accesses accepted and not yet answered, by port
     uint64_t last_tags_[INVALIDATE] = {};  // that were chosen last
     uint64_t answers_due_ = 0;

@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from ...model.x86 import AccessKind, Cr3, InvalidateOp, PagingMode
+from ...hdl.config import Config
+from ...model.x86 import AccessKind, Cr3, InvalidateOp, PagingMode, Purpose
 from .command import COMMAND, FLAGS, REGISTERS, THROUGH_PORT, UNDER_REGISTERS, Op
 
 __all__ = ["Intake", "check_commands"]
@@ -22,14 +23,12 @@ class Intake:
 
     Parameters
     ----------
-    mode : PagingMode
-        The paging mode.
-    ports : int
-        How many request ports there are.
+    config : Config
+        Parameters of the MMU that the commands are for.
     """
 
-    def __init__(self, mode: PagingMode, ports: int) -> None:
-        self._mode, self._ports = mode, ports
+    def __init__(self, config: Config) -> None:
+        self._config = config
         self._registers: np.void | None = None  # those of the last ``Op.CONTROL`` that was done
 
     def take(self, commands: NDArray[np.void]) -> NDArray[np.void]:
@@ -39,7 +38,7 @@ class Intake:
         a command that inherits registers before any ``Op.CONTROL``.
         """
         commands = np.ascontiguousarray(commands, COMMAND)
-        check_commands(commands, self._mode, self._ports)
+        check_commands(commands, self._config)
         if not commands["inherit"].any():
             return commands
         inherits = (commands["inherit"] != 0) & np.isin(commands["op"], UNDER_REGISTERS)
@@ -63,19 +62,20 @@ class Intake:
             self._registers = commands[controls[-1]].copy()
 
 
-def check_commands(commands: NDArray[np.void], mode: PagingMode, ports: int) -> None:
+def check_commands(commands: NDArray[np.void], config: Config) -> None:
     """Raise ``ValueError`` for the first command of a sort that is wrong, naming row and value.
 
     The sorts are an operation, an access kind, a flag or an invalidation that there is not; data
     of another size than 1, 2, 4 or 8 or not at a multiple of it; an entry not at a multiple of its
-    size; a linear address or a PCID that is too wide. Raise ``IndexError`` for a port that there
-    is not, of ``ports``.
+    size; a linear address or a PCID that is too wide; a purpose of an MMU without ``probes``, or a
+    cancel of one without ``cancel``. Raise ``IndexError`` for a port that there is not.
     """
+    mode = config.mode
     op = commands["op"].copy()
     _refuse(commands, op >= len(Op), "op", f"Operation must be below {len(Op)}")
     access = np.isin(op, THROUGH_PORT)
     if access.any():
-        _check_accesses(commands, access, mode, ports)
+        _check_accesses(commands, access, config)
     data, peer, invalidate = op == Op.DATA, np.isin(op, PEER), op == Op.INVALIDATE
     if data.any():
         _check_sizes(commands, data)
@@ -85,21 +85,36 @@ def check_commands(commands: NDArray[np.void], mode: PagingMode, ports: int) -> 
                 f"{mode.entry_bytes}")
     if invalidate.any():
         _check_invalidations(commands, invalidate, mode)
+    cancel = op == Op.CANCEL
+    if cancel.any():
+        _check_ports(commands, cancel, config)
+        _refuse(commands, cancel & (not config.cancel), "op",
+                "Operation must not cancel, as the hardware cannot")
 
 
-def _check_accesses(
-    commands: NDArray[np.void], access: Rows, mode: PagingMode, ports: int
-) -> None:
-    """Check the commands that are an ``access``."""
-    wrong = access & (commands["port"] >= ports)
+def _check_ports(commands: NDArray[np.void], chosen: Rows, config: Config) -> None:
+    """Check the ports of ``chosen`` commands."""
+    wrong = chosen & (commands["port"] >= len(config.ports))
     if wrong.any():
         row = int(wrong.argmax())
-        raise IndexError(f"Command {row} is for port {commands['port'][row]}, of {ports}")
+        raise IndexError(
+            f"Command {row} is for port {commands['port'][row]}, of {len(config.ports)}")
+
+
+def _check_accesses(commands: NDArray[np.void], access: Rows, config: Config) -> None:
+    """Check the commands that are an ``access``."""
+    _check_ports(commands, access, config)
     _refuse(commands, access & (commands["kind"] >= len(AccessKind)), "kind",
             f"Access kind must be below {len(AccessKind)}")
     for flag in FLAGS:
         _refuse(commands, access & (commands[flag] > 1), flag, f"Flag {flag} must be 0 or 1")
-    _check_vaddr(commands, access, mode)
+    if commands["purpose"].any():
+        highest = max(Purpose) if config.probes else Purpose.ACCESS
+        _refuse(commands, access & (commands["purpose"] > highest), "purpose",
+                f"Purpose must be at most {highest:d}" + " without probes" * (not config.probes))
+        _refuse(commands, (commands["op"] == Op.DATA) & (commands["purpose"] > 0), "purpose",
+                "Purpose of data must be 0")
+    _check_vaddr(commands, access, config.mode)
 
 
 def _check_invalidations(commands: NDArray[np.void], invalidate: Rows, mode: PagingMode) -> None:

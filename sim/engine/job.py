@@ -3,9 +3,8 @@
 ``harness.cc`` does the same for hardware that is compiled.
 """
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,10 +13,11 @@ from numpy.typing import NDArray
 from ...hdl.config import Config
 from ...model.physical.memory import PhysicalMemory
 from ...model.x86 import AccessKind
-from .answer import ANSWER, NOTHING, Answer, access_memory
+from .answer import ANSWER, NOTHING, REFUSED, Answer, Loss, access_memory
 from .base import BUS_ERROR, Run
 from .command import COMMAND, THROUGH_PORT, Op
-from .ports import INVALIDATE_FIELDS, REQUEST_FIELDS, RESPONSE_FIELDS, control_values
+from .due import DueAccess, DueAccesses
+from .ports import control_values, invalidate_fields, request_fields, response_fields
 from .timed_memory import TimedMemory
 
 __all__ = ["Job", "Pins"]
@@ -43,10 +43,13 @@ class Pins(Protocol):
         """Set the registers that govern translation."""
 
     def withdraw(self, ctx: Any) -> None:
-        """Offer nothing to any stream, but what memory responds."""
+        """Offer nothing to any stream, but what memory responds, and cancel nothing."""
 
     def offer(self, ctx: Any, stream: int, values: Fields) -> None:
         """Offer a payload of these fields to a stream; the others are 0."""
+
+    def cancel(self, ctx: Any, port: int, tag: int | None) -> None:
+        """Cancel what waits at a port, or of that what has ``tag``, until all is withdrawn."""
 
     def respond(self, ctx: Any, response: Fields | None) -> None:
         """Offer a response of memory, or none."""
@@ -62,16 +65,6 @@ class Pins(Protocol):
 
     def unpack_events(self, word: int) -> Fields:
         """Return the bits of an event word by name."""
-
-
-@dataclass(eq=False, slots=True)
-class _Due:
-    """An access that waits for its answer: its command, when it was accepted, with which tag."""
-
-    row: int
-    accepted: int
-    tag: int
-    missed: bool = False  # whether its lookup found nothing
 
 
 class Job:
@@ -101,9 +94,10 @@ class Job:
         names = COMMAND.names or ()
         self.commands = [dict(zip(names, row, strict=True)) for row in commands.tolist()]
         self.answers = [NOTHING] * len(commands)
-        self.due: list[deque[_Due]] = [deque() for _ in self.config.ports]
-        self.tag = 0  # of the command on offer, if it goes through a port
-        self.last_tags = [0 for _ in self.config.ports]
+        self.due = DueAccesses(config)
+        self.tag: int | None = None  # of the command on offer, if it goes through a port or cancels
+        self.fields = request_fields(config), invalidate_fields(config)
+        self.answer_fields = response_fields(config)
         self.event_words: Counter[int] = Counter()
         self.end = len(commands)  # where the run ends: earlier, if a fault stops it
         self.row = 0  # the command whose turn it is
@@ -117,7 +111,7 @@ class Job:
 
     @property
     def done(self) -> bool:
-        return self.row >= self.end and not any(self.due)
+        return self.row >= self.end and not self.due
 
     @property
     def idle_cycles(self) -> int:
@@ -137,27 +131,20 @@ class Job:
         command = self.commands[self.row]
         if command["op"] in THROUGH_PORT:
             self._put_control(ctx, command)
-            self.tag = self._choose_tag(command["port"])
-            values = {"tag": self.tag, **{name: command[name] for name in REQUEST_FIELDS}}
-            self.wires.offer(ctx, command["port"], values)
+            self.tag = self.due.choose_tag(command["port"], self.row)
+            values = {name: command[field] for name, field in self.fields[0].items()}
+            self.wires.offer(ctx, command["port"], {"tag": self.tag, **values})
         elif command["op"] == Op.INVALIDATE:
             self._put_control(ctx, command)
-            values = {name: command[field] for name, field in INVALIDATE_FIELDS.items()}
-            self.wires.offer(ctx, len(self.due), values)
+            values = {name: command[field] for name, field in self.fields[1].items()}
+            self.wires.offer(ctx, len(self.config.ports), values)
         elif command["op"] == Op.RESET:
             self.wires.put_reset(ctx, 1)
-
-    def _choose_tag(self, port: int) -> int:
-        """Return the tag of a request: of those that wait for an answer none has the same."""
-        mask = (1 << self.config.tag_bits) - 1
-        if self.config.order == "request":
-            return self.row & mask
-        taken = {one.tag for one in self.due[port]}
-        tag = self.last_tags[port] + 1 & mask
-        while tag in taken:
-            tag = tag + 1 & mask
-        self.last_tags[port] = tag
-        return tag
+        elif command["op"] == Op.CANCEL:
+            which, port = command["new"], command["port"]
+            self.tag = self.due.tag_of(port, which) if which else None
+            if not which or self.tag is not None:
+                self.wires.cancel(ctx, port, self.tag)
 
     def _surround(self, ctx: Any) -> None:
         """Give the memory response that is due, and say what is taken in this cycle."""
@@ -176,7 +163,7 @@ class Job:
         behind = self.config.order == "tag" or (self.stop_on_fault and (
             self.config.hit_latency == 2 or self.config.has_miss_file))
         own = command["port"] if command["op"] in THROUGH_PORT and not behind else None
-        return any(due for port, due in enumerate(self.due) if port != own)
+        return self.due.elsewhere(own)
 
     def _put_control(self, ctx: Any, command: dict[str, int]) -> None:
         self.wires.put_control(ctx, control_values(self.config, command))
@@ -185,7 +172,8 @@ class Job:
         """Take in the outputs of the cycle that ends, in the order of ``wires.outputs``."""
         self.event_words[events] += 1
         now = self.first_cycle + self.cycle
-        ready, taken = outputs[:len(self.due) + 1], outputs[len(self.due) + 1:]
+        streams = len(self.config.ports) + 1
+        ready, taken = outputs[:streams], outputs[streams:3 * streams]
         *answers, (access_valid, access) = zip(taken[::2], taken[1::2], strict=True)
         if self.responding and response_ready:
             self.timed.taken(now)
@@ -196,14 +184,20 @@ class Job:
             # What is not due yet answers the request of this cycle, if there is no hit latency.
             if valid and self.taking[port]:
                 response = self.wires.unpack_answer(answer)
-                if self._is_due(port, response):
+                if self.due.answers(port, response["tag"]):
                     self._collect(port, response)
                 else:
                     fresh.append((port, response))
+        over = None  # the command whose turn ends with this cycle
         if self.started == self.row and self._is_turn_over(self.commands[self.row], ready):
-            self._accept(self.commands[self.row])
+            over = self.commands[self.row]
+            self._accept(over, refused=any(outputs[3 * streams:]))
             self.row += 1
-        self._note_misses(events)
+        for port, miss in enumerate(self.wires.misses):
+            if events & miss:
+                self.due.note_miss(port, self.cycle)
+        if over and over["op"] == Op.CANCEL and (not over["new"] or self.tag is not None):
+            self._lose(over["port"], Loss.BY_CANCEL, self.tag)
         for port, response in fresh:
             self._collect(port, response)
         if self.stopped and self.row < self.end:  # by what was unexpected: nothing more is begun
@@ -222,69 +216,49 @@ class Job:
         if op == Op.INVALIDATE:
             return bool(ready[-1])
         if op == Op.BARRIER:
-            return not any(self.due)
+            return not self.due
         if op == Op.WAIT:
             self.progress = self.cycle
             return self.cycle - self.start + 1 >= command["new"]
         return True
 
-    def _accept(self, command: dict[str, int]) -> None:
-        """Note that the turn of ``command`` is over, and do it if it is not for a port."""
+    def _accept(self, command: dict[str, int], *, refused: bool) -> None:
+        """Note that the turn of ``command`` is over, and do it if it is not for a port.
+
+        An invalidation may be ``refused``.
+        """
         self.progress = self.cycle
         op, answer = command["op"], NOTHING
         if op in THROUGH_PORT:
-            self.due[command["port"]].append(_Due(self.row, self.cycle, self.tag))
+            assert self.tag is not None
+            self.due.add(command["port"], DueAccess(self.row, self.cycle, self.tag))
             return
+        if op == Op.INVALIDATE and refused:
+            answer = REFUSED
         if op in (Op.EXCHANGE, Op.READ):
             answer = access_memory(
                 self.memory, command["vaddr"], self.config.mode.entry_bytes,
                 new=command["new"] if op == Op.EXCHANGE else None)
         elif op == Op.RESET:
-            self._lose()
+            for port in range(len(self.config.ports)):
+                self._lose(port, Loss.BY_RESET)
         self.answers[self.row] = answer._replace(accepted=self.cycle, answered=self.cycle)
 
-    def _lose(self) -> None:
-        """Note that the accesses under way are lost with this cycle."""
-        for due in self.due:
-            for one in due:
-                self.answers[one.row] = Answer(
-                    accepted=one.accepted, answered=self.cycle, lost=1)
-            due.clear()
-
-    def _note_misses(self, events: int) -> None:
-        """Note which accesses were looked up in this cycle and missed.
-
-        Each is looked up once that is told, in the order of acceptance, and the next one is not
-        accepted before: it is the last one that was accepted so long ago.
-        """
-        for due, miss in zip(self.due, self.wires.misses, strict=True):
-            if events & miss:
-                accepted = self.cycle - self.config.hit_latency
-                for one in reversed(due):
-                    if one.accepted <= accepted:
-                        one.missed = True
-                        break
-
-    def _is_due(self, port: int, response: dict[str, int]) -> bool:
-        """Return whether a response is to a request of an earlier cycle."""
-        due = self.due[port]
-        if self.config.order == "request":
-            return bool(due)
-        return any(one.tag == response["tag"] for one in due)
+    def _lose(self, port: int, how: Loss, tag: int | None = None) -> None:
+        """Note that accesses under way, all or those with ``tag``, are lost with this cycle."""
+        for one in self.due.lose(port, tag):
+            self.answers[one.row] = Answer(
+                accepted=one.accepted, answered=self.cycle, lost=how)
 
     def _collect(self, port: int, response: dict[str, int]) -> None:
         """Note an answer, unless it comes after the end of the run."""
-        due = self.due[port]
-        waiting = due if self.config.order == "tag" else list(due)[:1]
-        found = [one for one in waiting if one.tag == response["tag"]]
-        assert found, f"Answer in cycle {self.cycle} is to no command that waits"
-        one, = found
-        due.remove(one)
+        one = self.due.take(port, response["tag"])
+        assert one is not None, f"Answer in cycle {self.cycle} is to no command that waits"
         self.progress = self.cycle
         row = one.row
         if row >= self.end:
             return
-        answer = Answer(**{field: response[name] for name, field in RESPONSE_FIELDS.items()})
+        answer = Answer(**{field: response[name] for name, field in self.answer_fields.items()})
         command = self.commands[row]
         if command["op"] == Op.DATA and not answer.fault:
             answer = access_memory(

@@ -6,45 +6,51 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from ...hdl.config import Config
 from ...model.mmu.batch import Accesses, Controls, EntrySource, FrameSource, walk_batch
+from ...model.mmu.control import QUIET
 from ...model.mmu.flag_rules import FLAGS_ON_USE, FlagRules
 from ...model.mmu.walk import Access, Control, Walk, walk
 from ...model.physical.memory import PhysicalMemory
-from ...model.x86 import AccessKind, PagingMode
-from .answer import ANSWER, NOTHING, Answer, access_memory
+from ...model.x86 import AccessKind, PagingMode, Purpose
+from .answer import ANSWER, NOTHING, REFUSED, Answer, access_memory
 from .base import Run, check_stops
-from .command import FLAGS, REGISTERS, THROUGH_PORT, Op
+from .command import COMMAND, FLAGS, REGISTERS, THROUGH_PORT, Op
 from .intake import Intake
+from .page_rights import batch_page_rights, page_rights
+from .refusal import is_refused
 
 __all__ = ["ModelEngine", "golden_walk"]
 
-KINDS = tuple(AccessKind)
+KINDS, PURPOSES = tuple(AccessKind), tuple(Purpose)
+NO_FAULT = ("vector", "error", "vaddr")
+"""What is not told of a fault that a quiet access would end in."""
 
 
 class ModelEngine:
-    """Answers each access with the golden walk. It caches nothing, so it ignores invalidations.
+    """Answers each access with the golden walk.
+
+    It caches nothing, so of invalidations it says only which are refused; nothing is ever cancelled
+    or lost, and a ``LOOKUP`` finds what a ``PROBE`` would.
 
     Parameters
     ----------
-    mode : PagingMode
-        The paging mode.
+    config : Config or PagingMode
+        Parameters of the MMU whose answers it gives; a mode stands for those that are usual.
     paddr_bits : int
-        MAXPHYADDR.
-    ports : int
-        Number of request ports, of which it only checks that there is the one of each command.
-    flags : FlagRules
-        When and how accessed and dirty flags are set.
+        MAXPHYADDR, where there is only a mode.
     """
 
     SHORTEST_BATCH = 28
     """From this many accesses in a row on, walking them together is faster (measured)."""
 
-    def __init__(self, mode: PagingMode, paddr_bits: int = 40, ports: int = 256,
-                 flags: FlagRules = FLAGS_ON_USE) -> None:
-        self.mode = mode
-        self.paddr_bits, self.flags = paddr_bits, flags
-        self._intake = Intake(mode, ports)
-        self._pages = {level: index for index, level in enumerate(mode.pages)}
+    def __init__(self, config: Config | PagingMode, paddr_bits: int = 40) -> None:
+        if not isinstance(config, Config):
+            config = Config(mode=config, paddr_bits=paddr_bits)
+        self.config, self.mode = config, config.mode
+        self.paddr_bits, self.flags = config.physical_bits, FlagRules(config.accessed, config.ad)
+        self._intake = Intake(config)
+        self._pages = {level: index for index, level in enumerate(self.mode.pages)}
 
     def run(
         self,
@@ -99,13 +105,21 @@ class ModelEngine:
     def answers(self, source: EntrySource, commands: NDArray[np.void]) -> NDArray[np.void]:
         """Return the answers to access ``commands`` through the page tables in ``source``."""
         control = Controls(**{name: commands[name] for name in REGISTERS})
+        purpose = commands["purpose"] if self.config.probes else 0
         access = Accesses(commands["vaddr"], commands["kind"],
-                          **{name: commands[name] for name in FLAGS})
-        walks = walk_batch(source, self.mode, control, access, self.paddr_bits, flags=self.flags)
+                          **{name: commands[name] for name in FLAGS}, purpose=purpose)
+        walks = walk_batch(source, self.mode, control, access, self.paddr_bits, flags=self.flags,
+                           steps=self.config.rights)
         answers = np.zeros(len(commands), ANSWER)
         for name in ("paddr", "vaddr", "error", "fault", "vector", "memory_type"):
             answers[name] = getattr(walks, name)
         answers["page"] = np.maximum(walks.page, 0)
+        for name, right in batch_page_rights(self.config, walks, commands["cr4"]).items():
+            answers[name] = right
+        quiet = np.isin(purpose, QUIET)
+        if quiet.any():
+            for name in NO_FAULT:
+                answers[name][quiet] = 0
         return answers
 
     def _one_by_one(
@@ -117,13 +131,13 @@ class ModelEngine:
         """
         # Plain tuples on the way in and out: storing into numpy row by row costs more than a walk.
         registers, flags = commands[list(REGISTERS)].tolist(), commands[list(FLAGS)].tolist()
-        heads = commands[["op", "vaddr", "kind", "new", "size"]].tolist()
+        heads = commands[["op", "vaddr", "kind", "new", "size", "purpose"]].tolist()
         control_of = cache(Control)
         answers = []
-        for (op, vaddr, kind, new, size), flag, values, stop in zip(
-                heads, flags, registers, stops.tolist(), strict=True):
+        for row, ((op, vaddr, kind, new, size, purpose), flag, values, stop) in enumerate(zip(
+                heads, flags, registers, stops.tolist(), strict=True)):
             if op in THROUGH_PORT:
-                access = Access(vaddr, KINDS[kind], *map(bool, flag))
+                access = Access(vaddr, KINDS[kind], *map(bool, flag), purpose=PURPOSES[purpose])
                 result = walk(memory, self.mode, control_of(*values), access, self.paddr_bits,
                               self.flags)
                 answer = self._answer(memory, result, new, size if op == Op.DATA else 0)
@@ -133,6 +147,9 @@ class ModelEngine:
             elif op in (Op.EXCHANGE, Op.READ):
                 answers.append(access_memory(
                     memory, vaddr, self.mode.entry_bytes, new=new if op == Op.EXCHANGE else None))
+            elif op == Op.INVALIDATE and self.config.checks:
+                fields = dict(zip(COMMAND.names or (), commands[row].item(), strict=True))
+                answers.append(REFUSED if is_refused(self.config, fields) else NOTHING)
             else:
                 answers.append(NOTHING)
         return Run(np.array(answers, ANSWER))
@@ -146,10 +163,14 @@ class ModelEngine:
         there if the access is a write.
         """
         access, fault = result.access, result.fault
+        if fault is not None and access.purpose in QUIET:
+            return Answer(fault=1)
         if fault is not None:
             return Answer(vaddr=fault.vaddr, error=fault.error_code, fault=1, vector=fault.vector)
         page = self._pages[result.page] if result.page is not None else 0
         translation = Answer(paddr=result.paddr, page=page, memory_type=result.memory_type)
+        if self.config.rights:
+            translation = translation._replace(**page_rights(result))
         if not size:
             return translation
         return access_memory(
@@ -168,10 +189,11 @@ def _long_runs(chosen: NDArray[np.bool_], shortest: int) -> list[tuple[int, int]
 
 
 def golden_walk(
-    memory: PhysicalMemory, mode: PagingMode, command: np.void, paddr_bits: int = 40
+    memory: PhysicalMemory, mode: PagingMode, command: np.void, paddr_bits: int = 40,
+    flags: FlagRules = FLAGS_ON_USE,
 ) -> tuple[Control, Walk]:
     """Return the registers and the golden walk, with every level, of one access command."""
     control = Control(**{name: int(command[name]) for name in REGISTERS})
     access = Access(int(command["vaddr"]), KINDS[command["kind"]],
-                    *(bool(command[name]) for name in FLAGS))
-    return control, walk(memory, mode, control, access, paddr_bits)
+                    *(bool(command[name]) for name in FLAGS), purpose=PURPOSES[command["purpose"]])
+    return control, walk(memory, mode, control, access, paddr_bits, flags)

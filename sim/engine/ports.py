@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 
 from ...hdl.config import Config
-from ...hdl.shapes import control_layout
+from ...hdl.port_shapes import response_layout
+from ...hdl.shapes import control_layout, invalidate_layout, request_layout
 from ...model.x86 import PAGE_SHIFT, Cr0, Cr3, Cr4, Efer, lowest_bit
 
-__all__ = ["CONTROL_FIELDS", "INVALIDATE_FIELDS", "REQUEST_FIELDS", "RESPONSE_FIELDS",
-           "control_values"]
+__all__ = ["CONTROL_FIELDS", "control_values", "invalidate_fields", "request_fields",
+           "response_fields"]
 
 CONTROL_FIELDS = {
     "root": ("cr3", PAGE_SHIFT),
@@ -25,24 +26,24 @@ CONTROL_FIELDS = {
 }
 """Where each field of the ``control`` port comes from: register, and lowest bit in it."""
 
-REQUEST_FIELDS = ("vaddr", "kind", "user", "implicit", "ac", "stack")
-"""Fields of a request that are command fields of the same name; the tag counts commands."""
+INVALIDATE_FIELDS = {"op": "invalidate", "type": "old", "reserved": "new"}
+"""Which field of the command a field of the ``invalidate`` port is, if not that of its name."""
 
-INVALIDATE_FIELDS = {
-    "op": "invalidate", "vaddr": "vaddr", "pcid": "pcid", "old": "old", "new": "new",
-}
-"""Which field of the command each field of the ``invalidate`` port is."""
 
-RESPONSE_FIELDS = {
-    "paddr": "paddr",
-    "vaddr": "vaddr",
-    "error_code": "error",
-    "fault": "fault",
-    "vector": "vector",
-    "page": "page",
-    "memory_type": "memory_type",
-}
-"""Which field of the answer each field of a response is."""
+def request_fields(config: Config) -> dict[str, str]:
+    """Return which field of the command each field of a request is, but for the tag."""
+    return {name: name for name in request_layout(config).members if name != "tag"}
+
+
+def invalidate_fields(config: Config) -> dict[str, str]:
+    """Return which field of the command each field of the ``invalidate`` port is."""
+    return {name: INVALIDATE_FIELDS.get(name, name) for name in invalidate_layout(config).members}
+
+
+def response_fields(config: Config) -> dict[str, str]:
+    """Return which field of the answer each field of a response is, but for the tag."""
+    return {name: "error" if name == "error_code" else name
+            for name in response_layout(config).members if name != "tag"}
 
 
 def control_values(config: Config, registers: Mapping[str, int]) -> dict[str, int]:

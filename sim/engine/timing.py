@@ -55,7 +55,7 @@ class TimingEngine:
         self.config = config
         self._geometry = timed_geometry(config)
         self.memory_model = MemoryModel.of(latency)
-        self._intake = Intake(config.mode, len(config.ports))
+        self._intake = Intake(config)
         self._power_up()
 
     def _power_up(self) -> None:
@@ -139,6 +139,9 @@ class ModelPins:
                         *(bool(values[name]) for name in FLAGS))
         tag = values["tag"] & (1 << self._geometry.tag_bits) - 1
         self._inputs.requests[stream] = Asked(self._inputs.view, access, tag)
+
+    def cancel(self, _ctx: Any, _port: int, _tag: int | None) -> None:
+        raise AssertionError("There is no model of requests that are cancelled")
 
     def respond(self, _ctx: Any, response: dict[str, int] | None) -> None:
         self._inputs.reply = None if response is None else MemoryReply(**response)

@@ -36,16 +36,20 @@ class Wires:
         self.top.submodules.mmu = mmu
         self._reset = Input(self.domain.rst)
         ports = [getattr(mmu, name) for name in mmu.config.ports]
-        self._offered = [*(Offer(port.req) for port in ports), Offer(mmu.invalidate)]
+        into = [*(port.req for port in ports), mmu.invalidate]
+        self._offered = [Offer(stream.valid, stream.payload) for stream in into]
+        self._cancels = [Offer(port.cancel.valid, port.cancel) for port in ports
+                         if mmu.config.cancel]
         self.taken = [*(port.rsp for port in ports), mmu.memory.req]
         self._ready = [Input(stream.ready) for stream in self.taken]
-        self._response = Offer(mmu.memory.rsp)
+        self._response = Offer(mmu.memory.rsp.valid, mmu.memory.rsp.payload)
         # Sampled as they are: the simulator is slow to put a value together.
         self.outputs = (
             mmu.events.as_value(),
-            self._response.ready,
-            *(offer.ready for offer in self._offered),
+            mmu.memory.rsp.ready,
+            *(stream.ready for stream in into),
             *(part for stream in self.taken for part in (stream.valid, stream.payload.as_value())),
+            *([mmu.invalidate_refused] if mmu.config.checks else []),
         )
         self._control = Record(mmu.control.shape())
         self._control_signal = mmu.control.as_value()
@@ -71,11 +75,14 @@ class Wires:
         ctx.set(self._control_signal, self._control.pack(values))
 
     def withdraw(self, ctx: Any) -> None:
-        for offer in self._offered:
+        for offer in (*self._offered, *self._cancels):
             offer.withdraw(ctx)
 
     def offer(self, ctx: Any, stream: int, values: dict[str, int]) -> None:
         self._offered[stream].offer(ctx, values)
+
+    def cancel(self, ctx: Any, port: int, tag: int | None) -> None:
+        self._cancels[port].offer(ctx, {"valid": 1, "all": tag is None, "tag": tag or 0})
 
     def respond(self, ctx: Any, response: dict[str, int] | None) -> None:
         if response is None:
@@ -111,13 +118,12 @@ class Input:
 
 
 class Offer:
-    """A stream into the MMU."""
+    """What goes into the MMU while it is valid, such as a stream."""
 
-    def __init__(self, stream: Any) -> None:
-        self.ready = stream.ready
-        self._valid = Input(stream.valid)
-        self._payload = stream.payload.as_value()
-        self._record = Record(stream.payload.shape())
+    def __init__(self, valid: Any, payload: Any) -> None:
+        self._valid = Input(valid)
+        self._payload = payload.as_value()
+        self._record = Record(payload.shape())
 
     def offer(self, ctx: Any, values: dict[str, int]) -> None:
         """Offer a payload of these fields; the others are 0."""

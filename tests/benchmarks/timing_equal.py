@@ -34,7 +34,7 @@ def compare_seed(config, seed, names=("timing", "cxxrtl"), seconds=None):
     from tests.sim.attack import Attack, random_memory_model
     from tests.sim.engine.cycle_compare import assert_same_cycles, assert_same_outcome
 
-    software = Attack(config.mode, seed, len(config.ports))
+    software = Attack(config, seed)
     engines = [create(name, config, random_memory_model(seed)) for name in names]
     memory, other, played = software.memory, software.memory.copy(), 0
     for _ in range(PROGRAMS):

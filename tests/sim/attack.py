@@ -1,7 +1,8 @@
 """Programs and memories meant to break the hardware: every event, aimed at what caches may hold.
 
 To what ``Churn`` does come resets, changes of CR4.PSE, accesses of all ports at once, and moves of
-page tables: an entry is made to point to another table while caches hold the old one, then
+page tables; and of what the hardware has, probes, cancels and operations that it must refuse. A
+move: an entry is made to point to another table while caches hold the old one, then
 something ends what they hold, and what is written to the old table from then on must not be found.
 """
 
@@ -10,14 +11,14 @@ from collections import Counter
 import numpy as np
 
 from pagewalk.hdl.config import Config
-from pagewalk.model.x86 import IA32, X86_64, Cr3, Cr4, Entry, InvalidateOp
+from pagewalk.model.x86 import IA32, X86_64, Cr3, Cr4, Entry, InvalidateOp, Purpose
 from pagewalk.sim.engine.base import EngineStalled
-from pagewalk.sim.engine.command import barrier, reset, wait
+from pagewalk.sim.engine.command import barrier, cancel, reset, wait
 from pagewalk.sim.engine.cxxrtl import CxxrtlEngine
 from pagewalk.sim.engine.memory_model import MemoryModel
 from pagewalk.sim.referee import IllegalAnswer, Referee
 
-from .churn import WEIGHTS, Churn
+from .churn import FLAGS, WEIGHTS, Churn
 
 __all__ = ["CONFIGS", "Attack", "Found", "attack", "random_memory_model"]
 
@@ -49,11 +50,22 @@ LEAF = Entry.P | Entry.RW | Entry.US | Entry.A | Entry.D
 
 
 class Attack(Churn):
-    """Software that does all that it can, in proportions that follow from the seed."""
+    """Software that does all that it can, in proportions that follow from the seed.
 
-    def __init__(self, mode, seed, ports):
-        super().__init__(mode, [1, seed], ports=ports)
+    Where flags are set by plain writes it leaves the page tables alone while there may be walks;
+    where software sets them, most entries have theirs.
+    """
+
+    def __init__(self, config, seed):
+        self.config = config
+        if config.ad == "fault":
+            self.flag_chances = (*FLAGS[:-2], (Entry.A, 0.97), (Entry.D, 0.7))
+        super().__init__(config.mode, [1, seed], ports=len(config.ports))
         weights = WEIGHTS | AIMED
+        if config.cancel:
+            weights |= {Attack.cancel: 6}
+        if config.checks:
+            weights |= {Attack.bad_operation: 2}
         shares = self.rng.exponential(size=len(weights)) * np.array([*weights.values()])
         self.actions = [action for action, share in zip(weights, shares, strict=True)
                         for _ in range(round(4 * share))] or [Churn.accesses]
@@ -67,6 +79,35 @@ class Attack(Churn):
         """Access what was just invalidated; no wait then, for what comes next is to meet it."""
         for _ in range(int(self.rng.integers(3))):
             self.access(vaddr)
+
+    def _purpose(self):
+        probes = self.config.probes and self._chance(0.4)
+        return self._pick([*Purpose][1:]) if probes else Purpose.ACCESS
+
+    def _exchange(self, paddr, entry):
+        if self.config.ad == "write":
+            self.commands.append(barrier())
+        super()._exchange(paddr, entry)
+
+    def cancel(self):
+        """Cancel one or all of the accesses of a port that wait, and go on with others."""
+        for _ in range(int(self.rng.integers(1, 6))):
+            self.access()
+        if self._chance(0.5):
+            self._pause(8)
+        self.commands.append(cancel(self._port(), int(self.rng.integers(4))))
+        self.access()
+
+    def bad_operation(self):
+        """Try an invalidation that is a general-protection fault, and access what it was about."""
+        vaddr = self._pick(self.hot)
+        if self.long and self._chance(0.3):
+            self._invalidate(InvalidateOp.MOV_CR3, new=self.control.cr3 | 1 << 60)
+        else:
+            bits = self._bits(2) or 3
+            self._invalidate(InvalidateOp(int(self.rng.integers(4))), vaddr=vaddr, old=bits & 1,
+                             pcid=self.control.cr3 & Cr3.PCID, new=bits >> 1 << 51)
+        self.access(vaddr)
 
     def _pause(self, longest=22):
         self.commands.append(wait(int(self.rng.integers(1, longest))))
@@ -133,7 +174,7 @@ class Attack(Churn):
 
     def _end_by_invlpg(self, _vaddr, _number):
         """End all tables that the PCID's paging-structure caches hold, by any address."""
-        if self._chance(0.7) or self.mode is IA32:
+        if self._chance(0.7) or not self.long:
             self._invalidate(InvalidateOp.INVLPG, vaddr=self._vaddr())
         else:
             self._invalidate(InvalidateOp.INVPCID_ADDRESS, vaddr=self._vaddr(),
@@ -177,8 +218,8 @@ def attack(config, seed, cycles, *, length=8000, make_engine=CxxrtlEngine):
     It goes through programs of about ``length`` commands; by the same seed, length and cycles it is
     the same attack, whatever makes the engine. Raise one of ``Found``.
     """
-    software = Attack(config.mode, seed, len(config.ports))
-    referee = Referee(config.mode, software.memory, software.control, config.physical_bits)
+    software = Attack(config, seed)
+    referee = Referee(config, software.memory, software.control)
     engine = make_engine(config, random_memory_model(seed))
     events, played = Counter(), 0
     while played < cycles:

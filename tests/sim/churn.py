@@ -13,8 +13,6 @@ import numpy as np
 from pagewalk.model.mmu.walk import Control
 from pagewalk.model.physical.memory import PhysicalMemory
 from pagewalk.model.x86 import (
-    IA32,
-    X86_64,
     AccessKind,
     Cr0,
     Cr3,
@@ -23,6 +21,7 @@ from pagewalk.model.x86 import (
     Entry,
     InvalidateOp,
     Leaf,
+    Purpose,
 )
 from pagewalk.sim.engine.command import accesses, exchange, invalidation, read, wait
 
@@ -38,12 +37,15 @@ FLAGS = ((Entry.P, 0.95), (Entry.RW, 0.8), (Entry.US, 0.75), (Entry.PWT, 0.1), (
 class Churn:
     """A machine's software: its page tables, its registers, and the programs it runs.
 
-    Without ``with_global`` no entry has G, and every invalidation of all that is not global leaves
-    a single answer to the next access.
+    ``flag_chances`` are those of the flags of an entry. Without ``with_global`` no entry has G, and
+    every invalidation of all that is not global leaves a single answer to the next access.
     """
+
+    flag_chances = FLAGS
 
     def __init__(self, mode, seed, *, with_global=True, ports=PORTS):
         self.mode, self.rng, self.ports = mode, np.random.default_rng(seed), ports
+        self.long = mode.entry_bytes == 8  # whether it has what IA-32e paging has
         self.actions = ACTIONS
         self.with_global = with_global
         self.tables = [[0x100 * (number + 1) + table for table in range(TABLES)]
@@ -57,10 +59,11 @@ class Churn:
         self.entries = {paddr: self._entry(number) for number, paddr in self.sites}
         for paddr, entry in self.entries.items():
             self.memory.write(paddr, mode.entry_bytes, entry)
-        long = mode is X86_64
+        long = self.long
         self.control = Control(
-            self.tables[0][0] << 12 | (1 if long else 0), cr0=Cr0.PG | Cr0.WP,
-            cr4=Cr4.PGE | (Cr4.PAE | Cr4.PCIDE if long else Cr4.PSE),
+            self.tables[0][0] << 12 | (1 if long else 0), cr0=Cr0.PG | Cr0.PE | Cr0.WP,
+            cr4=Cr4.PGE | (Cr4.PAE | Cr4.PCIDE if long else Cr4.PSE)
+            | Cr4.LA57 * (len(mode.levels) == 5),
             efer=Efer.LME | Efer.LMA | Efer.NXE if long else 0)
         self.covered = self.pages()
         self.hot = [self._vaddr() for _ in range(HOT_PAGES)]
@@ -82,8 +85,8 @@ class Churn:
 
     def _entry(self, number):
         """Return a random entry of a level: a table of the next, or a page."""
-        level, long = self.mode.levels[number], self.mode is X86_64
-        entry = sum(bit for bit, chance in FLAGS if self._chance(chance))
+        level, long = self.mode.levels[number], self.long
+        entry = sum(bit for bit, chance in self.flag_chances if self._chance(chance))
         large = level.leaf is Leaf.IF_PS and self._chance(0.25)
         if level.leaf is Leaf.ALWAYS or large:
             entry |= self._bits(8) << max(level.shift, 24)
@@ -136,7 +139,11 @@ class Churn:
             pkru=0 if lax else self._bits(32) & self._bits(32) & self._bits(32))
         self.commands.append(accesses(
             control, vaddr, kind, user=not lax and bits >> 1 & 1, implicit=implicit,
-            ac=lax or bits >> 2 & 1, port=self._port() if port is None else port))
+            ac=lax or bits >> 2 & 1, port=self._port() if port is None else port,
+            purpose=self._purpose()))
+
+    def _purpose(self):
+        return Purpose.ACCESS
 
     def _port(self):
         return int(self.rng.integers(self.ports))
@@ -185,10 +192,10 @@ class Churn:
     def switch(self):
         """MOV CR3 to a root, which keeps its PCID, with and without bit 63."""
         space = int(self.rng.integers(TABLES))
-        cr3 = self.tables[0][space] << 12 | (space + 1 if self.mode is X86_64 else 0)
+        cr3 = self.tables[0][space] << 12 | (space + 1 if self.long else 0)
         if self._chance(0.1):
             cr3 = cr3 & 0xFFF | self._pick(self.tables[0]) << 12  # another root under that PCID
-        keep = Cr3.NO_FLUSH * (self.mode is X86_64 and self._chance(0.7))
+        keep = Cr3.NO_FLUSH * (self.long and self._chance(0.7))
         self._invalidate(InvalidateOp.MOV_CR3, new=cr3 | keep)
         self._set(cr3=cr3)
         self._expect_single(not keep and not self.with_global)
@@ -215,7 +222,7 @@ class Churn:
     def invpcid(self):
         self.rewrite()
         vaddr, current = self._pick(self.hot), self.control.cr3 & Cr3.PCID
-        pcid = current if self._chance(0.6) or self.mode is IA32 else self._pick((1, 2, 3))
+        pcid = current if self._chance(0.6) or not self.long else self._pick((1, 2, 3))
         op = InvalidateOp(self._pick((0, 0, 0, 1, 1, 3)))
         self._invalidate(op, vaddr=vaddr, pcid=pcid)
         reached = op is InvalidateOp.INVPCID_ALL_NON_GLOBAL or pcid == current

@@ -7,10 +7,11 @@ import numpy as np
 
 from pagewalk.model.mmu.walk import Access, Control, walk
 from pagewalk.model.physical.memory import PhysicalMemory
-from pagewalk.model.x86 import Cr0, Cr4, Entry, InvalidateOp
+from pagewalk.model.x86 import Cr0, Cr4, Entry, InvalidateOp, Purpose
 from pagewalk.sim.engine.command import (
     accesses,
     barrier,
+    cancel,
     data_accesses,
     exchange,
     invalidation,
@@ -84,7 +85,10 @@ class Commands:
         return np.concatenate([part for race in races for part in race])
 
     def make_unsettled(self, count):
-        """Return commands of every kind, resets at any time; the answers are a matter of cycles."""
+        """Return commands of every kind, resets and cancels at any time.
+
+        The answers are a matter of cycles.
+        """
         parts = []
         while len(parts) < count:
             parts += self._epoch()
@@ -92,6 +96,8 @@ class Commands:
                 place = len(parts) - int(self.rng.integers(EPOCH))
                 parts.insert(place, [reset(), reset(), barrier(), wait(int(self.rng.integers(9)))][
                     int(self.rng.integers(4))])
+            for _ in range(8 * self.config.cancel):
+                parts.insert(len(parts) - int(self.rng.integers(EPOCH)), self._cancel())
             control = self._control(random_control(self.rng, self.config.mode, self.cr3))
             parts += [set_control(control), *(self._access(None) for _ in range(6))]
         return np.concatenate(parts)
@@ -158,15 +164,30 @@ class Commands:
         flags = {"user": access.user, "ac": access.ac, "stack": access.stack,
                  "port": int(self.rng.integers(len(self.config.ports)))}
         if self.rng.random() < 0.5:
-            return accesses(control, access.vaddr, access.kind, implicit=access.implicit, **flags)
+            return accesses(control, access.vaddr, access.kind, implicit=access.implicit,
+                            purpose=self._purpose(), **flags)
         size = 1 << int(self.rng.integers(4))
         # Among few bytes, so that loads meet stores.
         vaddr = access.vaddr & ~0xFFF | bits(self.rng, 4) & -size
         return data_accesses(control, vaddr, access.kind, bits(self.rng, 64),
                              size=size, **flags)
 
+    def _purpose(self):
+        """Return a purpose of which the answer does not depend on what a TLB holds."""
+        if not self.config.probes or self.rng.random() < 0.6:
+            return Purpose.ACCESS
+        return (Purpose.CHECK, Purpose.PROBE)[int(self.rng.integers(2))]
+
+    def _cancel(self):
+        return cancel(int(self.rng.integers(len(self.config.ports))), int(self.rng.integers(4)))
+
     def _invalidation(self, control):
         op = InvalidateOp(int(self.rng.integers(len(InvalidateOp))))
         pcid = int(self.rng.choice(self.pcids))
+        if self.config.checks and op <= InvalidateOp.INVPCID_ALL_NON_GLOBAL:
+            sound = self.rng.random() < 0.5
+            return invalidation(control, op, vaddr=self._vaddr(), pcid=pcid * bits(self.rng, 1),
+                                old=bits(self.rng, 1) * (not sound),
+                                new=bits(self.rng, 64) * (not sound and bits(self.rng, 1)))
         return invalidation(control, op, vaddr=self._vaddr(), pcid=pcid, old=bits(self.rng, 32),
                             new=bits(self.rng, 52) << 12 | pcid)

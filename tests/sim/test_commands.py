@@ -121,7 +121,7 @@ def test_the_harness_is_given_the_numbers_of_the_operations():
     operations = {name: number for name, number in constants.items() if name.startswith("OP_")}
     assert operations == {"OP_ACCESS": 0, "OP_INVALIDATE": 1, "OP_EXCHANGE": 2, "OP_READ": 3,
                           "OP_WAIT": 4, "OP_DATA": 5, "OP_BARRIER": 6, "OP_RESET": 7,
-                          "OP_CONTROL": 8}
+                          "OP_CONTROL": 8, "OP_CANCEL": 9}
     assert {name: constants[name] for name in ("DONE", "STALLED", "UNASKED")} == {
         "DONE": 0, "STALLED": 1, "UNASKED": 2}
     assert {name: constants[name] for name in map(str.upper, PURPOSES)} == {

@@ -8,6 +8,7 @@ from pagewalk.model.mmu.walk import Control
 from pagewalk.model.x86 import IA32, X86_64, AccessKind, Entry, InvalidateOp, Vector
 from pagewalk.sim.engine import create
 from pagewalk.sim.engine.command import (
+    THROUGH_PORT,
     Op,
     accesses,
     data_accesses,
@@ -25,6 +26,7 @@ from .engine_runs import (
     EVERY,
     HARDWARE,
     VALUES,
+    assert_dirty,
     assert_same,
     assert_same_runs,
     simulators,
@@ -41,7 +43,7 @@ VECTORS = {
 @pytest.mark.parametrize(("name", "latency", "count", "seed"), [
     ("x86_64-plru4", 1, 320, 1), ("x86_64-plru4", 7, 80, 2), ("x86_64-random1", 2, 160, 3),
     ("ia32-fifo3", 2, 320, 4), ("ia32-lru8", 1, 320, 5), ("ia32-lru8", 7, 80, 6),
-], ids=lambda value: str(value))
+], ids=str)
 def test_all_simulators_agree_in_every_cycle(name, latency, count, seed):
     rng = default_rng(seed)
     config = CONFIGS[name]
@@ -73,7 +75,7 @@ def test_hardware_answers_as_the_model(name, seed):
     rng = default_rng(seed)
     config = CONFIGS[name]
     engine = create("cxxrtl", config, int(rng.integers(1, 9)))
-    model = ModelEngine(config.mode, config.physical_bits)
+    model = ModelEngine(config)
     pages, vectors, hits, moved = set(), set(), 0, 0
     for _ in range(8):
         memory, cr3 = random_memory(rng, config)
@@ -82,9 +84,10 @@ def test_hardware_answers_as_the_model(name, seed):
         golden = model.run(golden_memory, commands).answers
         run = engine.run(memory, commands)
         assert_same(run.answers, golden, VALUES)
+        assert_dirty(commands, run.answers, golden)
         assert (memory.frames == golden_memory.frames).all()
         pages.update(golden["page"].tolist())
-        vectors.update(golden["vector"].tolist())
+        vectors.update(golden["vector"][np.isin(commands["op"], THROUGH_PORT)].tolist())
         moved += np.count_nonzero((commands["op"] == Op.DATA) & (golden["value"] != 0))
         hits += sum(count for event, count in run.events.items() if "_hit_" in event)
     # All of it was put to the test.
@@ -103,7 +106,7 @@ def test_a_stop_is_precise(name, seed):
     config = CONFIGS[name]
     memory, cr3 = random_memory(rng, config)
     commands = Commands(rng, config, memory, cr3).make(600)
-    model = ModelEngine(config.mode, config.physical_bits)
+    model = ModelEngine(config)
     engine = create("cxxrtl", config, int(rng.integers(1, 9)))
     whole, stepwise = memory.copy(), memory.copy()
     golden = model.run(whole, commands).answers
@@ -113,7 +116,8 @@ def test_a_stop_is_precise(name, seed):
         expected = model.run(stepwise, commands[done:], stop_on_fault=True)
         assert (run.done, run.stopped) == (expected.done, expected.stopped)
         assert len(run.answers) == run.done + run.stopped
-        if not (run.stopped and is_machine_check_of_data(commands[done + run.done], run)):
+        of_data = run.stopped and commands["op"][done + run.done] == Op.DATA
+        if not (of_data and run.answers["vector"][-1] == Vector.MC):
             assert (memory.frames == stepwise.frames).all()
         answers += [run.answers]
         done += run.done + run.stopped
@@ -121,10 +125,6 @@ def test_a_stop_is_precise(name, seed):
     assert_same(np.concatenate(answers), golden, VALUES)
     assert (memory.frames == whole.frames).all()
     assert stops > 10
-
-
-def is_machine_check_of_data(command, run):
-    return command["op"] == Op.DATA and run.answers["vector"][-1] == Vector.MC
 
 
 @pytest.mark.slow

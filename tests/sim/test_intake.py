@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from pagewalk.hdl.config import Config
 from pagewalk.model.mmu.control import Control
 from pagewalk.model.physical.memory import PhysicalMemory
 from pagewalk.model.x86 import IA32, X86_64, InvalidateOp
@@ -10,6 +11,7 @@ from pagewalk.sim.engine import ENGINES, create
 from pagewalk.sim.engine.command import (
     REGISTERS,
     accesses,
+    cancel,
     data_accesses,
     exchange,
     invalidation,
@@ -22,6 +24,8 @@ from pagewalk.sim.engine.intake import Intake, check_commands
 from .engine_runs import CONFIGS
 
 C = Control(0x1000)
+PROBING = Config(probes=True)
+ONE_PORT = Config(mode=X86_64, ports=("only",))
 HIGHEST = 0xFFFF_FFFF
 
 
@@ -33,8 +37,8 @@ def changed(command, **fields):
 
 
 WRONG = [
-    (changed(wait(1), op=9), "Operation must be below 9, not 9"),
-    (changed(wait(1), op=255), "Operation must be below 9, not 255"),
+    (changed(wait(1), op=10), "Operation must be below 10, not 10"),
+    (changed(wait(1), op=255), "Operation must be below 10, not 255"),
     (accesses(C, 0, 3), "Access kind must be below 3, not 3"),
     (accesses(C, 0, user=2), "Flag user must be 0 or 1, not 2"),
     (accesses(C, 0, implicit=3), "Flag implicit must be 0 or 1, not 3"),
@@ -56,6 +60,9 @@ WRONG = [
      "PCID must have at most 12 bits, not 0x1000"),
     (invalidation(C, InvalidateOp.INVPCID_CONTEXT, pcid=0xFFFF),
      "PCID must have at most 12 bits, not 0xffff"),
+    (accesses(C, 0, purpose=1), "Purpose must be at most 0 without probes, not 1"),
+    (changed(data_accesses(C, 0), purpose=3), "Purpose must be at most 0 without probes, not 3"),
+    (cancel(0), "Operation must not cancel, as the hardware cannot, not 9"),
     (accesses(None, 0), None),
 ]
 
@@ -66,13 +73,29 @@ def test_a_command_that_is_wrong_is_named(wrong, message):
     message = (f"{message} in command 2" if message else
                "Command 2 inherits registers, but there was no control command before")
     with pytest.raises(ValueError, match=f"^{message}$"):
-        Intake(IA32, 2).take(commands)
+        Intake(Config(mode=IA32)).take(commands)
 
 
 def test_a_port_that_there_is_not_is_named():
     commands = np.concatenate([accesses(C, 0, port=1), data_accesses(C, 0, port=2)])
     with pytest.raises(IndexError, match=r"^Command 1 is for port 2, of 2$"):
-        check_commands(commands, IA32, 2)
+        check_commands(commands, Config(mode=IA32))
+
+
+@pytest.mark.parametrize(("wrong", "message"), [
+    (accesses(C, 0, purpose=4), "Purpose must be at most 3, not 4"),
+    (changed(data_accesses(C, 0), purpose=1), "Purpose of data must be 0, not 1"),
+])
+def test_a_purpose_that_there_is_not_is_named(wrong, message):
+    check_commands(accesses(C, 0, purpose=[0, 1, 2, 3]), PROBING)
+    with pytest.raises(ValueError, match=f"^{message} in command 0$"):
+        check_commands(wrong, PROBING)
+
+
+def test_a_cancel_is_for_a_port():
+    check_commands(cancel([0, 1], 5), Config(cancel=True))
+    with pytest.raises(IndexError, match=r"^Command 1 is for port 2, of 2$"):
+        check_commands(cancel([1, 2]), Config(cancel=True))
 
 
 def test_what_a_command_does_not_use_is_not_checked():
@@ -84,10 +107,10 @@ def test_what_a_command_does_not_use_is_not_checked():
         changed(wait(1), inherit=1),
         exchange(1 << 50, 1 << 63), read(0x1004), accesses(C, HIGHEST),
     ]
-    check_commands(np.concatenate(right), IA32, 1)
-    check_commands(accesses(C, (1 << 64) - 1), X86_64, 1)
+    check_commands(np.concatenate(right), Config(mode=IA32, ports=("only",)))
+    check_commands(accesses(C, (1 << 64) - 1), ONE_PORT)
     with pytest.raises(ValueError, match=r"multiple of 8, not 0x1004 in command 0$"):
-        check_commands(read(0x1004), X86_64, 1)
+        check_commands(read(0x1004), ONE_PORT)
 
 
 @pytest.mark.slow
@@ -125,7 +148,7 @@ def test_commands_inherit_from_the_last_control_command():
         set_control(FIRST), accesses(None, [0, 1]), accesses(own, 2), invalidation(None, 3),
         set_control(SECOND), data_accesses(None, 0), wait(3)])
     before = commands.copy()
-    filled = Intake(X86_64, 1).take(commands)
+    filled = Intake(ONE_PORT).take(commands)
     expected = [FIRST, FIRST, FIRST, own, FIRST, SECOND, SECOND]
     assert registers(filled[:-1]) == [
         tuple(getattr(control, name) for name in REGISTERS) for control in expected]
@@ -134,7 +157,7 @@ def test_commands_inherit_from_the_last_control_command():
 
 
 def test_registers_are_kept_for_the_next_run_if_the_control_command_was_done():
-    intake, access = Intake(X86_64, 1), accesses(None, 0)
+    intake, access = Intake(ONE_PORT), accesses(None, 0)
     commands = np.concatenate([set_control(FIRST), access, set_control(SECOND), access])
     for done, expected in ((4, SECOND), (3, SECOND), (2, FIRST), (1, FIRST)):
         intake.keep(intake.take(commands), done)

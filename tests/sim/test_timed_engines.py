@@ -8,6 +8,7 @@ from pagewalk.model.mmu.walk import Control
 from pagewalk.model.physical.memory import PhysicalMemory
 from pagewalk.model.x86 import IA32, X86_64, AccessKind, Entry, InvalidateOp, Vector
 from pagewalk.sim.engine import create
+from pagewalk.sim.engine.answer import Loss
 from pagewalk.sim.engine.command import (
     THROUGH_PORT,
     accesses,
@@ -43,6 +44,7 @@ MODELS = {  # each with one, two or three ports
     "ia32-fifo3": MemoryModel((1, 5), request_stall=0.4, answer_stall=0.6, error_rate=0.1, seed=3),
     "x86_64-pool3": MemoryModel((1, 30), request_stall=0.2, error_rate=0.05, seed=5),
     "ia32-lru8": MemoryModel(2, request_stall=0.6, answer_stall=0.2, seed=4),
+    "ia32-misses3": MemoryModel((1, 9), request_stall=0.2, answer_stall=0.4, seed=6),
 }
 
 
@@ -54,13 +56,15 @@ def test_all_simulators_agree_in_every_cycle_whatever_memory_does(name):
     memory, cr3 = random_memory(rng, config)
     commands = Commands(rng, config, memory, cr3)
     engines, memories = simulators(config, model, memory)
-    errors = lost = 0
+    errors = lost = cancelled = 0
     for _ in range(2):  # the randomness goes on from one run to the next, and so do late responses
         run = assert_same_runs(engines, memories, commands.make_unsettled(80))
         errors += len(run.bus_errors)
-        lost += np.count_nonzero(run.answers["lost"])
+        lost += np.count_nonzero(run.answers["lost"] == Loss.BY_RESET)
+        cancelled += np.count_nonzero(run.answers["lost"] == Loss.BY_CANCEL)
     assert (errors > 0) == (model.error_rate > 0)
     assert lost > 0
+    assert (cancelled > 0) == config.cancel
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -97,7 +101,7 @@ def test_back_pressure_and_latency_change_no_answer(name, seed):
         memory, cr3 = random_memory(rng, config)
         commands = Commands(rng, config, memory, cr3).make(400)
         golden_memory = memory.copy()
-        golden = ModelEngine(config.mode, config.physical_bits).run(golden_memory, commands)
+        golden = ModelEngine(config).run(golden_memory, commands)
         assert_same(engine.run(memory, commands).answers, golden.answers, VALUES)
         assert (memory.frames == golden_memory.frames).all()
 

@@ -9,7 +9,8 @@ from itertools import product
 
 import numpy as np
 
-from pagewalk.model.mmu.tlb_history import Outcome, TlbHistory, pcid_of
+from pagewalk.model.mmu.tlb_history import TlbHistory
+from pagewalk.model.mmu.tlb_outcome import Outcome, pcid_of
 from pagewalk.model.mmu.walk import Access, Control, walk
 from pagewalk.model.physical.memory import BusError, PhysicalMemory
 from pagewalk.model.x86 import (

@@ -8,7 +8,7 @@ from pagewalk.model.mmu.batch import Accesses, Controls, FrameSource, Steps, Wal
 from pagewalk.model.mmu.flag_rules import FLAGS_ON_USE
 from pagewalk.model.mmu.walk import Access, Control, walk
 from pagewalk.model.physical.memory import PhysicalMemory
-from pagewalk.model.x86 import IA32, AccessKind, Cr0, Cr4
+from pagewalk.model.x86 import IA32, AccessKind, Cr0, Cr4, Purpose
 
 from ...hdl.tables import bits, random_control, random_tables, random_vaddr
 
@@ -52,11 +52,12 @@ def random_controls(rng, mode, cr3, count):
 def rows_of(control, accesses):
     """Yield the registers and the access of each row, as ``walk`` takes them."""
     columns = [getattr(control, name) for name in CONTROL]
-    columns += [getattr(accesses, name) for name in ("vaddr", "kind", *FLAGS)]
+    columns += [getattr(accesses, name) for name in ("vaddr", "kind", "purpose", *FLAGS)]
     columns = np.broadcast_arrays(*(np.array(column, np.uint64, ndmin=1) for column in columns))
     for row in zip(*(column.tolist() for column in columns), strict=True):
-        registers, (vaddr, kind, *flags) = row[:5], row[5:]
-        yield Control(*registers), Access(vaddr, AccessKind(kind), *map(bool, flags))
+        registers, (vaddr, kind, purpose, *flags) = row[:5], row[5:]
+        yield Control(*registers), Access(vaddr, AccessKind(kind), *map(bool, flags),
+                                          purpose=Purpose(purpose))
 
 
 def walk_each(memory, mode, control, accesses, paddr_bits=40, flags=FLAGS_ON_USE):

@@ -60,13 +60,14 @@ def test_random_tables_under_the_registers_of_each_row(mode, paddr_bits):
 
 
 @every_mode
-@pytest.mark.parametrize("varying", [*CONTROL, *FLAGS, "kind", "vaddr"])
+@pytest.mark.parametrize("varying", [*CONTROL, *FLAGS, "kind", "vaddr", "purpose"])
 def test_any_one_field_may_vary_from_row_to_row_while_the_others_do_not(mode, varying):
     rng = default_rng([*varying.encode()])
     memory, cr3 = random_memory(rng, mode, 40)
     each = {name: getattr(random_controls(rng, mode, cr3, 40), name) for name in CONTROL}
     accesses = random_accesses(rng, mode, 40)
     each |= {name: getattr(accesses, name) for name in ("vaddr", "kind", *FLAGS)}
+    each["purpose"] = rng.integers(0, 4, 40)
     for _ in range(5):
         fields = {name: column if name == varying else column[rng.integers(40)]
                   for name, column in each.items()}

@@ -49,10 +49,11 @@ def test_a_memory_without_frames_is_a_machine_check(mode):
 @pytest.mark.parametrize(("fields", "message"), [
     ({"kind": 3}, r"^Access kind must be one of 0, 1, 2, not 3$"),
     ({"kind": [0, 1, -1]}, r"^Access kind must be one of 0, 1, 2, not -1$"),
+    ({"purpose": [0, 4, 1]}, r"^Purpose must be one of 0, 1, 2, 3, not 4$"),
     ({"user": [0, 1]}, r"^Accesses and registers must be one value or 3 rows each, not \(2,\)$"),
     ({"ac": [[0, 1, 1]]},
      r"^Accesses and registers must be one value or 3 rows each, not \(1, 3\)$"),
-], ids=["kind", "one kind", "length", "dimensions"])
+], ids=["kind", "one kind", "purpose", "length", "dimensions"])
 def test_fields_that_make_no_rows_are_refused(fields, message, mapped):
     source = FrameSource(mapped.memory, mapped.mode)
     accesses = Accesses(**{"vaddr": np.zeros(3, np.uint64), **fields})

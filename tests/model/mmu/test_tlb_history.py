@@ -2,7 +2,8 @@
 
 import pytest
 
-from pagewalk.model.mmu.tlb_history import Outcome, TlbHistory
+from pagewalk.model.mmu.tlb_history import TlbHistory
+from pagewalk.model.mmu.tlb_outcome import Outcome
 from pagewalk.model.mmu.walk import Access, Control
 from pagewalk.model.x86 import IA32, X86_64, AccessKind, Cr4, Entry, InvalidateOp, Vector
 

@@ -23,7 +23,8 @@ class RecordedJob(Job):
     rows = None  # a list, set by whoever records
 
     def observe(self, events, response_ready, *outputs):
-        ready, taken = outputs[:len(self.due) + 1], outputs[len(self.due) + 1:]
+        streams = len(self.config.ports) + 1
+        ready, taken = outputs[:streams], outputs[streams:]
         row = {name: 1 for name, bit in self.wires.unpack_events(events).items() if bit}
         names = [*self.config.ports, "invalidate"]
         row |= {f"{name}.ready": int(bit) for name, bit in zip(names, ready, strict=True)}

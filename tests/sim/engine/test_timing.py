@@ -51,7 +51,7 @@ slow = pytest.mark.slow
 
 def attacked(config, seed, length):
     """Yield the memory, the commands and the memory model of an attack."""
-    software = Attack(config.mode, seed, len(config.ports))
+    software = Attack(config, seed)
     return software.memory, software.program(length), random_memory_model(seed)
 
 
