@@ -60,7 +60,6 @@ class TimingEngine:
 
     def _power_up(self) -> None:
         self._pins = ModelPins(self._geometry)
-        self._pins.play()  # as hardware has a cycle before the first run, in which it is not used
         self._timed = TimedMemory(
             self.memory_model, self.config.mode.entry_bytes, len(self.config.ports),
             plain_writes=self.config.ad == "write")
@@ -81,6 +80,7 @@ class TimingEngine:
             self.config, self._pins, self._timed, self._cycle, memory, commands,
             stop_on_fault=stop_on_fault, stop_on_unexpected=stop_on_unexpected)
         limit = self.memory_model.stall_limit
+        self._pins.rest()
         while not job.done:
             job.drive(None)
             job.observe(*self._pins.play())
@@ -88,7 +88,6 @@ class TimingEngine:
                 self._power_up()
                 raise EngineStalled(f"No progress for {limit} cycles, "
                                     f"at command {job.row} of {len(commands)}")
-        self._pins.withdraw(None)
         run = job.run()
         self._cycle += job.cycle
         self._intake.keep(commands, run.done)
@@ -117,6 +116,13 @@ class ModelPins:
         for payload in (*outputs.answers, outputs.access):
             streams += payload is not None, payload
         return outputs.events, 1, *outputs.ready, outputs.operation_ready, *streams
+
+    def rest(self) -> None:
+        """Let a cycle pass in which nothing is offered, as the hardware does before each run."""
+        self.put_reset(None, 0)
+        self.withdraw(None)
+        self.respond(None, None)
+        self.play()
 
     def put_reset(self, _ctx: Any, value: int) -> None:
         self._inputs.reset = bool(value)

@@ -22,6 +22,9 @@ def event_names(geometry: TimedGeometry) -> list[str]:
     walk = ["start", "end", *(f"hit_{level}" for level in levels[:-1]),
             *(f"read_{level}" for level in levels), "update", "restart", "fault",
             *(["merge"] if geometry.walkers > 1 else [])]
+    if geometry.l2_entries:
+        hits = [f"hit_{page_name(page)}" for page in mode.pages]
+        names += [f"l2_{event}" for event in ("lookup", *hits, "miss")]
     return [*names, *(f"walk_{event}" for event in walk), "flush"]
 
 

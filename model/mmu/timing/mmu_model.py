@@ -3,6 +3,7 @@
 from .cycle import Asked, CycleInputs, CycleOutputs, DropOrder, MemoryReply, WalkResult
 from .drop_rules import operation_drop, page_fault_drop
 from .event_names import EventBits
+from .l2_model import L2Model
 from .pool_model import PoolModel
 from .port_model import PortModel
 from .timed_geometry import TimedGeometry
@@ -45,30 +46,39 @@ class MmuModel:
         self.geometry = geometry
         self._registered = geometry.memory_response == "registered"
         self._flush = EventBits(geometry)["flush"]
-        self._start([0] * geometry.walkers)
+        self._start([0] * geometry.walkers, {})
 
-    def _start(self, counts: list[int]) -> None:
-        """Become as after a reset: all is empty, but accesses are counted on from ``counts``."""
+    def _start(self, counts: list[int], generations: dict[int, int]) -> None:
+        """Become as after a reset: all is empty.
+
+        But accesses are counted on from ``counts``, and PCIDs have the ``generations`` they had.
+        """
         geometry = self.geometry
         self._ports = [PortModel(geometry, number) for number in range(len(geometry.ports))]
         self._walker = (PoolModel if geometry.has_walk_pool else WalkerModel)(geometry, counts)
+        self._l2 = L2Model(geometry, generations) if geometry.l2_entries else None
         self._turn = TurnModel(len(self._ports))
         self._reply: MemoryReply | None = None  # in the register, if there is one
 
     def cycle(self, inputs: CycleInputs) -> CycleOutputs:
         """Play a cycle: return its outputs, and be as at the end of it."""
         outputs = CycleOutputs()
-        ports, walker = self._ports, self._walker
+        ports, walker, l2 = self._ports, self._walker, self._l2
         faulting = next((port for port in ports if port.fault is not None), None)
-        busy = any(port.busy for port in ports)
+        busy = any(port.busy for port in ports) or (l2 is not None and l2.busy)
         outputs.operation_ready = (
             not busy and faulting is None and all(port.idle for port in ports))
         drop = None if busy else self._drop(inputs, outputs, faulting)
         paused = inputs.operation is not None or faulting is not None or busy
         asking = [port.asks for port in ports]
-        result = walker.result
-        self._play_ports(inputs, outputs, result, paused)
-        came = self._pass_on(asking, drop)
+        result, hit, offered = walker.result, None, None
+        if l2 is not None:
+            hit, offered = l2.look(result)
+        self._play_ports(inputs, outputs, result or hit, paused)
+        came = self._pass_on(asking, walker.accepts(drop) if l2 is None else l2.ready)
+        if l2 is not None:
+            asked, came = came, offered if walker.accepts(drop) else None
+            outputs.events |= l2.cycle(asked, drop, result, taken=came is not None)
         reply = inputs.reply
         if self._registered:
             reply, self._reply = self._reply, inputs.reply
@@ -80,7 +90,7 @@ class MmuModel:
             for port in ports:
                 port.give_drop(drop)
         if inputs.reset:
-            self._start(walker.counts)
+            self._start(walker.counts, {} if l2 is None else l2.generations)
         return outputs
 
     def _drop(self, inputs: CycleInputs, outputs: CycleOutputs, faulting: PortModel | None
@@ -105,12 +115,12 @@ class MmuModel:
             outputs.answers.append(answer)
             outputs.events |= events
 
-    def _pass_on(self, asking: list[Asked | None], drop: DropOrder | None
+    def _pass_on(self, asking: list[Asked | None], accepts: bool
                  ) -> tuple[Asked, int, int] | None:
-        """Return the request of the port whose turn it is, if the walker accepts it."""
+        """Return the request of the port whose turn it is, if the walker or the L2 accepts it."""
         number = self._turn.choose(asking)
         asked = asking[number]
-        accepted = asked is not None and self._walker.accepts(drop)
+        accepted = asked is not None and accepts
         self._turn.note(waits=asked is not None and not accepted)
         if asked is None or not accepted:
             return None

@@ -38,6 +38,9 @@ class TimedGeometry:
     memory_response: str
     walkers: int
     walk_stages: int
+    l2_entries: int
+    l2_ways: int
+    l2_policy: str
 
     @classmethod
     def of(cls, values: Mapping[str, Any], defaults: Mapping[str, Any]) -> "TimedGeometry":

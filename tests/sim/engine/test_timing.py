@@ -14,9 +14,10 @@ from pagewalk.hdl.config import Config
 from pagewalk.hdl.invalidate import Invalidator
 from pagewalk.hdl.port import RequestPort
 from pagewalk.hdl.walker import Walker
-from pagewalk.model.mmu.timing.mmu_model import MmuModel, TurnModel
+from pagewalk.model.mmu.timing.mmu_model import TurnModel
 from pagewalk.model.mmu.timing.port_model import PortModel
 from pagewalk.model.mmu.timing.timed_geometry import UnknownTiming
+from pagewalk.model.mmu.timing.walker_model import WalkerModel
 from pagewalk.model.x86 import IA32
 from pagewalk.sim.engine import create
 from pagewalk.sim.engine.memory_model import MemoryModel
@@ -30,7 +31,7 @@ from .cycle_compare import Different, assert_same_cycles, assert_same_outcome
 
 KNOWN = {
     "ia32-tiny": ATTACKED["ia32-tiny"], "x86_64-tiny": ATTACKED["x86_64-tiny"],
-    "ia32": ATTACKED["ia32"],
+    "ia32": ATTACKED["ia32"], "x86_64-l2-tiny": ATTACKED["x86_64-l2-tiny"],
     **{name: RUN[name] for name in ("x86_64-plru4", "x86_64-random1", "ia32-fifo3", "ia32-lru8",
                                     "x86_64-sets8", "ia32-sets4")}}
 FURTHER = {  # that no compiled engine is needed for
@@ -42,9 +43,11 @@ FURTHER = {  # that no compiled engine is needed for
     "stages": replace(KNOWN["ia32-tiny"], walk_stages=2),
     "pool": replace(KNOWN["x86_64-tiny"], walkers=3, walk_cache=2),
     "pool-success": replace(KNOWN["ia32"], entries=2, walk_cache=1, walkers=2, accessed="success"),
+    "l2-lru": replace(ATTACKED["ia32-l2-tiny"], misses=1),
+    "l2-pool": replace(ATTACKED["x86_64-l2-tiny"], walkers=2, l2_policy="random"),
     "bare": replace(KNOWN["ia32-tiny"], walk_cache=0, hit_latency=0),
 }
-UNKNOWN = {"misses": 2, "l2_entries": 16, "cancel": True}
+UNKNOWN = {"misses": 2, "invalidation": "pulse", "cancel": True}
 
 slow = pytest.mark.slow
 
@@ -103,13 +106,10 @@ def test_runs_stop_where_those_of_the_hardware_do(name, stop):
     assert stops > 3
 
 
-def begin_in_a_drop(self, asking, _drop, pass_on=MmuModel._pass_on):
-    return pass_on(self, asking, None)
-
-
 # Errors of one cycle in the model: what is patched, and by what.
 MODEL_ERRORS = {
-    "a walk begins in the cycle of a drop": (MmuModel, "_pass_on", begin_in_a_drop),
+    "a walk begins in the cycle of a drop": (
+        WalkerModel, "accepts", lambda self, _drop: self._asked is None),
     "a drop takes a cycle less": (PortModel, "busy", property(lambda self: self._busy_for > 1)),
     "who waits is chosen anew": (TurnModel, "note", lambda _self, **_waits: None),
 }
