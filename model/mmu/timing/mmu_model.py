@@ -1,7 +1,7 @@
 """The whole MMU: what its parts do in a cycle, in the order in which one follows from the other."""
 
 from .cycle import Asked, CycleInputs, CycleOutputs, DropOrder, MemoryReply, WalkResult
-from .drop_rules import operation_drop, page_fault_drop
+from .drop_rules import is_gp_fault, operation_drop, page_fault_drop
 from .event_names import EventBits
 from .l2_model import L2Model
 from .pool_model import PoolModel
@@ -63,12 +63,14 @@ class MmuModel:
     def cycle(self, inputs: CycleInputs) -> CycleOutputs:
         """Play a cycle: return its outputs, and be as at the end of it."""
         outputs = CycleOutputs()
-        ports, walker, l2 = self._ports, self._walker, self._l2
+        ports, walker, l2, geometry = self._ports, self._walker, self._l2, self.geometry
         faulting = next((port for port in ports if port.fault is not None), None)
         busy = any(port.busy for port in ports) or (l2 is not None and l2.busy)
         outputs.operation_ready = (
             not busy and faulting is None and all(port.idle for port in ports))
-        drop = None if busy else self._drop(inputs, outputs, faulting)
+        outputs.refused = geometry.checks and inputs.operation is not None and is_gp_fault(
+            inputs.operation, inputs.view, geometry.paddr_bits)
+        outputs.drop = drop = None if busy else self._drop(inputs, outputs, faulting)
         paused = inputs.operation is not None or faulting is not None or busy
         asking = [port.asks for port in ports]
         result, hit, offered = walker.result, None, None
@@ -98,7 +100,7 @@ class MmuModel:
         """Return what is dropped in this cycle: first for page faults, then for an operation."""
         if faulting is not None and faulting.fault is not None:
             return page_fault_drop(*faulting.fault)
-        if inputs.operation is None or not outputs.operation_ready:
+        if inputs.operation is None or outputs.refused or not outputs.operation_ready:
             return None
         drop = operation_drop(inputs.operation, inputs.view)
         if drop is not None:

@@ -19,37 +19,49 @@ def make_l1(geometry: TimedGeometry) -> L1Model:
 class Held:
     """A request that was looked up: what was found, and the answer if no walk is needed."""
 
-    __slots__ = ("answer", "asked", "hit", "lookup")
+    __slots__ = ("_rights", "answer", "asked", "hit", "lookup")
 
-    def __init__(self, asked: Asked, lookup: L1Lookup | None) -> None:
-        self.asked, self.lookup = asked, lookup
+    def __init__(self, asked: Asked, lookup: L1Lookup | None, *, rights: bool) -> None:
+        self.asked, self.lookup, self._rights = asked, lookup, rights
         self.hit = lookup is not None and lookup.usable
         self.answer = self._answer()
 
     def _answer(self) -> PortAnswer | None:
         asked, access, lookup = self.asked, self.asked.access, self.lookup
         if asked.refused:
-            vector = Vector.SS if access.stack else Vector.GP
-            return PortAnswer(asked.tag, fault=1, vector=vector, vaddr=access.vaddr)
+            return self._fault(Vector.SS if access.stack else Vector.GP, 0)
         if not asked.translated:
-            return PortAnswer(asked.tag, access.vaddr & 0xFFFF_FFFF)
+            answer = PortAnswer(asked.tag, access.vaddr & 0xFFFF_FFFF)
+            return answer._replace(writable=1, user=1, dirty=1) if self._rights else answer
         assert lookup is not None
         if not self.hit or lookup.line is None:
-            return None
+            return self._fault(0, 0) if asked.only_looks else None
         if lookup.denied:
             code = error_code(asked.view.control, access, present=True, key=lookup.key_denied)
-            return PortAnswer(asked.tag, fault=1, vector=Vector.PF, error_code=code,
-                              vaddr=access.vaddr)
+            return self._fault(Vector.PF, code)
         return self.of_walk(WalkResult(0, found=lookup.line.found))
+
+    def _fault(self, vector: int, code: int) -> PortAnswer:
+        """Return the answer of a fault; to a probe it says no more than that."""
+        if self.asked.quiet:
+            return PortAnswer(self.asked.tag, fault=1)
+        return PortAnswer(self.asked.tag, fault=1, vector=vector, error_code=code,
+                          vaddr=self.asked.access.vaddr)
 
     def of_walk(self, result: WalkResult) -> PortAnswer:
         """Return the answer that a walk leads to."""
         asked, found, vaddr = self.asked, result.found, self.asked.access.vaddr
         if found is None:
-            return PortAnswer(asked.tag, fault=1, vector=result.vector,
-                              error_code=result.error_code, vaddr=vaddr)
-        return PortAnswer(asked.tag, found.address | vaddr & found.level.page_bytes - 1,
-                          found.page, found.memory_type)
+            return self._fault(result.vector, result.error_code)
+        answer = PortAnswer(asked.tag, found.address | vaddr & found.level.page_bytes - 1,
+                            found.page, found.memory_type)
+        if not self._rights:
+            return answer
+        rights = found.rights
+        return answer._replace(
+            writable=int(rights.writable), user=int(rights.user_page),
+            execute_disable=int(rights.execute_disable), key=rights.key, dirty=int(found.dirty),
+            global_page=int(found.global_page))
 
 
 class PortModel:
@@ -61,7 +73,7 @@ class PortModel:
     """
 
     def __init__(self, geometry: TimedGeometry, number: int) -> None:
-        self._latency, self._number = geometry.hit_latency, number
+        self._latency, self._rights = geometry.hit_latency, geometry.rights
         bits = EventBits(geometry, f"{geometry.ports[number]}_")
         self._lookup, self._miss = bits["lookup"], bits["miss"]
         self._stall, self._fault = bits["stall"], bits["fault"]
@@ -122,7 +134,8 @@ class PortModel:
         looks = self._take_in(offered, takes, paused)
         fresh = None
         if looks is not None:
-            fresh = Held(looks, self._tlb.look_up(looks) if looks.translated else None)
+            fresh = Held(looks, self._tlb.look_up(looks) if looks.translated else None,
+                         rights=self._rights)
         if not self._latency:
             late = fresh
             held = held or fresh

@@ -41,6 +41,10 @@ class TimedGeometry:
     l2_entries: int
     l2_ways: int
     l2_policy: str
+    rights: bool
+    probes: bool
+    checks: bool
+    dropped: bool
 
     @classmethod
     def of(cls, values: Mapping[str, Any], defaults: Mapping[str, Any]) -> "TimedGeometry":
@@ -66,6 +70,11 @@ class TimedGeometry:
     def has_walk_pool(self) -> bool:
         """Whether there are several walks at once, or walks in several stages."""
         return self.walkers > 1 or self.walk_stages > 1
+
+    @property
+    def notes_lacking(self) -> bool:
+        """Whether a walk may go on below an entry without setting its accessed flag."""
+        return self.flag_rules.at_the_end or self.probes
 
     @property
     def physical_bits(self) -> int:

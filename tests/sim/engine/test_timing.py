@@ -25,6 +25,7 @@ from pagewalk.sim.engine.memory_model import MemoryModel
 from .. import planted
 from ..attack import CONFIGS as ATTACKED
 from ..attack import Attack, random_memory_model
+from ..engine_runs import ASKS
 from ..engine_runs import CONFIGS as RUN
 from ..random_commands import Commands, random_memory
 from .cycle_compare import Different, assert_same_cycles, assert_same_outcome
@@ -45,6 +46,7 @@ FURTHER = {  # that no compiled engine is needed for
     "pool-success": replace(KNOWN["ia32"], entries=2, walk_cache=1, walkers=2, accessed="success"),
     "l2-lru": replace(ATTACKED["ia32-l2-tiny"], misses=1),
     "l2-pool": replace(ATTACKED["x86_64-l2-tiny"], walkers=2, l2_policy="random"),
+    "pool-asks": replace(KNOWN["x86_64-tiny"], walkers=2, **ASKS),
     "bare": replace(KNOWN["ia32-tiny"], walk_cache=0, hit_latency=0),
 }
 UNKNOWN = {"misses": 2, "invalidation": "pulse", "cancel": True}
