@@ -142,6 +142,7 @@ class ModelPins:
 
     def withdraw(self, _ctx: Any) -> None:
         self._inputs.operation = None
+        self._inputs.cancels.clear()
         self._inputs.requests = [None] * len(self._geometry.ports)
 
     def offer(self, _ctx: Any, stream: int, values: dict[str, int]) -> None:
@@ -160,8 +161,8 @@ class ModelPins:
         tag = values["tag"] & (1 << self._geometry.tag_bits) - 1
         self._inputs.requests[stream] = Asked(self._inputs.view, access, tag)
 
-    def cancel(self, _ctx: Any, _port: int, _tag: int | None) -> None:
-        raise AssertionError("There is no model of requests that are cancelled")
+    def cancel(self, _ctx: Any, port: int, tag: int | None) -> None:
+        self._inputs.cancels[port] = tag,
 
     def respond(self, _ctx: Any, response: dict[str, int] | None) -> None:
         self._inputs.reply = None if response is None else MemoryReply(**response)

@@ -140,6 +140,8 @@ class CycleInputs:
     reply: MemoryReply | None = None
     memory_takes: bool = True
     reset: bool = False
+    # Of ports at which requests are cancelled: the tag of these, None for all.
+    cancels: dict[int, tuple[int | None]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -4,6 +4,7 @@ from .cycle import Asked, CycleInputs, CycleOutputs, DropOrder, MemoryReply, Wal
 from .drop_rules import is_gp_fault, operation_drop, page_fault_drop
 from .event_names import EventBits
 from .l2_model import L2Model
+from .miss_port_model import MissPortModel
 from .pool_model import PoolModel
 from .port_model import PortModel
 from .timed_geometry import TimedGeometry
@@ -54,7 +55,8 @@ class MmuModel:
         But accesses are counted on from ``counts``, and PCIDs have the ``generations`` they had.
         """
         geometry = self.geometry
-        self._ports = [PortModel(geometry, number) for number in range(len(geometry.ports))]
+        kind = MissPortModel if geometry.has_miss_file else PortModel
+        self._ports = [kind(geometry, number) for number in range(len(geometry.ports))]
         self._walker = (PoolModel if geometry.has_walk_pool else WalkerModel)(geometry, counts)
         self._l2 = L2Model(geometry, generations) if geometry.l2_entries else None
         self._turn = TurnModel(len(self._ports))
@@ -76,8 +78,8 @@ class MmuModel:
         result, hit, offered = walker.result, None, None
         if l2 is not None:
             hit, offered = l2.look(result)
-        self._play_ports(inputs, outputs, result or hit, paused)
         came = self._pass_on(asking, walker.accepts(drop) if l2 is None else l2.ready)
+        self._play_ports(inputs, outputs, result or hit, paused)
         if l2 is not None:
             asked, came = came, offered if walker.accepts(drop) else None
             outputs.events |= l2.cycle(asked, drop, result, taken=came is not None)
@@ -112,7 +114,8 @@ class MmuModel:
         for number, port in enumerate(self._ports):
             mine = result if result is not None and result.port == number else None
             answer, events = port.cycle(
-                inputs.requests[number], inputs.takes[number], paused, mine)
+                inputs.requests[number], inputs.takes[number], paused, mine,
+                inputs.cancels.get(number), outputs.drop is not None)
             outputs.ready.append(port.ready)
             outputs.answers.append(answer)
             outputs.events |= events
@@ -126,5 +129,6 @@ class MmuModel:
         self._turn.note(waits=asked is not None and not accepted)
         if asked is None or not accepted:
             return None
+        came = asked, number, self._ports[number].asks_number
         self._ports[number].walk_accepted()
-        return asked, number, 0
+        return came

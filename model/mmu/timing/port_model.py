@@ -68,8 +68,8 @@ class PortModel:
     """Answers in the order of the requests; while it waits for a walk it accepts nothing.
 
     In each cycle all of what others read is from before it: ``busy``, ``idle``, ``fault`` and
-    ``asks``. Then ``cycle`` is called, and afterwards ``walk_accepted``, ``fault_taken`` and
-    ``give_drop`` for what happens at the end of the cycle.
+    ``asks``. Then, if it is, ``walk_accepted`` is called, and ``cycle``; and afterwards
+    ``fault_taken`` and ``give_drop`` for what happens at the end of the cycle.
     """
 
     def __init__(self, geometry: TimedGeometry, number: int) -> None:
@@ -83,7 +83,7 @@ class PortModel:
         self._waiting: Asked | None = None  # with a hit latency of 2, what is to be looked up
         self._held: Held | None = None
         self._looked: Held | None = None  # what was looked up in the cycle before
-        self._walking = False
+        self._walking = self._starts = False
         self._walked: PortAnswer | None = None  # the answer of a walk, not taken yet
         self._drop: DropOrder | None = None  # to be carried out in this cycle
         self.fault: tuple[int, int] | None = None
@@ -109,9 +109,14 @@ class PortModel:
             return None
         return held.asked
 
+    @property
+    def asks_number(self) -> int:
+        """The number of that request among those of the port that are walked."""
+        return 0
+
     def walk_accepted(self) -> None:
-        """Note that the walk was accepted in this cycle."""
-        self._walking = True
+        """Note that the walk that is asked for is accepted in this cycle."""
+        self._starts = True
 
     def fault_taken(self) -> None:
         """Note that what the page fault could use is dropped."""
@@ -123,12 +128,15 @@ class PortModel:
         by_address, any_other = self._tlb.busy_after
         self._busy_for = by_address if drop.by_address else any_other
 
-    def cycle(self, offered: Asked | None, takes: bool, paused: bool, result: WalkResult | None
+    def cycle(self, offered: Asked | None, takes: bool, paused: bool, result: WalkResult | None,
+              _cancel: tuple[int | None] | None, _dropping: bool
               ) -> tuple[PortAnswer | None, int]:
         """Play a cycle; return the answer that is offered, and the events.
 
         ``offered`` is the request, ``takes`` whether an answer is taken, ``paused`` whether nothing
-        may be accepted; ``result`` the response to the port's walk.
+        may be accepted; ``result`` the response to a walk of the port. Where requests can be
+        cancelled, or missed at once, it counts as well which tag is cancelled, None for all, and
+        whether a drop is given in this cycle.
         """
         held, late = self._held, self._looked
         looks = self._take_in(offered, takes, paused)
@@ -153,6 +161,8 @@ class PortModel:
         if result is not None:
             self._walking = False
             self._walked = None if takes else answer
+        if self._starts:
+            self._walking, self._starts = True, False
         self._carry_out()
         return answer, events
 
@@ -182,7 +192,7 @@ class PortModel:
             return
         if result is not None:
             if result.found is not None and not result.stale and not self.busy:
-                self._tlb.fill(held.asked, held.lookup, result.found)
+                self._tlb.fill(held.asked, held.lookup, result.found, self._tlb.choose())
         elif answered and held.hit:
             self._tlb.touch(held.lookup)
 

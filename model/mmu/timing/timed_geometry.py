@@ -45,6 +45,9 @@ class TimedGeometry:
     probes: bool
     checks: bool
     dropped: bool
+    misses: int
+    order: str
+    cancel: bool
 
     @classmethod
     def of(cls, values: Mapping[str, Any], defaults: Mapping[str, Any]) -> "TimedGeometry":
@@ -65,6 +68,11 @@ class TimedGeometry:
     def sets(self) -> int:
         """Number of sets of each L1 TLB, 0 if it is fully associative."""
         return self.entries // self.ways if self.ways else 0
+
+    @property
+    def has_miss_file(self) -> bool:
+        """Whether ports keep misses aside, and go on behind them."""
+        return self.misses > 1 or self.cancel
 
     @property
     def has_walk_pool(self) -> bool:

@@ -31,10 +31,7 @@ from ..random_commands import Commands, random_memory
 from .cycle_compare import Different, assert_same_cycles, assert_same_outcome
 
 KNOWN = {
-    "ia32-tiny": ATTACKED["ia32-tiny"], "x86_64-tiny": ATTACKED["x86_64-tiny"],
-    "ia32": ATTACKED["ia32"], "x86_64-l2-tiny": ATTACKED["x86_64-l2-tiny"],
-    **{name: RUN[name] for name in ("x86_64-plru4", "x86_64-random1", "ia32-fifo3", "ia32-lru8",
-                                    "x86_64-sets8", "ia32-sets4")}}
+    **{name: config for name, config in ATTACKED.items() if not config.prefetches}, **RUN}
 FURTHER = {  # that no compiled engine is needed for
     "success": replace(KNOWN["ia32-tiny"], accessed="success"),
     "write": replace(KNOWN["ia32-tiny"], ad="write"),
@@ -47,9 +44,12 @@ FURTHER = {  # that no compiled engine is needed for
     "l2-lru": replace(ATTACKED["ia32-l2-tiny"], misses=1),
     "l2-pool": replace(ATTACKED["x86_64-l2-tiny"], walkers=2, l2_policy="random"),
     "pool-asks": replace(KNOWN["x86_64-tiny"], walkers=2, **ASKS),
+    "misses-in-order": replace(KNOWN["ia32-tiny"], misses=3, hit_latency=2, cancel=True),
+    "misses-by-tag": replace(KNOWN["x86_64-sets8"], misses=2, order="tag", policy="lru"),
+    "cancel": replace(KNOWN["ia32-tiny"], entries=4, cancel=True, policy="random"),
     "bare": replace(KNOWN["ia32-tiny"], walk_cache=0, hit_latency=0),
 }
-UNKNOWN = {"misses": 2, "invalidation": "pulse", "cancel": True}
+UNKNOWN = {"invalidation": "pulse", "prefetch": "next"}
 
 slow = pytest.mark.slow
 
@@ -165,7 +165,7 @@ def test_an_error_of_a_cycle_in_the_hardware_is_shown(error):
 
 @pytest.mark.parametrize("name", UNKNOWN)
 def test_a_configuration_that_is_not_known_is_refused_in_one_line(name):
-    config = Config(mode=IA32, **{name: UNKNOWN[name]})
+    config = Config(mode=IA32, l2_entries=16, **{name: UNKNOWN[name]})
     with pytest.raises(UnknownTiming, match=f"{name}=.*, only {name}=") as refused:
         create("timing", config)
     assert "\n" not in str(refused.value)
