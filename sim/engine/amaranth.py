@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ...hdl.config import Config
 from ...hdl.mmu import Mmu
 from ...model.physical.memory import PhysicalMemory
-from .base import EngineStalled, Run, check_stops
+from .base import EngineStalled, Run, check_stops, stall_limit
 from .intake import Intake
 from .job import Job
 from .memory_model import MemoryModel
@@ -67,12 +67,13 @@ class AmaranthEngine:
         self._job = job = Job(
             self.config, self._wires, self._timed, self._cycle, memory, commands,
             stop_on_fault=stop_on_fault, stop_on_unexpected=stop_on_unexpected)
+        limit = stall_limit(self.config, self.memory_model)
         while not job.done:
             self._simulator.advance()
-            if job.idle_cycles > self.memory_model.stall_limit:
+            if job.idle_cycles > limit:
                 # Requests that still wait must not meet the next run's.
                 self._power_up()
-                raise EngineStalled(f"No progress for {self.memory_model.stall_limit} cycles, "
+                raise EngineStalled(f"No progress for {limit} cycles, "
                                     f"at command {job.row} of {len(commands)}")
         run = job.run()
         self._cycle += job.cycle
