@@ -189,7 +189,6 @@ class Mmu(wiring.Component):
         if self._config.access_bytes:
             idle += self._cross_pages(m, control, pause, invalidator, ports)
         busy = [walker.busy, *(port.busy for port in ports)]
-        idle = [port.idle for port in ports]
         if self._config.l2_entries:
             self._connect_l2(m, arbiter, walker, invalidator, pause, busy, idle)
         else:
