@@ -73,16 +73,14 @@ def payload(recording, name, label, valid="valid"):
 
 def request_label(recording, request):
     """Return the kind and the address of a request."""
-    size = f", {request['size']} bytes" if request.get("size") else ""
-    return f"{'RWF'[request['kind']]} {request['vaddr']:#x}{size}"
+    return f"{'RWF'[request['kind']]} {request['vaddr']:#x}"
 
 
 def response_label(recording, response):
     """Return the address of an answer, or its error code."""
     if response["fault"]:
         return f"fault {response['error_code']:#x}"
-    second = response.get("second", {"paddr": 0})["paddr"]
-    return f"{response['paddr']:#x}{f', {second:#x}' if second else ''}"
+    return f"{response['paddr']:#x}"
 
 
 def operation_label(recording, operation):

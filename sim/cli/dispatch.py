@@ -9,7 +9,21 @@ from ...hdl.toolchain import ToolFailed, ToolMissing
 from ..cosim.machine import AccessFailed
 from ..engine.base import EngineStalled
 from ..errors import InputError
-from . import boot, buddy, conform, cosim, dump, fpga, image, quiz, replay, run, verilog, walk
+from . import (
+    boot,
+    buddy,
+    conform,
+    cosim,
+    dump,
+    fpga,
+    image,
+    quiz,
+    replay,
+    run,
+    trace,
+    verilog,
+    walk,
+)
 from . import exec as exec_verb
 from .exit_codes import BAD_INPUT, INTERRUPTED, MISMATCH, PIPE_CLOSED, TOOL_MISSING
 from .files import check_outputs
@@ -18,8 +32,8 @@ from .parser import check_order, new_parser, verbs_of
 
 __all__ = ["VERBS", "command_parser", "dispatch"]
 
-VERBS = (run, cosim, exec_verb, replay, conform, boot, buddy, image, dump, walk, quiz, verilog,
-         fpga)
+VERBS = (run, cosim, exec_verb, trace, replay, conform, boot, buddy, image, dump, walk, quiz,
+         verilog, fpga)
 """The verbs in the order in which help lists them."""
 
 

@@ -49,7 +49,8 @@ def add(verbs: Verbs) -> None:
                       "Show what the page tables in a file of physical memory map.")
     parser.add_argument("dump", metavar="FILE", type=file_name,
                         help="physical memory: raw, an ELF core (QEMU, libvirt, Linux), LiME, AVML "
-                             "or kdump, packed with xz or gzip or not; or a memory image (.npz)")
+                             "or kdump, packed with xz, gzip or zstd or not; or a memory image "
+                             "(.npz)")
     add_memory_options(parser)
     group = parser.add_argument_group("what is shown")
     group.add_argument("--format", choices=("table", *QEMU), default="table",

@@ -17,9 +17,10 @@ __all__ = ["check_outputs", "file_name", "json_file", "output_file", "output_nam
 
 # In a verb's arguments.
 INPUTS = ("image", "program", "vectors", "trace", "free_lists", "swap", "log", "dump", "toy",
-          "grade")
+          "grade", "frames")
 OUTPUTS = {"json": "--json", "record": "--record", "follow_to": "--follow-to", "moodle": "--moodle",
-           "gradescope": "--gradescope", "output": "-o"}
+           "gradescope": "--gradescope", "output": "-o", "convert": "--convert", "csv": "--csv",
+           "stats": "--stats"}
 
 
 def file_name(text: str) -> str:

@@ -25,7 +25,7 @@ ZIP = b"PK\x03\x04"
 
 def open_memory(path: str | Path, *, places: Sequence[MemoryPiece] = (),
                 view_name: str | None = None) -> FrameFile:
-    """Return the physical memory in the file ``path``, packed with xz or gzip or not at all.
+    """Return the physical memory in the file ``path``, packed with xz, gzip, zstd or not at all.
 
     ``places`` say where a raw file has what of memory, in place of all from address 0 on;
     ``view_name`` is the view of a memory image. Raise ``InputError`` for all that is wrong.
