@@ -20,6 +20,7 @@ from . import (
     quiz,
     replay,
     run,
+    tour,
     trace,
     verilog,
     walk,
@@ -32,8 +33,8 @@ from .parser import check_order, new_parser, verbs_of
 
 __all__ = ["VERBS", "command_parser", "dispatch"]
 
-VERBS = (run, cosim, exec_verb, trace, replay, conform, boot, buddy, image, dump, walk, quiz,
-         verilog, fpga)
+VERBS = (run, cosim, exec_verb, trace, replay, conform, boot, buddy, image, dump, walk, tour,
+         quiz, verilog, fpga)
 """The verbs in the order in which help lists them."""
 
 

@@ -72,14 +72,14 @@ def fault_text(report: FaultReport, instruction: int | None = None) -> str:
     """Return a line about a fault.
 
     Of loads and stores of the program only the page is known. ``instruction`` is where they, and
-    fetches, come from; None for the kernel.
+    fetches, come from; None for the kernel, and for a program of which the byte is known.
     """
     code = report.error_code
     kind = "fetch" if code & ErrorCode.ID else "store" if code & ErrorCode.WR else "load"
     exact = instruction is None or code & ErrorCode.ID
     place = f"at {report.address:#x}" if exact else f"in page {report.address:#x}"
     if instruction is None:
-        place += " by the kernel"
+        place += "" if code & ErrorCode.US else " by the kernel"
     elif not code & ErrorCode.ID:
         place += f" by {instruction:#x}"
     bits = "|".join(name for bit, name in enumerate(BITS) if code >> bit & 1) or "0"

@@ -64,6 +64,8 @@ def make_sheet(seed: int, topics: Sequence[str], *, toy: bool, count: int) -> Sh
 def sheet_text(sheet: Sheet, *, answers: bool) -> Iterator[str]:
     """Yield the lines of a sheet, with the answers if they are asked for."""
     for number, exercise in enumerate(sheet.exercises, 1):
+        if number > 1:
+            yield ""
         yield f"{number}. {exercise.title} ({exercise.topic}, seed {sheet.seed})"
         yield ""
         yield from exercise.given.split("\n")
@@ -73,7 +75,6 @@ def sheet_text(sheet: Sheet, *, answers: bool) -> Iterator[str]:
             if answers:
                 yield f"    answer: {question.answer}"
                 yield from _wrapped(f"    {question.why}" if question.why else "")
-        yield ""
 
 
 def _wrapped(text: str) -> list[str]:

@@ -7,8 +7,8 @@ import numpy as np
 from ...model.mmu.control import Control
 from ...model.physical.memory import PhysicalMemory
 from ...model.x86 import PAGE_SHIFT, X86_64, Entry
+from ..explain.set_tlb import SetTlb
 from .exercise import Exercise, Question
-from .set_tlb import SetTlb
 from .small_mode import ONE_LEVEL, small_control
 
 __all__ = ["sets_exercise", "tlb_exercise"]
@@ -69,7 +69,7 @@ def tlb_exercise(rng: np.random.Generator) -> Exercise:
         vaddr |= int(rng.integers(pages[vaddr]))
         if chance < 0.12:
             events.append(f"INVLPG {vaddr:#x}")
-            tlb.invlpg(vaddr)
+            tlb.invlpg(control, vaddr)
         elif chance < 0.22:
             events.append("MOV to CR3")
             tlb.mov_cr3()

@@ -1,0 +1,1 @@
+"""``pagewalk tour``: short runs of the kernel model, with its state before and after each step."""
