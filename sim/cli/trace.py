@@ -74,6 +74,9 @@ def add(verbs: Verbs) -> None:
                         help="write the figures as a line of names and a line of values")
     parser.add_argument("--stats", metavar="FILE", type=output_name,
                         help="write the figures as gem5 does: name, value, # comment")
+    parser.add_argument("--curve", metavar="FILE", type=output_name,
+                        help="write the misses of fully associative LRU TLBs of every size, for "
+                             "each port and page size, as CSV")
     _add_translations(parser)
     add_geometry(parser)
 
@@ -134,6 +137,7 @@ def _trace(args: argparse.Namespace) -> int:
 def _play(args: argparse.Namespace, config: Config, trace: TraceFile, size: int) -> int:
     # Imported when asked for: numba takes a while to load.
     from ..functional.figure_text import figures_csv, figures_stats
+    from ..functional.miss_curves import MissCurves
     from ..functional.trace_figures import broken_identities, figures
     from ..functional.trace_run import TraceRun
 
@@ -143,9 +147,13 @@ def _play(args: argparse.Namespace, config: Config, trace: TraceFile, size: int)
         write = files.enter_context(json_file(args.json))
         writers = [(make, files.enter_context(output_file(path))) for path, make in (
             (args.csv, figures_csv), (args.stats, figures_stats)) if path is not None]
+        curves = None
+        if args.curve is not None:
+            curves, write_curve = MissCurves(config), files.enter_context(output_file(args.curve))
         known = conditions(args, config, [args.trace, *[args.frames] * (args.frames is not None)])
         run = TraceRun(config, trace, _pages(args, config, size), premapped=args.premap,
-                       pcids=args.pcid, relocate=args.seed if args.relocate else None)
+                       pcids=args.pcid, relocate=args.seed if args.relocate else None,
+                       curves=curves)
         with progress_bar("playing") as move:
             run.run(args.limit, lambda done: move(trace.format, done, args.limit or done))
         found = figures(run)
@@ -153,6 +161,8 @@ def _play(args: argparse.Namespace, config: Config, trace: TraceFile, size: int)
         write({**found, **_setting(args), **known, "seconds": seconds})
         for make, write_text in writers:
             write_text(make(found))
+        if curves is not None:
+            write_curve(curves.text())
     broken = broken_identities(run)
     with printing(args.json) as console:
         console.print(f"{args.trace}: {trace.format}\n")

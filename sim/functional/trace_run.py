@@ -14,6 +14,7 @@ from ..backing.trace_pages import TracePages
 from ..trace.page_runs import PageRuns
 from ..trace.trace_error import TraceError
 from ..trace.trace_file import TraceFile
+from .miss_curves import MissCurves
 from .page_numbers import PAGE_BITS, PageNumbers
 from .tlb_layout import TlbLayout
 from .tlb_memory import TlbMemory
@@ -149,6 +150,8 @@ class TraceRun:
         Whether an address space keeps what is cached of it while others run.
     relocate
         As ``TraceNumbers`` has it.
+    curves
+        Is told of all runs; None if nobody is.
 
     Members
     -------
@@ -168,6 +171,7 @@ class TraceRun:
     premapped: bool = False
     pcids: bool = False
     relocate: int | None = None
+    curves: MissCurves | None = None
     times: RunTimes = field(default_factory=RunTimes)
     counts: dict[str, int] = field(default_factory=dict)
     played: int = 0
@@ -185,7 +189,7 @@ class TraceRun:
                                most_spaces=MOST_PCIDS if self.pcids else MOST_SPACES)
         ports = (0, len(self.config.ports) - 1, len(self.config.ports) - 1)
         page_of = np.zeros(1 << 10, np.int64)
-        known = 0
+        known, sizes = 0, list[int]()
         for runs in self._read(limit):
             start = perf_counter()
             numbered = numbers.of(runs)
@@ -197,8 +201,13 @@ class TraceRun:
             known = len(self.pages.pages)
             begun = perf_counter()
             self.times.map += begun - start
-            memory.play(page_of[numbered.pages], numbered.kinds, numbered.counts, ports)
+            places = page_of[numbered.pages]
+            memory.play(places, numbered.kinds, numbered.counts, ports)
             self.times.play += perf_counter() - begun
+            if self.curves is not None:
+                sizes += [page.size for page in self.pages.pages[len(sizes):]]
+                self.curves.take(places, np.array(sizes, np.int64)[places], numbered.kinds,
+                                 numbered.counts)
             self.played += int(runs.count.sum())
             progress(self.played)
         self.counts, self.spaces, self.touched = memory.counts, numbers.spaces, numbers.pages

@@ -135,7 +135,7 @@ def test_bad_options_are_one_line(pagewalk, text, options, message):
 
 
 def test_an_output_is_never_written_over_the_trace(pagewalk, text):
-    for option in ("--convert", "--csv", "--stats", "--json"):
+    for option in ("--convert", "--csv", "--stats", "--curve", "--json"):
         code, _, err = pagewalk("trace", text, option, text)
         assert code == 2
         assert f"argument {option}: {text} is an input; expected another file" in err
