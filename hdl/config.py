@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from ..model.x86 import PAGE_SHIFT, X86_64, PagingMode
+from ..model.x86 import PAGE_BYTES, PAGE_SHIFT, X86_64, PagingMode
 from .identifiers import check_identifier
 from .replacement import POLICIES
 
@@ -43,6 +43,9 @@ class Config:
         has 40 bits at most. [SDM 4.1.4]
     tag_bits : int
         Width of the tag that a response carries over from its request.
+    access_bytes : int
+        Bytes of the largest access, up to a page; a request then has a ``size``, and one that
+        crosses into the next page is translated in both before it is answered. 0: without sizes.
     misses : int
         Requests that each port may have under way at once that wait for a walk, or behind one, 1 to
         8. With more than 1 the port goes on with the lookups behind a miss.
@@ -105,6 +108,7 @@ class Config:
     policy: str = "plru"
     paddr_bits: int = 40
     tag_bits: int = 4
+    access_bytes: int = 0
     misses: int = 1
     order: str = "request"
     cancel: bool = False
@@ -261,6 +265,7 @@ def _spoken(name):
 
 
 RANGES = {"entries": (1, 4096), "walk_cache": (0, 256), "paddr_bits": (32, 52), "tag_bits": (1, 64),
+          "access_bytes": (0, PAGE_BYTES),
           "misses": (1, 8), "hit_latency": (0, 2), "ways": (0, 16), "large_entries": (1, 64),
           "l2_entries": (0, 65536), "l2_ways": (1, 16), "walkers": (1, 8),
           "walk_stages": (1, 2)}

@@ -1,30 +1,16 @@
 """An L1 TLB that is fully associative: any page, of any size of the mode, in any entry."""
 
-from itertools import pairwise
-
-from amaranth import Cat, Module, Mux, Signal
-from amaranth.lib import data, memory, wiring
+from amaranth import Module, Mux, Signal
+from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..model.x86 import PAGE_SHIFT
+from .l1_tags import L1Tags, found_layout, lookup_key_layout
 from .onehot import encode
-from .permission import denials, needs_layout, sets_dirty
+from .permission import needs_layout
 from .replacement import POLICIES
-from .shapes import PCID_BITS, drop_layout, rights_layout, translation_layout
+from .shapes import drop_layout, translation_layout
 
-__all__ = ["FullL1", "found_layout", "lookup_key_layout"]
-
-
-def lookup_key_layout(config):
-    """Return what an L1 compares: page number and PCID; ``page`` is the size of a page to fill."""
-    return data.StructLayout({
-        "vpn": config.vpn_bits, "pcid": PCID_BITS, "page": range(len(config.mode.pages))})
-
-
-def found_layout(entries):
-    """Return what the first half of a lookup finds: one bit for each entry of each finding."""
-    return data.StructLayout(
-        dict.fromkeys(("match", "unusable", "denied", "key_denied"), entries))
+__all__ = ["FullL1"]
 
 
 class FullL1(wiring.Component):
@@ -102,24 +88,25 @@ class FullL1(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         entries = self._entries
-        tags = [Signal(self._tag_layout(), name=f"tag_{slot}") for slot in range(entries)]
-        same_address = [Signal(name=f"same_address_{slot}") for slot in range(entries)]
-        same_pcid = [Signal(name=f"same_pcid_{slot}") for slot in range(entries)]
-        key = Signal.like(self.offered)
-        m.d.comb += key.eq(Mux(self.inside, self.inner, self.offered))
-        for slot, tag in enumerate(tags):
-            m.d.comb += [
-                same_address[slot].eq(self._same_address(tag, key)),
-                same_pcid[slot].eq(tag.pcid == key.pcid),
-                self.found.match[slot].eq(
-                    tag.valid & same_address[slot] & (same_pcid[slot] | tag.global_page)),
-            ]
-        self._judge(m, tags)
+        m.submodules.tags = tags = L1Tags(self._config, entries, self._smallest)
         fill_slot = self._choose(m, tags)
-        with m.If(self.fill | self.drop.valid):  # in most cycles nothing changes
-            for slot, tag in enumerate(tags):
-                self._update(m, tag, key, same_address[slot], same_pcid[slot],
-                             fill=self.fill & (fill_slot == slot))
+        m.d.comb += [
+            tags.key.eq(Mux(self.inside, self.inner, self.offered)),
+            tags.needs.eq(self.needs),
+            tags.fill.eq(self.fill),
+            tags.fill_slot.eq(fill_slot),
+            tags.filled.eq(self.fill_translation),
+            tags.drop.eq(self.drop),
+            *(self.found[name].eq(getattr(tags, name)) for name in self.found.shape().members),
+        ]
+        one = self.at_hand
+        m.d.comb += [
+            self.present.eq(one.match.any()),
+            self.slot.eq(encode(one.match)),
+            self.hit.eq((one.match & ~one.unusable).any()),
+            self.denied.eq((one.match & one.denied).any()),
+            self.key_denied.eq((one.match & one.key_denied).any()),
+        ]
 
         # Two words at least: CXXRTL takes the address of a single one, which has no bits, from
         # beyond its object, and may find nothing there.
@@ -136,34 +123,11 @@ class FullL1(wiring.Component):
         ]
         return m
 
-    def _judge(self, m, tags):
-        """Find what each entry says of the access, and what the one that matches says of it."""
-        found, needs, one = self.found, self.needs, self.at_hand
-        for slot, tag in enumerate(tags):
-            denied, key_denied = denials(needs, tag.rights)
-            m.d.comb += [
-                found.denied[slot].eq(denied),
-                found.key_denied[slot].eq(key_denied),
-                found.unusable[slot].eq(
-                    (sets_dirty(needs) & ~tag.dirty) | (tag.rights.execute_disable & ~needs.nxe)),
-            ]
-        m.d.comb += [
-            self.present.eq(one.match.any()),
-            self.slot.eq(encode(one.match)),
-            self.hit.eq((one.match & ~one.unusable).any()),
-            self.denied.eq((one.match & one.denied).any()),
-            self.key_denied.eq((one.match & one.key_denied).any()),
-        ]
-
     def _choose(self, m, tags):
         """Return the entry that a fill replaces, and keep the replacement policy up to date."""
-        entries = range(self._entries)
-        m.submodules.policy = policy = POLICIES[self._config.policy](len(entries))
-        vacant, replaced, fill_slot = Signal(entries), Signal(entries), Signal(entries)
-        for slot in reversed(entries):
-            with m.If(~tags[slot].valid):
-                m.d.comb += vacant.eq(slot)
-        m.d.sync += replaced.eq(Mux(Cat(tag.valid for tag in tags).all(), policy.victim, vacant))
+        m.submodules.policy = policy = POLICIES[self._config.policy](self._entries)
+        replaced, fill_slot = Signal(range(self._entries)), Signal(range(self._entries))
+        m.d.sync += replaced.eq(Mux(tags.full, policy.victim, tags.vacant))
         m.d.comb += [
             fill_slot.eq(Mux(self.present, self.slot, replaced)),
             policy.touch.eq(self.touch | self.fill),
@@ -171,53 +135,3 @@ class FullL1(wiring.Component):
             policy.slot.eq(Mux(self.fill, fill_slot, self.slot)),
         ]
         return fill_slot
-
-    def _tag_layout(self):
-        """Return the part of an entry that is looked at in a lookup; the rest is in the RAM."""
-        return data.StructLayout({
-            "valid": 1,
-            "vpn": self._config.vpn_bits,
-            "pcid": PCID_BITS,
-            "larger": len(self._config.mode.pages) - 1,  # bit n: larger than the page of number n
-            "global_page": 1,
-            "dirty": 1,
-            "rights": rights_layout(),
-        })
-
-    def _same_address(self, tag, key):
-        """Return whether the page of ``tag`` and the page of the key overlap.
-
-        Pages are aligned to their size, so two overlap if the larger holds the smaller. Page
-        numbers are compared in parts, cut at the page sizes; the parts below the size of the larger
-        page do not count.
-        """
-        shifts = [level.shift - PAGE_SHIFT for level in self._config.mode.pages]
-        shifts.append(self._config.vpn_bits)
-        same = [tag.vpn[low:high] == key.vpn[low:high] for low, high in pairwise(shifts)]
-        return Cat(same[-1], *(
-            one | tag.larger[size] | (key.page > size)
-            for size, one in enumerate(same[:-1]) if size >= self._smallest)).all()
-
-    def _update(self, m, tag, key, same_address, same_pcid, *, fill):
-        """Fill the entry of ``tag`` if ``fill``, or drop it if it must go."""
-        filled, drop = self.fill_translation, self.drop
-        dropped = (
-            drop.valid
-            & (same_address | ~drop.by_address)
-            & Mux(tag.global_page, drop.globals, same_pcid | ~drop.by_pcid)
-        )
-        # A global page is found under every PCID, so it replaces the entries of them all.
-        overlapped = (
-            self.fill & same_address & (same_pcid | tag.global_page | filled.global_page))
-        with m.If(fill):
-            m.d.sync += [
-                tag.valid.eq(1),
-                tag.vpn.eq(key.vpn),
-                tag.pcid.eq(key.pcid),
-                tag.larger.eq(Cat(filled.page > size for size in range(len(tag.larger)))),
-                tag.global_page.eq(filled.global_page),
-                tag.dirty.eq(filled.dirty),
-                tag.rights.eq(filled.rights),
-            ]
-        with m.Elif(dropped | overlapped):
-            m.d.sync += tag.valid.eq(0)

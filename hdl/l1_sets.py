@@ -4,7 +4,8 @@ from amaranth import Module, Mux, Signal
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from .l1_full import FullL1, found_layout, lookup_key_layout
+from .l1_full import FullL1
+from .l1_tags import found_layout, lookup_key_layout
 from .onehot import encode
 from .permission import denials, needs_layout, sets_dirty
 from .set_policy import SET_POLICIES

@@ -4,8 +4,9 @@ from amaranth import Const, Module, Mux, Signal
 from amaranth.lib import data
 
 from ..model.x86 import PAGE_SHIFT
-from .l1_full import FullL1, lookup_key_layout
+from .l1_full import FullL1
 from .l1_sets import SetL1
+from .l1_tags import lookup_key_layout
 from .miss_file import MissFile, kept_layout
 from .port import RequestPort
 from .responder import Responder

@@ -13,8 +13,9 @@ from .l2_tlb import L2Tlb
 from .memory_register import MemoryRegister
 from .miss_port import MissPort
 from .operation_check import OperationCheck
+from .page_crossing import PageCrossing
 from .port import RequestPort
-from .port_shapes import port_signature
+from .port_shapes import port_signature, sized_port_signature
 from .shapes import (
     control_layout,
     drop_layout,
@@ -67,6 +68,11 @@ class Mmu(wiring.Component):
     what it has asked for: it gets no answer from the next cycle on, but a walk that was asked for
     goes on, sets the flags, and is waited for by an invalidation.
 
+    With ``access_bytes`` an access that crosses into another page is looked up in both, and the
+    second lookup comes when the first is known: in the cycle in which that hits, or after its
+    answer. So it takes a cycle more if both hit, with several ``misses`` two, with a hit latency of
+    2 three. ``PageCrossing`` says what waits for it.
+
     A requester that does not take an answer keeps no other port waiting, neither for a walk nor for
     what a page fault drops. So answers may be taken in any order.
 
@@ -107,7 +113,7 @@ class Mmu(wiring.Component):
     -------
     control : In(control_layout)
         The registers that govern translation.
-    <port> : In(port_signature), one for each of ``config.ports``
+    <port> : In(port_signature, or sized_port_signature), one for each of ``config.ports``
         Requests to translate, their responses, and with ``config.cancel`` what is cancelled.
     invalidate : In(stream)
         Invalidating operations; ``control`` holds the registers before the operation. With
@@ -137,7 +143,8 @@ class Mmu(wiring.Component):
         self._config = config
         super().__init__({
             "control": In(control_layout(config)),
-            **{port: In(port_signature(config)) for port in config.ports},
+            **{port: In((sized_port_signature if config.access_bytes else port_signature)(config))
+               for port in config.ports},
             **(_pulse_members(config) if config.invalidation == "pulse" else {
                 "invalidate": In(stream.Signature(invalidate_layout(config)))}),
             **({"invalidate_refused": Out(1)} if config.checks else {}),
@@ -167,7 +174,8 @@ class Mmu(wiring.Component):
             kind = MissPort if self._config.has_miss_file else RequestPort
             m.submodules[name] = port = kind(self._config, number)
             ports.append(port)
-            connect(m, port.requests, flipped(getattr(self, name)))
+            if not self._config.access_bytes:
+                connect(m, port.requests, flipped(getattr(self, name)))
             connect(m, port.walk, arbiter.ports[number])
             m.d.comb += [
                 port.control.eq(control),
@@ -177,8 +185,10 @@ class Mmu(wiring.Component):
                 port.pause.eq(pause),
                 self.events[name].eq(port.events),
             ]
-        busy = [walker.busy, *(port.busy for port in ports)]
         idle = [port.idle for port in ports]
+        if self._config.access_bytes:
+            idle += self._cross_pages(m, control, pause, invalidator, ports)
+        busy = [walker.busy, *(port.busy for port in ports)]
         if self._config.l2_entries:
             self._connect_l2(m, arbiter, walker, invalidator, pause, busy, idle)
         else:
@@ -187,13 +197,7 @@ class Mmu(wiring.Component):
         if self._config.invalidation == "pulse":
             registers = self._take_pulses(m, invalidator)
         elif self._config.checks:
-            m.submodules.check = check = OperationCheck(self._config)
-            m.d.comb += [
-                check.operation.eq(self.invalidate.payload),
-                check.control.eq(self.control),
-                invalidator.refused.eq(check.refused),
-                self.invalidate_refused.eq(self.invalidate.valid & check.refused),
-            ]
+            self._check(m, invalidator)
         if self._config.dropped:
             m.d.comb += self.dropped.eq(invalidator.drop)
         self._connect_memory(m, walker)
@@ -209,6 +213,31 @@ class Mmu(wiring.Component):
         ]
         return m
 
+    def _cross_pages(self, m, control, pause, invalidator, ports):
+        """Put before each port what looks up accesses in two pages; return whether they are idle.
+
+        A lookup of a second page waits only for what is dropped, not for an operation on offer.
+        """
+        unsettled = Signal()
+        m.d.comb += unsettled.eq(
+            Cat(port.page_fault.valid for port in ports).any() | invalidator.busy)
+        idle = []
+        for name, port in zip(self._config.ports, ports, strict=True):
+            m.submodules[f"{name}_crossing"] = crossing = PageCrossing(self._config)
+            outer = getattr(self, name)
+            connect(m, crossing.requests, flipped(outer))
+            connect(m, crossing.lookups, port.requests)
+            m.d.comb += [
+                crossing.control.eq(control),
+                crossing.pause.eq(pause),
+                crossing.unsettled.eq(unsettled),
+                port.control.eq(crossing.judged_by),
+                port.pause.eq(crossing.stops),
+                self.events[name].stall.eq(outer.req.valid & ~outer.req.ready),
+            ]
+            idle.append(crossing.idle)
+        return idle
+
     def _connect_memory(self, m, walker):
         """Connect page-table memory, whose responses may go through a register."""
         accesses = walker.memory
@@ -217,6 +246,16 @@ class Mmu(wiring.Component):
             connect(m, accesses, register.walker)
             accesses = register.memory
         connect(m, accesses, flipped(self.memory))
+
+    def _check(self, m, invalidator):
+        """Have the invalidator drop nothing for an operation on offer that raises #GP."""
+        m.submodules.check = check = OperationCheck(self._config)
+        m.d.comb += [
+            check.operation.eq(self.invalidate.payload),
+            check.control.eq(self.control),
+            invalidator.refused.eq(check.refused),
+            self.invalidate_refused.eq(self.invalidate.valid & check.refused),
+        ]
 
     def _take_pulses(self, m, invalidator):
         """Have the invalidator carry out what comes as pulses; return the registers for it."""

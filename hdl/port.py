@@ -7,8 +7,9 @@ from amaranth.lib.wiring import In, Out
 from ..model.x86 import PAGE_SHIFT, Vector
 from .canonical import is_canonical
 from .event_shapes import port_events_layout
-from .l1_full import FullL1, lookup_key_layout
+from .l1_full import FullL1
 from .l1_sets import SetL1
+from .l1_tags import lookup_key_layout
 from .permission import AccessNeeds, needs_layout
 from .port_shapes import port_signature
 from .responder import Responder

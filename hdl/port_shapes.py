@@ -5,7 +5,8 @@ from amaranth.lib.wiring import In, Out, Signature
 
 from .shapes import ERROR_CODE_BITS, KEY_BITS, MEMORY_TYPE_BITS, VECTOR_BITS, request_layout
 
-__all__ = ["cancel_layout", "port_signature", "response_layout"]
+__all__ = ["cancel_layout", "port_signature", "response_layout", "sized_port_signature",
+           "sized_request_layout", "sized_response_layout"]
 
 
 def response_layout(config):
@@ -24,6 +25,8 @@ def response_layout(config):
     write to a page that is writable but not dirty has to be asked for. It may lag behind D in
     memory, as a TLB may. ``global_page`` is G of the leaf under CR4.PGE. Without paging all is
     permitted.
+
+    With ``config.access_bytes`` the answer to a ``part`` of an access has it as well.
     """
     return data.StructLayout({
         "tag": config.tag_bits,
@@ -35,6 +38,7 @@ def response_layout(config):
         "error_code": ERROR_CODE_BITS,
         "vaddr": config.mode.vaddr_bits,
         **(_page_rights(config.mode) if config.rights else {}),
+        **({"part": 1} if config.access_bytes else {}),
     })
 
 
@@ -69,3 +73,42 @@ def port_signature(config):
         "rsp": In(stream.Signature(response_layout(config))),
         **({"cancel": Out(cancel_layout(config))} if config.cancel else {}),
     })
+
+
+def sized_port_signature(config):
+    """Return a request port of accesses that may cross a page, as the requester sees it.
+
+    It is ``port_signature`` with ``sized_request_layout`` and ``sized_response_layout``.
+    """
+    return Signature({
+        **port_signature(config).members,
+        "req": Out(stream.Signature(sized_request_layout(config))),
+        "rsp": In(stream.Signature(sized_response_layout(config))),
+    })
+
+
+def sized_request_layout(config):
+    """Return an access of ``size`` bytes, from ``vaddr`` on, and its tag.
+
+    ``size`` is at most ``config.access_bytes``; 0 is taken for 1. The rest is as in
+    ``request_layout``.
+    """
+    fields = {**request_layout(config).members}
+    del fields["part"]
+    tag = fields.pop("tag")
+    return data.StructLayout({**fields, "size": range(config.access_bytes + 1), "tag": tag})
+
+
+def sized_response_layout(config):
+    """Return the answer to an access of several bytes.
+
+    Where the access crosses into another page, ``second`` is what ``response_layout`` has of that
+    page: ``paddr`` of its first byte, ``page``, ``memory_type``, and with ``config.rights`` its
+    rights. On a fault, and where nothing is crossed, all of it is 0. A fault is that of the first
+    page, or if that has none of the second one; ``vaddr`` is the first byte of the access in it.
+    """
+    fields = {**response_layout(config).members}
+    del fields["part"]
+    rights = _page_rights(config.mode) if config.rights else {}
+    second = {name: fields[name] for name in ("paddr", "page", "memory_type", *rights)}
+    return data.StructLayout({**fields, "second": data.StructLayout(second)})

@@ -92,6 +92,8 @@ class Responder(wiring.Component):
             m.d.comb += [fault.eq(1), vector.eq(Mux(access.stack, Vector.SS, Vector.GP))]
 
         m.d.comb += response.tag.eq(access.tag)
+        if self._config.access_bytes:
+            m.d.comb += response.part.eq(access.part)
         with m.If(fault):
             m.d.comb += response.fault.eq(1)
             with m.If(~asked.needs.quiet if self._config.probes else Const(1)):

@@ -144,6 +144,9 @@ def request_layout(config):
     it is answered by ``fault`` alone, without a vector: nothing is dropped, and no request waits.
     Nor does anything keep what it found by way of an entry without A. A ``LOOKUP`` is answered so
     as well if the TLB of the port does not hold the page: it is never walked.
+
+    With ``config.access_bytes`` there is ``part``, which says that it is the part in one page of an
+    access that crosses into another; ``sized_request_layout`` is what a requester asks then.
     """
     return data.StructLayout({
         "vaddr": config.mode.vaddr_bits,
@@ -153,6 +156,7 @@ def request_layout(config):
         "ac": 1,
         "stack": 1,
         **({"purpose": Purpose} if config.probes else {}),
+        **({"part": 1} if config.access_bytes else {}),
         "tag": config.tag_bits,
     })
 

@@ -43,6 +43,8 @@ def header(config, name, clock, reset):
         if config.checks else "",
         dropped=DROPPED_NOTE if config.dropped else "",
         rights=RIGHTS_NOTE if config.rights else "",
+        sizes=SIZES_NOTE.format(bytes=config.access_bytes) if config.access_bytes else "",
+        second=SECOND_NOTE if config.access_bytes else "",
         ignored=_listed(ignored_registers(config.mode) or ("nothing",)))
     timing = TIMING_NOTES.format(
         reset=reset, hits=HITS[config.hit_latency],
@@ -51,6 +53,7 @@ def header(config, name, clock, reset):
         invalidation=BY_PULSE if pulsed else BY_STREAM,
         registers=AFTER_PULSE if pulsed else BEFORE_STREAM,
         tags=SEVERAL_TAGS if config.walkers > 1 else ONE_TAG,
+        crossing=CROSSING if config.access_bytes else "",
         registered=REGISTERED if config.memory_response == "registered" else "",
         walks=SEVERAL_WALKS.format(walkers=config.walkers) if config.has_walk_pool else ONE_WALK)
     for title, text in (("Ports", notes), ("Timing", timing)):
@@ -83,10 +86,10 @@ control_*: root is the frame number in CR3; pcid, bits of CR0, CR4 and EFER, and
 registers. This mode ignores {ignored}.
 
 <port>_req_*: an access. kind is {kinds}; user at CPL 3, implicit to a system structure, ac
-EFLAGS.AC, stack relative to SS. tag comes back with the answer.{purposes}
+EFLAGS.AC, stack relative to SS. tag comes back with the answer.{sizes}{purposes}
 
 <port>_rsp_*: paddr, page ({pages}) and memory_type (index into the PAT), or fault with vector
-({vectors}), error_code and vaddr (for CR2). What does not apply is 0.{rights}
+({vectors}), error_code and vaddr (for CR2). What does not apply is 0.{rights}{second}
 
 invalidate_*: op is {invalidations}; vaddr and pcid are its operands, new is the value moved to
 CR0, CR3 or CR4, old what CR0 or CR4 held before.{pulse}{checks}{dropped}
@@ -127,6 +130,16 @@ type has bits 63:2 of INVPCID's type, reserved bits 63:12 of its descriptor. inv
 operation {shown} raises #GP(0); it is accepted and does nothing.
 """
 
+SIZES_NOTE = """
+size is the number of bytes from vaddr on, at most {bytes}, 0 taken for 1.
+"""
+
+SECOND_NOTE = """
+An access that crosses into another page is answered when both are known: second_* is of the other
+page, paddr that of its first byte. A fault is that of the first page, or else of the second, and
+vaddr is in that page.
+"""
+
 PULSE_NOTE = """
 An operation is taken in a cycle with strobe. invalidate_busy is 1 from the next cycle until it is
 carried out; a strobe meanwhile is ignored.
@@ -160,6 +173,10 @@ Walks under way at once: at most {walkers}. One alone offers the first memory re
 after a miss was accepted, one later if the walk cache holds an entry, and each further one in the
 cycle of the response before it, but for those that set flags, which come 3 cycles after it; the
 answer is valid 2 cycles after the last response. Responses may come in any order."""
+
+CROSSING = """
+An access that crosses a page is looked up twice, the second time when the first is known, and no
+other request is accepted before that."""
 
 REGISTERED = """
 Responses go through a register: each counts in the cycle after it came, one later than is said."""
@@ -196,7 +213,7 @@ until the transfer; valid never waits for ready.
 
 Control is sampled in the cycle in which a request is accepted; {registers}
 
-Each port accepts a request per cycle and answers a hit {hits}, {behind}
+Each port accepts a request per cycle and answers a hit {hits}, {behind}{crossing}
 
 {walks} Memory responds in a later cycle than it was
 asked.{registered} Entries that the walk cache holds are not read. The walks of the ports take

@@ -73,14 +73,16 @@ def payload(recording, name, label, valid="valid"):
 
 def request_label(recording, request):
     """Return the kind and the address of a request."""
-    return f"{'RWF'[request['kind']]} {request['vaddr']:#x}"
+    size = f", {request['size']} bytes" if request.get("size") else ""
+    return f"{'RWF'[request['kind']]} {request['vaddr']:#x}{size}"
 
 
 def response_label(recording, response):
     """Return the address of an answer, or its error code."""
     if response["fault"]:
         return f"fault {response['error_code']:#x}"
-    return f"{response['paddr']:#x}"
+    second = response.get("second", {"paddr": 0})["paddr"]
+    return f"{response['paddr']:#x}{f', {second:#x}' if second else ''}"
 
 
 def operation_label(recording, operation):

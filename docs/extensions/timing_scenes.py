@@ -47,9 +47,9 @@ class Scene:
     config: dict = field(default_factory=dict)
 
 
-def access(vaddr, kind=AccessKind.READ, tag=0):
+def access(vaddr, kind=AccessKind.READ, tag=0, **more):
     """Return the payload of a user's request."""
-    return {"vaddr": vaddr, "kind": kind.value, "user": 1, "tag": tag}
+    return {"vaddr": vaddr, "kind": kind.value, "user": 1, "tag": tag, **more}
 
 
 READ = access(DATA)
@@ -72,6 +72,10 @@ SCENES = {
         pages={DATA: USED, NEXT: USED, THIRD: USED},
         script={"data.req": [(1, access(NEXT, tag=1)), (1, access(DATA, tag=2)),
                              (1, access(THIRD, tag=3)), (1, access(DATA, tag=4))]}),
+    "crossing": Scene(
+        before=[("data.req", READ), ("data.req", READ_NEXT)], config={"access_bytes": 8},
+        script={"data.req": [(1, access(DATA | 0xFFC, size=4)), (1, access(DATA | 0xFFC, size=8)),
+                             (1, READ)]}),
     "update": Scene(pages={DATA: Entry.P | Entry.RW | Entry.US}, upper=USED & ~Entry.A,
                     script={"data.req": [(1, WRITE)]}),
     "ports": Scene(

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from ..x86 import AccessKind, Cr0, Cr4, Efer, Purpose
+from ..x86 import PAGE_BYTES, AccessKind, Cr0, Cr4, Efer, Purpose
 from .widths import check_width
 
 __all__ = ["QUIET", "REGISTER_WIDTHS", "Access", "Control"]
@@ -45,15 +45,16 @@ class Access:
     ``user`` is an access at CPL 3, ``implicit`` one to a system structure, which is a supervisor
     access at any CPL; ``ac`` is EFLAGS.AC; ``stack`` marks an access through SS, which ends in
     #SS and not #GP if its address is not canonical. ``purpose`` says whether it takes place, or is
-    only asked about. ``vaddr`` has at most 64 bits, and no more than
-    the paging mode translates once there is one; without paging the low 32 count.
+    only asked about. ``size`` is how many bytes it is of, from ``vaddr`` on; ``walk`` judges the
+    first of them, ``crossing.walk_pages`` all. ``vaddr`` has at most 64 bits, and no more than the
+    paging mode translates once there is one; without paging the low 32 count.
 
     Raises
     ------
     ValueError
-        If ``vaddr`` is negative or wider.
+        If ``vaddr`` is negative or wider, or ``size`` not from 1 to the 4096 bytes of a page.
     TypeError
-        If ``vaddr`` is no integer, or ``kind`` no ``AccessKind``.
+        If ``vaddr`` or ``size`` is no integer, or ``kind`` no ``AccessKind``.
     """
 
     vaddr: int
@@ -63,9 +64,18 @@ class Access:
     ac: bool = False
     stack: bool = False
     purpose: Purpose = field(default=Purpose.ACCESS, kw_only=True)
+    size: int = field(default=1, kw_only=True)
 
     def __post_init__(self) -> None:
         if self.vaddr.__class__ is not int or self.vaddr >> 64:  # as a rule all is told by this
             check_width("Linear address", self.vaddr, 64)
         if self.kind.__class__ is not AccessKind:
             raise TypeError(f"Access kind must be an AccessKind, not {self.kind!r}")
+        if self.size != 1:
+            self._check_size()
+
+    def _check_size(self) -> None:
+        if not isinstance(self.size, int):
+            raise TypeError(f"Access size must be an integer, not {self.size!r}")
+        if not 1 <= self.size <= PAGE_BYTES:
+            raise ValueError(f"Access size must be from 1 to {PAGE_BYTES} bytes, not {self.size}")

@@ -23,6 +23,10 @@ def add_config(parser: argparse.ArgumentParser) -> None:
                           default=DEFAULTS.tag_bits,
                           help="bits of the tag that an answer has from its request "
                                "(%(default)s)")
+    geometry.add_argument("--access-bytes", type=whole(*RANGES["access_bytes"]), metavar="N",
+                          default=DEFAULTS.access_bytes,
+                          help="with a size in each request, of at most N bytes, and an access "
+                               "that crosses a page translated in both; 0 for none (%(default)s)")
     geometry.add_argument("--cancel", action="store_true",
                           help="with an input for each port that cancels requests")
     geometry.add_argument("--accessed", choices=RULES["accessed"], default=DEFAULTS.accessed,
@@ -58,6 +62,6 @@ def config_of(args: argparse.Namespace) -> Config:
         mode = mode.without_1g_pages()
     return hardware_config(
         args, mode, ports=tuple(args.ports.split(",")), tag_bits=args.tag_bits,
-        cancel=args.cancel, accessed=args.accessed, ad=args.ad,
+        access_bytes=args.access_bytes, cancel=args.cancel, accessed=args.accessed, ad=args.ad,
         memory_response=args.memory_response, rights=args.rights, probes=args.probes,
         checks=args.checks, dropped=args.dropped, invalidation=args.invalidation)

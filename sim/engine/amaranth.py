@@ -9,11 +9,10 @@ from numpy.typing import NDArray
 from ...hdl.config import Config
 from ...hdl.mmu import Mmu
 from ...model.physical.memory import PhysicalMemory
-from .base import EngineStalled, Run, check_stops
+from .base import EngineStalled, Run, check_stops, stall_limit
 from .intake import Intake
 from .job import Job
 from .memory_model import MemoryModel
-from .patience import patience
 from .timed_memory import TimedMemory
 from .wires import Wires
 
@@ -68,7 +67,7 @@ class AmaranthEngine:
         self._job = job = Job(
             self.config, self._wires, self._timed, self._cycle, memory, commands,
             stop_on_fault=stop_on_fault, stop_on_unexpected=stop_on_unexpected)
-        limit = patience(self.config, self.memory_model)
+        limit = stall_limit(self.config, self.memory_model)
         while not job.done:
             self._simulator.advance()
             if job.idle_cycles > limit:

@@ -10,9 +10,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ...hdl.config import Config
 from ...model.physical.memory import PhysicalMemory
+from .memory_model import MemoryModel
 
-__all__ = ["BUS_ERROR", "Engine", "EngineStalled", "Run", "check_stops"]
+__all__ = ["BUS_ERROR", "Engine", "EngineStalled", "Run", "check_stops", "stall_limit"]
 
 
 class EngineStalled(Exception):
@@ -56,6 +58,16 @@ def check_stops(stop_on_fault: bool, stop_on_unexpected: bool) -> None:
     """Raise ``ValueError`` if a run is to stop in both ways."""
     if stop_on_fault and stop_on_unexpected:
         raise ValueError("A run stops on every fault or on unexpected ones, not on both")
+
+
+def stall_limit(config: Config, model: MemoryModel) -> int:
+    """Return the cycles without progress after which an engine of an MMU gives up.
+
+    Before it accepts a command an MMU may have to go through its sets, a sweep of the second level
+    in two cycles each, before which another may be under way.
+    """
+    second_level = config.l2_entries // config.l2_ways
+    return model.stall_limit + 2 * (config.sets + 2 * second_level)
 
 
 class Engine(Protocol):

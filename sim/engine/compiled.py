@@ -14,13 +14,12 @@ from ...hdl.config import Config
 from ...hdl.flat import FlatMmu
 from ...model.physical.memory import PhysicalMemory
 from .answer import ANSWER
-from .base import BUS_ERROR, EngineStalled, Run, check_stops
+from .base import BUS_ERROR, EngineStalled, Run, check_stops, stall_limit
 from .build import build_library
 from .glue import event_names, glue_text
 from .harness_batch import Batch, FrameArrays, RunStatus, TimedModel
 from .intake import Intake
 from .memory_model import PURPOSES, MemoryModel
-from .patience import patience
 from .recipe import BuildRecipe
 
 __all__ = ["CompiledEngine", "design_text", "harness_sources"]
@@ -116,7 +115,7 @@ class CompiledEngine(ABC):
             commands.ctypes.data, answers.ctypes.data, len(commands),
             FrameArrays(frames.ctypes.data, pfns.ctypes.data, rows.ctypes.data, len(pfns),
                     memory.zero_below),
-            self._model(), self.cycle, patience(self.config, self.memory_model), stop_on_fault,
+            self._model(), self.cycle, stall_limit(self.config, self.memory_model), stop_on_fault,
             stop_on_unexpected, 0, events.ctypes.data)
 
     def check(self, status: int, batch: Batch, count: int) -> None:

@@ -10,23 +10,24 @@ from numpy.typing import NDArray
 from ...hdl.config import Config
 from ...model.mmu.control import Access
 from ...model.mmu.timing.control_view import view_of
-from ...model.mmu.timing.cycle import Asked, CycleInputs, MemoryReply, Operation
+from ...model.mmu.timing.cycle import Asked, CycleInputs, MemoryReply, Operation, PortAnswer
 from ...model.mmu.timing.event_names import event_names
 from ...model.mmu.timing.mmu_model import MmuModel
 from ...model.mmu.timing.timed_geometry import TimedGeometry
 from ...model.physical.memory import PhysicalMemory
-from ...model.x86 import AccessKind, InvalidateOp
+from ...model.x86 import AccessKind, InvalidateOp, Purpose
+from .answer import PAGE_RIGHTS
 from .base import EngineStalled, Run, check_stops
 from .command import FLAGS
 from .intake import Intake
 from .job import Job
 from .memory_model import MemoryModel
-from .patience import patience
 from .ports import CONTROL_FIELDS
 from .timed_memory import TimedMemory
 
 __all__ = ["TimingEngine", "timed_geometry"]
 
+MASK = (1 << 64) - 1
 KINDS, OPERATIONS = tuple(AccessKind), tuple(InvalidateOp)
 
 
@@ -80,7 +81,7 @@ class TimingEngine:
         job = Job(
             self.config, self._pins, self._timed, self._cycle, memory, commands,
             stop_on_fault=stop_on_fault, stop_on_unexpected=stop_on_unexpected)
-        limit = patience(self.config, self.memory_model)
+        limit = self.memory_model.stall_limit
         self._pins.rest()
         while not job.done:
             job.drive(None)
@@ -107,6 +108,12 @@ class ModelPins:
             view_of(geometry.mode, geometry.physical_bits, registers), [None] * count,
             [True] * count)
         self._names = event_names(geometry)
+        names, mode = PortAnswer._fields, geometry.mode
+        absent = set() if geometry.rights else set(PAGE_RIGHTS)
+        absent |= set() if mode.has_execute_disable else {"execute_disable"}
+        absent |= set() if mode.has_protection_keys else {"key"}
+        self._answer_fields = {name: place for place, name in enumerate(names)
+                               if name not in absent}
         self.misses: list[int] = [1 << self._names.index(f"{port}_miss")
                                   for port in geometry.ports]
 
@@ -116,7 +123,8 @@ class ModelPins:
         streams: list[Any] = []
         for payload in (*outputs.answers, outputs.access):
             streams += payload is not None, payload
-        return outputs.events, 1, *outputs.ready, outputs.operation_ready, *streams
+        refused = [outputs.refused] if self._geometry.checks else []
+        return outputs.events, 1, *outputs.ready, outputs.operation_ready, *streams, *refused
 
     def rest(self) -> None:
         """Let a cycle pass in which nothing is offered, as the hardware does before each run."""
@@ -134,21 +142,27 @@ class ModelPins:
 
     def withdraw(self, _ctx: Any) -> None:
         self._inputs.operation = None
+        self._inputs.cancels.clear()
         self._inputs.requests = [None] * len(self._geometry.ports)
 
     def offer(self, _ctx: Any, stream: int, values: dict[str, int]) -> None:
         if stream == len(self._geometry.ports):
             names = ("vaddr", "pcid", "old", "new")
-            self._inputs.operation = Operation(
-                OPERATIONS[values["op"]], *(values[name] for name in names))
+            operation = Operation(OPERATIONS[values["op"]], *(values[name] for name in names))
+            if self._geometry.checks:
+                operation = operation._replace(
+                    kind=values["type"] << 2 | operation.op & 3,
+                    descriptor=values["reserved"] << 12 & MASK | operation.pcid)
+            self._inputs.operation = operation
             return
         access = Access(values["vaddr"], KINDS[values["kind"]],
-                        *(bool(values[name]) for name in FLAGS))
+                        *(bool(values[name]) for name in FLAGS),
+                        purpose=Purpose(values.get("purpose", Purpose.ACCESS)))
         tag = values["tag"] & (1 << self._geometry.tag_bits) - 1
         self._inputs.requests[stream] = Asked(self._inputs.view, access, tag)
 
-    def cancel(self, _ctx: Any, _port: int, _tag: int | None) -> None:
-        raise AssertionError("There is no model of requests that are cancelled")
+    def cancel(self, _ctx: Any, port: int, tag: int | None) -> None:
+        self._inputs.cancels[port] = tag,
 
     def respond(self, _ctx: Any, response: dict[str, int] | None) -> None:
         self._inputs.reply = None if response is None else MemoryReply(**response)
@@ -157,10 +171,11 @@ class ModelPins:
         *self._inputs.takes, self._inputs.memory_takes = values
 
     def unpack_answer(self, word: Any) -> dict[str, int]:
+        return {name: word[place] for name, place in self._answer_fields.items()}
+
+    def unpack_access(self, word: Any) -> dict[str, int]:
         fields_of: dict[str, int] = word._asdict()
         return fields_of
-
-    unpack_access = unpack_answer
 
     def unpack_events(self, word: int) -> dict[str, int]:
         return {name: word >> number & 1 for number, name in enumerate(self._names)}

@@ -1,8 +1,10 @@
 """The engine that runs the MMU as C++ by Verilator; needs it, and g++."""
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator, Mapping
+from importlib.resources import files
 from itertools import chain
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from ...hdl.toolchain import run_yosys
 from . import compiled
 from .compiled import CompiledEngine, harness_sources
 from .glue import port_member
+from .lazy_verilog import lazy_verilog
 from .recipe import GCC, LIBRARY, BuildRecipe, BuildStep, Tool, yosys_version
 
 __all__ = ["VerilatorEngine"]
@@ -20,14 +23,18 @@ __all__ = ["VerilatorEngine"]
 VERILATOR = Tool("verilator")
 
 # Processes stay what they are, with conditions that skip what does not happen in a cycle; and words
-# stay whole, as Verilator sorts their bits by itself.
+# stay whole, as Verilator sorts their bits by itself. The entries of a fully associative TLB are
+# modules of their own, which are written anew, to be evaluated only when something changes.
 SCRIPT = """\
 read_rtlil mmu.il
+setattr -mod -set keep_hierarchy 1 *.tags
 proc -nomux -norom
 flatten
+opt_merge *.tags
 opt_clean
 write_verilog -noattr mmu.v
 """
+LAZY = re.compile(r"\.tags$")
 VERILATE = (
     "verilator", "--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert",
     "-Wno-fatal", "-Wno-lint", "-Wno-style", "--top-module", "wrapper", "--prefix", "Vwrapper",
@@ -51,11 +58,11 @@ class VerilatorEngine(CompiledEngine):
                    "wrapper.h": "\n".join(_top(*widths)),
                    "runtime.cpp": RUNTIME}
         return BuildRecipe(sources, (
-            BuildStep("Yosys writes the hardware as Verilog",
-                 lambda folder: run_yosys(SCRIPT, folder, {})),
+            BuildStep("Yosys writes the hardware as Verilog", _write_verilog),
             BuildStep("Verilator writes it as C++", lambda folder: _run(folder, *VERILATE)),
             BuildStep("g++ compiles it", _compile),
-        ), (SCRIPT, *VERILATE, HOT, COLD, *FLAGS, yosys_version()), (GCC, VERILATOR), "verilator")
+        ), (SCRIPT, LAZY.pattern, (files(__package__) / "lazy_verilog.py").read_text("utf-8"),
+            *VERILATE, HOT, COLD, *FLAGS, yosys_version()), (GCC, VERILATOR), "verilator")
 
 
 def _wrapper(inputs: Mapping[str, int], outputs: Mapping[str, int]) -> Iterator[str]:
@@ -85,6 +92,13 @@ def _top(inputs: Mapping[str, int], outputs: Mapping[str, int]) -> Iterator[str]
 
 WORDS = {"CData": 8, "SData": 16, "IData": 32, "QData": 64}
 """The types of Verilator's ports, and how many bits each has at most."""
+
+
+def _write_verilog(folder: Path) -> None:
+    """Have Yosys write the hardware as Verilog, and write anew what is better evaluated lazily."""
+    run_yosys(SCRIPT, folder, {})
+    file = folder / "mmu.v"
+    file.write_text(lazy_verilog(file.read_text(encoding="utf-8"), LAZY), encoding="utf-8")
 
 
 def _compile(folder: Path) -> None:

@@ -29,6 +29,8 @@ def access_fields(access, tag=0):
     flags = {name: getattr(access, name) for name in ("user", "implicit", "ac", "stack")}
     if access.purpose:
         flags["purpose"] = access.purpose.value
+    if access.size > 1:
+        flags["size"] = access.size
     return {"vaddr": access.vaddr, "kind": access.kind.value, "tag": tag, **flags}
 
 
@@ -67,6 +69,20 @@ def response_fields(config, walked, tag=0):
         "vaddr": told.vaddr if told else 0,
         **(right_fields(config.mode, walked) if config.rights else {}),
     }
+
+
+def sized_response_fields(config, crossing, tag=0):
+    """Return the port's response for a golden ``Crossing``."""
+    first, second = crossing.first, crossing.second
+    if crossing.fault or not second:
+        shown = response_fields(config, second or first, tag)
+        names = ("paddr", "page", "memory_type", *(
+            right_fields(config.mode, second or first) if config.rights else ()))
+        return {**shown, "second": dict.fromkeys(names, 0)}
+    fields = response_fields(config, second)
+    told = ("tag", "fault", "vector", "error_code", "vaddr")
+    return {**response_fields(config, first, tag),
+            "second": {name: value for name, value in fields.items() if name not in told}}
 
 
 def right_fields(mode, walked):

@@ -14,6 +14,7 @@ WRONG_TYPES = [
     ({"walk_cache": None}, "Parameter walk_cache must be an integer, not None"),
     ({"walk_cache": False}, "Parameter walk_cache must be an integer, not False"),
     ({"paddr_bits": "40"}, "Parameter paddr_bits must be an integer, not '40'"),
+    ({"access_bytes": "8"}, "Parameter access_bytes must be an integer, not '8'"),
     ({"tag_bits": None}, "Parameter tag_bits must be an integer, not None"),
     ({"policy": 3}, "Replacement policy must be a string, not 3"),
     ({"index": 1}, "Index must be a string, not 1"),
@@ -50,6 +51,8 @@ WRONG_VALUES = [
     ({"paddr_bits": 53}, "Parameter paddr_bits must be from 32 to 52, not 53"),
     ({"tag_bits": 0}, "Parameter tag_bits must be from 1 to 64, not 0"),
     ({"tag_bits": 65}, "Parameter tag_bits must be from 1 to 64, not 65"),
+    ({"access_bytes": -1}, "Parameter access_bytes must be from 0 to 4096, not -1"),
+    ({"access_bytes": 4097}, "Parameter access_bytes must be from 0 to 4096, not 4097"),
     ({"misses": 0}, "Parameter misses must be from 1 to 8, not 0"),
     ({"misses": 9}, "Parameter misses must be from 1 to 8, not 9"),
     ({"order": "any"}, "Order must be one of request, tag, not 'any'"),
@@ -143,10 +146,10 @@ def test_a_port_may_not_take_a_name_that_the_mmu_uses(name):
 @pytest.mark.parametrize("mode", MODES.values(), ids=lambda mode: mode.name)
 @pytest.mark.parametrize("policy", ["plru", "lru", "fifo", "random"])
 @pytest.mark.parametrize("numbers", [
-    {"entries": 1, "walk_cache": 0, "paddr_bits": 32, "tag_bits": 1, "misses": 1,
+    {"entries": 1, "walk_cache": 0, "paddr_bits": 32, "tag_bits": 1, "access_bytes": 0, "misses": 1,
      "hit_latency": 0, "l2_entries": 0, "l2_ways": 1, "walkers": 1,
      "walk_stages": 1},
-    {"entries": 4096, "walk_cache": 256, "paddr_bits": 52, "tag_bits": 64,
+    {"entries": 4096, "walk_cache": 256, "paddr_bits": 52, "tag_bits": 64, "access_bytes": 4096,
      "misses": 8, "hit_latency": 2, "l2_entries": 65536, "l2_ways": 16, "walkers": 8,
      "walk_stages": 2},
 ], ids=["lowest", "highest"])

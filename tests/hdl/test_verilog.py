@@ -32,9 +32,9 @@ GEOMETRIES = {
     "second level": Config(entries=4, l2_entries=256, l2_ways=2, l2_policy="lru"),
     "misses": Config(entries=4, misses=3, order="tag", cancel=True),
     "misses in order": Config(IA32, entries=4, misses=2, hit_latency=2, walkers=2),
-    "everything": Config(entries=4, cancel=True, accessed="success", ad="write", rights=True,
-                         memory_response="registered", probes=True, checks=True, dropped=True,
-                         invalidation="pulse"),
+    "everything": Config(entries=4, access_bytes=64, cancel=True, accessed="success", ad="write",
+                         rights=True, memory_response="registered", probes=True, checks=True,
+                         dropped=True, invalidation="pulse"),
     "second level, ia32": Config(IA32, entries=4, l2_entries=64, l2_policy="random"),
 }
 
@@ -151,7 +151,7 @@ def test_header_lists_the_parameters(mode):
         "mode": mode, "pages": {"x86_64": "4K 2M 1G", "la57": "4K 2M 1G", "ia32": "4K 4M"}[mode],
         "ports": "fetch data", "entries": "32", "ways": "0", "large_entries": "4",
         "index": "folded", "walk_cache": "8", "policy": "plru",
-        "paddr_bits": "40", "tag_bits": "4", "misses": "1", "order": "request",
+        "paddr_bits": "40", "tag_bits": "4", "access_bytes": "0", "misses": "1", "order": "request",
         "cancel": "False", "hit_latency": "1", "l2_entries": "0", "l2_ways": "4",
         "l2_policy": "plru", "walkers": "1", "walk_stages": "1",
         "accessed": "use", "ad": "exchange", "memory_response": "direct", "rights": "False",

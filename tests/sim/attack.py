@@ -11,7 +11,16 @@ from collections import Counter
 import numpy as np
 
 from pagewalk.hdl.config import Config
-from pagewalk.model.x86 import IA32, X86_64, Cr3, Cr4, Entry, InvalidateOp, Purpose
+from pagewalk.model.x86 import (
+    IA32,
+    PAGE_SHIFT,
+    X86_64,
+    Cr3,
+    Cr4,
+    Entry,
+    InvalidateOp,
+    Purpose,
+)
 from pagewalk.sim.engine.base import EngineStalled
 from pagewalk.sim.engine.command import barrier, cancel, reset, wait
 from pagewalk.sim.engine.cxxrtl import CxxrtlEngine
@@ -66,6 +75,8 @@ class Attack(Churn):
             weights |= {Attack.cancel: 6}
         if config.checks:
             weights |= {Attack.bad_operation: 2}
+        if config.prefetches:
+            weights |= {Attack.go_on: 12}
         shares = self.rng.exponential(size=len(weights)) * np.array([*weights.values()])
         self.actions = [action for action, share in zip(weights, shares, strict=True)
                         for _ in range(round(4 * share))] or [Churn.accesses]
@@ -165,6 +176,37 @@ class Attack(Churn):
             self._pause(60)
         for _ in range(int(self.rng.integers(1, 4))):
             self.access(vaddr)
+
+    def go_on(self):
+        """Access a page, then the one after it, which may have been walked ahead by then.
+
+        In between it is changed, and something ends what caches hold of it, or nothing does.
+        """
+        page = min(self.indices[-1][1:])  # an index that is in use, as the one after it is
+        vaddr = self._pick(self.hot) & -self.mode.levels[-2].page_bytes | page << PAGE_SHIFT
+        path, following = self._path(vaddr), self._path(vaddr + 0x1000)
+        if len(path) < len(self.mode.levels):  # a large page
+            return
+        if self._chance(0.8):
+            self._open(path)
+            self._open(following[-1:])
+        self._invalidate(InvalidateOp.INVLPG, vaddr=vaddr)
+        if self._chance(0.7):
+            self.commands.append(barrier())
+        self.access(vaddr)
+        self._pause(self._pick((20, 100)))
+        if self._chance(0.7):
+            self._exchange(following[-1], self._entry(len(path) - 1) | LEAF)
+        ends = self._pick(("none", "invlpg", "fault", "reset", "other"))
+        if ends == "invlpg":
+            self._invalidate(InvalidateOp.INVLPG, vaddr=vaddr + 0x1000)
+        elif ends == "fault":
+            self._end_by_fault(vaddr, len(path) - 2)
+        elif ends == "reset":
+            self.commands.append(reset())
+        elif ends == "other":
+            self._pick(self.actions)(self)
+        self.access(vaddr + 0x1000)
 
     def _open(self, path):
         """Make the entries of a path present, with all rights."""

@@ -24,7 +24,8 @@ class ControlView:
         ``pse``, ``pge``, ``pcide``, ``smep``, ``smap``, ``pke`` and ``nxe``.
     """
 
-    __slots__ = ("control", "format", "mode", "nxe", "pcid", "pcide", "pg", "pge", "root")
+    __slots__ = ("control", "format", "mode", "nxe", "pcid", "pcide", "pg", "pge", "registers",
+                 "root")
 
     def __init__(self, mode: PagingMode, paddr_bits: int, values: Mapping[str, int]) -> None:
         self.mode = mode
@@ -43,6 +44,9 @@ class ControlView:
             cr0=Cr0.PG * self.pg | (Cr0.WP if values["wp"] else 0),
             cr4=sum(bit for bit, is_set in bits if is_set),
             efer=Efer.NXE * self.nxe, pkru=values["pkru"] if has_keys else 0)
+        # What operations are checked by: the PCID whether or not it is in use.
+        self.registers = Control(values["root"] << PAGE_SHIFT | values["pcid"],
+                                 cr4=Cr4.PCIDE * self.pcide)
         self.format = EntryFormat(mode, self.control, paddr_bits)
         self.root = self.format.table_address(self.control.cr3)
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ...x86 import PAGE_SHIFT, AccessKind, InvalidateOp, Level
+from ...x86 import PAGE_SHIFT, AccessKind, InvalidateOp, Level, Purpose
 from ..control import Access
 from ..rights import Rights
 from ..walk import is_canonical
@@ -15,9 +15,14 @@ __all__ = ["Asked", "CycleInputs", "CycleOutputs", "DropOrder", "Found", "Memory
 
 
 class Asked:
-    """A request, under the registers of the cycle in which it is accepted."""
+    """A request, under the registers of the cycle in which it is accepted.
 
-    __slots__ = ("access", "pcid", "refused", "tag", "translated", "view", "vpn", "write")
+    ``write`` says that it sets the dirty flag, ``quiet`` that it sets none at all, ``only_looks``
+    that it is not to be walked.
+    """
+
+    __slots__ = ("access", "only_looks", "pcid", "quiet", "refused", "tag", "translated", "view",
+                 "vpn", "write")
 
     def __init__(self, view: ControlView, access: Access, tag: int) -> None:
         mode = view.mode
@@ -27,17 +32,24 @@ class Asked:
         self.pcid = view.pcid
         self.translated = view.pg and canonical
         self.refused = view.pg and not canonical
-        self.write = access.kind is AccessKind.WRITE
+        self.write = access.kind is AccessKind.WRITE and access.purpose is Purpose.ACCESS
+        self.only_looks = access.purpose is Purpose.LOOKUP
+        self.quiet = self.only_looks or access.purpose is Purpose.PROBE
 
 
 class Operation(NamedTuple):
-    """An invalidating operation that is offered, with the operands that it has."""
+    """An invalidating operation that is offered, with the operands that it has.
+
+    ``kind`` is the whole type of INVPCID, ``descriptor`` the low half of its memory operand.
+    """
 
     op: InvalidateOp
     vaddr: int = 0
     pcid: int = 0
     old: int = 0
     new: int = 0
+    kind: int = 0
+    descriptor: int = 0
 
 
 class DropOrder(NamedTuple):
@@ -90,6 +102,12 @@ class PortAnswer(NamedTuple):
     vector: int = 0
     error_code: int = 0
     vaddr: int = 0
+    writable: int = 0  # what the page permits, if answers have that
+    user: int = 0
+    execute_disable: int = 0
+    key: int = 0
+    dirty: int = 0
+    global_page: int = 0
 
 
 class MemoryAccess(NamedTuple):
@@ -122,6 +140,8 @@ class CycleInputs:
     reply: MemoryReply | None = None
     memory_takes: bool = True
     reset: bool = False
+    # Of ports at which requests are cancelled: the tag of these, None for all.
+    cancels: dict[int, tuple[int | None]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -131,5 +151,7 @@ class CycleOutputs:
     ready: list[bool] = field(default_factory=list)  # of each port
     answers: list[PortAnswer | None] = field(default_factory=list)
     operation_ready: bool = False
+    refused: bool = False  # the operation is a general-protection fault
+    drop: DropOrder | None = None
     access: MemoryAccess | None = None
     events: int = 0

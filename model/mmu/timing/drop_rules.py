@@ -1,11 +1,12 @@
 """What an invalidating operation, or a page fault, drops. [SDM 4.10.4.1]"""
 
 from ...x86 import PAGE_SHIFT, Cr0, Cr3, Cr4, InvalidateOp
+from ..register_checks import raises_gp
 from ..walk import is_canonical
 from .control_view import ControlView
 from .cycle import DropOrder, Operation
 
-__all__ = ["operation_drop", "page_fault_drop"]
+__all__ = ["is_gp_fault", "operation_drop", "page_fault_drop"]
 
 BY_ADDRESS = (InvalidateOp.INVLPG, InvalidateOp.INVPCID_ADDRESS)
 
@@ -14,6 +15,14 @@ def page_fault_drop(vpn: int, pcid: int) -> DropOrder:
     """Return what a page fault drops: all that its address and PCID could use."""
     return DropOrder(by_address=True, by_pcid=True, globals_too=True, tables_by_address=True,
                      vpn=vpn, pcid=pcid)
+
+
+def is_gp_fault(operation: Operation, view: ControlView, paddr_bits: int) -> bool:
+    """Return whether an operation is a general-protection fault."""
+    return raises_gp(
+        view.mode, view.registers, operation.op, kind=operation.kind, vaddr=operation.vaddr,
+        descriptor=operation.descriptor, old=operation.old, new=operation.new,
+        paddr_bits=paddr_bits)
 
 
 def operation_drop(operation: Operation, view: ControlView) -> DropOrder | None:

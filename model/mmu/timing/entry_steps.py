@@ -56,8 +56,12 @@ class NextStep(NamedTuple):
     sets: bool = False
 
 
-def judge(asked: Asked, port: int, spot: Spot, reply: MemoryReply, rules: FlagRules) -> NextStep:
-    """Return what follows from a response; an exchange is judged by the entry before it."""
+def judge(asked: Asked, port: int, spot: Spot, reply: MemoryReply, rules: FlagRules,
+          *, notes: bool) -> NextStep:
+    """Return what follows from a response; an exchange is judged by the entry before it.
+
+    ``notes`` says that walks may go on below an entry without A, which is noted.
+    """
     mode, view, entry = asked.view.mode, asked.view, reply.data
     level = mode.levels[spot.table.level]
     if reply.error:
@@ -73,9 +77,8 @@ def judge(asked: Asked, port: int, spot: Spot, reply: MemoryReply, rules: FlagRu
         return _leaf(asked, port, spot, entry, rights, rules)
     accessed = bool(entry & Entry.A)
     if not accessed and not spot.updating and rules.ad != "fault" and (
-            not rules.at_the_end or spot.setting):
+            not rules.at_the_end or spot.setting) and not asked.quiet:
         return NextStep(Next.UPDATE, desired=entry | Entry.A)
-    notes = rules.at_the_end
     table = TableAt(spot.table.level + 1, view.format.table_address(entry), rights)
     below = Spot(table, lacking=notes and (spot.lacking or not accessed), setting=spot.setting)
     cacheable = not entry & Entry.PS and not spot.lacking and (
@@ -101,8 +104,10 @@ def _leaf(asked: Asked, port: int, spot: Spot, entry: int, rights: Rights, rules
     flags = Entry.A | Entry.D if asked.write else Entry.A
     lacks = entry & flags != flags
     if rules.ad == "fault":
-        if lacks or spot.lacking:
+        if (lacks or spot.lacking) and not asked.quiet:
             return _refuse(asked, port)
+    elif asked.quiet:
+        pass
     elif spot.lacking and not spot.setting and rules.at_the_end:
         return NextStep(Next.RESTART, sets=True)
     elif lacks and not spot.updating:
@@ -112,4 +117,6 @@ def _leaf(asked: Asked, port: int, spot: Spot, entry: int, rights: Rights, rules
         view.format.page_address(level, entry), level, view.mode.pages.index(level), rights,
         view.format.memory_type(level, entry), bool(entry & Entry.D) or asked.write,
         bool(entry & Entry.G) and view.pge)
-    return NextStep(Next.FINISH, result=WalkResult(port, found=found))
+    # What a quiet access found by way of an entry without A is not kept.
+    stale = asked.quiet and (spot.lacking or not entry & Entry.A)
+    return NextStep(Next.FINISH, result=WalkResult(port, found=found, stale=stale))

@@ -74,7 +74,11 @@ class L1Model:
         """Note that what was found was used."""
         raise NotImplementedError
 
-    def fill(self, asked: Asked, lookup: L1Lookup, found: Found) -> None:
+    def choose(self) -> int:
+        """Return the place of a page that has none, by what was used before this cycle."""
+        raise NotImplementedError
+
+    def fill(self, asked: Asked, lookup: L1Lookup, found: Found, chosen: int) -> None:
         """Enter what a walk found for a request that was looked up before."""
         raise NotImplementedError
 
@@ -104,10 +108,11 @@ class FullModel(L1Model):
     def touch(self, lookup: L1Lookup) -> None:
         self._victims.use(lookup.entry, False)
 
-    def fill(self, asked: Asked, lookup: L1Lookup, found: Found) -> None:
-        lines, entry = self._lines, lookup.entry
-        if entry < 0:
-            entry = lines.index(None) if None in lines else self._victims.next()
+    def choose(self) -> int:
+        return self._lines.index(None) if None in self._lines else self._victims.next()
+
+    def fill(self, asked: Asked, lookup: L1Lookup, found: Found, chosen: int) -> None:
+        lines, entry = self._lines, lookup.entry if lookup.entry >= 0 else chosen
         for number, line in enumerate(lines):
             if line is not None and line.overlaps(asked, found):
                 lines[number] = None

@@ -70,7 +70,10 @@ class SetsModel(L1Model):
         else:
             self._large.touch(lookup.large)
 
-    def fill(self, asked: Asked, lookup: L1Lookup, found: Found) -> None:
+    def choose(self) -> int:
+        return self._large.choose()
+
+    def fill(self, asked: Asked, lookup: L1Lookup, found: Found, chosen: int) -> None:
         assert isinstance(lookup, SetsLookup)
         lines, victims = self._lines[lookup.set_number], self._victims[lookup.set_number]
         way = lookup.small if lookup.small >= 0 else lookup.vacant
@@ -82,7 +85,7 @@ class SetsModel(L1Model):
             for other in lookup.same_vpn:
                 lines[other] = None
         if found.page:
-            self._large.fill(asked, lookup.large, found)
+            self._large.fill(asked, lookup.large, found, chosen)
         else:
             lines[way] = Line(asked, found)
             victims.use(way, True)

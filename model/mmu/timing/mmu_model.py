@@ -1,9 +1,10 @@
 """The whole MMU: what its parts do in a cycle, in the order in which one follows from the other."""
 
 from .cycle import Asked, CycleInputs, CycleOutputs, DropOrder, MemoryReply, WalkResult
-from .drop_rules import operation_drop, page_fault_drop
+from .drop_rules import is_gp_fault, operation_drop, page_fault_drop
 from .event_names import EventBits
 from .l2_model import L2Model
+from .miss_port_model import MissPortModel
 from .pool_model import PoolModel
 from .port_model import PortModel
 from .timed_geometry import TimedGeometry
@@ -54,7 +55,8 @@ class MmuModel:
         But accesses are counted on from ``counts``, and PCIDs have the ``generations`` they had.
         """
         geometry = self.geometry
-        self._ports = [PortModel(geometry, number) for number in range(len(geometry.ports))]
+        kind = MissPortModel if geometry.has_miss_file else PortModel
+        self._ports = [kind(geometry, number) for number in range(len(geometry.ports))]
         self._walker = (PoolModel if geometry.has_walk_pool else WalkerModel)(geometry, counts)
         self._l2 = L2Model(geometry, generations) if geometry.l2_entries else None
         self._turn = TurnModel(len(self._ports))
@@ -63,19 +65,21 @@ class MmuModel:
     def cycle(self, inputs: CycleInputs) -> CycleOutputs:
         """Play a cycle: return its outputs, and be as at the end of it."""
         outputs = CycleOutputs()
-        ports, walker, l2 = self._ports, self._walker, self._l2
+        ports, walker, l2, geometry = self._ports, self._walker, self._l2, self.geometry
         faulting = next((port for port in ports if port.fault is not None), None)
         busy = any(port.busy for port in ports) or (l2 is not None and l2.busy)
         outputs.operation_ready = (
             not busy and faulting is None and all(port.idle for port in ports))
-        drop = None if busy else self._drop(inputs, outputs, faulting)
+        outputs.refused = geometry.checks and inputs.operation is not None and is_gp_fault(
+            inputs.operation, inputs.view, geometry.paddr_bits)
+        outputs.drop = drop = None if busy else self._drop(inputs, outputs, faulting)
         paused = inputs.operation is not None or faulting is not None or busy
         asking = [port.asks for port in ports]
         result, hit, offered = walker.result, None, None
         if l2 is not None:
             hit, offered = l2.look(result)
-        self._play_ports(inputs, outputs, result or hit, paused)
         came = self._pass_on(asking, walker.accepts(drop) if l2 is None else l2.ready)
+        self._play_ports(inputs, outputs, result or hit, paused)
         if l2 is not None:
             asked, came = came, offered if walker.accepts(drop) else None
             outputs.events |= l2.cycle(asked, drop, result, taken=came is not None)
@@ -98,7 +102,7 @@ class MmuModel:
         """Return what is dropped in this cycle: first for page faults, then for an operation."""
         if faulting is not None and faulting.fault is not None:
             return page_fault_drop(*faulting.fault)
-        if inputs.operation is None or not outputs.operation_ready:
+        if inputs.operation is None or outputs.refused or not outputs.operation_ready:
             return None
         drop = operation_drop(inputs.operation, inputs.view)
         if drop is not None:
@@ -110,7 +114,8 @@ class MmuModel:
         for number, port in enumerate(self._ports):
             mine = result if result is not None and result.port == number else None
             answer, events = port.cycle(
-                inputs.requests[number], inputs.takes[number], paused, mine)
+                inputs.requests[number], inputs.takes[number], paused, mine,
+                inputs.cancels.get(number), outputs.drop is not None)
             outputs.ready.append(port.ready)
             outputs.answers.append(answer)
             outputs.events |= events
@@ -124,5 +129,6 @@ class MmuModel:
         self._turn.note(waits=asked is not None and not accepted)
         if asked is None or not accepted:
             return None
+        came = asked, number, self._ports[number].asks_number
         self._ports[number].walk_accepted()
-        return asked, number, 0
+        return came

@@ -36,7 +36,7 @@ def verdict_on(subject: Subject, walks: Sequence[PoolWalk], rules: FlagRules, *,
     above = place.table if replay else place.before
     spot = Spot(TableAt(subject.level, 0, above.rights), subject.updating or replay,
                 walk.lacking and not replay, walk.setting)
-    step = judge(asked, walk.port, spot, subject.reply, rules)
+    step = judge(asked, walk.port, spot, subject.reply, rules, notes=True)
     result = step.result
     unfit = replay and (result is None or result.found is None or place.failed or (
         asked.write and not (subject.reply.data & Entry.D or place.asked.write)))
@@ -46,4 +46,5 @@ def verdict_on(subject: Subject, walks: Sequence[PoolWalk], rules: FlagRules, *,
     found = result.found
     if found is not None and replay and place.asked.write:
         found = found._replace(dirty=True)
-    return verdict, result._replace(miss=walk.miss, found=found, stale=walk.stale or dropped)
+    stale = walk.stale or dropped or result.stale
+    return verdict, result._replace(miss=walk.miss, found=found, stale=stale)

@@ -47,6 +47,7 @@ class PoolModel:
 
     def __init__(self, geometry: TimedGeometry, counts: list[int]) -> None:
         self._mode, self._rules = geometry.mode, geometry.flag_rules
+        self._notes = geometry.notes_lacking
         self._walks = [PoolWalk(count) for count in counts]
         self._tables = PoolTables(geometry)
         self._bits = bits = EventBits(geometry, "walk_")
@@ -172,7 +173,7 @@ class PoolModel:
         walk.before = walk.table
         if offered.led is not None:
             assert walk.asked is not None
-            notes = self._rules.at_the_end
+            notes = self._notes
             cacheable = not entry & Entry.PS and not (notes and (not accessed or walk.lacking))
             walk.lacking = walk.lacking or (notes and not accessed)
             self._led = offered.responder, walk.asked, offered.led, cacheable
@@ -221,7 +222,8 @@ class PoolModel:
             return -1
         leader = next((number for number, walk in enumerate(self._walks)
                        if same and walk.current and not walk.stale and not moment.judged[number]
-                       and walk.asked is not None and walk.asked.vpn == asked.vpn), -1)
+                       and walk.asked is not None and walk.asked.vpn == asked.vpn
+                       and not walk.asked.quiet and not asked.quiet), -1)
         if not same:
             for walk in self._walks:
                 walk.current = False

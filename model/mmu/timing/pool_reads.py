@@ -38,7 +38,7 @@ def leads(walk: PoolWalk, reply: MemoryReply, rules: FlagRules) -> TableAt | Non
     if (reply.error or not entry & Entry.P or form.is_leaf(level, entry)
             or form.is_reserved(level, entry)):
         return None
-    enough = entry & Entry.A or (rules.at_the_end and not walk.setting)
+    enough = entry & Entry.A or asked.quiet or (rules.at_the_end and not walk.setting)
     if not (reply.exchanged if walk.updating else enough):
         return None
     return TableAt(walk.table.level + 1, form.table_address(entry),

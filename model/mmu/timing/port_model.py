@@ -19,49 +19,61 @@ def make_l1(geometry: TimedGeometry) -> L1Model:
 class Held:
     """A request that was looked up: what was found, and the answer if no walk is needed."""
 
-    __slots__ = ("answer", "asked", "hit", "lookup")
+    __slots__ = ("_rights", "answer", "asked", "hit", "lookup")
 
-    def __init__(self, asked: Asked, lookup: L1Lookup | None) -> None:
-        self.asked, self.lookup = asked, lookup
+    def __init__(self, asked: Asked, lookup: L1Lookup | None, *, rights: bool) -> None:
+        self.asked, self.lookup, self._rights = asked, lookup, rights
         self.hit = lookup is not None and lookup.usable
         self.answer = self._answer()
 
     def _answer(self) -> PortAnswer | None:
         asked, access, lookup = self.asked, self.asked.access, self.lookup
         if asked.refused:
-            vector = Vector.SS if access.stack else Vector.GP
-            return PortAnswer(asked.tag, fault=1, vector=vector, vaddr=access.vaddr)
+            return self._fault(Vector.SS if access.stack else Vector.GP, 0)
         if not asked.translated:
-            return PortAnswer(asked.tag, access.vaddr & 0xFFFF_FFFF)
+            answer = PortAnswer(asked.tag, access.vaddr & 0xFFFF_FFFF)
+            return answer._replace(writable=1, user=1, dirty=1) if self._rights else answer
         assert lookup is not None
         if not self.hit or lookup.line is None:
-            return None
+            return self._fault(0, 0) if asked.only_looks else None
         if lookup.denied:
             code = error_code(asked.view.control, access, present=True, key=lookup.key_denied)
-            return PortAnswer(asked.tag, fault=1, vector=Vector.PF, error_code=code,
-                              vaddr=access.vaddr)
+            return self._fault(Vector.PF, code)
         return self.of_walk(WalkResult(0, found=lookup.line.found))
+
+    def _fault(self, vector: int, code: int) -> PortAnswer:
+        """Return the answer of a fault; to a probe it says no more than that."""
+        if self.asked.quiet:
+            return PortAnswer(self.asked.tag, fault=1)
+        return PortAnswer(self.asked.tag, fault=1, vector=vector, error_code=code,
+                          vaddr=self.asked.access.vaddr)
 
     def of_walk(self, result: WalkResult) -> PortAnswer:
         """Return the answer that a walk leads to."""
         asked, found, vaddr = self.asked, result.found, self.asked.access.vaddr
         if found is None:
-            return PortAnswer(asked.tag, fault=1, vector=result.vector,
-                              error_code=result.error_code, vaddr=vaddr)
-        return PortAnswer(asked.tag, found.address | vaddr & found.level.page_bytes - 1,
-                          found.page, found.memory_type)
+            return self._fault(result.vector, result.error_code)
+        answer = PortAnswer(asked.tag, found.address | vaddr & found.level.page_bytes - 1,
+                            found.page, found.memory_type)
+        if not self._rights:
+            return answer
+        rights = found.rights
+        return answer._replace(
+            writable=int(rights.writable), user=int(rights.user_page),
+            execute_disable=int(rights.execute_disable), key=rights.key, dirty=int(found.dirty),
+            global_page=int(found.global_page))
 
 
 class PortModel:
     """Answers in the order of the requests; while it waits for a walk it accepts nothing.
 
     In each cycle all of what others read is from before it: ``busy``, ``idle``, ``fault`` and
-    ``asks``. Then ``cycle`` is called, and afterwards ``walk_accepted``, ``fault_taken`` and
-    ``give_drop`` for what happens at the end of the cycle.
+    ``asks``. Then, if it is, ``walk_accepted`` is called, and ``cycle``; and afterwards
+    ``fault_taken`` and ``give_drop`` for what happens at the end of the cycle.
     """
 
     def __init__(self, geometry: TimedGeometry, number: int) -> None:
-        self._latency, self._number = geometry.hit_latency, number
+        self._latency, self._rights = geometry.hit_latency, geometry.rights
         bits = EventBits(geometry, f"{geometry.ports[number]}_")
         self._lookup, self._miss = bits["lookup"], bits["miss"]
         self._stall, self._fault = bits["stall"], bits["fault"]
@@ -71,7 +83,7 @@ class PortModel:
         self._waiting: Asked | None = None  # with a hit latency of 2, what is to be looked up
         self._held: Held | None = None
         self._looked: Held | None = None  # what was looked up in the cycle before
-        self._walking = False
+        self._walking = self._starts = False
         self._walked: PortAnswer | None = None  # the answer of a walk, not taken yet
         self._drop: DropOrder | None = None  # to be carried out in this cycle
         self.fault: tuple[int, int] | None = None
@@ -97,9 +109,14 @@ class PortModel:
             return None
         return held.asked
 
+    @property
+    def asks_number(self) -> int:
+        """The number of that request among those of the port that are walked."""
+        return 0
+
     def walk_accepted(self) -> None:
-        """Note that the walk was accepted in this cycle."""
-        self._walking = True
+        """Note that the walk that is asked for is accepted in this cycle."""
+        self._starts = True
 
     def fault_taken(self) -> None:
         """Note that what the page fault could use is dropped."""
@@ -111,18 +128,22 @@ class PortModel:
         by_address, any_other = self._tlb.busy_after
         self._busy_for = by_address if drop.by_address else any_other
 
-    def cycle(self, offered: Asked | None, takes: bool, paused: bool, result: WalkResult | None
+    def cycle(self, offered: Asked | None, takes: bool, paused: bool, result: WalkResult | None,
+              _cancel: tuple[int | None] | None, _dropping: bool
               ) -> tuple[PortAnswer | None, int]:
         """Play a cycle; return the answer that is offered, and the events.
 
         ``offered`` is the request, ``takes`` whether an answer is taken, ``paused`` whether nothing
-        may be accepted; ``result`` the response to the port's walk.
+        may be accepted; ``result`` the response to a walk of the port. Where requests can be
+        cancelled, or missed at once, it counts as well which tag is cancelled, None for all, and
+        whether a drop is given in this cycle.
         """
         held, late = self._held, self._looked
         looks = self._take_in(offered, takes, paused)
         fresh = None
         if looks is not None:
-            fresh = Held(looks, self._tlb.look_up(looks) if looks.translated else None)
+            fresh = Held(looks, self._tlb.look_up(looks) if looks.translated else None,
+                         rights=self._rights)
         if not self._latency:
             late = fresh
             held = held or fresh
@@ -140,6 +161,8 @@ class PortModel:
         if result is not None:
             self._walking = False
             self._walked = None if takes else answer
+        if self._starts:
+            self._walking, self._starts = True, False
         self._carry_out()
         return answer, events
 
@@ -169,7 +192,7 @@ class PortModel:
             return
         if result is not None:
             if result.found is not None and not result.stale and not self.busy:
-                self._tlb.fill(held.asked, held.lookup, result.found)
+                self._tlb.fill(held.asked, held.lookup, result.found, self._tlb.choose())
         elif answered and held.hit:
             self._tlb.touch(held.lookup)
 

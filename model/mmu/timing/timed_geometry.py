@@ -41,6 +41,13 @@ class TimedGeometry:
     l2_entries: int
     l2_ways: int
     l2_policy: str
+    rights: bool
+    probes: bool
+    checks: bool
+    dropped: bool
+    misses: int
+    order: str
+    cancel: bool
 
     @classmethod
     def of(cls, values: Mapping[str, Any], defaults: Mapping[str, Any]) -> "TimedGeometry":
@@ -63,9 +70,19 @@ class TimedGeometry:
         return self.entries // self.ways if self.ways else 0
 
     @property
+    def has_miss_file(self) -> bool:
+        """Whether ports keep misses aside, and go on behind them."""
+        return self.misses > 1 or self.cancel
+
+    @property
     def has_walk_pool(self) -> bool:
         """Whether there are several walks at once, or walks in several stages."""
         return self.walkers > 1 or self.walk_stages > 1
+
+    @property
+    def notes_lacking(self) -> bool:
+        """Whether a walk may go on below an entry without setting its accessed flag."""
+        return self.flag_rules.at_the_end or self.probes
 
     @property
     def physical_bits(self) -> int:

@@ -29,6 +29,7 @@ class WalkerModel:
 
     def __init__(self, geometry: TimedGeometry, counts: list[int]) -> None:
         self._mode, self._rules = geometry.mode, geometry.flag_rules
+        self._notes = geometry.notes_lacking
         self._cache = WalkCacheModel(geometry)
         self._bits = EventBits(geometry, "walk_")
         levels = [level.name.lower() for level in self._mode.levels]
@@ -110,10 +111,11 @@ class WalkerModel:
         assert spot is not None
         if spot.updating and self._rules.ad == "write":  # memory tells nothing of a write
             reply = reply._replace(data=self._written, exchanged=1)
-        outcome = judge(asked, self._port, spot, reply, self._rules)
+        outcome = judge(asked, self._port, spot, reply, self._rules, notes=self._notes)
         if outcome.step is Next.FINISH:
             assert outcome.result is not None
-            self.result = outcome.result._replace(miss=self._miss, stale=self._stale)
+            self.result = outcome.result._replace(
+                miss=self._miss, stale=self._stale or outcome.result.stale)
         elif outcome.step is Next.UPDATE:
             self._written = reply.data
             self._go_to(Spot(spot.table, True, spot.lacking, spot.setting), reply.data,

@@ -25,7 +25,7 @@ GEOMETRY = ["--entries", "16", "--policy", "lru", "--latency", "7", "--paddr-bit
 VERILOG = [*GEOMETRY[:4], *GEOMETRY[6:], "--ports", "dma,walker2", "--tag-bits", "9",
            "--clock", "c", "--reset", "r"]
 CONFIG = {"mode": "ia32", "ports": ["fetch", "data"], "entries": 16, "walk_cache": 8,
-          "policy": "lru", "paddr_bits": 40, "tag_bits": 4, "misses": 1,
+          "policy": "lru", "paddr_bits": 40, "tag_bits": 4, "access_bytes": 0, "misses": 1,
           "order": "request", "cancel": False, "hit_latency": 1,
           "ways": 0, "large_entries": 4, "index": "folded",
           "l2_entries": 0, "l2_ways": 4, "l2_policy": "plru", "prefetch": "none",

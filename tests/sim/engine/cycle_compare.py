@@ -24,8 +24,9 @@ class RecordedJob(Job):
 
     def observe(self, events, response_ready, *outputs):
         streams = len(self.config.ports) + 1
-        ready, taken = outputs[:streams], outputs[streams:]
+        ready, taken = outputs[:streams], outputs[streams:3 * streams]
         row = {name: 1 for name, bit in self.wires.unpack_events(events).items() if bit}
+        row["invalidate.refused"] = [int(bit) for bit in outputs[3 * streams:]]
         names = [*self.config.ports, "invalidate"]
         row |= {f"{name}.ready": int(bit) for name, bit in zip(names, ready, strict=True)}
         pairs = zip([*self.config.ports, "memory"], taken[::2], taken[1::2], strict=True)

@@ -21,19 +21,27 @@ from pagewalk.model.mmu.timing.walker_model import WalkerModel
 from pagewalk.model.x86 import IA32
 from pagewalk.sim.engine import create
 from pagewalk.sim.engine.memory_model import MemoryModel
+from pagewalk.sim.engine.timing import timed_geometry
 
 from .. import planted
 from ..attack import CONFIGS as ATTACKED
 from ..attack import Attack, random_memory_model
+from ..engine_runs import ASKS
 from ..engine_runs import CONFIGS as RUN
 from ..random_commands import Commands, random_memory
 from .cycle_compare import Different, assert_same_cycles, assert_same_outcome
 
-KNOWN = {
-    "ia32-tiny": ATTACKED["ia32-tiny"], "x86_64-tiny": ATTACKED["x86_64-tiny"],
-    "ia32": ATTACKED["ia32"], "x86_64-l2-tiny": ATTACKED["x86_64-l2-tiny"],
-    **{name: RUN[name] for name in ("x86_64-plru4", "x86_64-random1", "ia32-fifo3", "ia32-lru8",
-                                    "x86_64-sets8", "ia32-sets4")}}
+
+def is_known(config):
+    """Return whether the model knows the timing of a configuration."""
+    try:
+        timed_geometry(config)
+    except UnknownTiming:
+        return False
+    return True
+
+
+KNOWN = {name: config for name, config in (ATTACKED | RUN).items() if is_known(config)}
 FURTHER = {  # that no compiled engine is needed for
     "success": replace(KNOWN["ia32-tiny"], accessed="success"),
     "write": replace(KNOWN["ia32-tiny"], ad="write"),
@@ -45,9 +53,13 @@ FURTHER = {  # that no compiled engine is needed for
     "pool-success": replace(KNOWN["ia32"], entries=2, walk_cache=1, walkers=2, accessed="success"),
     "l2-lru": replace(ATTACKED["ia32-l2-tiny"], misses=1),
     "l2-pool": replace(ATTACKED["x86_64-l2-tiny"], walkers=2, l2_policy="random"),
+    "pool-asks": replace(KNOWN["x86_64-tiny"], walkers=2, **ASKS),
+    "misses-in-order": replace(KNOWN["ia32-tiny"], misses=3, hit_latency=2, cancel=True),
+    "misses-by-tag": replace(KNOWN["x86_64-sets8"], misses=2, order="tag", policy="lru"),
+    "cancel": replace(KNOWN["ia32-tiny"], entries=4, cancel=True, policy="random"),
     "bare": replace(KNOWN["ia32-tiny"], walk_cache=0, hit_latency=0),
 }
-UNKNOWN = {"misses": 2, "invalidation": "pulse", "cancel": True}
+UNKNOWN = {"invalidation": "pulse", "prefetch": "next"}
 
 slow = pytest.mark.slow
 
@@ -161,9 +173,20 @@ def test_an_error_of_a_cycle_in_the_hardware_is_shown(error):
     assert "differ in cycle" in text
 
 
+def test_all_that_the_model_is_said_to_know_it_knows():
+    """Every sort of port, walker and second-level TLB, and every option but two."""
+    assert len(KNOWN) >= 15
+    configs = KNOWN.values()
+    for option in ("ways", "l2_entries", "cancel", "rights", "probes", "checks", "dropped"):
+        assert any(getattr(config, option) for config in configs), option
+    assert {config.order for config in configs if config.misses > 1} == {"request", "tag"}
+    assert {config.hit_latency for config in configs} == {0, 1, 2}
+    assert {config.walkers > 1 for config in configs} == {False, True}
+
+
 @pytest.mark.parametrize("name", UNKNOWN)
 def test_a_configuration_that_is_not_known_is_refused_in_one_line(name):
-    config = Config(mode=IA32, **{name: UNKNOWN[name]})
+    config = Config(mode=IA32, l2_entries=16, **{name: UNKNOWN[name]})
     with pytest.raises(UnknownTiming, match=f"{name}=.*, only {name}=") as refused:
         create("timing", config)
     assert "\n" not in str(refused.value)
