@@ -12,14 +12,17 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from ..hdl.config import Config
 from ..model.mmu.batch import Controls, RowSource
+from ..model.mmu.flag_rules import FlagRules
 from ..model.mmu.walk import Control
-from ..model.x86 import PAGE_SHIFT, AccessKind, InvalidateOp, Vector
+from ..model.x86 import PAGE_SHIFT, InvalidateOp, Vector
 from .engine.answer import ANSWER
 from .engine.base import Engine
 from .engine.command import accesses, exchange, invalidation, read
 from .engine.model import ModelEngine, golden_walk
-from .probe_checks import DATA_PORT, FETCH_PORT
+from .engine.port_choice import port_of
+from .flag_vectors import under_rules
 from .result import Difference, Mismatch, Result
 from .vectors import NO_PADDR, NO_VECTOR, Vectors
 
@@ -32,8 +35,8 @@ def conform(
     vectors: Vectors,
     engine: Engine,
     *,
+    config: Config | None = None,
     limit: int | None = None,
-    paddr_bits: int = 40,
     progress: Callable[[int, int], None] | None = None,
 ) -> Result:
     """Make the accesses of ``vectors`` with ``engine`` and compare every answer.
@@ -42,27 +45,30 @@ def conform(
     and ``after_`` and the name of a level, as ``after_pte``, for the entry after the access;
     ``frames`` are frames in which anything else was written.
 
-    ``limit`` is the number of accesses to make, as ``Vectors.thin`` chooses them. ``paddr_bits``
-    is the MAXPHYADDR of ``engine``, for the walks shown of mismatches. ``progress`` is called
-    with the number of accesses done and of all. Raise ``EngineStalled`` as the engine does.
+    ``config`` has the parameters of ``engine``, by default those that are usual. Where it sets
+    flags by other rules than the recording processor, ``under_rules`` says what must come of the
+    accesses. ``limit`` is the number of accesses to make, as ``Vectors.thin`` chooses them, without
+    those that are made again for their flags. ``progress`` is called with the number of accesses
+    done and of all. Raise ``EngineStalled`` as the engine does.
     """
-    vectors = vectors.thin(limit)
+    config = config or Config(mode=vectors.mode)
+    vectors = under_rules(vectors.thin(limit), FlagRules(config.accessed, config.ad))
     result = Result(vectors.mode, "vectors", len(vectors))
     start = time.perf_counter()
     flush = invalidation(Control(cr3=0), InvalidateOp.INVPCID_ALL)
     result.add_run(engine.run(vectors.take(slice(0)).frames(), flush))
     for first in range(0, len(vectors), CHUNK_VECTORS):
         chunk = vectors.take(slice(first, first + CHUNK_VECTORS))
-        _conform_chunk(chunk, engine, result, paddr_bits)
+        _conform_chunk(chunk, engine, result, config)
         if progress is not None:
             progress(result.accesses, result.total)
     result.seconds = time.perf_counter() - start
     return result
 
 
-def _conform_chunk(vectors: Vectors, engine: Engine, result: Result, paddr_bits: int) -> None:
+def _conform_chunk(vectors: Vectors, engine: Engine, result: Result, config: Config) -> None:
     """Make some of the accesses, and add what is wrong with their answers to ``result``."""
-    access = _accesses(vectors)
+    access = _accesses(vectors, len(config.ports))
     if isinstance(engine, ModelEngine):
         source = RowSource(vectors.mode, vectors["entry_pa"], vectors["before"])
         answers, after = engine.answers(source, access), source.entries
@@ -71,7 +77,7 @@ def _conform_chunk(vectors: Vectors, engine: Engine, result: Result, paddr_bits:
     result.accesses += len(vectors)
     found = _differences(vectors, answers, after)
     for row, field, expected, got in result.add_differences(found, np.arange(len(vectors))):
-        control, walk = golden_walk(vectors.tables(row), vectors.mode, access[row], paddr_bits)
+        control, walk = golden_walk(vectors.tables(row), config, access[row])
         place = f"row {vectors.row[row]}"
         result.first.append(Mismatch(place, field, expected, got, control, walk))
 
@@ -92,11 +98,10 @@ def _run_chunk(
     return answers[:, levels], answers[:, levels + 2 : 2 * levels + 2]["value"]
 
 
-def _accesses(vectors: Vectors) -> NDArray[np.void]:
+def _accesses(vectors: Vectors, ports: int) -> NDArray[np.void]:
     """Return the access commands (N,) with the registers of each."""
-    port = np.where(vectors["kind"] == AccessKind.FETCH, FETCH_PORT, DATA_PORT)
     return accesses(_registers(vectors), vectors["va"], vectors["kind"], user=vectors["cpl"] == 3,
-                    ac=vectors["ac"], port=port)
+                    ac=vectors["ac"], port=port_of(vectors["kind"], ports))
 
 
 def _registers(vectors: Vectors) -> Controls:

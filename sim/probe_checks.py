@@ -22,18 +22,15 @@ from numpy.typing import NDArray
 from ..model.mmu.walk import Control
 from ..model.x86 import PAGE_BYTES, AccessKind, Cr4, Efer, ErrorCode, PagingMode, Vector
 from .engine.command import accesses
+from .engine.port_choice import port_of
 from .image import ProbeFlag, ProbeRight, Probes
 from .result import Difference
 
-__all__ = ["DATA_PORT", "FETCH_PORT", "Plan", "differences"]
-
-FETCH_PORT, DATA_PORT = 0, 1
-"""Where the accesses go, as positions in the ports that ``hdl.config.Config`` has by default."""
+__all__ = ["Plan", "differences"]
 
 READ, WRITE, USER_READ, FETCH = range(4)
 KINDS = np.array([AccessKind.READ, AccessKind.WRITE, AccessKind.READ, AccessKind.FETCH])
 AC = np.array([True, True, False, False])
-PORTS = np.array([DATA_PORT, DATA_PORT, DATA_PORT, FETCH_PORT])
 OUTCOME_FIELDS = ("present", "write", "user", "fetch")
 """The accesses made to one probe in this order, and the field a wrong outcome counts under."""
 
@@ -62,8 +59,10 @@ class Plan:
     error: NDArray[np.uint16]
 
     @classmethod
-    def of(cls, probes: Probes, control: Control) -> "Plan":
+    def of(cls, probes: Probes, control: Control, ports: int = 2) -> "Plan":
         """Return the accesses to ``probes`` under ``control``, in which CR0.WP must be set.
+
+        They go through so many ``ports``, as ``port_of`` says.
 
         Each probe (N,) has a column for each of the four accesses; of the (N, 4) only those are
         made of which the record tells something. An access whose rights were not recorded is made
@@ -78,7 +77,8 @@ class Plan:
         known = np.column_stack([always, always, always, unmapped | no_fetch])
         faults = np.column_stack([unmapped, ~writable, ~user, unmapped | no_fetch])
         as_user = np.column_stack([~always, ~always, always, user])
-        commands = accesses(control, probes.va[:, None], KINDS, user=as_user, ac=AC, port=PORTS)
+        commands = accesses(control, probes.va[:, None], KINDS, user=as_user, ac=AC,
+                            port=port_of(KINDS, ports))
         probe, check = np.nonzero(made)
         commands = commands[made.reshape(-1)]
         return cls(commands, probe, check, known[made], faults[made],

@@ -104,6 +104,7 @@ class Referee:
         self._flags = FlagRules(config.accessed, config.ad)
         self._history = TlbHistory(config.mode, memory, control, config.physical_bits,
                                    flags=self._flags, rights=config.rights)
+        self._writes: dict[int, tuple[int, Row]] = {}  # by number, those not judged yet, and since
         self._cancelled: list[tuple[int, Row]] = []  # whose walks may go on, and since when
         self._base = 1  # time of a run's first cycle; time 0 is before all
         self._permitted = np.zeros(0, np.int64)
@@ -152,6 +153,8 @@ class Referee:
             return partial(self._cancelled.append, (start, command))
         if answer["lost"]:
             return partial(self._note_lost, start, end, command)
+        if self._config.rights and command["kind"] == AccessKind.WRITE:
+            self._writes[number] = start, command
         return partial(self._judge_access, start, end, number, command, answer)
 
     def _wait(self, time: int, number: int, judge: Callable[[], None]) -> None:
@@ -168,6 +171,10 @@ class Referee:
     ) -> None:
         """Judge one access; raise ``IllegalAnswer`` if its answer is none of those permitted."""
         self._note_cancelled(end)
+        self._writes.pop(number, None)
+        for since, other in self._writes.values():
+            if since < end:  # it may have set D already
+                self._note_unanswered(since, end, other)
         control, access = control_of(command), access_of(command)
         explanations = [*self._history.explanations(start, end, control, access)]
         permitted = {explanation.outcome for explanation in explanations}

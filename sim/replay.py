@@ -12,7 +12,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..model.x86 import Cr0, Entry, InvalidateOp
+from ..hdl.config import Config
+from ..model.physical.memory import PhysicalMemory
+from ..model.x86 import AccessKind, Cr0, Entry, InvalidateOp
 from .engine.answer import ANSWER
 from .engine.base import Engine
 from .engine.command import invalidation
@@ -33,8 +35,8 @@ def replay(
     engine: Engine,
     *,
     views: Iterable[str] | None = None,
+    config: Config | None = None,
     limit: int | None = None,
-    paddr_bits: int = 40,
     progress: Callable[[int, int], None] | None = None,
 ) -> Result:
     """Translate the probes of ``image`` with ``engine`` and compare every answer.
@@ -50,16 +52,18 @@ def replay(
 
     ``views`` names the views to replay, all by default. ``limit`` is the number of probes in
     all, chosen from all these views as ``image.thin`` does: the same share for every sort of
-    probe. ``paddr_bits`` is the MAXPHYADDR of ``engine``, for the golden model. ``progress`` is
-    called with the number of probes done and of all. Raise ``InputError`` for an unknown view,
+    probe. ``config`` has the parameters of ``engine``, by default those that are usual; where
+    software sets flags, it has set all of them before. ``progress`` is called with the number of
+    probes done and of all. Raise ``InputError`` for an unknown view,
     and ``EngineStalled`` as the engine does.
     """
     chosen = thin(image.select(views), limit)
     result = Result(image.mode, "probes", sum(len(view.probes) for view in chosen))
-    golden = None if isinstance(engine, ModelEngine) else ModelEngine(image.mode, paddr_bits)
+    config = config or Config(mode=image.mode)
+    golden = None if isinstance(engine, ModelEngine) else ModelEngine(config)
     start, done = time.perf_counter(), 0
     for view in chosen:
-        replayed = _ViewReplay(view, engine, golden, paddr_bits, result)
+        replayed = _ViewReplay(view, engine, golden, config, result)
         for first in range(0, len(view.probes), CHUNK_PROBES):
             done += replayed.chunk(slice(first, first + CHUNK_PROBES))
             if progress is not None:
@@ -81,16 +85,24 @@ class _ViewReplay:
         view: View,
         engine: Engine,
         golden: ModelEngine | None,
-        paddr_bits: int,
+        config: Config,
         result: Result,
     ) -> None:
         self.view, self.engine, self.golden, self.result = view, engine, golden, result
-        self.paddr_bits = paddr_bits
-        self.memory = view.memory()
-        self.golden_memory = view.memory()
+        self.config = config
+        self.memory = self._memory()
+        self.golden_memory = self._memory()
         # The recorded right to write is that of the page tables, which CR0.WP=0 would override.
         self.control = replace(view.control, cr0=view.control.cr0 | Cr0.WP)
         self._run(invalidation(self.control, InvalidateOp.INVPCID_ALL))
+
+    def _memory(self) -> PhysicalMemory:
+        """Return a copy of the page tables; with all flags, where software sets them."""
+        memory = self.view.memory()
+        if self.config.ad == "fault":
+            entries = memory.frames.view(f"<u{self.config.mode.entry_bytes}")
+            entries[entries & Entry.P != 0] |= entries.dtype.type(Entry.A | Entry.D)
+        return memory
 
     def _run(self, commands: NDArray[np.void]) -> NDArray[np.void]:
         run = self.engine.run(self.memory, commands)
@@ -100,23 +112,23 @@ class _ViewReplay:
     def chunk(self, which: slice) -> int:
         """Replay some probes; return how many there were."""
         probes = self.view.probes.take(which)
-        plan = Plan.of(probes, self.control)
+        plan = Plan.of(probes, self.control, len(self.config.ports))
         answers = self._run(plan.commands)
         found = list(differences(self.result.mode, probes, plan, answers))
         if self.golden is not None:
             expected = self.golden.run(self.golden_memory, plan.commands).answers
-            found += _model_differences(answers, expected)
+            found += _model_differences(plan.commands, answers, expected)
         self.result.accesses += len(plan.commands)
         for row, field, wanted, got in self.result.add_differences(found, plan.probe):
             control, walk = golden_walk(
-                self.view.memory(), self.result.mode, plan.commands[row], self.paddr_bits)
+                self._memory(), self.config, plan.commands[row])
             place = f"{self.view.name}, probe {probes.row[plan.probe[row]]}"
             self.result.first.append(Mismatch(place, field, wanted, got, control, walk))
         return len(probes)
 
     def finish(self) -> None:
         """Compare the frames: with the golden model's, and with what a walk may change."""
-        before, after = self.view.memory(), self.memory
+        before, after = self._memory(), self.memory
         if self.golden is not None:
             expected = self.golden_memory.frames
         else:
@@ -129,9 +141,16 @@ class _ViewReplay:
 
 
 def _model_differences(
-    answers: NDArray[np.void], expected: NDArray[np.void]
+    commands: NDArray[np.void], answers: NDArray[np.void], expected: NDArray[np.void]
 ) -> Iterator[Difference]:
+    """Yield what is not as the golden model answers.
+
+    Whether a page is dirty is known of what a write leaves alone: another port may have written
+    before or behind.
+    """
     for name in ANSWER.names or ():
         if name not in NOT_MODELLED:
             wrong = answers[name] != expected[name]
+            if name == "dirty":
+                wrong &= commands["kind"] == AccessKind.WRITE
             yield Difference.where("model_" + name, wrong, expected[name], answers[name])

@@ -44,8 +44,8 @@ def replay_shipped(
     """
     results = {}
     for mode in SHIPPED:
-        engine = create("amaranth", replace(config, mode=mode), latency)
-        results[mode.name] = replay(Image.shipped(mode), engine, limit=limit,
-                                    paddr_bits=config.paddr_bits,
+        own = replace(config, mode=mode)
+        engine = create("amaranth", own, latency)
+        results[mode.name] = replay(Image.shipped(mode), engine, config=own, limit=limit,
                                     progress=partial(progress, mode.name))
     return results

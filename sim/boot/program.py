@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...model.mmu.batch import Controls
-from ...model.x86 import PAGE_SHIFT, AccessKind, Cr3, InvalidateOp
+from ...model.x86 import PAGE_SHIFT, Cr3, InvalidateOp
 from ..engine.command import (
     COMMAND,
     accesses,
@@ -19,7 +19,7 @@ from ..engine.command import (
     invalidation,
     set_control,
 )
-from ..probe_checks import DATA_PORT, FETCH_PORT
+from ..engine.port_choice import port_of
 from .answer_checks import EXPECTED, packed_fault
 from .log import STORES, AccessMode, BootLog, RecordKind
 
@@ -44,13 +44,14 @@ class BootProgram:
     """The commands of a recorded boot, and what their answers must be.
 
     ``record`` is the position of a record among all. A store waits until the accesses before it are
-    answered, as it came after them; the stores of a row of records wait together.
+    answered, as it came after them; the stores of a row of records wait together. Accesses go
+    through so many ``ports``, as ``port_of`` says.
     """
 
-    def __init__(self, log: BootLog) -> None:
+    def __init__(self, log: BootLog, ports: int = 2) -> None:
         self._log = log
-        specials = _Specials(log)
-        self._commands = np.concatenate([_access_commands(log), specials.commands])
+        specials = _Specials(log, ports)
+        self._commands = np.concatenate([_access_commands(log, ports), specials.commands])
         self._expected = np.zeros(len(self._commands), EXPECTED)
         count = len(log["acc_kind"])
         self._expected["paddr"][:count] = log["acc_ppn"].astype(np.uint64) << np.uint64(PAGE_SHIFT)
@@ -108,8 +109,9 @@ class _Specials:
     as it is after each record (S,).
     """
 
-    def __init__(self, log: BootLog) -> None:
+    def __init__(self, log: BootLog, ports: int) -> None:
         self._log, self._kind, self._value = log, log["sp_kind"], log["sp_val"]
+        self._ports = ports
         self.registers = {name: self._register(kind) for name, kind in REGISTERS.items()}
         self.registers["cr3"] &= np.uint64(~Cr3.NO_FLUSH & (1 << 64) - 1)
         self.counts = self._count()
@@ -170,7 +172,7 @@ class _Specials:
     def _put_faults(self) -> None:
         log, special = self._log, self._log.of_kind(RecordKind.FAULT)
         kind, mode = np.divmod(log["sp_fl"][special], np.uint8(1 << AccessMode.KIND_SHIFT))
-        commands = _accesses(self._value[special], kind, mode)
+        commands = _accesses(self._value[special], kind, mode, self._ports)
         commands["expect_fault"] = 1
         self._put(special, 0, commands)
         expected = np.zeros(len(special), EXPECTED)
@@ -179,20 +181,20 @@ class _Specials:
         self.expected[self.starts[special]] = expected
 
 
-def _access_commands(log: BootLog) -> NDArray[np.void]:
+def _access_commands(log: BootLog, ports: int) -> NDArray[np.void]:
     """Return a command for each distinct access."""
-    return _accesses(log["acc_vpn"] << np.uint64(PAGE_SHIFT), log["acc_kind"], log["acc_mode"])
+    return _accesses(
+        log["acc_vpn"] << np.uint64(PAGE_SHIFT), log["acc_kind"], log["acc_mode"], ports)
 
 
 def _accesses(
-    vaddr: NDArray[np.uint64], kind: NDArray[np.uint8], mode: NDArray[np.uint8]
+    vaddr: NDArray[np.uint64], kind: NDArray[np.uint8], mode: NDArray[np.uint8], ports: int
 ) -> NDArray[np.void]:
     """Return commands for accesses as a log describes them, under the registers as they are."""
     implicit = mode == AccessMode.IMPLICIT
     return accesses(
         None, vaddr, kind, user=(mode & AccessMode.USER != 0) | implicit, implicit=implicit,
-        ac=mode & AccessMode.SMAP == 0,
-        port=np.where(kind == AccessKind.FETCH, FETCH_PORT, DATA_PORT))
+        ac=mode & AccessMode.SMAP == 0, port=port_of(kind, ports))
 
 
 def _follows(chosen: NDArray[np.bool_], at: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -10,7 +10,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from ...model.mmu.walk import Control, Walk
+from ...hdl.config import Config
+from ...model.mmu.flag_rules import FLAGS_ON_USE
+from ...model.mmu.walk import Control
 from ...model.x86 import InvalidateOp
 from ..engine.base import Engine, Run
 from ..engine.command import Op, invalidation, set_control
@@ -33,10 +35,14 @@ def replay_log(
     log: BootLog,
     engine: Engine,
     *,
+    config: Config | None = None,
     limit: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> BootResult:
     """Replay ``log`` with ``engine``, whose paging mode and MAXPHYADDR must be the log's.
+
+    ``config`` has the parameters of the engine, by default those that are usual. Where software
+    sets accessed and dirty flags, it sets those that an access lacks, which is made once more.
 
     Every answer is compared with the recording, and so is the entry before each store and every
     entry at the end; ``BootResult`` says what a mismatch is. An access that ends in a page fault
@@ -51,7 +57,8 @@ def replay_log(
     start = time.perf_counter()
     done, tell = 0, progress or (lambda _done, _total: None)
     tell(done, result.total)
-    replay = _LogReplay(log, engine, result)
+    config = config or Config(mode=log.mode, paddr_bits=log.paddr_bits)
+    replay = _LogReplay(log, engine, config, result)
     size = min(max(len(log) // PARTS, SHORTEST_RUN), PIECE_RECORDS)
     for first in range(0, len(log), size):
         done += replay.piece(first, min(first + size, len(log)))
@@ -64,9 +71,11 @@ def replay_log(
 class _LogReplay:
     """A replay under way: the memory, what stores to page tables found there, and the result."""
 
-    def __init__(self, log: BootLog, engine: Engine, result: BootResult) -> None:
-        self.log, self.engine, self.result = log, engine, result
-        self.program = BootProgram(log)
+    def __init__(
+        self, log: BootLog, engine: Engine, config: Config, result: BootResult
+    ) -> None:
+        self.log, self.engine, self.config, self.result = log, engine, config, result
+        self.program = BootProgram(log, len(config.ports))
         self.entries = TableEntries.of(log)
         self.memory = self.entries.memory()
         self.found: list[NDArray[np.uint64]] = []
@@ -104,6 +113,9 @@ class _LogReplay:
         """Make an access again if its page fault may be spurious; count what is wrong."""
         expected = piece.expected[row]
         if not expected["fault"] and may_be_spurious(answer):
+            if self.config.ad == "fault":
+                command = self._with_registers(piece.commands[row], piece.record(row))
+                golden_walk(self.memory, self.config, command, FLAGS_ON_USE)
             answers = self._run(piece.commands[row:row + 1]).answers
             if not differ(answers, piece.expected[row:row + 1])[0]:
                 self.result.spurious_faults += 1
@@ -115,22 +127,24 @@ class _LogReplay:
         if self.result.has_room:
             kind, (wanted, got) = next(iter(kinds.items()))
             record = piece.record(row)
-            control, walk = self._golden_walk(piece.commands[row], record)
+            command = self._with_registers(piece.commands[row], record)
+            memory = TableEntries.of(self.log.first(record)).recorded_memory(self.log.mode)
+            control, walk = golden_walk(memory, self.config, command)
             self.result.first.append(Mismatch(f"record {record}", kind, wanted, got, control, walk))
 
-    def _golden_walk(self, command: np.void, record: int) -> tuple[Control, Walk]:
-        """Return the registers, and the golden walk of an access on the tables as recorded."""
-        memory = TableEntries.of(self.log.first(record)).recorded_memory(self.log.mode)
+    def _with_registers(self, command: np.void, record: int) -> np.void:
+        """Return a command with the registers that it inherits as they are before a record."""
         command = command.copy()
         for name, value in self.program.registers_at(record).items():
             command[name] = value
-        return golden_walk(memory, self.log.mode, command, self.log.paddr_bits)
+        return command
 
     def finish(self) -> None:
         """Compare what stores found, and what page tables hold at the end."""
         mode, entries, result = self.log.mode, self.entries, self.result
         got = np.concatenate([*self.found, entries.at_end(self.memory, mode)])
-        walked = None if isinstance(self.engine, ModelEngine) else self._walked
+        on_use = self.config.accessed == "use" and self.config.ad != "fault"
+        walked = None if isinstance(self.engine, ModelEngine) and on_use else self._walked
         wrong = [(int(entries.record[row]), difference.field, int(entries.address[row]),
                   int(expected), int(value))
                  for difference in entries.differences(got, walked)
@@ -147,7 +161,7 @@ class _LogReplay:
 
     def _walked(self) -> NDArray[np.uint64]:
         """Return the entries that walks of all accesses leave: those of the golden model."""
-        walks = _LogReplay(self.log, ModelEngine(self.log.mode, self.log.paddr_bits),
+        walks = _LogReplay(self.log, ModelEngine(self.config), self.config,
                            BootResult(self.log.mode, 0))
         for first in range(0, len(self.log), PIECE_RECORDS):
             walks.piece(first, min(first + PIECE_RECORDS, len(self.log)))

@@ -20,6 +20,7 @@ from .common import (
     add_engine,
     add_geometry,
     add_latency,
+    add_ports,
     add_verb,
     hardware_config,
     json_file,
@@ -43,6 +44,7 @@ def add(verbs: Verbs) -> None:
     parser.add_argument("--limit", metavar="N", type=positive,
                         help="only the first N translations")
     add_latency(parser)
+    add_ports(parser)
     add_geometry(parser, paddr_bits=None)
 
 
@@ -57,7 +59,7 @@ def _boot(args: argparse.Namespace) -> int:
         known = conditions(args, config, [args.log])
         engine = create(args.engine, config, latency=args.latency)
         with progress_bar() as move:
-            result = replay_log(log, engine, limit=args.limit,
+            result = replay_log(log, engine, config=config, limit=args.limit,
                                 progress=partial(move, Path(args.log).name))
         write({"engine": args.engine, **result.as_json(), **known})
     with printing(args.json) as console:

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields
 from functools import partial
 from typing import Any
 
@@ -24,8 +25,8 @@ from .files import file_name, json_file, output_file, output_name
 from .output import printing
 
 __all__ = ["AGREED", "DEFAULTS", "MISMATCH", "Progress", "Verb", "Verbs", "add_engine",
-           "add_geometry", "add_image", "add_latency", "add_verb", "compare", "hardware_config",
-           "json_file", "natural", "output_file", "positive", "progress_bar",
+           "add_geometry", "add_image", "add_latency", "add_ports", "add_verb", "compare",
+           "hardware_config", "json_file", "natural", "output_file", "positive", "progress_bar",
            "show_results", "whole"]
 
 DEFAULTS = Config()
@@ -77,10 +78,20 @@ def add_geometry(
     group = parser.add_argument_group("geometry")
     _add_ports(group)
     _add_walks(group)
+    _add_flags(group)
+    _add_wiring(group)
     group.add_argument("--paddr-bits", type=whole(*RANGES["paddr_bits"]), metavar="N",
                        default=paddr_bits, help="bits of a physical address, MAXPHYADDR "
                        + ("(%(default)s)" if paddr_bits else "(that of the recording)"))
     return group
+
+
+def add_ports(parser: argparse.ArgumentParser) -> None:
+    """Add which request ports there are, and whether the mode has 1-Gbyte pages."""
+    parser.add_argument("--no-1g-pages", action="store_true",
+                        help="x86_64, la57: without 1-Gbyte pages, PS is reserved in a PDPTE")
+    parser.add_argument("--ports", metavar="NAME,...", default=",".join(DEFAULTS.ports),
+                        help="names of the request ports, with a TLB for each (%(default)s)")
 
 
 def _add_ports(group: Any) -> None:
@@ -133,6 +144,46 @@ def _add_walks(group: Any) -> None:
                             "none (%(default)s)")
 
 
+def _add_flags(group: Any) -> None:
+    """Add when and how accessed and dirty flags are set."""
+    group.add_argument("--accessed", choices=RULES["accessed"], default=DEFAULTS.accessed,
+                       help="when entries get their accessed flags: on use, or only on "
+                            "success of the whole translation (%(default)s)")
+    group.add_argument("--ad", choices=RULES["ad"], default=DEFAULTS.ad,
+                       help="what sets accessed and dirty flags: compare-and-exchange, a plain "
+                            "write, or software after a page fault (%(default)s)")
+
+
+def _add_wiring(group: Any) -> None:
+    """Add what is at the ports beside requests and answers."""
+    group.add_argument("--tag-bits", type=whole(*RANGES["tag_bits"]), metavar="N",
+                       default=DEFAULTS.tag_bits,
+                       help="bits of the tag that an answer has from its request "
+                            "(%(default)s)")
+    group.add_argument("--access-bytes", type=whole(*RANGES["access_bytes"]), metavar="N",
+                       default=DEFAULTS.access_bytes,
+                       help="with a size in each request, of at most N bytes, and an access "
+                         "that crosses a page translated in both; 0 for none (%(default)s)")
+    group.add_argument("--cancel", action="store_true",
+                       help="with an input for each port that cancels requests")
+    group.add_argument("--memory-response", choices=RULES["memory_response"],
+                       default=DEFAULTS.memory_response,
+                       help="when a response of page-table memory counts: in its cycle, or in "
+                            "the next one, out of a register (%(default)s)")
+    group.add_argument("--rights", action="store_true",
+                       help="with the rights of its page in each answer")
+    group.add_argument("--probes", action="store_true",
+                       help="with a purpose in each request: to check or to probe an access")
+    group.add_argument("--checks", action="store_true",
+                       help="with an output that tells operations that raise #GP")
+    group.add_argument("--invalidation", choices=RULES["invalidation"],
+                       default=DEFAULTS.invalidation,
+                       help="how an invalidation is asked for: offered until it is accepted, or "
+                            "by a pulse that is answered by being busy (%(default)s)")
+    group.add_argument("--dropped", action="store_true",
+                       help="with an output that says what the TLBs drop")
+
+
 def add_latency(parser: argparse.ArgumentParser) -> None:
     """Add the latency of page-table memory."""
     parser.add_argument("--latency", type=whole(1, MOST_LATENCY), metavar="N", default=1,
@@ -161,23 +212,21 @@ positive, natural = whole(1), whole(0)
 """Types for argparse: a number of 1 or more, and one of 0 or more."""
 
 
-def hardware_config(
-    args: argparse.Namespace, mode: PagingMode, **more: Any
-) -> Config:
+def hardware_config(args: argparse.Namespace, mode: PagingMode) -> Config:
     """Return the hardware's parameters; raise ``InputError`` for what cannot be built.
 
-    They are those of ``add_geometry``, and ``more``. The engine, if the verb has one, must know
-    them.
+    They are those of ``add_geometry``, and of ``add_ports`` if the verb has these. The engine, if
+    the verb has one, must know them.
     """
+    if getattr(args, "no_1g_pages", False):
+        if mode.without_1g_pages() == mode:
+            raise InputError(f"--no-1g-pages: {mode.name} has none; expected --mode x86_64 or la57")
+        mode = mode.without_1g_pages()
+    ports = tuple(args.ports.split(",")) if "ports" in args else DEFAULTS.ports
+    others = {field.name: getattr(args, field.name) for field in fields(Config)
+              if field.name not in ("mode", "ports")}
     try:
-        config = Config(mode=mode, entries=args.entries, walk_cache=args.walk_cache,
-                      policy=args.policy, paddr_bits=args.paddr_bits,
-                      ways=args.ways, large_entries=args.large_entries, index=args.index,
-                      hit_latency=args.hit_latency, l2_entries=args.l2_entries,
-                      l2_ways=args.l2_ways, l2_policy=args.l2_policy,
-                      prefetch=args.prefetch, walkers=args.walkers,
-                      walk_stages=args.walk_stages, misses=args.misses, order=args.order,
-                      **more)
+        config = Config(mode=mode, ports=ports, **others)
         if getattr(args, "engine", None) == "timing":
             timed_geometry(config)
     except ValueError as error:
@@ -204,14 +253,14 @@ def progress_bar(doing: str = "replaying") -> Iterator[Callable[[str, int, int],
 
 
 def compare(
-    args: argparse.Namespace, mode: PagingMode, work: Callable[[Engine, int, Progress], Result],
+    args: argparse.Namespace, mode: PagingMode, work: Callable[[Engine, Config, Progress], Result],
     *, source: str,
 ) -> int:
     """Let ``work`` compare the answers of the engine that ``args`` asks for; return an exit code.
 
     ``source`` is the file that it takes the expected answers from.
 
-    ``work`` is called with the engine, its MAXPHYADDR, and a function to report progress to. Its
+    ``work`` is called with the engine, its parameters, and a function to report progress to. Its
     result is written to the file of ``--json`` and shown.
     """
     config = hardware_config(args, mode)
@@ -219,7 +268,7 @@ def compare(
         known = conditions(args, config, [source])
         engine = create(args.engine, config, latency=args.latency)
         with progress_bar() as move:
-            result = work(engine, config.physical_bits, partial(move, mode.name))
+            result = work(engine, config, partial(move, mode.name))
         write({"engine": args.engine, **result.as_json(), **known})
     return show_results(args, {f"{mode.name}, {args.engine}": result})
 

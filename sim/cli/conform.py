@@ -2,6 +2,7 @@
 
 import argparse
 
+from ...hdl.config import Config
 from ..conform import conform
 from ..engine.base import Engine
 from ..result import Result
@@ -12,6 +13,7 @@ from .common import (
     add_engine,
     add_geometry,
     add_latency,
+    add_ports,
     add_verb,
     compare,
     positive,
@@ -30,14 +32,14 @@ def add(verbs: Verbs) -> None:
                         help="only N accesses, spread evenly over the file")
     add_engine(parser)
     add_latency(parser)
+    add_ports(parser)
     add_geometry(parser)
 
 
 def _conform(args: argparse.Namespace) -> int:
     vectors = Vectors.load(args.vectors)
 
-    def work(engine: Engine, paddr_bits: int, progress: Progress) -> Result:
-        return conform(vectors, engine, limit=args.limit, paddr_bits=paddr_bits,
-                       progress=progress)
+    def work(engine: Engine, config: Config, progress: Progress) -> Result:
+        return conform(vectors, engine, config=config, limit=args.limit, progress=progress)
 
     return compare(args, vectors.mode, work, source=args.vectors)

@@ -4,7 +4,6 @@ import argparse
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from functools import partial
 
 from ...hdl.config import Config
@@ -82,12 +81,15 @@ def add(verbs: Verbs) -> None:
     parser.add_argument("--seed", metavar="N", type=natural, default=0,
                         help="seed of the random numbers (%(default)s)")
     add_latency(parser)
+    parser.add_argument("--ports", metavar="NAME,...", default="data",
+                        help="names of the request ports, of which the last is that of data "
+                             "(%(default)s)")
     add_geometry(parser)
     add_costs(parser)
 
 
 def _cosim(args: argparse.Namespace) -> int:
-    config = replace(hardware_config(args, KERNEL_MODES[args.mode]), ports=("data",))
+    config = hardware_config(args, KERNEL_MODES[args.mode])
     with json_file(args.json) as write, _bad_input(), ExitStack() as files:
         swap = files.enter_context(given_swap(args.swap)) if args.swap else None
         known = conditions(args, config, [args.swap] if args.swap else [])
@@ -103,7 +105,7 @@ def _cosim(args: argparse.Namespace) -> int:
         engine = create(args.engine, config, args.latency)
         with progress_bar("running") as move:
             result = run_on(kernel, engine, workload, swap, partial(move, workload.name),
-                            assumed_costs(args))
+                            assumed_costs(args), port=len(config.ports) - 1)
         write({"workload": workload.name, "seed": args.seed, "mode": args.mode,
                "engine": args.engine, "thp": args.thp, **result.as_json(), **known})
     with printing(args.json) as console:

@@ -2,6 +2,7 @@
 
 import argparse
 
+from ...hdl.config import Config
 from ...model.x86 import MODES
 from ..engine.base import Engine
 from ..errors import InputError
@@ -15,6 +16,7 @@ from .common import (
     add_geometry,
     add_image,
     add_latency,
+    add_ports,
     add_verb,
     compare,
 )
@@ -30,6 +32,7 @@ def add(verbs: Verbs) -> None:
     add_engine(parser)
     parser.add_argument("--mode", choices=MODES, help="refuse an image of another paging mode")
     add_latency(parser)
+    add_ports(parser)
     add_geometry(parser)
 
 
@@ -40,8 +43,8 @@ def _replay(args: argparse.Namespace) -> int:
                          f"expected {args.mode}, as --mode says")
     image.select(args.view)
 
-    def work(engine: Engine, paddr_bits: int, progress: Progress) -> Result:
-        return replay(image, engine, views=args.view, limit=args.limit, paddr_bits=paddr_bits,
+    def work(engine: Engine, config: Config, progress: Progress) -> Result:
+        return replay(image, engine, views=args.view, config=config, limit=args.limit,
                       progress=progress)
 
     return compare(args, image.mode, work, source=args.image)

@@ -30,21 +30,22 @@ Progress = Callable[[int, int], None]  # told how many accesses are done, and of
 def run_on(
     kernel: Kernel, engine: Engine, workload: Workload, swap: SwapFile,
     progress: Progress = lambda _done, _total: None, costs: AssumedCosts = USUAL_COSTS,
+    *, port: int = 0,
 ) -> WorkloadResult:
     """Run a workload on a machine with one swap area, and end its processes.
 
     ``kernel`` has booted and runs nothing yet; it gets the huge pages that the workload needs.
-    ``engine`` has the kernel's paging mode, and a port of data alone. ``costs`` change nothing but
-    the times in the result. Raise ``SysError`` if the
-    workload cannot be mapped, ``AccessFailed``, ``OutOfMemory``, ``SwapError``; and
-    ``BrokenInvariant`` if the kernel is not sound at the end.
+    ``engine`` has the kernel's paging mode, and its ``port`` is that of data. ``costs`` change
+    nothing but the times in the result. Raise ``SysError`` if the workload cannot be mapped,
+    ``AccessFailed``, ``OutOfMemory``, ``SwapError``; and ``BrokenInvariant`` if the kernel is not
+    sound at the end.
     """
     started = perf_counter()
     kernel.swapon(swap)
     set_huge_pages_aside(kernel, workload)
     free = _free(kernel)
     linux = LinuxKernel(kernel, workload.regions, workload.processes)
-    machine = Machine(engine, kernel.state.memory, linux)
+    machine = Machine(engine, kernel.state.memory, linux, port=port)
     wrong = run_workload(machine, linux, workload, Expected(workload.regions, workload.processes),
                          progress)
     kernel.check()

@@ -42,6 +42,7 @@ def glue_text(config: Config) -> str:
         f"const unsigned WRITE = {AccessKind.WRITE:d};",
         f"const unsigned MACHINE_CHECK = {Vector.MC:d};",
         f"const unsigned GENERAL_PROTECTION = {Vector.GP:d};",
+        f"const bool PULSES = {_bool(config.invalidation == 'pulse')};",
         f"const bool CANCELS = {_bool(config.cancel)};",
         *(f"const unsigned OP_{op.name} = {op:d};" for op in Op),
         *(f"const unsigned LOST_{loss.name} = {loss:d};" for loss in Loss),
@@ -68,7 +69,9 @@ def _input_functions(config: Config) -> Iterator[str]:
         _put(name, "1") for name in (*readies, "memory_req_ready")])
     yield from _switch("void accept_answer(Top &top, unsigned port, bool value)", "port",
                        [[_put(name, "value")] for name in readies])
-    valids = [*(f"{port}_req_valid" for port in config.ports), "invalidate_valid"]
+    pulses = config.invalidation == "pulse"
+    valids = [*(f"{port}_req_valid" for port in config.ports),
+              "invalidate_strobe" if pulses else "invalidate_valid"]
     yield from _function("void offer_nothing(Top &top)", [_put(name, "0") for name in valids])
     yield from _function("void put_control(Top &top, const Command &command)", [
         _put(f"control_{name}", f"command.{register}_ >> {low}")
@@ -95,9 +98,11 @@ def _input_functions(config: Config) -> Iterator[str]:
 
 def _output_functions(config: Config) -> Iterator[str]:
     """Yield the functions that read outputs of the MMU."""
-    readies = [*(f"{port}_req_ready" for port in config.ports), "invalidate_ready"]
+    readies = [*(_take(f"{port}_req_ready") for port in config.ports),
+               "!" + _take("invalidate_busy") if config.invalidation == "pulse"
+               else _take("invalidate_ready")]
     yield from _switch("bool is_ready(const Top &top, unsigned stream)", "stream",
-                       [[f"return {_take(name)};"] for name in readies])
+                       [[f"return {ready};"] for ready in readies])
     yield from _switch("bool is_answered(const Top &top, unsigned port)", "port",
                        [[f"return {_take(f'{port}_rsp_valid')};"] for port in config.ports])
     yield from _switch("bool is_missed(const Top &top, unsigned port)", "port",

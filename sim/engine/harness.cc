@@ -97,8 +97,11 @@ private:
     // If the turn of the command `row` begins now, set the inputs that it is about. An offer stays
     // until it is accepted.
     void drive() {
-        if (started_)
+        if (started_) {
+            if (PULSES && batch_.commands[batch_.row].op_ == OP_INVALIDATE)
+                end_pulse();
             return;
+        }
         mmu_.wake();
         offer_nothing(top_);
         cancel_nothing();
@@ -106,6 +109,7 @@ private:
         if (batch_.row >= batch_.count || must_wait(batch_.commands[batch_.row]))
             return;
         started_ = true;
+        refused_ = false;
         start_ = batch_.cycle;
         const Command &command = batch_.commands[batch_.row];
         if (command.op_ == OP_RESET)
@@ -118,6 +122,11 @@ private:
         put_control(top_, command);
         tag_ = ANSWERS_BY_TAG && stream_ != INVALIDATE ? choose_tag() : batch_.row & TAG_MASK;
         offer(top_, stream_, command, tag_);
+    }
+
+    void end_pulse() {
+        mmu_.wake();
+        offer_nothing(top_);
     }
 
     // Say in this cycle which accesses are cancelled, if those that wait are so many.
@@ -292,6 +301,7 @@ private:
         if (!started_)
             return;
         const Command &command = batch_.commands[batch_.row];
+        refused_ |= is_refused(top_);
         if (!is_turn_over(command))
             return;
         Answer &answer = batch_.answers[batch_.row];
@@ -302,7 +312,7 @@ private:
         } else {
             answer.answered_ = batch_.cycle;
         }
-        if (command.op_ == OP_INVALIDATE && is_refused(top_)) {
+        if (command.op_ == OP_INVALIDATE && refused_) {
             answer.fault_ = 1;
             answer.vector_ = GENERAL_PROTECTION;
         }
@@ -317,9 +327,11 @@ private:
     // Return whether the next command's turn is in the next cycle.
     bool is_turn_over(const Command &command) {
         switch (command.op_) {
+        case OP_INVALIDATE:
+            // A pulse is over when the hardware is not busy any more.
+            return is_ready(top_, stream_) && (!PULSES || batch_.cycle > start_);
         case OP_ACCESS:
         case OP_DATA:
-        case OP_INVALIDATE:
             return is_ready(top_, stream_);
         case OP_BARRIER:
             return answers_due_ == 0;
@@ -352,6 +364,7 @@ private:
     uint64_t start_ = 0;    // in which cycle,
     unsigned stream_ = 0;   // and on which stream it is offered, if on any
     uint64_t tag_ = 0;      // with which tag, if through a request port; or which is cancelled
+    bool refused_ = false;  // whether the hardware says so of the invalidation on offer
     bool cancelling_ = false;  // whether accesses are cancelled in this cycle
     std::deque<Due> due_[INVALIDATE];  // accesses accepted and not yet answered, by port
     uint64_t last_tags_[INVALIDATE] = {};  // that were chosen last

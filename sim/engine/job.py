@@ -98,6 +98,8 @@ class Job:
         self.tag: int | None = None  # of the command on offer, if it goes through a port or cancels
         self.fields = request_fields(config), invalidate_fields(config)
         self.answer_fields = response_fields(config)
+        self.pulses = config.invalidation == "pulse"
+        self.refused = False  # whether the hardware says so of the command on offer
         self.event_words: Counter[int] = Counter()
         self.end = len(commands)  # where the run ends: earlier, if a fault stops it
         self.row = 0  # the command whose turn it is
@@ -122,12 +124,14 @@ class Job:
         """Set the inputs of the cycle that begins."""
         self._surround(ctx)
         if self.started == self.row:
+            if self.pulses and self.commands[self.row]["op"] == Op.INVALIDATE:
+                self.wires.withdraw(ctx)
             return
         self.wires.put_reset(ctx, 0)
         self.wires.withdraw(ctx)
         if self.row >= self.end or self._must_wait(self.commands[self.row]):
             return
-        self.started, self.start = self.row, self.cycle
+        self.started, self.start, self.refused = self.row, self.cycle, False
         command = self.commands[self.row]
         if command["op"] in THROUGH_PORT:
             self._put_control(ctx, command)
@@ -188,10 +192,11 @@ class Job:
                     self._collect(port, response)
                 else:
                     fresh.append((port, response))
+        self.refused |= any(outputs[3 * streams:])
         over = None  # the command whose turn ends with this cycle
         if self.started == self.row and self._is_turn_over(self.commands[self.row], ready):
             over = self.commands[self.row]
-            self._accept(over, refused=any(outputs[3 * streams:]))
+            self._accept(over)
             self.row += 1
         for port, miss in enumerate(self.wires.misses):
             if events & miss:
@@ -214,7 +219,8 @@ class Job:
         if op in THROUGH_PORT:
             return bool(ready[command["port"]])
         if op == Op.INVALIDATE:
-            return bool(ready[-1])
+            # An operation that comes as a pulse is over when the hardware is not busy any more.
+            return bool(ready[-1]) and self.cycle > self.start - (not self.pulses)
         if op == Op.BARRIER:
             return not self.due
         if op == Op.WAIT:
@@ -222,18 +228,15 @@ class Job:
             return self.cycle - self.start + 1 >= command["new"]
         return True
 
-    def _accept(self, command: dict[str, int], *, refused: bool) -> None:
-        """Note that the turn of ``command`` is over, and do it if it is not for a port.
-
-        An invalidation may be ``refused``.
-        """
+    def _accept(self, command: dict[str, int]) -> None:
+        """Note that the turn of ``command`` is over, and do it if it is not for a port."""
         self.progress = self.cycle
         op, answer = command["op"], NOTHING
         if op in THROUGH_PORT:
             assert self.tag is not None
             self.due.add(command["port"], DueAccess(self.row, self.cycle, self.tag))
             return
-        if op == Op.INVALIDATE and refused:
+        if op == Op.INVALIDATE and self.refused:
             answer = REFUSED
         if op in (Op.EXCHANGE, Op.READ):
             answer = access_memory(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ...hdl.config import Config
 from ...model.mmu.batch import Accesses, Controls, EntrySource, FrameSource, walk_batch
 from ...model.mmu.control import QUIET
-from ...model.mmu.flag_rules import FLAGS_ON_USE, FlagRules
+from ...model.mmu.flag_rules import FlagRules
 from ...model.mmu.walk import Access, Control, Walk, walk
 from ...model.physical.memory import PhysicalMemory
 from ...model.x86 import AccessKind, PagingMode, Purpose
@@ -189,11 +189,14 @@ def _long_runs(chosen: NDArray[np.bool_], shortest: int) -> list[tuple[int, int]
 
 
 def golden_walk(
-    memory: PhysicalMemory, mode: PagingMode, command: np.void, paddr_bits: int = 40,
-    flags: FlagRules = FLAGS_ON_USE,
+    memory: PhysicalMemory, config: Config, command: np.void, flags: FlagRules | None = None
 ) -> tuple[Control, Walk]:
-    """Return the registers and the golden walk, with every level, of one access command."""
+    """Return the registers and the golden walk, with every level, of one access command.
+
+    Flags are set as ``config`` says, or by other rules.
+    """
     control = Control(**{name: int(command[name]) for name in REGISTERS})
     access = Access(int(command["vaddr"]), KINDS[command["kind"]],
                     *(bool(command[name]) for name in FLAGS), purpose=PURPOSES[command["purpose"]])
-    return control, walk(memory, mode, control, access, paddr_bits, flags)
+    rules = flags or FlagRules(config.accessed, config.ad)
+    return control, walk(memory, config.mode, control, access, config.physical_bits, rules)

@@ -26,13 +26,17 @@ CONTROL_FIELDS = {
 }
 """Where each field of the ``control`` port comes from: register, and lowest bit in it."""
 
+INSIDE = ("tag", "part")
+"""What is not of a command or an answer: engines choose tags, and the MMU alone sees parts."""
+
 INVALIDATE_FIELDS = {"op": "invalidate", "type": "old", "reserved": "new"}
 """Which field of the command a field of the ``invalidate`` port is, if not that of its name."""
 
 
 def request_fields(config: Config) -> dict[str, str]:
     """Return which field of the command each field of a request is, but for the tag."""
-    return {name: name for name in request_layout(config).members if name != "tag"}
+    size = ["size"] * (config.access_bytes > 0)
+    return {name: name for name in [*request_layout(config).members, *size] if name not in INSIDE}
 
 
 def invalidate_fields(config: Config) -> dict[str, str]:
@@ -43,7 +47,7 @@ def invalidate_fields(config: Config) -> dict[str, str]:
 def response_fields(config: Config) -> dict[str, str]:
     """Return which field of the answer each field of a response is, but for the tag."""
     return {name: "error" if name == "error_code" else name
-            for name in response_layout(config).members if name != "tag"}
+            for name in response_layout(config).members if name not in INSIDE}
 
 
 def control_values(config: Config, registers: Mapping[str, int]) -> dict[str, int]:

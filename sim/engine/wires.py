@@ -36,8 +36,12 @@ class Wires:
         self.top.submodules.mmu = mmu
         self._reset = Input(self.domain.rst)
         ports = [getattr(mmu, name) for name in mmu.config.ports]
-        into = [*(port.req for port in ports), mmu.invalidate]
-        self._offered = [Offer(stream.valid, stream.payload) for stream in into]
+        requests = [port.req for port in ports]
+        self._offered = [Offer(stream.valid, stream.payload) for stream in requests]
+        pulses = mmu.config.invalidation == "pulse"
+        into = mmu.invalidate
+        self._offered.append(
+            Offer(into.strobe, into) if pulses else Offer(into.valid, into.payload))
         self._cancels = [Offer(port.cancel.valid, port.cancel) for port in ports
                          if mmu.config.cancel]
         self.taken = [*(port.rsp for port in ports), mmu.memory.req]
@@ -47,7 +51,8 @@ class Wires:
         self.outputs = (
             mmu.events.as_value(),
             mmu.memory.rsp.ready,
-            *(stream.ready for stream in into),
+            *(stream.ready for stream in requests),
+            ~mmu.invalidate_busy if pulses else into.ready,
             *(part for stream in self.taken for part in (stream.valid, stream.payload.as_value())),
             *([mmu.invalidate_refused] if mmu.config.checks else []),
         )
