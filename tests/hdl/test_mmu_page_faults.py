@@ -93,10 +93,11 @@ def test_a_page_fault_drops_what_its_own_pcid_can_use(flags):
 
 @pytest.mark.slow
 @MODES
+@pytest.mark.parametrize("walkers", [1, 3])
 @pytest.mark.parametrize("on", ["hit", "walk"])
-def test_a_page_fault_drops_the_tables_on_the_way_to_its_address_and_no_others(mode, on):
+def test_a_page_fault_drops_the_tables_on_the_way_to_its_address_and_no_others(mode, on, walkers):
     tables = supervisor_pages(mode, vaddrs=(VADDR, BESIDE, FAR, FAR + 0x1000))
-    bench = MmuBench(tables)
+    bench = MmuBench(tables, walkers=walkers)
     control = registers(tables)
 
     async def reads_of(ctx, vaddr):

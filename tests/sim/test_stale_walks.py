@@ -78,17 +78,20 @@ def beside_a_hit(scene, delay):
             scene.write_old_table()]
 
 
+@pytest.mark.parametrize("walkers", [1, 3])
 @pytest.mark.parametrize("mode", [X86_64, IA32], ids=lambda mode: mode.name)
 @pytest.mark.parametrize(("order", "faulting", "latency"), [
     (behind_a_walk, 0, 1), (behind_a_walk, 0, 6), (beside_a_hit, 0x10_6000 | SUPERVISOR, 6)],
     ids=["behind a walk", "behind a slow walk", "beside a hit"])
-def test_what_a_page_fault_ends_is_not_found_by_accesses_after_it(mode, order, faulting, latency):
+def test_what_a_page_fault_ends_is_not_found_by_accesses_after_it(
+        mode, order, faulting, latency, walkers):
     scene = Scene(mode, faulting)
     referee = Referee(mode, scene.tables.memory, scene.control)
     commands = np.concatenate([
         part for delay in DELAYS
         for part in (*order(scene, delay), scene.access_later(), scene.restore())])
-    engine = create("amaranth", Config(mode=mode, entries=8, walk_cache=1, policy="lru"), latency)
+    config = Config(mode=mode, entries=8, walk_cache=1, policy="lru", walkers=walkers)
+    engine = create("amaranth", config, latency)
     answers = engine.run(scene.tables.memory, commands).answers
     referee.judge(commands, answers)
     faults = answers[answers["fault"] == 1]
