@@ -4,7 +4,7 @@ from amaranth import Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..model.x86 import PAGE_BYTES, PAGE_SHIFT
+from ..model.x86 import PAGE_SHIFT
 from .port_shapes import port_signature, sized_port_signature
 from .separate import separate_register
 from .shapes import control_layout
@@ -104,9 +104,9 @@ class PageCrossing(wiring.Component):
     def _crosses(self, m):
         """Return whether the request ends in another page than it begins in."""
         req = self.requests.req.payload
-        end = Signal(PAGE_SHIFT + 1)  # what is behind its last byte
-        m.d.comb += end.eq(req.vaddr[:PAGE_SHIFT] + req.size)
-        return end > PAGE_BYTES
+        room = Signal(PAGE_SHIFT + 1)  # bytes from its address to the end of its page
+        m.d.comb += room.eq(~req.vaddr[:PAGE_SHIFT] + 1)
+        return req.size > room
 
     def _second_is_not_canonical(self):
         """Return whether the request's page is the last one of the lower canonical half."""
