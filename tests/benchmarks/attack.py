@@ -36,15 +36,15 @@ def parse(configs, plants, words=None):
     return args
 
 
-def attack_config(name, args):
+def attack_config(name, config, args):
     """Attack a configuration with each seed; return cycles, accesses and the seeds that found."""
-    from tests.sim.attack import CONFIGS, Found, attack
+    from tests.sim.attack import Found, attack
 
     cycles, accesses, found = 0, 0, []
     for seed in range(args.first, args.first + args.seeds):
         start = time.process_time()
         try:
-            findings, _, played = attack(CONFIGS[name], seed, args.cycles)
+            findings, _, played = attack(config, seed, args.cycles)
         except Found as error:
             found.append(seed)
             print(f"{name}, seed {seed}: {type(error).__name__}: {error}", flush=True)
@@ -62,13 +62,15 @@ def main():
     sys.path.insert(0, str(ROOT))
     from tests.sim.attack import CONFIGS
     from tests.sim.planted import PLANTS, planted
+    from tests.sim.standard_configs import STANDARD
 
-    args = parse([*CONFIGS], [*PLANTS])
+    configs = CONFIGS | {name: standard.config for name, standard in STANDARD.items()}
+    args = parse([*configs], [*PLANTS])
     any_found = False
     with planted(args.plant):
-        for name in args.config or CONFIGS:
+        for name in args.config or configs:
             start = time.process_time()
-            cycles, accesses, found = attack_config(name, args)
+            cycles, accesses, found = attack_config(name, configs[name], args)
             any_found |= bool(found)
             print(f"{name}: {cycles} cycles, {accesses} accesses, {len(found)} seeds illegal "
                   f"{found}, {time.process_time() - start:.0f} s of CPU", flush=True)
