@@ -72,7 +72,7 @@ def add(verbs: Verbs) -> None:
                              "cycles (%(default)s)")
     parser.add_argument("--csv", metavar="FILE", type=output_name,
                         help="write the figures as a line of names and a line of values")
-    parser.add_argument("--stats", metavar="FILE", type=output_name,
+    parser.add_argument("--stats", metavar="FILE", type=output_name, dest="stats_to",
                         help="write the figures as gem5 does: name, value, # comment")
     parser.add_argument("--curve", metavar="FILE", type=output_name,
                         help="write the misses of fully associative LRU TLBs of every size, for "
@@ -146,7 +146,7 @@ def _play(args: argparse.Namespace, config: Config, trace: TraceFile, size: int)
     with ExitStack() as files:
         write = files.enter_context(json_file(args.json))
         writers = [(make, files.enter_context(output_file(path))) for path, make in (
-            (args.csv, figures_csv), (args.stats, figures_stats)) if path is not None]
+            (args.csv, figures_csv), (args.stats_to, figures_stats)) if path is not None]
         curves = None
         if args.curve is not None:
             curves, write_curve = MissCurves(config), files.enter_context(output_file(args.curve))

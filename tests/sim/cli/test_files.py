@@ -8,8 +8,17 @@ import signal
 import pytest
 
 from pagewalk.model.x86 import IA32
-from pagewalk.sim.cli.files import check_outputs, json_file, output_file, output_name
+from pagewalk.sim.cli.dispatch import command_parser
+from pagewalk.sim.cli.files import (
+    INPUTS,
+    OUTPUTS,
+    check_outputs,
+    json_file,
+    output_file,
+    output_name,
+)
 from pagewalk.sim.cli.output import STDOUT
+from pagewalk.sim.cli.parser import verbs_of
 from pagewalk.sim.errors import InputError
 from pagewalk.sim.image import Image
 
@@ -186,3 +195,10 @@ def test_a_new_file_that_cannot_be_written_whole_goes(words, is_new, refused, im
         signal.signal(signal.SIGXFSZ, handler)
     assert message == f"{path}: cannot be written: File too large; expected a file name"
     assert path.exists() != is_new
+
+
+def test_what_outputs_are_called_in_a_verb_is_no_switch_of_another():
+    verbs = verbs_of(command_parser())
+    named = [(verb, action.dest) for verb, parser in verbs.items() for action in parser._actions
+             if action.dest in (*OUTPUTS, *INPUTS) and action.nargs == 0]
+    assert named == []
