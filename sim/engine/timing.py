@@ -17,7 +17,7 @@ from ...model.mmu.timing.timed_geometry import TimedGeometry
 from ...model.physical.memory import PhysicalMemory
 from ...model.x86 import AccessKind, InvalidateOp, Purpose
 from .answer import PAGE_RIGHTS
-from .base import EngineStalled, Run, check_stops
+from .base import EngineStalled, Run, check_stops, stall_limit
 from .command import FLAGS
 from .intake import Intake
 from .job import Job
@@ -81,7 +81,7 @@ class TimingEngine:
         job = Job(
             self.config, self._pins, self._timed, self._cycle, memory, commands,
             stop_on_fault=stop_on_fault, stop_on_unexpected=stop_on_unexpected)
-        limit = self.memory_model.stall_limit
+        limit = stall_limit(self.config, self.memory_model)
         self._pins.rest()
         while not job.done:
             job.drive(None)
