@@ -14,12 +14,14 @@ from pagewalk.hdl.config import Config
 from pagewalk.hdl.invalidate import Invalidator
 from pagewalk.hdl.port import RequestPort
 from pagewalk.hdl.walker import Walker
+from pagewalk.model.mmu.control import Control
 from pagewalk.model.mmu.timing.mmu_model import TurnModel
 from pagewalk.model.mmu.timing.port_model import PortModel
 from pagewalk.model.mmu.timing.timed_geometry import UnknownTiming
 from pagewalk.model.mmu.timing.walker_model import WalkerModel
 from pagewalk.model.x86 import IA32
 from pagewalk.sim.engine import create
+from pagewalk.sim.engine.command import accesses
 from pagewalk.sim.engine.memory_model import MemoryModel
 from pagewalk.sim.engine.timing import timed_geometry
 
@@ -192,3 +194,10 @@ def test_a_configuration_that_is_not_known_is_refused_in_one_line(name):
     assert "\n" not in str(refused.value)
 
 
+
+
+def test_going_through_many_sets_is_no_stall():
+    config = Config(mode=IA32, ports=("only",), l2_entries=4096, l2_ways=1)
+    memory, cr3 = random_memory(default_rng(1), config)
+    run = create("timing", config).run(memory, accesses(Control(cr3, efer=0), 0x1000))
+    assert run.answers["accepted"][0] > 4000
