@@ -38,11 +38,11 @@ def test_a_walk_through_entries_of_one_byte(mode, levels, seed):
     memory, faults = memory_of(data), 0
     for _ in range(300):
         vaddr, root = rng.randrange(1 << mode.vaddr_bits), rng.randrange(128)
-        done = walk(memory, mode, small_control(root), Access(vaddr, AccessKind.WRITE))
+        done = walk(memory, mode, small_control(root), Access(vaddr, AccessKind.WRITE, user=True))
         paddr, read = by_hand(data, root, vaddr, levels)
         assert len(done.steps) == read
         assert (done.paddr if done.fault is None else None) == paddr
-        assert paddr is not None or done.fault.error_code == 2  # P=0, W/R=1
+        assert paddr is not None or done.fault.error_code == 6  # P=0, W/R=1, U/S=1
         faults += paddr is None
     assert 50 < faults < 290
     assert bytes(memory.read(at, 1) for at in range(4096)) == data  # there are no A and D to set
