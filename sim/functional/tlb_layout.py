@@ -11,7 +11,8 @@ bank    ``POLICY``, ``WAYS``, ``SET_BITS``, ``FOLDED``, ``SETS`` (the place of i
 set     ``USED`` (how many of its entries are valid), ``FOLLOWS`` (the way after the one filled
         last), then its entries
 entry   ``TAG`` (a page or -1), ``FRESH`` (whether it is dirty), ``STAMP`` (when it was used last),
-        ``TREE`` (a node of the tree of its set), ``HOME`` (the place of its set)
+        ``TREE`` (a node of the tree of its set), ``HOME`` (the place of its set), ``OLD`` (in the
+        second level, the page of an entry that only its generation has dropped, or -1)
 level   of the walk cache: ``ENTRIES``, ``OLDEST`` (which to fill next), then the nodes, or -1
 ======  ============================================================================================
 """
@@ -32,7 +33,7 @@ BANK_OF = SHIFTS + MOST_SIZES
 
 POLICY, WAYS, SET_BITS, FOLDED, SETS, LFSR, BANK_RECORD = range(7)
 USED, FOLLOWS, SET_HEAD = range(3)
-TAG, FRESH, STAMP, TREE, HOME, ENTRY_RECORD = range(6)
+TAG, FRESH, STAMP, TREE, HOME, OLD, ENTRY_RECORD = range(7)
 ENTRIES, OLDEST, LEVEL_HEAD = range(3)
 
 # The record of a page, in a row of its own, where the first node is NODE, and the places behind.
@@ -144,7 +145,7 @@ class TlbLayout:
                                         bank.sets.bit_length() - 1, int(bank.folded), len(row),
                                         LFSR_START]
             for _ in range(bank.sets):
-                row += [0] * SET_HEAD + [-1, 0, 0, 0, len(row)] * bank.ways
+                row += [0] * SET_HEAD + [-1, 0, 0, 0, len(row), -1] * bank.ways
         values[LEVEL_AT] = len(row)
         row += [0] * len(self._cache)  # where each level is
         for number, entries in enumerate(self._cache):

@@ -40,6 +40,7 @@ from .tlb_layout import (
     MAPPED,
     NODE,
     NODE_RECORD,
+    OLD,
     OLDEST,
     PAGE_SPACE,
     PAGE_STRIDE,
@@ -65,6 +66,7 @@ from .tlb_layout import (
 
 __all__ = ["play"]
 
+GENERATIONS = 16  # of a PCID: then the second level is swept [L2Sequencer]
 STORE = 2  # a run that begins with a store
 
 Row = Any  # an array or a list of whole numbers
@@ -137,6 +139,33 @@ def victim(m: Row, bank: int, row: int) -> int:
 
 
 @compiled
+def old_entry(m: Row, pages: Row, bank: int, row: int, page: int) -> int:
+    """Return the entry of a set that held the same linear page until its generation, or -1."""
+    first = row + SET_HEAD
+    for entry in range(first, first + m[bank + WAYS] * ENTRY_RECORD, ENTRY_RECORD):
+        old = m[entry + OLD]
+        if old >= 0 and pages[old + VPN] == pages[page + VPN] and (
+                pages[old + SIZE] == pages[page + SIZE]):
+            return entry
+    return -1
+
+
+@compiled
+def forget_old(m: Row, pages: Row, page: int) -> None:
+    """Drop what is old of the address of a page that has faulted, in the second level."""
+    bank = m[BANK_AT] + m[L2] * BANK_RECORD
+    stride = SET_HEAD + m[bank + WAYS] * ENTRY_RECORD
+    for size in range(m[SIZES]):
+        shift = m[SHIFTS + size]
+        number = pages[page + VPN] >> shift
+        row = m[bank + SETS] + (number & ((1 << m[bank + SET_BITS]) - 1)) * stride
+        for entry in range(row + SET_HEAD, row + stride, ENTRY_RECORD):
+            old = m[entry + OLD]
+            if old >= 0 and pages[old + SIZE] == size and pages[old + VPN] >> shift == number:
+                m[entry + OLD] = -1
+
+
+@compiled
 def fill(m: Row, pages: Row, number: int, page: int, is_dirty: int) -> None:
     """Enter a page: where it is, or into the first vacant way, or in place of the victim."""
     bank = m[BANK_AT] + number * BANK_RECORD
@@ -145,14 +174,17 @@ def fill(m: Row, pages: Row, number: int, page: int, is_dirty: int) -> None:
     if entry < 0:
         row = set_of(m, pages, bank, page)
         if m[row + USED] < m[bank + WAYS]:
-            entry = row + SET_HEAD
-            while m[entry + TAG] >= 0:
-                entry += ENTRY_RECORD
+            entry = old_entry(m, pages, bank, row, page) if number == m[L2] else -1
+            if entry < 0:
+                entry = row + SET_HEAD
+                while m[entry + TAG] >= 0:
+                    entry += ENTRY_RECORD
             m[row + USED] += 1
         else:
             entry = victim(m, bank, row)
             pages[m[entry + TAG] + where] = -1
         m[entry + TAG] = page
+        m[entry + OLD] = -1
         pages[page + where] = entry
     m[entry + FRESH] = is_dirty
     touch(m, bank, entry, True)
@@ -177,10 +209,14 @@ def drop_all(m: Row, pages: Row, nodes: Row) -> None:
         stride = SET_HEAD + m[bank + WAYS] * ENTRY_RECORD
         for index in range(1 << m[bank + SET_BITS]):
             row = m[bank + SETS] + index * stride
-            if m[row + USED]:
-                for entry in range(row + SET_HEAD, row + stride, ENTRY_RECORD):
-                    if m[entry + TAG] >= 0:
-                        drop(m, pages, number, m[entry + TAG])
+            for entry in range(row + SET_HEAD, row + stride, ENTRY_RECORD):
+                page = m[entry + TAG]
+                if page >= 0:
+                    drop(m, pages, number, page)
+                    if number == m[L2]:
+                        m[entry + OLD] = page
+                if (m[m[FLUSH_COUNT]] + 1) % GENERATIONS == 0:
+                    m[entry + OLD] = -1
     for level in range(m[LEVELS] - 1):
         first = m[m[LEVEL_AT] + level] + LEVEL_HEAD
         for place in range(first, first + m[first - LEVEL_HEAD + ENTRIES]):
@@ -273,6 +309,8 @@ def translate(m: Row, pages: Row, nodes: Row, port: int, page: int, is_store: bo
         for one in range(m[BANKS]):
             drop(m, pages, one, page)
         drop_nodes(m, pages, nodes, page)
+        if l2 >= 0 and m[FLUSHES]:
+            forget_old(m, pages, page)
         return True
     is_dirty = 1 if pages[page + FLAGS] & DIRTY else 0
     if l2 >= 0:
