@@ -260,8 +260,9 @@ class _Query:
             if self._format.is_leaf(level, entry):
                 yield from self._leaf(pcid, level, read, combined, chain)
                 continue
-            if self._by_software and not entry & Entry.A:  # never cached
-                kept = within(read, self._start, self._end) if pcid == self._pcid else []
+            if self._by_software and not entry & Entry.A:  # never cached: the access has read it
+                now = within(read, self._start, self._end) if pcid == self._pcid else []
+                kept = [(now[0][0], self._end)] if now else []
             else:
                 drops = self._drops.of_table(pcid, level, self._access.vaddr)
                 kept = extend(read, drops, self._start)

@@ -154,9 +154,10 @@ class _Specials:
         for name, kind in REGISTERS.items():
             special = self._log.of_kind(kind)
             if kind in MOVES:
-                old = self.registers[name][special - 1] if name != "cr3" else 0
+                old = self.registers[name][special - 1]
+                old[:1] = self._value[special[:1]]  # what a recording begins with is no change
                 self._put(special, 0, invalidation(
-                    None, MOVES[kind], old=old, new=self._value[special]))
+                    None, MOVES[kind], old=old if name != "cr3" else 0, new=self._value[special]))
             after = Controls(**{one: values[special] for one, values in self.registers.items()})
             self._put(special, int(kind in MOVES), set_control(after))
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from pagewalk.model.mmu.flag_rules import FlagRules
 from pagewalk.model.mmu.tlb_history import TlbHistory
 from pagewalk.model.mmu.tlb_outcome import Outcome
 from pagewalk.model.mmu.walk import Access, Control
@@ -69,6 +70,23 @@ def test_a_write_needs_a_cached_dirty_flag_or_the_entry_itself(mode):
     assert {one.paddr for one in history.outcomes(8, 8, control, WRITE)} == {0x8000}
     history.values(leaf)[0].dirty = 2  # a write was made under the old entry
     assert len(history.outcomes(8, 8, control, WRITE)) == 2
+
+
+@MODES
+def test_where_software_sets_flags_an_access_may_have_met_one_missing_anywhere_on_its_way(mode):
+    memory, control, leaf = one_page(mode)
+    root = control.cr3 & ~0xFFF
+    with_flag = memory.read(root, mode.entry_bytes) | Entry.A
+    memory.write(root, mode.entry_bytes, with_flag & ~Entry.A)
+    memory.write(leaf, mode.entry_bytes, 0)
+    history = TlbHistory(mode, memory, control, flags=FlagRules(ad="fault"))
+    history.write(5, root, with_flag)
+    history.write(8, leaf, 0x8000 | Entry.P | Entry.A)
+    absent, lacking = (Outcome(vector=Vector.PF, error_code=code) for code in (0, 1))
+    assert history.outcomes(4, 7, control, READ) == {absent}
+    # The root's entry is read before it has A, the leaf when it is there.
+    assert lacking in history.outcomes(4, 12, control, READ)
+    assert lacking not in history.outcomes(6, 12, control, READ)
 
 
 def test_what_does_not_go_through_page_tables_has_one_answer():

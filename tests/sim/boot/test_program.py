@@ -43,6 +43,15 @@ def test_an_access_goes_through_its_port_with_its_flags(maker, kind, mode, flags
     assert expected.tolist() == (0x7000, 0, 0)
 
 
+def test_what_a_recording_begins_with_changes_no_register(maker):
+    log = maker.log()
+    moves = BootProgram(log).piece(0, len(log)).commands
+    moves = moves[np.isin(moves["invalidate"], [InvalidateOp.MOV_CR0, InvalidateOp.MOV_CR4])
+                  & (moves["op"] == Op.INVALIDATE)]
+    assert len(moves) == 2
+    assert (moves["old"] == moves["new"]).all()
+
+
 def test_a_fault_is_an_access_that_is_expected_to_fault(maker):
     maker.fault(0x5123, 7, AccessKind.WRITE)
     maker.fault(1 << 60, 0, mode=SUPERVISOR, vector=Vector.GP)
