@@ -4,6 +4,7 @@ from amaranth import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from ..model.x86 import PAGE_SHIFT
 from .select import select
 from .shapes import walk_signature
 
@@ -19,8 +20,9 @@ class WalkArbiter(wiring.Component):
     ``port`` field names.
 
     If ``late``, the walker gets what is asked in the cycle after it has accepted the request, until
-    it accepts another: the requests of all ports go into registers, so that it takes no time to
-    choose among them before.
+    it accepts another, so that it takes no time to choose among the ports before. A
+    ``RequestPort`` keeps its request until the walk has responded; what a ``MissPort`` asks goes
+    into a register of its port.
 
     Parameters
     ----------
@@ -33,15 +35,20 @@ class WalkArbiter(wiring.Component):
     -------
     ports : In(walk_signature), one for each of ``config.ports``
         The request ports, which ask for a walk when their TLB misses.
-    walk : Out(walk_signature)
-        The walker.
+    walk : Out(walk_signature), vpn : Out
+        The walker; the page number that is asked for, in the cycle of ``walk.req.valid`` even if
+        ``late``.
     """
 
     def __init__(self, config, *, late=False):
         self._count = len(config.ports)
         self._late = late
+        self._keeps = config.has_miss_file
         signature = walk_signature(config)
-        super().__init__({"ports": In(signature).array(self._count), "walk": Out(signature)})
+        self._vpn_bits = config.vpn_bits
+        super().__init__({
+            "ports": In(signature).array(self._count), "walk": Out(signature),
+            "vpn": Out(self._vpn_bits)})
 
     def elaborate(self, platform):
         m = Module()
@@ -58,7 +65,12 @@ class WalkArbiter(wiring.Component):
             last.eq(chosen),
             waiting.eq(self.walk.req.valid & ~self.walk.req.ready),
         ]
-        m.d.comb += self.walk.req.payload.eq(self._asked(m, chosen))
+        m.d.comb += [
+            self.walk.req.payload.eq(self._asked(m, chosen)),
+            self.vpn.eq(select(chosen, [
+                port.req.payload.access.vaddr[PAGE_SHIFT:PAGE_SHIFT + self._vpn_bits]
+                for port in self.ports])),
+        ]
         for number, port in enumerate(self.ports):
             with m.If(chosen == number):
                 m.d.comb += [
@@ -77,15 +89,22 @@ class WalkArbiter(wiring.Component):
         """Return what the port of the number ``chosen`` asks, in the next cycle if ``late``."""
         asked, number = [port.req.payload for port in self.ports], chosen
         if self._late:
-            asked = [Signal.like(one, name=f"asked_{port}", reset_less=True)
-                     for port, one in enumerate(asked)]
             number = Signal.like(chosen, name="asking", reset_less=True)
             with m.If(self.walk.req.ready):
-                m.d.sync += [number.eq(chosen), *(
-                    one.eq(port.req.payload) for one, port in zip(asked, self.ports, strict=True))]
+                m.d.sync += number.eq(chosen)
+            if self._keeps:
+                asked = self._kept(m, asked)
         payload = Signal.like(self.walk.req.payload, name="payload")
         m.d.comb += payload.as_value().eq(select(number, [one.as_value() for one in asked]))
         return payload
+
+    def _kept(self, m, asked):
+        """Return what the ports ask, in the cycle after it is accepted."""
+        kept = [Signal.like(one, name=f"asked_{port}", reset_less=True)
+                for port, one in enumerate(asked)]
+        with m.If(self.walk.req.ready):
+            m.d.sync += [one.eq(now) for one, now in zip(kept, asked, strict=True)]
+        return kept
 
     def _choose(self, m, chosen, previous):
         """Make ``chosen`` the first port after ``previous`` that asks, if any does."""

@@ -23,8 +23,9 @@ class FullL1(wiring.Component):
     combinationally. ``fill``, ``drop`` and ``touch`` take effect at the end of the cycle. At most
     one entry matches any key, as a fill drops all entries that overlap the new page.
 
-    Which entry a fill is to replace is chosen a cycle ahead: it takes account of all that happened
-    up to the cycle before the last.
+    Which entry a fill is to replace is chosen a cycle ahead: it takes account of what was filled
+    and dropped up to the cycle before the last. What is used is noted at once with a miss file;
+    else a cycle later, as a fill then comes at least three cycles after a use.
 
     Parameters
     ----------
@@ -50,8 +51,9 @@ class FullL1(wiring.Component):
         has no XD while IA32_EFER.NXE is clear.
     present : Out(1), slot : Out, translation : Out(translation_layout)
         Whether an entry translates the key, usable or not, its number, and what it holds.
-    denied : Out(1), key_denied : Out(1)
-        Whether the entry that is ``present`` denies the access, and whether its key does.
+    denied : Out(1), key_denied : Out(1), fine : Out(1)
+        Whether the entry that is ``present`` denies the access, and whether its key does; whether
+        it can be used, and denies nothing.
     touch : In(1)
         Tell the replacement policy that the entry ``slot`` is used.
     fill : In(1), fill_translation : In(translation_layout)
@@ -79,6 +81,7 @@ class FullL1(wiring.Component):
             "translation": Out(translation_layout(config)),
             "denied": Out(1),
             "key_denied": Out(1),
+            "fine": Out(1),
             "touch": In(1),
             "fill": In(1),
             "fill_translation": In(translation_layout(config)),
@@ -106,6 +109,7 @@ class FullL1(wiring.Component):
             self.hit.eq((one.match & ~one.unusable).any()),
             self.denied.eq((one.match & one.denied).any()),
             self.key_denied.eq((one.match & one.key_denied).any()),
+            self.fine.eq((one.match & one.fine).any()),
         ]
 
         # Two words at least: CXXRTL takes the address of a single one, which has no bits, from
@@ -128,10 +132,13 @@ class FullL1(wiring.Component):
         m.submodules.policy = policy = POLICIES[self._config.policy](self._entries)
         replaced, fill_slot = Signal(range(self._entries)), Signal(range(self._entries))
         m.d.sync += replaced.eq(Mux(tags.full, policy.victim, tags.vacant))
+        touched, touched_slot = Signal(), Signal.like(self.slot, reset_less=True)
+        m.d["comb" if self._config.has_miss_file else "sync"] += [
+            touched.eq(self.touch), touched_slot.eq(self.slot)]
         m.d.comb += [
             fill_slot.eq(Mux(self.present, self.slot, replaced)),
-            policy.touch.eq(self.touch | self.fill),
+            policy.touch.eq(touched | self.fill),
             policy.filled.eq(self.fill),
-            policy.slot.eq(Mux(self.fill, fill_slot, self.slot)),
+            policy.slot.eq(Mux(self.fill, fill_slot, touched_slot)),
         ]
         return fill_slot

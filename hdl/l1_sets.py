@@ -24,6 +24,14 @@ def set_index(config, vpn):
     return vpn[:bits] ^ vpn[bits:2 * bits] if config.index == "folded" else vpn[:bits]
 
 
+def _told_apart(config, vpn):
+    """Return what tells the page numbers of a set apart: all but the lowest bits.
+
+    The number of the set and the bits above them tell these, folded or not.
+    """
+    return vpn[(config.sets - 1).bit_length():]
+
+
 class SetL1(wiring.Component):
     """Holds translations, and finds the one of a page number and PCID, and what it denies.
 
@@ -51,19 +59,20 @@ class SetL1(wiring.Component):
         The key, which is ``inner`` if ``inside``, else ``offered``, as ``FullL1`` has it, and what
         the access asks of the page.
     changing : In(1)
-        As ``inside``, for the sets alone, in which a fill compares nothing: it must be set while
-        there is a ``drop`` or ``busy``.
+        As ``inside``, for what set is read alone: it must be set while there is a ``drop`` or
+        ``busy``.
     upcoming : In
         The page number of ``inner`` in the next cycle, if that is ``changing``: its set is out of a
         register.
     found : Out, at_hand : In
         What the first half of a lookup finds, and the second goes by.
-    hit, present, denied, key_denied : Out(1), translation : Out(translation_layout)
+    hit, present, denied, key_denied, fine : Out(1), translation : Out(translation_layout)
         What is known of the page, as ``FullL1`` has it.
     touch : In(1)
         Tell the replacement policy that the entry at hand is used.
-    fill : In(1), fill_translation : In(translation_layout)
-        Enter the translation of the key, which must be what ``at_hand`` was found by: into the
+    fill : In(1), fill_translation : In(translation_layout), fill_large : In(1)
+        Enter the translation of the key, of a page that may be larger than 4 Kbytes. The key must
+        be what ``at_hand`` was found by. It goes into the
         entry at hand if there is one, or else into an invalid one of the set, or else into the
         policy's victim.
     drop : In(drop_layout), busy : Out(1), sweeping : Out(1)
@@ -73,10 +82,15 @@ class SetL1(wiring.Component):
 
     def __init__(self, config):
         self._config = config
-        per_way = ("match", "unusable", "denied", "key_denied", "vacant", "same_vpn")
+        per_way = (
+            "near", "far", "unusable", "denied", "key_denied", "fine", "vacant", "same_near")
         found = data.StructLayout({
             "set": range(config.sets), **dict.fromkeys(per_way, config.ways),
             "large": found_layout(config.large_entries)})
+        # Up to which bit page numbers are compared together with PCIDs: half of all bits are.
+        self._pace = "comb" if config.has_miss_file else "sync"
+        pcid_bits = PCID_BITS if config.mode.has_pcids else 0
+        self._cut = max(0, (config.vpn_bits - (config.sets - 1).bit_length() - pcid_bits) // 2)
         super().__init__({
             "offered": In(lookup_key_layout(config)),
             "inner": In(lookup_key_layout(config)),
@@ -91,9 +105,11 @@ class SetL1(wiring.Component):
             "translation": Out(translation_layout(config)),
             "denied": Out(1),
             "key_denied": Out(1),
+            "fine": Out(1),
             "touch": In(1),
             "fill": In(1),
             "fill_translation": In(translation_layout(config)),
+            "fill_large": In(1),
             "drop": In(drop_layout(config)),
             "busy": Out(1),
             "sweeping": Out(1),
@@ -105,29 +121,31 @@ class SetL1(wiring.Component):
             self._config, self._config.large_entries, smallest=1)
         index, sweep = Signal(range(self._config.sets)), Signal(self._sweep_layout())
         fill_small, key = Signal(), Signal.like(self.offered)
+        match = Signal(self._config.ways)  # the way at hand
         m.d.comb += [
             # Nothing but one multiplexer lies between a request and the RAMs.
             index.eq(Mux(self.changing, sweep.set, set_index(self._config, self.offered.vpn))),
-            key.eq(Mux(self.changing, self.inner, self.offered)),
-            fill_small.eq(self.fill & (self.fill_translation.page == 0)),
+            key.eq(Mux(self.inside, self.inner, self.offered)),
+            fill_small.eq(self.fill & ~self.fill_large),
             large.offered.eq(self.offered),
             large.inner.eq(self.inner),
             large.inside.eq(self.inside),
             large.needs.eq(self.needs),
             large.at_hand.eq(self.at_hand.large),
-            large.fill.eq(self.fill & (self.fill_translation.page != 0)),
+            large.fill.eq(self.fill & self.fill_large),
             large.fill_translation.eq(self.fill_translation),
-            large.touch.eq(self.touch & ~self.at_hand.match.any()),
+            large.touch.eq(self.touch & ~match.any()),
             large.drop.eq(self.drop),
+            match.eq(self.at_hand.near & self.at_hand.far),
             self.found.set.eq(index),
             self.found.large.eq(large.found),
         ]
         cleared = self._sweep(m, sweep)
-        way = self._replace(m, fill_small, cleared)
+        way = self._replace(m, match, fill_small, cleared)
         conditions = self._conditions(m, sweep)
         small = [self._way(m, number, key, index, sweep, conditions, fill_small & way[number])
                  for number in range(self._config.ways)]
-        self._tell(m, small, large)
+        self._tell(m, match, small, large)
         return m
 
     def _sweep_layout(self):
@@ -184,14 +202,17 @@ class SetL1(wiring.Component):
         """
         found = self.found
         layout = data.StructLayout({
-            "valid": 1, "vpn": self._config.vpn_bits, "pcid": PCID_BITS, "global_page": 1,
-            "dirty": 1, "rights": rights_layout()})
+            "valid": 1, "vpn": len(_told_apart(self._config, key.vpn)), "pcid": PCID_BITS,
+            "global_page": 1, "dirty": 1, "rights": rights_layout()})
         m.submodules[f"tags_{number}"] = tags = memory.Memory(
             shape=layout, depth=self._config.sets, init=[])
         m.submodules[f"way_{number}"] = translations = memory.Memory(
             shape=translation_layout(self._config), depth=self._config.sets, init=[])
         tag = Signal(layout, name=f"tag_{number}")
-        same_vpn, same_pcid = Signal(name=f"same_vpn_{number}"), Signal(name=f"same_pcid_{number}")
+        near, far, same_pcid = (
+            Signal(name=f"{name}_{number}") for name in ("same_near", "same_far", "same_pcid"))
+        found_near = Signal(name=f"found_near_{number}")
+        vpn, cut = _told_apart(self._config, key.vpn), self._cut
         dropped = Signal(name=f"dropped_{number}")
         read_tag, write_tag = tags.read_port(domain="comb"), tags.write_port()
         read, write = translations.read_port(domain="comb"), translations.write_port()
@@ -202,14 +223,18 @@ class SetL1(wiring.Component):
         m.d.comb += [
             read_tag.addr.eq(index),
             tag.eq(read_tag.data),
-            same_vpn.eq(tag.vpn == key.vpn),
+            near.eq(tag.vpn[:cut] == vpn[:cut]),
+            far.eq(tag.vpn[cut:] == vpn[cut:]),
             same_pcid.eq(tag.pcid == key.pcid),
-            found.match[number].eq(tag.valid & same_vpn & (same_pcid | tag.global_page)),
-            found.same_vpn[number].eq(same_vpn),
+            found_near.eq(tag.valid & near & (same_pcid | tag.global_page)),
+            found.near[number].eq(found_near),
+            found.far[number].eq(far),
+            found.same_near[number].eq(near),
             found.vacant[number].eq(~tag.valid),
             found.unusable[number].eq((sets_dirty(self.needs) & ~tag.dirty)
                                       | (tag.rights.execute_disable & ~self.needs.nxe)),
             found.denied[number].eq(denied),
+            found.fine[number].eq(~found.unusable[number] & ~denied),
             found.key_denied[number].eq(key_denied),
             read.addr.eq(self.at_hand.set),
             write.addr.eq(self.at_hand.set),
@@ -219,7 +244,7 @@ class SetL1(wiring.Component):
         self._write_tag(m, number, write_tag, fill, dropped, dropped_set)
         m.d.sync += [
             dropped_set.eq(index),
-            compared.vpn.eq(same_vpn),
+            compared.vpn.eq(near & far),
             compared.pcid.eq(tag.pcid == Mux(sweep.valid, sweep.pcid, self.inner.pcid)),
             compared.global_page.eq(tag.global_page),
         ]
@@ -235,60 +260,76 @@ class SetL1(wiring.Component):
         # PCID, so that it replaces the entries of them all.
         replaced = Signal(name=f"replaced_{number}")
         m.d.comb += [
-            replaced.eq(self.fill & (one.match[number]
-                                     | (one.same_vpn[number] & filled.global_page))),
+            replaced.eq(self.fill & one.far[number] & (
+                one.near[number] | (one.same_near[number] & filled.global_page))),
             write.addr.eq(Mux(self.busy, dropped_set, one.set)),
             write.en.eq(fill | dropped | replaced),
             write.data.valid.eq(fill),
-            write.data.vpn.eq(self.inner.vpn),
+            write.data.vpn.eq(_told_apart(self._config, self.inner.vpn)),
             write.data.pcid.eq(self.inner.pcid),
             write.data.global_page.eq(filled.global_page),
             write.data.dirty.eq(filled.dirty),
             write.data.rights.eq(filled.rights),
         ]
 
-    def _replace(self, m, filled, cleared):
-        """Return the way that a fill goes to, one-hot, and keep the replacement policy's state."""
+    def _replace(self, m, match, filled, cleared):
+        """Return the way that a fill goes to, one-hot, and keep the replacement policy's state.
+
+        Without a miss file a page is at hand long before it is filled: what it replaces is chosen a
+        cycle ahead then, and what is used is noted a cycle later.
+        """
         ways, one = self._config.ways, self.at_hand
         m.submodules.policy = policy = SET_POLICIES[self._config.policy](ways)
-        chosen, is_small = Signal(ways), one.match.any()
+        chosen, is_small, victim = Signal(ways), match.any(), Signal.like(policy.victim)
         with m.If(is_small):
-            m.d.comb += chosen.eq(one.match)
+            m.d.comb += chosen.eq(match)
         with m.Elif(one.vacant.any()):
             m.d.comb += chosen.eq(one.vacant & -one.vacant)
         with m.Else():
-            m.d.comb += chosen.eq(1 << policy.victim)
+            m.d.comb += chosen.eq(1 << victim)
+        touched, touched_way = Signal(), Signal(ways, reset_less=True)
+        touched_set = Signal.like(one.set, reset_less=True)
+        m.d[self._pace] += [touched.eq(self.touch & is_small), touched_way.eq(match),
+                            touched_set.eq(one.set)]
         m.d.comb += [
             policy.filled.eq(filled),
-            policy.way.eq(encode(Mux(filled, chosen, one.match))),
+            policy.way.eq(encode(Mux(filled, chosen, touched_way))),
         ]
         if len(policy.state):
             m.submodules.states = states = memory.Memory(
                 shape=len(policy.state), depth=self._config.sets, init=[])
-            read, write = states.read_port(domain="comb"), states.write_port()
+            ahead, read = states.read_port(domain="comb"), states.read_port(domain="comb")
+            write = states.write_port()
+            m.submodules.chooser = chooser = SET_POLICIES[self._config.policy](ways)
             m.d.comb += [
-                read.addr.eq(one.set),
+                ahead.addr.eq(one.set),
+                chooser.state.eq(ahead.data),
+                read.addr.eq(Mux(filled, one.set, touched_set)),
                 policy.state.eq(read.data),
-                write.addr.eq(Mux(cleared, self.found.set, one.set)),
-                write.en.eq(cleared | filled | (self.touch & is_small)),
+                write.addr.eq(Mux(cleared, self.found.set, read.addr)),
+                write.en.eq(cleared | filled | touched),
                 write.data.eq(Mux(cleared, 0, policy.after)),
             ]
+        else:
+            chooser = policy
+        m.d[self._pace] += victim.eq(chooser.victim)
         return chosen
 
-    def _tell(self, m, small, large):
+    def _tell(self, m, match, small, large):
         """Tell what is known of the page at hand: of the small one, or else of the large one."""
-        one, is_small = self.at_hand, self.at_hand.match.any()
+        one, is_small = self.at_hand, match.any()
         m.d.comb += [
             self.present.eq(is_small | large.present),
-            self.hit.eq(Mux(is_small, (one.match & ~one.unusable).any(), large.hit)),
-            self.denied.eq(Mux(is_small, (one.match & one.denied).any(), large.denied)),
+            self.hit.eq(Mux(is_small, (match & ~one.unusable).any(), large.hit)),
+            self.denied.eq(Mux(is_small, (match & one.denied).any(), large.denied)),
             self.key_denied.eq(
-                Mux(is_small, (one.match & one.key_denied).any(), large.key_denied)),
+                Mux(is_small, (match & one.key_denied).any(), large.key_denied)),
+            self.fine.eq(Mux(is_small, (match & one.fine).any(), large.fine)),
             self.translation.eq(large.translation),
         ]
         with m.If(is_small):
             chosen = 0
             for number, translation in enumerate(small):
                 value = translation.as_value()
-                chosen |= value & one.match[number].replicate(len(value))
+                chosen |= value & match[number].replicate(len(value))
             m.d.comb += self.translation.eq(chosen)

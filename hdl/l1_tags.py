@@ -22,7 +22,7 @@ def lookup_key_layout(config):
 def found_layout(entries):
     """Return what the first half of a lookup finds: one bit for each entry of each finding."""
     return data.StructLayout(
-        dict.fromkeys(("match", "unusable", "denied", "key_denied"), entries))
+        dict.fromkeys(("match", "unusable", "denied", "key_denied", "fine"), entries))
 
 
 class L1Tags(wiring.Component):
@@ -45,10 +45,10 @@ class L1Tags(wiring.Component):
     -------
     key : In(lookup_key_layout), needs : In(needs_layout)
         Page number and PCID, and the size of a page to fill, else 0; what the access asks.
-    match, unusable, denied, key_denied : Out(entries)
+    match, unusable, denied, key_denied, fine : Out(entries)
         Of each entry, whether it translates the key; whether its page has to be walked all the
         same, as a flag is to be set or a bit is reserved; whether it denies the access, and whether
-        its key does.
+        its key does; ``fine`` is neither ``unusable`` nor ``denied``.
     vacant : Out(range(entries)), full : Out(1)
         The first entry that is not valid, and whether there is none.
     fill : In(1), fill_slot : In(range(entries)), filled : In(translation_layout)
@@ -90,6 +90,7 @@ class L1Tags(wiring.Component):
                 self.key_denied[slot].eq(key_denied),
                 self.unusable[slot].eq((sets_dirty(self.needs) & ~tag.dirty)
                                        | (tag.rights.execute_disable & ~self.needs.nxe)),
+                self.fine[slot].eq(~self.unusable[slot] & ~denied),
             ]
         for slot, tag in reversed(list(enumerate(tags))):
             with m.If(~tag.valid):

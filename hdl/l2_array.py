@@ -5,7 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from .l2_generations import L2Generations
-from .l2_match import L2Match, match_layout
+from .l2_match import L2Match
 from .l2_replacement import L2Replacement
 from .l2_ways import L2Ways
 from .permission import needs_layout
@@ -149,21 +149,27 @@ class L2Array(wiring.Component):
         for number, entry in enumerate(ways.ways):
             m.submodules[f"match_{number}"] = match = L2Match(self._geometry)
             found = Signal(entry.translation.shape(), name=f"found_{number}", reset_less=True)
-            is_ = Signal(match_layout(), name=f"is_{number}", reset_less=True)
-            hit = is_.same_page & is_.visible
+            one = match.verdict
+            hit = one.same_page & one.visible
+            is_ = Signal(data.StructLayout(dict.fromkeys(
+                ("usable", "refused", "overlaps", "vacant"), 1)),
+                name=f"is_{number}", reset_less=True)
             m.d.comb += [
                 match.entry.eq(entry),
                 match.key.eq(key),
                 match.needs.eq(self.needs),
                 match.global_page.eq(self.global_page),
                 match.drop.eq(self.drop),
-                self.verdict.usable[number].eq(hit & is_.permitted),
-                self.verdict.refused[number].eq(hit & ~is_.permitted),
-                self.verdict.overlaps[number].eq(is_.same_page & is_.related),
-                self.verdict.vacant[number].eq(is_.vacant),
+                *(self.verdict[name][number].eq(is_[name]) for name in is_.shape().members),
             ]
             with m.If(~self.hold):
-                m.d.sync += [found.eq(entry.translation), is_.eq(match.verdict)]
+                m.d.sync += [
+                    found.eq(entry.translation),
+                    is_.usable.eq(hit & one.permitted),
+                    is_.refused.eq(hit & ~one.permitted),
+                    is_.overlaps.eq(one.same_page & one.related),
+                    is_.vacant.eq(one.vacant),
+                ]
             translations |= Mux(self.verdict.usable[number], found.as_value(), 0)
             m.d.sync += dropped[number].eq(match.dropped)
         with m.If(~self.hold):

@@ -44,8 +44,8 @@ class L2Tlb(wiring.Component):
     With ``config.prefetches`` the page after one that a walk has found is entered as well, as
     ``L2Prefetch`` has it. What any port asks for goes first, so that a request waits
 
-    - for at most two cycles before its lookup, if the array looks for that page,
-    - for at most five while that page is entered, as for any other,
+    - for at most two cycles before its lookup, if the array looks for that page, and for five
+      while that page is entered, as for any other,
     - for a walker that walks ahead until memory has responded to the access at hand, and three
       cycles more, and only if there is no other,
     - for its turn at memory one cycle at most for each access of a walk ahead.
@@ -57,11 +57,15 @@ class L2Tlb(wiring.Component):
     ----------
     config : :class:`Config`
         Parameters of the MMU, with ``l2_entries`` that are not 0.
+    late : bool
+        Whether the payload of ``walk.req`` comes late, as ``WalkArbiter`` has it, or is kept here.
 
     Members
     -------
     walk : In(walk_signature)
         The request ports, which ask when their TLBs miss. They take a response at once.
+    vpn : In
+        The page number of the request that is offered.
     walkers : Out(walk_signature)
         The walkers.
     drop : In(drop_layout)
@@ -77,10 +81,12 @@ class L2Tlb(wiring.Component):
         What happens in this cycle.
     """
 
-    def __init__(self, config):
+    def __init__(self, config, *, late=False):
         self._geometry = L2Geometry(config)
+        self._late = late
         super().__init__({
             "walk": In(walk_signature(config)),
+            "vpn": In(config.vpn_bits),
             "walkers": Out(walk_signature(config)),
             "drop": In(drop_layout(config)),
             "busy": Out(1),
@@ -98,12 +104,13 @@ class L2Tlb(wiring.Component):
         m.submodules.fills = fills = L2Fills(config)
         ahead = L2Prefetch(config) if config.prefetches else None
 
-        request = Signal.like(self.walk.req.payload, reset_less=True)  # that is looked up
-        asked = Signal()  # there is one
+        request = self.walk.req.payload  # that is looked up
+        if not self._late:
+            request = Signal.like(request, reset_less=True)
+        asked, kept = Signal(), Signal()  # there is one; it was accepted in the cycle before
         judging = Signal()  # what the array says is about it
         usable = Signal(self._geometry.ways)  # the way that answers it, or none
-        walked = Signal()  # a request that was walked is answered
-        accepted, found, answered, refused, missed, filled = (Signal() for _ in range(6))
+        accepted, walked, found, answered, refused, missed, filled = (Signal() for _ in range(7))
         sought = Signal()  # it is known, or not to be known, whether a page to walk ahead is held
         entered = Signal()  # the first of `fills` is written in this cycle
         m.d.comb += [
@@ -123,25 +130,22 @@ class L2Tlb(wiring.Component):
             sequencer.finish.eq(answered | missed | filled | sought),
             sequencer.wraps.eq(array.wraps),
             self.busy.eq(sequencer.busy),
-            array.hold.eq(found),
-            fills.pop.eq(entered),
+            array.hold.eq(found), fills.pop.eq(entered),
         ]
-        m.d.sync += [
-            asked.eq((asked | accepted) & ~answered & ~missed),
-            entered.eq(filled & ~drop.valid),
-        ]
-        with m.If(~asked):
-            m.d.sync += request.eq(self.walk.req.payload)
-        # A hit waits for a response of the walkers to go by, unless a drop has it found again. What
-        # comes after an entry that is refused is not looked at.
+        m.d.sync += [asked.eq((asked | accepted) & ~answered & ~missed),
+                     kept.eq(accepted), entered.eq(filled & ~drop.valid)]
+        if not self._late:
+            with m.If(~asked):
+                m.d.sync += request.eq(self.walk.req.payload)
+        # A hit waits for a response of the walkers to go by, unless a drop has it found again.
         m.d.sync += judging.eq(~drop.valid & Mux(
             found, walked, sequencer.compare & sequencer.looking_up & ~refused))
         key = self._compare(m, sequencer, array, fills, ahead, request)
-        vaddr = Mux(asked, request.access.vaddr, self.walk.req.payload.access.vaddr)
-        self._aim(m, sequencer, array, fills, ahead, key, vaddr)
+        self._aim(m, sequencer, array, fills, ahead, key, Mux(
+            asked, request.access.vaddr[PAGE_SHIFT:], self.vpn))
         self._write(m, sequencer, array, Mux(answered, usable, 0), missed, filled)
         self._note_sizes(m, sequencer, filled)
-        self._keep(m, misses, request, accepted, missed)
+        self._keep(m, misses, request, kept, missed)
         self._respond(m, misses, fills, ahead, array, request, found, walked)
         self._ask_walkers(m, misses, fills, ahead, judging)
         if ahead is not None:
@@ -188,7 +192,7 @@ class L2Tlb(wiring.Component):
         ]
         return array.key
 
-    def _aim(self, m, sequencer, array, fills, ahead, key, vaddr):
+    def _aim(self, m, sequencer, array, fills, ahead, key, asked_vpn):
         """Register the set that is read in the next cycle, as the way to block RAMs is long."""
         vpn, page = Signal.like(key.vpn), Signal.like(array.page)
         with m.If(self.drop.valid):
@@ -200,7 +204,7 @@ class L2Tlb(wiring.Component):
         with m.Elif(sequencer.seek_waits):
             m.d.comb += vpn.eq(0 if ahead is None else ahead.vpn)
         with m.Else():
-            m.d.comb += vpn.eq(vaddr[PAGE_SHIFT:])
+            m.d.comb += vpn.eq(asked_vpn)
         with m.If(sequencer.sweeping & sequencer.active):
             m.d.sync += array.index.eq(sequencer.next_set)
         with m.Else():
@@ -250,11 +254,11 @@ class L2Tlb(wiring.Component):
         with m.Elif(filled):
             m.d.sync += held.eq(held | (1 << sequencer.judged.page)[:len(held)])
 
-    def _keep(self, m, misses, request, accepted, missed):
+    def _keep(self, m, misses, request, kept, missed):
         """Keep each request until it is answered, and have the walkers asked if it missed."""
         m.d.comb += [
-            misses.accept.eq(accepted),
-            misses.request.eq(self.walk.req.payload),
+            misses.accept.eq(kept),
+            misses.request.eq(request),
             misses.miss.eq(missed),
             misses.missed.eq(walk_id(request)),
         ]

@@ -206,7 +206,11 @@ class MissPort(RequestPort):
         m.d.comb += vpn.eq(
             Mux(self.drop.valid, self.drop.vpn, upcoming.access.vaddr[low:high]))
         if self._config.ways:
-            m.d.comb += [tlb.changing.eq(self.busy | misses.serving), tlb.upcoming.eq(vpn)]
+            m.d.comb += [
+                tlb.changing.eq(self.busy | misses.serving),
+                tlb.upcoming.eq(vpn),
+                tlb.fill_large.eq(result.translation.page != 0),
+            ]
         m.d.sync += [
             drop.eq(self.drop),
             inner.vpn.eq(vpn),

@@ -160,11 +160,10 @@ class Mmu(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        late = self._config.has_walk_pool and not self._config.l2_entries
-        m.submodules.arbiter = arbiter = WalkArbiter(self._config, late=late)
+        has_l2, has_pool = self._config.l2_entries > 0, self._config.has_walk_pool
+        m.submodules.arbiter = arbiter = WalkArbiter(self._config, late=has_l2 or has_pool)
         m.submodules.walker = walker = (
-            WalkPool(self._config, late=late) if self._config.has_walk_pool
-            else Walker(self._config))
+            WalkPool(self._config, late=not has_l2) if has_pool else Walker(self._config))
         m.submodules.invalidator = invalidator = Invalidator(self._config)
         control, ports = self._effective_control(m), []
         pause = invalidator.pause
@@ -189,7 +188,7 @@ class Mmu(wiring.Component):
         if self._config.access_bytes:
             idle += self._cross_pages(m, control, pause, invalidator, ports)
         busy = [walker.busy, *(port.busy for port in ports)]
-        if self._config.l2_entries:
+        if has_l2:
             self._connect_l2(m, arbiter, walker, invalidator, pause, busy, idle)
         else:
             connect(m, arbiter.walk, walker.walk)
@@ -275,10 +274,14 @@ class Mmu(wiring.Component):
 
     def _connect_l2(self, m, arbiter, walker, invalidator, pause, busy, idle):
         """Put the second-level TLB before the walker; add to what is ``busy`` and what ``idle``."""
-        m.submodules.l2 = l2 = L2Tlb(self._config)
+        m.submodules.l2 = l2 = L2Tlb(self._config, late=True)
         connect(m, arbiter.walk, l2.walk)
         connect(m, l2.walkers, walker.walk)
-        m.d.comb += [l2.drop.eq(invalidator.drop), self.events.l2.eq(l2.events)]
+        m.d.comb += [
+            l2.vpn.eq(arbiter.vpn),
+            l2.drop.eq(invalidator.drop),
+            self.events.l2.eq(l2.events),
+        ]
         busy.append(l2.busy)
         if self._config.prefetches:
             idle.append(l2.idle)

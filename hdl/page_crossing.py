@@ -21,7 +21,8 @@ class PageCrossing(wiring.Component):
     flag of it is set. Otherwise the second page is looked up as soon as the first is known, and the
     answer given is the second's, with what was kept of the first. A port of hit latency 1 that has
     one miss at a time takes that lookup in the cycle in which the first page hits, so that the
-    access takes one cycle more; any other in the cycle after the answer to the first.
+    access takes one cycle more; any other when the port accepts a request after the answer to the
+    first.
 
     Both lookups are judged by the registers of the cycle in which the access was accepted. Between
     them no other request is accepted, and no invalidating operation, as the access waits for its

@@ -38,16 +38,16 @@ class RequestPort(wiring.Component):
     the request first goes into a register; one more may be accepted while the request before it is
     walked, or has faulted, and is looked up after that. A request that misses offers
     ``walk.req`` in cycle *t* + 1 and is answered in the cycle in which ``walk.rsp`` is offered; the
-    port accepts requests again in the cycle after that answer is taken. The response to the walk is
-    taken at once, and its translation entered into the TLB; if the requester is not ready for the
-    answer, the port keeps it, so that no other port waits for this one's requester.
+    port accepts requests again two cycles after that, or in the cycle after the answer is taken, if
+    that is later. The response to the walk is taken at once, and its translation entered into the
+    TLB in the next cycle; if the requester is not ready for the answer, the port keeps it, so that
+    no other port waits for this one's requester.
 
     A write that finds an entry without the dirty flag is a miss, so that the walk sets the flag. So
     is an access that finds an entry with XD while IA32_EFER.NXE is clear, as XD is reserved then.
     After the answer to an access that caused a page fault no request is accepted up to the cycle of
-    ``fault_taken``. A walk that is answered in the cycle after a drop, or ``stale``, enters
-    nothing: it may have used what was dropped. One that is answered in the cycle of a drop is
-    entered before the drop is carried out, and dropped like any other entry if it is named.
+    ``fault_taken``. A walk that is answered in the cycle of a drop or the one after it, or
+    ``stale``, enters nothing: it may have used what was dropped.
 
     Whether a request is accepted follows from registers, ``pause`` and ``rsp.ready``; the answer to
     a hit from registers.
@@ -110,10 +110,11 @@ class RequestPort(wiring.Component):
         free, looks, looked_up = Signal(), Signal(), Signal()
         walking = Signal()  # the held request's walk was accepted, and has not responded
         walked = Signal()  # it has responded, and the requester was not ready for the answer
-        result = Signal.like(walk.rsp.payload, reset_less=True)  # the response then
+        result = Signal.like(walk.rsp.payload, reset_less=True)  # the last response
+        entering = Signal()  # that was in the cycle before, and its page may be entered in this one
         walk_needed, answerable, answered, faulted = Signal(), Signal(), Signal(), Signal()
         asked, waiting = self._take_in(m, free, looks)
-        at_hand = self._at_hand(m, tlb, asked, held, held_valid, free)
+        at_hand = self._at_hand(m, tlb, asked, held, held_valid | entering, free)
         m.d.comb += [
             *self._answer_from(responder, tlb, at_hand),
             responder.walked.eq(walking | walked),
@@ -136,13 +137,16 @@ class RequestPort(wiring.Component):
         with m.If(walk.req.valid & walk.req.ready):
             m.d.sync += walking.eq(1)
         with m.Elif(walk.rsp.valid & walk.rsp.ready):
-            m.d.sync += [walking.eq(0), walked.eq(~rsp.ready), result.eq(walk.rsp.payload)]
+            m.d.sync += [walking.eq(0), walked.eq(~rsp.ready)]
+        with m.If(walking):
+            m.d.sync += result.eq(walk.rsp.payload)
+        m.d.sync += entering.eq(walking & walk.rsp.valid)
         with m.If(answered):
             m.d.sync += [held_valid.eq(0), walked.eq(0)]
-        fault_free = ~held.refused & (~held.translated | (tlb.hit & ~tlb.denied))
-        self._let_in(m, held_valid, free, looks, looked_up, answered,
+        fault_free = ~held.refused & (~held.translated | tlb.fine)
+        self._let_in(m, held_valid, free, looks, looked_up, answered, entering,
                      settled=~walking & ~walked & fault_free)
-        self._change(m, tlb, asked, held, walking)
+        self._change(m, tlb, asked, held, walking, result)
         self._hold_page_fault(m, held, faulted)
         self._report(m, tlb.translation.page, looked_up & at_hand.translated, tlb.hit, faulted)
         return m
@@ -221,11 +225,11 @@ class RequestPort(wiring.Component):
         """Return whether a request is cancelled in this cycle."""
         return Const(0)
 
-    def _at_hand(self, m, tlb, asked, held, held_valid, free):
-        """Return the request to be answered, with what its lookup found.
+    def _at_hand(self, m, tlb, asked, held, keeps, free):
+        """Return the request to be answered or entered, with what its lookup found.
 
         That is the one in ``held``, which takes the one looked up when it is ``free``; with no hit
-        latency it is the one looked up itself, as long as none is held.
+        latency it is the one looked up itself, unless ``held`` keeps one.
         """
         fresh = Signal(held.shape())
         m.d.comb += [
@@ -239,65 +243,68 @@ class RequestPort(wiring.Component):
         if self._config.hit_latency:
             return held
         at_hand = Signal(held.shape())
-        m.d.comb += at_hand.eq(Mux(held_valid, held, fresh))
+        m.d.comb += at_hand.eq(Mux(keeps, held, fresh))
         return at_hand
 
-    def _let_in(self, m, held_valid, free, looks, looked_up, answered, *, settled):
+    def _let_in(self, m, held_valid, free, looks, looked_up, answered, entering, *, settled):
         """Decide whether a request may be looked up: by registers and ``rsp.ready`` alone.
 
         ``settled`` says that the answer to the held request is known, is no fault, and of no walk.
         """
         if self._config.hit_latency:
-            m.d.comb += free.eq(~self.page_fault.valid
+            m.d.comb += free.eq(~self.page_fault.valid & ~entering
                                 & (~held_valid | (settled & self.requests.rsp.ready)))
             m.d.sync += looked_up.eq(looks)
             with m.If(looks):
                 m.d.sync += held_valid.eq(1)
         else:
-            m.d.comb += [free.eq(~self.page_fault.valid & ~held_valid), looked_up.eq(looks)]
+            m.d.comb += [free.eq(~self.page_fault.valid & ~held_valid & ~entering),
+                         looked_up.eq(looks)]
             with m.If(looks & ~answered):
                 m.d.sync += held_valid.eq(1)
 
-    def _change(self, m, tlb, asked, held, walking):
+    def _change(self, m, tlb, asked, held, walking, result):
         """Give the TLB its key, and tell it what to fill and to drop.
 
-        A drop is carried out in the cycle after it is given, in which the port is ``busy``, so that
-        what is compared comes from registers. The key is the request looked up, or what ``inner``
-        holds: the page number to drop, or else that of the request at hand, which may be filled.
+        A drop is carried out in the cycle after it is given, in which the port is ``busy``, and a
+        page is entered in the cycle after the response to its walk, so that what is compared comes
+        from registers. The key is the request looked up, or what ``inner`` holds: the page number
+        to drop, or else that of the request at hand, which may be filled.
         """
         low, high = PAGE_SHIFT, self._config.mode.translated_bits
         inner = Signal(lookup_key_layout(self._config), reset_less=True)
         drop, sweeping = Signal.like(self.drop), tlb.busy if self._config.ways else Const(0)
-        filled, req, rsp = self.walk.rsp.payload.translation, self.walk.req, self.walk.rsp
-        inside = Signal()  # equal to drop.valid | walking, but out of one flip-flop
+        rsp, fills = self.walk.rsp, Signal()
+        inside = Signal()  # nothing is looked up in a walk, so that it may be set all the time
         m.d.sync += [
             drop.eq(self.drop),
-            inside.eq(self.drop.valid | (req.valid & req.ready) | (walking & ~rsp.valid)),
+            inside.eq(self.drop.valid | walking),
             inner.vpn.eq(Mux(self.drop.valid, self.drop.vpn, held.access.vaddr[low:high])),
             inner.pcid.eq(Mux(self.drop.valid, self.drop.pcid, held.control.pcid)),
+            inner.page.eq(Mux(self.drop.valid, 0, rsp.payload.translation.page)),
+            fills.eq(walking & rsp.valid & ~rsp.payload.fault & ~rsp.payload.stale
+                     & ~self.drop.valid & ~self.busy),
         ]
         m.d.comb += [
             self.busy.eq(drop.valid | sweeping),
             tlb.drop.eq(drop),
-            tlb.fill_translation.eq(filled),
-            # In the cycle in which a drop is given it is entered first, and then dropped if named.
-            tlb.fill.eq(walking & rsp.valid & ~rsp.payload.fault & ~rsp.payload.stale
-                        & ~self.busy),
-        ]
-        m.d.comb += [
+            tlb.fill_translation.eq(result.translation),
+            tlb.fill.eq(fills),
             tlb.inside.eq(inside),
             tlb.inner.eq(inner),
-            tlb.inner.page.eq(Mux(drop.valid, 0, filled.page)),
             tlb.offered.vpn.eq(asked.access.vaddr[low:high]),
             tlb.offered.pcid.eq(asked.control.pcid),
         ]
         if self._config.ways:
-            self._drop_from_sets(m, tlb, drop)
+            self._go_by_sets(m, tlb, drop)
 
-    def _drop_from_sets(self, m, tlb, drop):
-        """Tell a TLB of sets, out of one flip-flop, that it drops, or goes through the sets."""
+    def _go_by_sets(self, m, tlb, drop):
+        """Tell a TLB of sets that it drops, or goes through them, and whether a page is large."""
         dropping = Signal(init=1)  # as it does after a reset
-        m.d.sync += dropping.eq(self.drop.valid | drop.valid | tlb.sweeping)
+        m.d.sync += [
+            dropping.eq(self.drop.valid | drop.valid | tlb.sweeping),
+            tlb.fill_large.eq(self.walk.rsp.payload.translation.page != 0),
+        ]
         m.d.comb += [tlb.changing.eq(dropping), tlb.upcoming.eq(self.drop.vpn)]
 
     def _hold_page_fault(self, m, held, faulted):

@@ -3,6 +3,7 @@
 from pagewalk.hdl.config import Config
 from pagewalk.hdl.l2_geometry import L2Geometry
 from pagewalk.hdl.l2_tlb import L2Tlb
+from pagewalk.model.x86 import PAGE_SHIFT
 
 from .bench import plain, simulate
 from .golden import access_fields, control_fields
@@ -60,6 +61,7 @@ class Rtl:
         ctx, dut = self.ctx, self.dut
         request = self.request(access, control)
         ctx.set(dut.walk.req.payload, request)
+        ctx.set(dut.vpn, request["access"]["vaddr"] >> PAGE_SHIFT & (1 << len(dut.vpn)) - 1)
         ctx.set(dut.walk.req.valid, 1)
         assert ctx.get(dut.walk.req.ready)
         await ctx.tick()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from pagewalk.model.mmu.walk import Access, Control
-from pagewalk.model.x86 import AccessKind, Cr0, Cr4, Efer
+from pagewalk.model.x86 import PAGE_SHIFT, AccessKind, Cr0, Cr4, Efer
 
 from .bench import plain
 from .golden import access_fields, control_fields
@@ -91,6 +91,7 @@ class World:
                 "access": access_fields(access, self.number % 16),
                 "control": control_fields(self.config, control)}
             self.ctx.set(self.dut.walk.req.payload, self.offered[2])
+            self.ctx.set(self.dut.vpn, access.vaddr >> PAGE_SHIFT & (1 << len(self.dut.vpn)) - 1)
         self.ctx.set(self.dut.walk.req.valid, self.offered is not None)
 
     def _respond(self, step):

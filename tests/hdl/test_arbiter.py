@@ -3,19 +3,22 @@ from numpy.random import default_rng
 
 from pagewalk.hdl.arbiter import WalkArbiter
 from pagewalk.hdl.config import Config
+from pagewalk.model.x86 import PAGE_SHIFT
 
 from .bench import Trace, offers_hold, put, simulate, take
 
 COUNTS = pytest.mark.parametrize("count", [1, 2, 3, 5])
 
 
-def arbiter(count, **parameters):
-    return WalkArbiter(Config(ports=tuple(f"p{number}" for number in range(count))), **parameters)
+def arbiter(count, misses=1, **parameters):
+    ports = tuple(f"p{number}" for number in range(count))
+    return WalkArbiter(Config(ports=ports, misses=misses), **parameters)
 
 
 def request(port, number):
     """Return a request that tells its port and its number."""
-    return {"port": port, "access": {"vaddr": number}, "control": {"root": 7 * number + port}}
+    return {"port": port, "access": {"vaddr": number << PAGE_SHIFT},
+            "control": {"root": 7 * number + port}}
 
 
 def asks(dut, number, count, pause=lambda: 0):
@@ -47,7 +50,7 @@ def answers(dut, order, pause=lambda: 0):
                 _, _, asked, payload = await ctx.tick().sample(
                     dut.walk.req.valid, dut.walk.req.payload)
             ctx.set(dut.walk.req.ready, 0)
-            number = payload.access.vaddr
+            number = payload.access.vaddr >> PAGE_SHIFT
             assert payload.control.root == 7 * number + payload.port  # nothing is mixed up
             order.append(payload.port)
             for _ in range(pause()):
@@ -172,35 +175,39 @@ def test_a_port_alone_is_served_in_every_cycle():
         ctx.set(dut.ports[1].req.valid, 1)
         for number in range(10):
             ctx.set(dut.ports[1].req.payload, request(1, number))
-            assert ctx.get(dut.walk.req.payload.access.vaddr) == number
+            assert ctx.get(dut.walk.req.payload.access.vaddr) == number << PAGE_SHIFT
             await ctx.tick()
 
     simulate(dut, testbench, background=[trace])
     assert trace.cycles("valid", "ready") == list(range(10))
 
 
+@pytest.mark.parametrize("misses", [1, 2])
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_a_late_arbiter_tells_what_is_asked_from_the_cycle_after_the_walker_was_ready(count):
-    """Even if the port asks something else by then."""
-    dut, rng, served = arbiter(count, late=True), default_rng(count), [0] * count
+def test_a_late_arbiter_tells_what_is_asked_from_the_cycle_after_the_walker_was_ready(
+        count, misses):
+    """With several misses even if the port asks something else by then; the page number at once."""
+    dut, rng, served = arbiter(count, late=True, misses=misses), default_rng(count), [0] * count
 
     async def testbench(ctx):
         asking, accepted = [False] * count, None
         for _ in range(200):
             for number, port in enumerate(dut.ports):
-                asking[number] = asking[number] or rng.random() < 0.4
+                kept = misses == 1 and accepted is not None and accepted[0] == number
+                asking[number] = not kept and (asking[number] or rng.random() < 0.4)
                 ctx.set(port.req.valid, asking[number])
-                ctx.set(port.req.payload, request(number, served[number]))
+                ctx.set(port.req.payload, request(number, served[number] - kept))
             ready = rng.random() < 0.5
             ctx.set(dut.walk.req.ready, ready)
             if accepted:
                 payload = ctx.get(dut.walk.req.payload)
-                assert (payload.port, payload.access.vaddr) == accepted
+                assert (payload.port, payload.access.vaddr >> PAGE_SHIFT) == accepted
                 assert payload.control.root == 7 * accepted[1] + accepted[0]
             if ready:
                 accepted = None
             for number, port in enumerate(dut.ports):
                 if asking[number] and ctx.get(port.req.ready):
+                    assert ctx.get(dut.vpn) == served[number]
                     accepted, asking[number] = (number, served[number]), False
                     served[number] += 1
             await ctx.tick()

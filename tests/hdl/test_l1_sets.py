@@ -128,10 +128,12 @@ class RtlSets:
 
     async def fill(self, vpn, pcid, translation):
         self.find(vpn, pcid)
+        await self.ctx.tick()  # for the choice of the entry to replace
         self.ctx.set(
             self.dut.inner, {"vpn": vpn, "pcid": pcid, "page": translation["page"]})
         self.ctx.set(self.dut.inside, 1)
         self.ctx.set(self.dut.fill_translation, translation)
+        self.ctx.set(self.dut.fill_large, translation["page"] != 0)
         await self.pulse(self.dut.fill)
 
     async def drop(self, condition):

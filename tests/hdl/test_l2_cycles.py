@@ -6,7 +6,7 @@ import pytest
 
 from pagewalk.hdl.l2_tlb import L2Tlb
 from pagewalk.model.mmu.walk import Access
-from pagewalk.model.x86 import IA32, X86_64, AccessKind
+from pagewalk.model.x86 import IA32, PAGE_SHIFT, X86_64, AccessKind
 
 from .bench import plain, simulate
 from .golden import access_fields, control_fields
@@ -115,6 +115,7 @@ class Steps:
         self.ctx.set(self.dut.walk.req.payload, {
             "port": port, "miss": miss, "access": access_fields(Access(vaddr)),
             "control": control_fields(self.config, registers(self.config.mode, 0))})
+        self.ctx.set(self.dut.vpn, vaddr >> PAGE_SHIFT & (1 << len(self.dut.vpn)) - 1)
         self.ctx.set(self.dut.walk.req.valid, 1)
 
     async def ticks(self, count):

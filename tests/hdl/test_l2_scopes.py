@@ -4,7 +4,7 @@ import pytest
 
 from pagewalk.hdl.l2_tlb import L2Tlb
 from pagewalk.model.mmu.walk import Access
-from pagewalk.model.x86 import IA32, X86_64
+from pagewalk.model.x86 import IA32, PAGE_SHIFT, X86_64
 
 from .bench import simulate
 from .l2_bench import Rtl, geometry
@@ -58,6 +58,7 @@ async def look_up_and_drop(rtl, condition, moment):
     ctx, dut = rtl.ctx, rtl.dut
     request = rtl.request(Access(PAGES["other"][0]), registers(X86_64, PAGES["other"][1]))
     ctx.set(dut.walk.req.payload, request)
+    ctx.set(dut.vpn, PAGES["other"][0] >> PAGE_SHIFT)
     ctx.set(dut.walk.req.valid, 1)
     answers = walks = 0
     for cycle in range(60):

@@ -56,7 +56,8 @@ def test_an_answer_that_is_not_taken_delays_no_other_ports_answers(mode, ports, 
         for port in range(1, len(ports)):
             vaddr = VADDR + 0x1000 * port
             assert await cycles_of(ctx, port, vaddr) == 2 + latency
-            assert await cycles_of(ctx, port, vaddr, 0) == 1
+            # It is accepted a cycle later, as the page of the walk before is entered.
+            assert await cycles_of(ctx, port, vaddr, 0) == 1 + 1
             assert await cycles_of(ctx, port, ABSENT) == 2 + latency
             # The fault dropped the tables on the way to this page, too, in two cycles after it.
             assert await cycles_of(ctx, port, VADDR) == 2 + 2 + count * latency

@@ -153,6 +153,7 @@ def test_page_faults_of_all_ports_in_one_cycle_are_dealt_with_one_after_the_othe
         for port in range(3):
             for vaddr in vaddrs:
                 await walks_of(bench, ctx, control, vaddr, port)
+        await ctx.tick()  # in which the last page is entered
         first = len(bench.handshakes.words)
         for port, vaddr in zip(bench.ports, vaddrs, strict=True):
             ctx.set(port.req.payload, access_fields(Access(vaddr, user=True)))

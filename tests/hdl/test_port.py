@@ -91,7 +91,8 @@ def test_a_miss_asks_in_the_next_cycle_and_is_answered_with_the_walk(delay):
     asked = [cycle for cycle in offered if cycle - 1 not in offered]
     assert asked == [cycle + 1 for cycle in accepted]
     assert trace.cycles("rsp_valid") == trace.cycles("walk_rsp_valid") == answered
-    assert accepted[1:] == [cycle + 1 for cycle in answered[:-1]]
+    # The page is entered in the cycle between.
+    assert accepted[1:] == [cycle + 2 for cycle in answered[:-1]]
 
 
 def test_a_walk_request_names_the_port_and_holds_access_and_control_of_its_request():

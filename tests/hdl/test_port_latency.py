@@ -81,7 +81,7 @@ def test_a_miss_asks_in_the_next_cycle_and_holds_the_next_request_back(delay):
     assert [cycle for cycle in offered if cycle - 1 not in offered] == [
         cycle + 1 for cycle in accepted]
     assert trace.cycles("rsp_valid") == trace.cycles("walk_rsp_valid") == answered
-    assert accepted[1:] == [cycle + 1 for cycle in answered[:-1]]
+    assert accepted[1:] == [cycle + 2 for cycle in answered[:-1]]
 
 
 @pytest.mark.parametrize("flags", [PERMISSIVE, PERMISSIVE & ~Entry.US], ids=["page", "fault"])
@@ -145,9 +145,9 @@ def test_with_a_latency_of_2_one_request_is_accepted_behind_a_miss_and_looked_up
     asked = bench.trace.cycles("walk_req_valid")[0]
     assert asked == accepted[0] + 2
     assert accepted[1] == accepted[0] + 1
-    # The walk is answered; the next lookup is in the cycle after that, and lets a request in.
-    assert accepted[2] == answered[0] + 1
-    assert answered[1:] == [answered[0] + 2, answered[0] + 3]
+    # The walk is answered, its page entered; the next lookup is after that, and lets a request in.
+    assert accepted[2] == answered[0] + 2
+    assert answered[1:] == [answered[0] + 3, answered[0] + 4]
     assert len(bench.walks) == 1
     assert bench.events.cycles("miss") == [asked]
 

@@ -59,9 +59,9 @@ def test_the_response_to_a_walk_is_taken_at_once_and_the_answer_kept_until_it_is
 @MODES
 @pytest.mark.parametrize("ready", [0, 1])
 @pytest.mark.parametrize(("drop", "stale", "walks"), [
-    (None, False, 1), (None, True, 2), ("here", False, 2), ("elsewhere", False, 1),
+    (None, False, 1), (None, True, 2), ("here", False, 2), ("elsewhere", False, 2),
     ("elsewhere", True, 2)])
-def test_a_walk_is_entered_unless_it_is_stale_or_a_drop_in_its_cycle_names_its_page(
+def test_a_walk_is_entered_unless_it_is_stale_or_there_is_a_drop_in_its_cycle(
         mode, ready, drop, stale, walks):
     tables = one_page(mode)
     bench = PortBench(tables, delay=lambda: 3)

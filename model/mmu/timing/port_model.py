@@ -85,6 +85,7 @@ class PortModel:
         self._looked: Held | None = None  # what was looked up in the cycle before
         self._walking = self._starts = False
         self._walked: PortAnswer | None = None  # the answer of a walk, not taken yet
+        self._entering = False  # a walk responded in the cycle before
         self._drop: DropOrder | None = None  # to be carried out in this cycle
         self.fault: tuple[int, int] | None = None
         """The page number and PCID of the page fault that was answered last, until it is taken."""
@@ -129,14 +130,14 @@ class PortModel:
         self._busy_for = by_address if drop.by_address else any_other
 
     def cycle(self, offered: Asked | None, takes: bool, paused: bool, result: WalkResult | None,
-              _cancel: tuple[int | None] | None, _dropping: bool
+              _cancel: tuple[int | None] | None, dropping: bool
               ) -> tuple[PortAnswer | None, int]:
         """Play a cycle; return the answer that is offered, and the events.
 
         ``offered`` is the request, ``takes`` whether an answer is taken, ``paused`` whether nothing
-        may be accepted; ``result`` the response to a walk of the port. Where requests can be
-        cancelled, or missed at once, it counts as well which tag is cancelled, None for all, and
-        whether a drop is given in this cycle.
+        may be accepted; ``result`` the response to a walk of the port, ``dropping`` whether a drop
+        is given in this cycle. Where requests can be cancelled, it counts as well which tag is
+        cancelled, None for all.
         """
         held, late = self._held, self._looked
         looks = self._take_in(offered, takes, paused)
@@ -148,7 +149,7 @@ class PortModel:
             late = fresh
             held = held or fresh
         answer = None if held is None else self._answer(held, result)
-        self._tell_tlb(held, takes and answer is not None, result)
+        self._tell_tlb(held, takes and answer is not None, result, dropping)
         events = self._events(offered, late)
         if answer is not None and takes:
             self._held = self._walked = None
@@ -157,7 +158,7 @@ class PortModel:
                 self._note_fault(held, answer)
         if fresh is not None and (self._latency or answer is None or not takes):
             self._held = fresh
-        self._looked = fresh
+        self._looked, self._entering = fresh, result is not None
         if result is not None:
             self._walking = False
             self._walked = None if takes else answer
@@ -170,7 +171,7 @@ class PortModel:
         """Decide whether a request is accepted; return the one that is looked up."""
         held = self._held
         settled = held is not None and held.answer is not None and not held.answer.fault
-        free = self.fault is None and (
+        free = self.fault is None and not self._entering and (
             held is None or bool(self._latency and takes and settled))
         if self._latency < 2:
             self.ready = free and not paused
@@ -186,12 +187,14 @@ class PortModel:
             return held.of_walk(result) if result is not None else None
         return self._walked or held.answer
 
-    def _tell_tlb(self, held: Held | None, answered: bool, result: WalkResult | None) -> None:
+    def _tell_tlb(self, held: Held | None, answered: bool, result: WalkResult | None,
+                  dropping: bool) -> None:
         """Enter what was walked; tell which entry was used."""
         if held is None or held.lookup is None:
             return
         if result is not None:
-            if result.found is not None and not result.stale and not self.busy:
+            stale = result.stale or self.busy or dropping
+            if result.found is not None and not stale:
                 self._tlb.fill(held.asked, held.lookup, result.found, self._tlb.choose())
         elif answered and held.hit:
             self._tlb.touch(held.lookup)
