@@ -134,6 +134,9 @@ def _exec(args: argparse.Namespace) -> int:
         start = _start_state(args, system)
         mode = look_at_program(start.arguments, start.fs, start.credentials)
         config = hardware_config(args, mode)
+        if config.ad == "fault":
+            raise InputError("argument --ad: fault needs somebody below the kernel who sets flags; "
+                             "expected exchange or write")
         inputs = [args.swap] if not args.swap.isdecimal() else []
         known = conditions(args, config, inputs)
         swap = _swap(args.swap, stack)

@@ -71,7 +71,13 @@ def stall_limit(config: Config, model: MemoryModel) -> int:
 
 
 class Engine(Protocol):
-    """Something that carries out commands against page tables in a physical memory."""
+    """Something that carries out commands against page tables in a physical memory.
+
+    ``config`` has the parameters of the MMU that it is, or whose answers it gives.
+    """
+
+    @property
+    def config(self) -> Config: ...
 
     def run(
         self,

@@ -43,6 +43,16 @@ def test_every_workload_runs_on_a_machine_that_is_too_small_for_it(workload, mod
     assert written["pages_out"] > 0 or workload in ("zipf", "hot", "stack")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", KERNEL_MODES)
+def test_flags_that_software_has_to_set_are_no_signal_for_a_read(mode, tmp_path):
+    """Reclaim clears A of pages that are there; Linux takes the read fault for a forbidden one."""
+    figures = tmp_path / "figures.json"
+    assert run("churn", "--mode", mode, "--ad", "fault", "--accesses", "6000", "--json",
+               str(figures)) == 0
+    assert json.loads(figures.read_text())["pages_out"] > 0
+
+
 def test_help_names_every_workload(capsys):
     with pytest.raises(SystemExit, match=r"^0$"):
         main(["cosim", "--help"])

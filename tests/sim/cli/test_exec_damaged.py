@@ -68,3 +68,9 @@ def test_damaged_programs(bits, tmp_path, capsys):
         assert all(line.startswith("pagewalk: ") for line in lines), (seed, lines)
         statuses.add(status)
     assert {2, 5, 139} <= statuses
+
+
+def test_flags_that_nobody_would_set_are_refused(refused):
+    assert refused("exec", "--ad", "fault", "/bin/true") == (
+        "argument --ad: fault needs somebody below the kernel who sets flags; expected exchange or "
+        "write")
