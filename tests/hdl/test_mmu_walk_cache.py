@@ -39,8 +39,9 @@ OPERATIONS = {
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("walkers", [1, 3])
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_an_operation_drops_the_tables_of_the_pcids_it_names(name):
+def test_an_operation_drops_the_tables_of_the_pcids_it_names(name, walkers):
     op, operands, kept = OPERATIONS[name]
     tables, controls = Tables(X86_64), []
     for pcid in (1, 2):
@@ -48,7 +49,7 @@ def test_an_operation_drops_the_tables_of_the_pcids_it_names(name):
         tables.map(VADDR, pcid << 12)
         tables.map(BESIDE, pcid << 12)
         controls.append(Control(tables.cr3 | pcid, cr4=PCIDE))
-    bench = MmuBench(tables)
+    bench = MmuBench(tables, walkers=walkers)
 
     async def testbench(ctx):
         for control in controls:
