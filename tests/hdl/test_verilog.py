@@ -153,7 +153,7 @@ def test_header_lists_the_parameters(mode):
         "index": "folded", "walk_cache": "8", "policy": "plru",
         "paddr_bits": "40", "tag_bits": "4", "access_bytes": "0", "misses": "1", "order": "request",
         "cancel": "False", "hit_latency": "1", "l2_entries": "0", "l2_ways": "4",
-        "l2_policy": "plru", "walkers": "1", "walk_stages": "1",
+        "l2_policy": "plru", "prefetch": "none", "walkers": "1", "walk_stages": "1",
         "accessed": "use", "ad": "exchange", "memory_response": "direct", "rights": "False",
         "probes": "False", "checks": "False", "dropped": "False",
         "invalidation": "stream",
