@@ -82,9 +82,11 @@ private:
     };
 
     // Play a cycle in which nothing is offered, so that the MMU does not take what the run before
-    // offered last for a new request. It is not counted.
+    // offered last for a new request. It is not counted. A walk that nobody waits for may outlast
+    // the run that began it: its access must be offered again.
     void rest() {
         accept_outputs(top_);
+        memory_.refuse(top_);
         offer_nothing(top_);
         put(top_.p_rst, 0);
         put(top_.p_memory__rsp__valid, 0);

@@ -106,6 +106,12 @@ public:
         mmu.wake();
     }
 
+    // Accept no access, until it is said anew whether one is.
+    void refuse(Top &top) {
+        accepting_ = false;
+        put(top.p_memory__req__ready, 0);
+    }
+
     // Return whether a port's answer is taken in this cycle, if it is offered.
     bool takes_answer(unsigned port) const { return taking_[port]; }
 

@@ -131,6 +131,8 @@ class ModelPins:
         self.put_reset(None, 0)
         self.withdraw(None)
         self.respond(None, None)
+        takes = [True for _ in self._geometry.ports]
+        self.put_ready(None, [*takes, False])  # a walk may outlast the run that began it
         self.play()
 
     def put_reset(self, _ctx: Any, value: int) -> None:

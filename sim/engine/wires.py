@@ -66,10 +66,11 @@ class Wires:
         self.misses: list[int] = [1 << bits[f"{name}_miss"][0] for name in mmu.config.ports]
 
     def rest(self, ctx: Any) -> None:
-        """Offer nothing."""
+        """Offer nothing, and take no access to memory: a walk may outlast the run that began it."""
         self.put_reset(ctx, 0)
         self.withdraw(ctx)
         self.respond(ctx, None)
+        self.put_ready(ctx, [*(True for _ in self._ready[1:]), False])
 
     # ---- what ``Pins`` says of these, a run needs
 
