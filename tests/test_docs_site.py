@@ -69,7 +69,7 @@ def test_only_known_commands_are_shown():
         if program == "make":
             assert re.search(rf"^{arguments[0]}:", makefile, re.MULTILINE), line
         else:
-            assert program in ("pagewalk", ".venv/bin/python"), line
+            assert program in ("pagewalk", ".venv/bin/python", "valgrind"), line
 
 
 def test_the_page_about_workloads_has_a_row_for_each():
