@@ -56,6 +56,7 @@ class PortReference:
         self.name = name
         self.held: Held | None = None
         self.page_fault: Held | None = None  # answered, and what it reaches not yet dropped
+        self._walked: Held | None = None  # what was walked last
         self.tlb = TlbModel(tables.mode, entries)
         self._tables, self._scoreboard, self._bins = tables, scoreboard, bins
         self._streak, self._last_hit = 0, 0
@@ -70,10 +71,11 @@ class PortReference:
         """Take the result of the walk: the answer is valid in the next cycle."""
         assert self.held is not None
         self.held.result, self.held.valid_from = result, cycle.number + 1
+        self._walked = self.held
 
     def enter(self) -> None:
-        """Enter the page that the walk found, in the first cycle in which the answer is valid."""
-        held = self.held
+        """Enter the page that the last walk found."""
+        held = self._walked
         assert held is not None
         assert held.lookup is not None
         assert held.result is not None
@@ -91,6 +93,8 @@ class PortReference:
         if not request.valid:
             return
         free = held is None or (answer.transfer and not held.misses and not held.faults)
+        # In the cycle after the answer to a walk is valid its page is entered, and none looked up.
+        free &= self._walked is None or cycle.number != self._walked.valid_from + 1
         self._scoreboard.equal(f"{self.name}_req_ready", free and not paused, request.ready,
                                held or "no request waits")
         if not request.ready:

@@ -37,6 +37,7 @@ class Reference:
         self._walker = WalkerReference(tables, walk_cache, scoreboard, bins, tag)
         self._arbiter = Arbiter(ports)
         self._busy = False  # the ports are at work on what was dropped in the cycle before
+        self._entering: PortReference | None = None  # its walk was answered in the cycle before
 
     @property
     def tag(self) -> int:
@@ -78,12 +79,15 @@ class Reference:
 
     def _advance_ports(self, cycle: Cycle) -> None:
         """Take what the ports accept and answer in this cycle."""
+        if self._entering is not None:
+            self._entering.enter()
+            self._entering = None
         walk = self._walker.walk
         if walk is not None and walk.finished and walk.ended != cycle.number:
             if walk.is_stale:
                 self._bins.meet("walk under way at a page fault is not cached")
             else:
-                self.ports[walk.port].enter()
+                self._entering = self.ports[walk.port]
             self._walker.release()
         for port in self.ports.values():
             port.advance(cycle)
@@ -96,13 +100,12 @@ class Reference:
     def _compare_walker(self, cycle: Cycle, *, dropping: bool) -> None:
         """Compare the memory request; the walk that ends in this cycle is answered in the next.
 
-        ``dropping`` says that in this cycle a page fault drops what it could use. A walk that is
-        answered in this cycle is entered before that, and may be dropped then.
+        ``dropping`` says that in this cycle a page fault drops what it could use. Of a walk that
+        is answered in this cycle nothing is entered then.
         """
         self._scoreboard.equal("memory_rsp_ready", True, cycle.beats["memory_rsp"].ready)
-        walk = self._walker.walk
-        if dropping and walk is not None and not walk.finished:
-            walk.is_stale = True
+        if dropping and self._walker.walk is not None:
+            self._walker.walk.is_stale = True
         finished = self._walker.respond(cycle)
         if finished is not None:
             self.ports[finished.port].walked(finished.result, cycle)
