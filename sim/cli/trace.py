@@ -57,8 +57,8 @@ def add(verbs: Verbs) -> None:
     parser.add_argument("trace", metavar="TRACE", type=file_name,
                         help="the trace, packed with gzip, xz, zstd or zip or not at all: "
                              + "; ".join(f"{name}, {what}" for name, what in FORMATS.items()))
-    parser.add_argument("--format", choices=FORMATS,
-                        help="the format of the trace (told by its content)")
+    parser.add_argument("--format", choices=FORMATS, metavar="FORMAT",
+                        help=f"the format of the trace: {', '.join(FORMATS)} (told by its content)")
     parser.add_argument("--limit", metavar="N", type=positive,
                         help="only the first N accesses; fetches and data have their own runs, "
                              "which stand where they begin")
