@@ -248,7 +248,7 @@ def test_an_answer_with_a_wrong_tag_is_noticed(memory, monkeypatch):
     glue = glue.replace(read, "return 0;")
     monkeypatch.setattr(compiled, "glue_text", lambda _: glue)
     monkeypatch.setattr(recipe, "FLAGS", (*recipe.FLAGS, "-O0"))
-    with pytest.raises(AssertionError, match=r"^Answer in cycle 8 is to no command that waits$"):
+    with pytest.raises(AssertionError, match=r"^Answer in cycle 9 is to no command that waits$"):
         cxxrtl.CxxrtlEngine(CONFIG).run(memory, accesses(CONTROL, [0x123, 0x456]))
 
 

@@ -46,6 +46,7 @@ def quick(tmp_path_factory):
     (folder / "empty").touch()
     (folder / "folder").mkdir()
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", str(folder))  # there are programs named as words here are: x86_64
         for module in common, cosim:
             patch.setattr(module, "create", lambda _name, config, *_, **__: ModelEngine(
                 config.mode, config.physical_bits))
@@ -61,6 +62,7 @@ def quick(tmp_path_factory):
 @given(beginning=st.sampled_from(BEGINNINGS),
        more=st.lists(st.sampled_from(OPTIONS) | st.sampled_from(VALUES), max_size=4))
 @example(beginning=["image", "i.npz"], more=["--json", "i.npz"])
+@example(beginning=["exec"], more=["x86_64", "0"])
 @example(beginning=["replay", "i.npz"], more=["--json", "-", "--view", "\x1b[31m"])
 def test_any_words_are_taken_or_refused_in_one_line(beginning, more, quick):
     out, err = io.StringIO(), io.StringIO()
