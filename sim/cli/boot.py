@@ -9,7 +9,6 @@ from rich.table import Table
 from ..boot.boot_result import BootResult
 from ..boot.log_checks import load_log
 from ..boot.replay_log import replay_log
-from ..engine import create
 from ..errors import InputError
 from ..report import mismatch_report
 from ..uncut import Uncut
@@ -30,6 +29,7 @@ from .common import (
 from .conditions import conditions
 from .files import file_name
 from .output import printing
+from .vcd_option import engine_maker
 
 __all__ = ["add"]
 
@@ -55,9 +55,9 @@ def _boot(args: argparse.Namespace) -> int:
                          f"recorded with; expected {log.paddr_bits}")
     args.paddr_bits = log.paddr_bits
     config = hardware_config(args, log.mode)
-    with json_file(args.json) as write:
+    with json_file(args.json) as write, engine_maker(args) as make:
         known = conditions(args, config, [args.log])
-        engine = create(args.engine, config, latency=args.latency)
+        engine = make(config)
         with progress_bar() as move:
             result = replay_log(log, engine, config=config, limit=args.limit,
                                 progress=partial(move, Path(args.log).name))

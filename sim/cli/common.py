@@ -12,7 +12,7 @@ from rich import progress
 from ...hdl.config import INDEXES, ORDERS, RANGES, RULES, Config
 from ...hdl.replacement import POLICIES
 from ...model.x86 import PagingMode
-from ..engine import ENGINES, create
+from ..engine import ENGINES
 from ..engine.base import Engine
 from ..engine.memory_model import MOST_LATENCY
 from ..engine.timing import timed_geometry
@@ -23,6 +23,7 @@ from .conditions import conditions
 from .exit_codes import AGREED, MISMATCH
 from .files import file_name, json_file, output_file, output_name
 from .output import printing
+from .vcd_option import add_vcd, engine_maker
 
 __all__ = ["AGREED", "DEFAULTS", "MISMATCH", "Progress", "Verb", "Verbs", "add_engine",
            "add_geometry", "add_image", "add_latency", "add_ports", "add_verb", "compare",
@@ -51,12 +52,13 @@ def add_verb(verbs: Verbs, name: str, run: Verb, summary: str) -> argparse.Argum
 
 
 def add_engine(parser: argparse.ArgumentParser) -> None:
-    """Add the option that chooses the engine."""
+    """Add the options that choose the engine, and have it write waveforms."""
     parser.add_argument("--engine", choices=ENGINES, default="cxxrtl",
                         help="what translates: the golden model without hardware, a model that has "
                              "the hardware's cycles, too, Amaranth's "
                              "simulator, or the hardware compiled to C++, which needs g++; "
                              "verilator needs Verilator, too, and is the quickest (%(default)s)")
+    add_vcd(parser)
 
 
 def add_image(parser: argparse.ArgumentParser) -> None:
@@ -264,9 +266,9 @@ def compare(
     result is written to the file of ``--json`` and shown.
     """
     config = hardware_config(args, mode)
-    with json_file(args.json) as write:
+    with json_file(args.json) as write, engine_maker(args) as make:
         known = conditions(args, config, [source])
-        engine = create(args.engine, config, latency=args.latency)
+        engine = make(config)
         with progress_bar() as move:
             result = work(engine, config, partial(move, mode.name))
         write({"engine": args.engine, **result.as_json(), **known})

@@ -18,7 +18,6 @@ from ...model.physical.out_of_memory import OutOfMemory
 from ...model.x86 import PAGE_BYTES, PAGE_SHIFT
 from ..cosim.machine import AccessFailed
 from ..cosim.workload_run import run_on, set_huge_pages_aside
-from ..engine import create
 from ..errors import InputError
 from ..report import workload_table
 from ..workloads.catalog import WORKLOADS, make_workload
@@ -44,6 +43,7 @@ from .files import file_name
 from .host_memory import require_memory
 from .output import printing
 from .swap_option import given_swap, temporary_swap
+from .vcd_option import engine_maker
 
 __all__ = ["add"]
 
@@ -90,7 +90,8 @@ def add(verbs: Verbs) -> None:
 
 def _cosim(args: argparse.Namespace) -> int:
     config = hardware_config(args, KERNEL_MODES[args.mode])
-    with json_file(args.json) as write, _bad_input(), ExitStack() as files:
+    with (json_file(args.json) as write, _bad_input(), engine_maker(args) as make,
+          ExitStack() as files):
         swap = files.enter_context(given_swap(args.swap)) if args.swap else None
         known = conditions(args, config, [args.swap] if args.swap else [])
         memory = args.memory or WORKLOADS[args.workload].memory
@@ -102,7 +103,7 @@ def _cosim(args: argparse.Namespace) -> int:
             swappable = workload.footprint - workload.huge_bytes // PAGE_BYTES
             swap = files.enter_context(temporary_swap(
                 swappable, "--pages", "fewer, or --swap"))
-        engine = create(args.engine, config, args.latency)
+        engine = make(config)
         with progress_bar("running") as move:
             result = run_on(kernel, engine, workload, swap, partial(move, workload.name),
                             assumed_costs(args), port=len(config.ports) - 1)

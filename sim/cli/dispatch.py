@@ -30,6 +30,7 @@ from .exit_codes import BAD_INPUT, INTERRUPTED, MISMATCH, PIPE_CLOSED, TOOL_MISS
 from .files import check_outputs
 from .output import discard_output, notes_on_stderr, one_line, print_error, require_output
 from .parser import check_order, new_parser, verbs_of
+from .vcd_option import check_vcd
 
 __all__ = ["VERBS", "command_parser", "dispatch"]
 
@@ -52,6 +53,7 @@ def dispatch(argv: Sequence[str] | None) -> int:
             raise InputError("the following arguments are required: VERB; expected one of "
                              + ", ".join(verbs_of(parser)))
         check_outputs(args)
+        check_vcd(args)
         with notes_on_stderr():
             code: int = args.run(args)
         return code

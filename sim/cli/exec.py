@@ -29,7 +29,6 @@ from ...model.kernel.vfs.resolve import FsState, Resolver
 from ...model.physical.memory_map import MemoryMapError
 from ...model.physical.out_of_memory import OutOfMemory
 from ...model.x86 import PAGE_SHIFT, PagingMode
-from ..engine import create
 from ..errors import InputError, writing
 from ..exec.access_recorder import recorder_of
 from ..exec.cpu import CHECKS
@@ -61,6 +60,7 @@ from .files import file_name, output_name
 from .host_memory import require_memory
 from .output import STDOUT, one_line, print_error
 from .swap_option import given_swap, temporary_swap
+from .vcd_option import engine_maker
 
 __all__ = ["add"]
 
@@ -124,12 +124,12 @@ def _variable(text: str) -> tuple[bytes, bytes]:
 
 
 def _exec(args: argparse.Namespace) -> int:
-    for name in ("json", "record", "follow_to"):
+    for name in ("json", "record", "follow_to", "vcd"):
         _check_output("--" + name.replace("_", "-"), getattr(args, name))
     load_unicorn()
     clock = ProgramClock()
     with json_file(args.json) as write, recorder_of(args.record) as recorder, _bad_input(
-            args), ExitStack() as stack:
+            args), engine_maker(args) as make, ExitStack() as stack:
         system = stack.enter_context(_file_system(args, clock))
         start = _start_state(args, system)
         mode = look_at_program(start.arguments, start.fs, start.credentials)
@@ -144,7 +144,7 @@ def _exec(args: argparse.Namespace) -> int:
         kernel.state.thp.enabled = ThpEnabled(args.thp)
         if swap is not None:
             kernel.swapon(swap)
-        world = ProgramWorld(kernel, create(args.engine, config, args.latency), start, clock,
+        world = ProgramWorld(kernel, make(config), start, clock,
                              mode=mode, check=args.check, seed=args.seed,
                              record=None if recorder is None else (recorder, _header(args, mode)))
         mount_proc(system, kernel, world.context.tasks)

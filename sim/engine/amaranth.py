@@ -1,6 +1,8 @@
 """The engine that runs the MMU in Amaranth's own simulator; needs no compiler."""
 
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
 
 import numpy as np
 from amaranth.sim import Simulator
@@ -14,6 +16,7 @@ from .intake import Intake
 from .job import Job
 from .memory_model import MemoryModel
 from .timed_memory import TimedMemory
+from .waveform import recorded, telling_failures
 from .wires import Wires
 
 __all__ = ["AmaranthEngine"]
@@ -49,6 +52,24 @@ class AmaranthEngine:
         self._job: Job | None = None
         self._simulator: Simulator | None = None  # made by the first run
 
+    @contextmanager
+    def write_vcd(self, file: TextIO) -> Iterator[None]:
+        """Write each signal and memory of the runs in the block to ``file``, as VCD.
+
+        It must come before the first run, and ends with a run that stalls. ``recorded`` says what
+        is in the file. Raise ``WaveformFailed``, and let ``run`` raise it, for what cannot be
+        written.
+        """
+        self._simulator = self._new_simulator()
+        with recorded(self._simulator, file):
+            yield
+
+    def _new_simulator(self) -> Simulator:
+        simulator = Simulator(self._wires.top)
+        simulator.add_clock(1e-6)
+        simulator.add_process(self._drive)
+        return simulator
+
     def run(
         self,
         memory: PhysicalMemory,
@@ -61,15 +82,14 @@ class AmaranthEngine:
         check_stops(stop_on_fault, stop_on_unexpected)
         commands = self._intake.take(commands)
         if self._simulator is None:
-            self._simulator = Simulator(self._wires.top)
-            self._simulator.add_clock(1e-6)
-            self._simulator.add_process(self._drive)
+            self._simulator = self._new_simulator()
         self._job = job = Job(
             self.config, self._wires, self._timed, self._cycle, memory, commands,
             stop_on_fault=stop_on_fault, stop_on_unexpected=stop_on_unexpected)
         limit = stall_limit(self.config, self.memory_model)
         while not job.done:
-            self._simulator.advance()
+            with telling_failures():
+                self._simulator.advance()
             if job.idle_cycles > limit:
                 # Requests that still wait must not meet the next run's.
                 self._power_up()

@@ -14,11 +14,16 @@ from ...hdl.config import Config
 from ...model.physical.memory import PhysicalMemory
 from .memory_model import MemoryModel
 
-__all__ = ["BUS_ERROR", "Engine", "EngineStalled", "Run", "check_stops", "stall_limit"]
+__all__ = ["BUS_ERROR", "Engine", "EngineStalled", "Run", "WaveformFailed", "check_stops",
+           "stall_limit"]
 
 
 class EngineStalled(Exception):
     """The hardware made no progress for so long that it never will."""
+
+
+class WaveformFailed(Exception):
+    """The file that signals are written to cannot be written any more; the reason in words."""
 
 
 BUS_ERROR = np.dtype([("cycle", "<u8"), ("paddr", "<u8")])

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from pagewalk.model.x86 import IA32
-from pagewalk.sim.cli import common, cosim, fpga, run, verilog
+from pagewalk.sim.cli import fpga, run, vcd_option, verilog
 from pagewalk.sim.cli.dispatch import command_parser
 from pagewalk.sim.cli.exit_codes import EXIT_CODES
 from pagewalk.sim.cli.main import main
@@ -47,8 +47,8 @@ def quick(tmp_path_factory):
     (folder / "folder").mkdir()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", str(folder))  # there are programs named as words here are: x86_64
-        for module in common, cosim:
-            patch.setattr(module, "create", lambda _name, config, *_, **__: ModelEngine(
+        for name in "create", "_recorded":
+            patch.setattr(vcd_option, name, lambda _first, config, *_, **__: ModelEngine(
                 config.mode, config.physical_bits))
         patch.setattr(verilog, "to_verilog", lambda *_, **__: "module x(\n);\n")
         patch.setattr(fpga, "measure", lambda *_, **__: MEASURED)

@@ -3,7 +3,7 @@
 import pytest
 
 from pagewalk.hdl import verilog as hdl_verilog
-from pagewalk.sim.cli import common, cosim, fpga, verilog
+from pagewalk.sim.cli import cosim, fpga, vcd_option, verilog
 
 
 @pytest.fixture(autouse=True)
@@ -16,9 +16,9 @@ def nothing_expensive(monkeypatch):
     monkeypatch.setattr(verilog, "to_verilog", expensive)
     monkeypatch.setattr(hdl_verilog, "netlist", expensive)
     monkeypatch.setattr(fpga, "measure", expensive)
-    monkeypatch.setattr(cosim, "create", expensive)
     monkeypatch.setattr(cosim, "_boot", expensive)
-    monkeypatch.setattr(common, "create", expensive)
+    monkeypatch.setattr(vcd_option, "create", expensive)
+    monkeypatch.setattr(vcd_option, "_recorded", expensive)
 
 
 @pytest.mark.parametrize("option", ["-o", "--json"])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pagewalk.model.x86 import IA32, X86_64
-from pagewalk.sim.cli import common
+from pagewalk.sim.cli import vcd_option
 from pagewalk.sim.engine.model import ModelEngine
 
 
@@ -56,7 +56,7 @@ def test_geometry_reaches_the_engine(pagewalk, vectors_file, monkeypatch):
         seen.append((name, config.mode, config.entries, config.policy, config.paddr_bits, latency))
         return ModelEngine(config.mode, config.physical_bits)
 
-    monkeypatch.setattr(common, "create", create)
+    monkeypatch.setattr(vcd_option, "create", create)
     arguments = ["conform", vectors_file("ia32"), "--limit", 50]
     assert pagewalk(*arguments)[0] == 0
     assert pagewalk(*arguments, "--engine", "amaranth", "--entries", 6, "--policy", "lru",

@@ -9,7 +9,7 @@ import pytest
 
 from pagewalk.hdl.toolchain import ToolFailed, ToolMissing
 from pagewalk.model.x86 import IA32
-from pagewalk.sim.cli import common
+from pagewalk.sim.cli import vcd_option
 from pagewalk.sim.cli.main import main
 from pagewalk.sim.engine.answer import ANSWER
 from pagewalk.sim.engine.base import EngineStalled, Run
@@ -79,7 +79,7 @@ def test_geometry_reaches_the_engine(pagewalk, ia32, monkeypatch):
                      config.prefetch, latency))
         return ModelEngine(config.mode)
 
-    monkeypatch.setattr(common, "create", create)
+    monkeypatch.setattr(vcd_option, "create", create)
     pagewalk("replay", ia32, "--engine", "amaranth", "--entries", 6, "--walk-cache", 3,
              "--policy", "lru", "--paddr-bits", 36, "--latency", 9, "--l2-entries", 64,
              "--l2-ways", 2, "--l2-policy", "fifo", "--prefetch", "next")
@@ -227,14 +227,14 @@ class Broken:
     (KeyboardInterrupt(), 130),
 ])
 def test_what_ends_a_replay_is_one_line(error, code, refused, ia32, monkeypatch, tmp_path):
-    monkeypatch.setattr(common, "create", lambda *_, **__: Broken(error))
+    monkeypatch.setattr(vcd_option, "create", lambda *_, **__: Broken(error))
     words = str(error).split("\n")[0] or "interrupted"
     assert refused("replay", ia32, "--json", tmp_path / "x", code=code).startswith(words)
 
 
 @pytest.mark.parametrize("error", [OSError("our own"), ValueError("our own")])
 def test_a_mistake_of_ours_is_not_blamed_on_the_user(error, ia32, monkeypatch, tmp_path):
-    monkeypatch.setattr(common, "create", lambda *_, **__: Broken(error))
+    monkeypatch.setattr(vcd_option, "create", lambda *_, **__: Broken(error))
     with pytest.raises(type(error), match="our own"):
         main(["replay", str(ia32), "--json", str(tmp_path / "x.json")])
 
@@ -308,7 +308,7 @@ def test_hardware_that_never_answers_right_is_a_mismatch(pagewalk, ia32, monkeyp
         def run(self, _memory, commands):
             return Run(np.zeros(len(commands), ANSWER), cycles=1)
 
-    monkeypatch.setattr(common, "create", lambda *_, **__: Zeroes())
+    monkeypatch.setattr(vcd_option, "create", lambda *_, **__: Zeroes())
     code, out, _ = pagewalk("replay", ia32)
     assert code == 1
     assert "in model_paddr" in out
