@@ -7,7 +7,7 @@ VENV   := .venv
 define HELP
 make run     install pagewalk into $(VENV) and run its main job
 make check   what to run after each change, in a minute and a half: lint and the quick tests
-make test    run all tests; installs g++, iverilog and verilator first if they are missing
+make test    run all tests; installs g++, iverilog, verilator and chromium first if missing
 make lint    check style and types
 make fpga    measure area and clock of the standard configurations in an FPGA, for an hour or so
 make docs    build the documentation in build/docs and run its examples
@@ -79,7 +79,7 @@ $(VENV)/venv.stamp:
 
 # Each command has the name of its Debian package.
 tools:
-	@missing=$$(for tool in g++ iverilog verilator; do command -v $$tool >/dev/null || echo $$tool; done); \
+	@missing=$$(for tool in g++ iverilog verilator chromium; do command -v $$tool >/dev/null || echo $$tool; done); \
 	[ -z "$$missing" ] || $(call apt-install,$$missing)
 
 # $(call apt-install,PACKAGES): install them as root or with sudo, or say in one line what to do.

@@ -16,14 +16,14 @@ __all__ = ["conditions", "config_as_json", "release"]
 
 def conditions(args: argparse.Namespace, config: Config | None = None,
                inputs: Iterable[str | Path] = ()) -> dict[str, Any]:
-    """Return what the file of ``--json`` says of a run beside its figures.
+    """Return what the files of ``--json`` and ``--html`` say of a run beside its figures.
 
     That is ``config``, every parameter of the hardware, and ``latency`` of its memory in cycles,
     both None for a verb without; ``seed`` if the verb has one; ``inputs``, name and SHA-256 of each
     file; and the ``version``. No file is read where no figures are asked for. Raise ``InputError``
     for a file that cannot be read.
     """
-    if args.json is None:
+    if args.json is None and getattr(args, "html", None) is None:
         return {}
     return {
         "config": None if config is None else config_as_json(config),

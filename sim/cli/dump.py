@@ -9,6 +9,7 @@ from typing import Any
 
 from ...model.address_space.kernel_half.layout import Layout
 from ..errors import InputError
+from ..html.dump_page import dump_page
 from ..mapping.entry_rules import EXECUTE, USER, WRITE
 from ..mapping.kernel_regions import kernel_layout
 from ..mapping.oddities import Oddity, oddities
@@ -33,7 +34,8 @@ from .dump_text import (
 )
 from .files import file_name
 from .memory_options import add_memory_options, bits, opened_memory, processors, small_inputs
-from .output import STDOUT, printing
+from .output import printing
+from .page_file import add_page, page_file, taken_output
 
 __all__ = ["add"]
 
@@ -47,6 +49,7 @@ def add(verbs: Verbs) -> None:
     """Add the verb to the command line."""
     parser = add_verb(verbs, "dump", _dump,
                       "Show what the page tables in a file of physical memory map.")
+    add_page(parser)
     parser.add_argument("dump", metavar="FILE", type=file_name,
                         help="physical memory: raw, an ELF core (QEMU, libvirt, Linux), LiME, AVML "
                              "or kdump, packed with xz, gzip or zstd or not; or a memory image "
@@ -91,24 +94,28 @@ def _dump(args: argparse.Namespace) -> int:
     if args.between is not None and args.between[0] >= args.between[1]:
         raise InputError(f"argument --between: {args.between[1]:#x} is not behind "
                          f"{args.between[0]:#x}; expected START below END")
-    with json_file(args.json, indent=None) as write:  # figures may be many
+    with json_file(args.json, indent=None) as write, page_file(args.html) as show:  # may be many
         file = opened_memory(args.dump, args)
         known = conditions(args, inputs=small_inputs(args.dump))
         head = {"file": args.dump, "format": file.format_name,
                 "ranges": [{"start": start, "end": end} for start, end in file.ranges]}
         if args.search:
             roots = find_roots(file)
-            write({**head, "candidates": [
+            figures = {**head, "candidates": [
                 {"cr3": one.cr3, "mode": one.mode.name, "pages": one.pages,
-                 "maps_itself": one.maps_itself} for one in roots], **known})
+                 "maps_itself": one.maps_itself} for one in roots]}
+            write(figures | known)
+            show(lambda: dump_page(figures), known)
             _print(args, [file_line(file), *candidate_lines(roots)])
             return AGREED
         trees = [_tree(file, cpu) for cpu in processors(file, args)]
-        if args.format != "table" and args.json is None:
+        if args.format != "table" and args.json is None and args.html is None:
             _print(args, QEMU[args.format](_pages(args, trees[0])))
             return AGREED
         spaces = [_space(args, tree) for tree in trees]
-        write(head | _figures(args, spaces) | known)
+        figures = head | _figures(args, spaces)
+        write(figures | known)
+        show(lambda: dump_page(figures), known)
     _print(args, QEMU[args.format](_pages(args, trees[0])) if args.format != "table" else
            _lines(args, file, spaces))
     return AGREED
@@ -165,8 +172,9 @@ def _lines(args: argparse.Namespace, file: FrameFile, spaces: list[_Space]) -> I
 
 def _print(args: argparse.Namespace, lines: Iterable[str]) -> None:
     """Print lines without rich, which is too slow for very many."""
-    with printing(args.json):
-        stream = sys.stderr if args.json == STDOUT else sys.stdout
+    taken = taken_output(args)
+    with printing(taken):
+        stream = sys.stderr if taken is not None else sys.stdout
         if stream is not None:
             stream.writelines(f"{line}\n" for line in lines)
 

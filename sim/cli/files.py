@@ -20,7 +20,7 @@ INPUTS = ("image", "program", "vectors", "trace", "free_lists", "swap", "log", "
           "grade", "frames")
 OUTPUTS = {"json": "--json", "record": "--record", "follow_to": "--follow-to", "moodle": "--moodle",
            "gradescope": "--gradescope", "output": "-o", "convert": "--convert", "csv": "--csv",
-           "stats_to": "--stats", "curve": "--curve", "vcd": "--vcd"}
+           "stats_to": "--stats", "curve": "--curve", "vcd": "--vcd", "html": "--html"}
 
 
 def file_name(text: str) -> str:

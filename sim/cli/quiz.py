@@ -5,6 +5,7 @@ import json
 from contextlib import ExitStack
 
 from ..errors import InputError
+from ..html.quiz_page import quiz_page
 from ..quiz.grading import Grade, grade, gradescope_results, read_answers
 from ..quiz.moodle_xml import moodle_xml
 from ..quiz.sheet import TOPICS, make_sheet, sheet_figures, sheet_text
@@ -12,6 +13,7 @@ from .common import AGREED, Verbs, add_verb, json_file, whole
 from .conditions import conditions
 from .files import file_name, output_file, output_name
 from .output import printing
+from .page_file import add_page, page_file, taken_output
 
 __all__ = ["add"]
 
@@ -22,6 +24,7 @@ def add(verbs: Verbs) -> None:
     """Add the verb to the command line."""
     parser = add_verb(verbs, "quiz", _quiz,
                       "Exercises about paging and memory from a seed; the answers are the model's.")
+    add_page(parser)
     parser.add_argument("--seed", metavar="N", type=whole(0, MOST_SEED), required=True,
                         help="what the numbers come from")
     parser.add_argument("--topic", choices=TOPICS, action="append", dest="topics",
@@ -46,6 +49,7 @@ def _quiz(args: argparse.Namespace) -> int:
     topics = [*TOPICS] if args.topics is None else [*dict.fromkeys(args.topics)]
     with ExitStack() as files:
         write = files.enter_context(json_file(args.json))
+        show = files.enter_context(page_file(args.html))
         texts = {path: files.enter_context(output_file(path))
                  for path in (args.moodle, args.gradescope) if path is not None}
         sheet = make_sheet(args.seed, topics, toy=args.small, count=args.count)
@@ -59,8 +63,10 @@ def _quiz(args: argparse.Namespace) -> int:
                 texts[args.gradescope](json.dumps(results, indent=2) + "\n")
         if args.moodle is not None:
             texts[args.moodle](moodle_xml(sheet))
-        write(figures | conditions(args, inputs=[args.grade] if args.grade is not None else []))
-    with printing(args.json) as console:
+        known = conditions(args, inputs=[args.grade] if args.grade is not None else [])
+        write(figures | known)
+        show(lambda: quiz_page({**figures, "seed": args.seed}), known)
+    with printing(taken_output(args)) as console:
         lines = (sheet_text(sheet, answers=args.answers) if grades is None
                  else _graded(grades, answers=args.answers))
         for line in lines:

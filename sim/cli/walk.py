@@ -18,6 +18,7 @@ from ..explain.error_bits import error_bits
 from ..explain.tlb_contents import cached_rights, table_entries, tlb_entry
 from ..explain.toy_tables import ToyTables
 from ..explain.walk_figures import walk_figures
+from ..html.walk_page import walk_page
 from ..mapping.table_tree import require_mode
 from ..memory_file.file_memory import FileMemory
 from ..picture import size_name, walk_picture
@@ -33,6 +34,7 @@ from .memory_options import (
     small_inputs,
 )
 from .output import printing
+from .page_file import add_page, page_file, taken_output
 
 __all__ = ["add"]
 
@@ -43,6 +45,7 @@ def add(verbs: Verbs) -> None:
     """Add the verb to the command line."""
     parser = add_verb(verbs, "walk", _walk,
                       "Translate one address, and show and explain every level of the walk.")
+    add_page(parser)
     parser.add_argument("address", metavar="ADDRESS", type=bits(64), help="the linear address")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--image", "--dump", metavar="FILE", type=file_name,
@@ -149,7 +152,8 @@ def _refuse(args: argparse.Namespace, *names: str) -> None:
 
 
 def _walk(args: argparse.Namespace) -> int:
-    with json_file(args.json) as write:
+    changes = ", ".join(f"{name}={flags}" for name, flags in args.changes)
+    with json_file(args.json) as write, page_file(args.html) as show:
         place = _Place(args)
         before = place.walk(place.new_memory())
         after = place.walk(place.changed(args.changes)) if args.changes else None
@@ -158,12 +162,12 @@ def _walk(args: argparse.Namespace) -> int:
         if after is not None:
             figures["after"] = place.figures(after)
         write(figures | known)
-    with printing(args.json) as console:
+        show(lambda: walk_page(place.mode, figures, changes), known)
+    with printing(taken_output(args)) as console:
         if after is not None:
             console.print("before:\n")
         _show(console, place, before)
         if after is not None:
-            changes = ", ".join(f"{name}={flags}" for name, flags in args.changes)
             console.print(f"\nafter {changes}:\n")
             _show(console, place, after)
     return AGREED
