@@ -35,7 +35,7 @@ def access_of(command: Row) -> Access:
     """Return the access that a command makes."""
     flags = (bool(command[name]) for name in FLAGS)
     return Access(command["vaddr"], AccessKind(command["kind"]), *flags,
-                  purpose=Purpose(command["purpose"]))
+                  purpose=Purpose(command["purpose"]), size=max(command["size"], 1))
 
 
 def page_rights_of(answer: Row) -> PageRights:

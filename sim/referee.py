@@ -28,12 +28,11 @@ from ..hdl.config import Config
 from ..model.mmu.control import QUIET
 from ..model.mmu.flag_rules import FlagRules
 from ..model.mmu.tlb_history import TlbHistory
-from ..model.mmu.tlb_outcome import NOTHING, EntryValue, Explanation, Outcome, pcid_of
+from ..model.mmu.tlb_outcome import EntryValue, Explanation, pcid_of
 from ..model.mmu.walk import Access, Control
 from ..model.physical.memory import PhysicalMemory
 from ..model.x86 import (
     AccessKind,
-    Cr0,
     Cr3,
     Cr4,
     Entry,
@@ -45,13 +44,17 @@ from ..model.x86 import (
 from .engine.answer import Loss
 from .engine.command import Op
 from .engine.refusal import is_refused
-from .record_rows import Row, access_of, control_of, page_rights_of, row_pairs
+from .record_rows import Row, access_of, control_of, row_pairs
+from .referee_pages import (
+    IllegalAnswer,
+    explanations_of,
+    pages_of,
+    permitted_of,
+    shown,
+    told_of,
+)
 
 __all__ = ["Findings", "IllegalAnswer", "Referee"]
-
-
-class IllegalAnswer(Exception):
-    """An answer, or an entry in memory, that the architecture does not permit."""
 
 
 @dataclass(slots=True)
@@ -176,21 +179,24 @@ class Referee:
             if since < end:  # it may have set D already
                 self._note_unanswered(since, end, other)
         control, access = control_of(command), access_of(command)
-        explanations = [*self._history.explanations(start, end, control, access)]
-        permitted = {explanation.outcome for explanation in explanations}
-        outcome = self._outcome(control, access, answer)
-        if outcome not in permitted:
+        pages = pages_of(self._mode, control, access)
+        found = [[*self._history.explanations(start, end, control, page)] for page in pages]
+        permitted, told = permitted_of(found), told_of(self._config, control, pages, answer)
+        if told not in permitted:
             raise IllegalAnswer(f"{access} from {start} to {end} under {control} was answered "
-                                f"{outcome}; permitted are {sorted(map(str, permitted))}")
+                                f"{shown(told)}; permitted are {sorted(map(shown, permitted))}")
         self.findings.accesses += 1
         self.findings.permitted[len(permitted)] += 1
         self._permitted[number] = len(permitted)
-        chosen = [one for one in explanations if one.outcome == outcome]
-        self.findings.stale += not any(
-            all(value.last >= start for value in one.values) for one in chosen)
-        self._note_flags(start, end, access, chosen)
-        if outcome.vector is Vector.PF:
-            self._history.drops.page_fault(end, pcid_of(self._mode, control), access.vaddr)
+        chosen = explanations_of(told, found)
+        self.findings.stale += not all(
+            any(all(value.last >= start for value in one.values) for one in explanations)
+            for explanations in chosen)
+        for page, explanations in zip(pages, chosen, strict=False):
+            self._note_flags(start, end, page, explanations)
+        if told[-1].vector is Vector.PF:
+            page = pages[len(told) - 1]
+            self._history.drops.page_fault(end, pcid_of(self._mode, control), page.vaddr)
 
     def _note_lost(self, start: int, end: int, command: Row) -> None:
         """Note what an access that was lost at ``end`` may have done until then."""
@@ -200,9 +206,10 @@ class Referee:
     def _note_unanswered(self, start: int, end: int, command: Row) -> None:
         control, access = control_of(command), access_of(command)
         if access.kind is AccessKind.WRITE:
-            explanations = self._history.explanations(start, end, control, access)
-            self._note_dirty(
-                start, access, [one for one in explanations if one.outcome.vector is None])
+            for page in pages_of(self._mode, control, access):
+                explanations = self._history.explanations(start, end, control, page)
+                self._note_dirty(
+                    start, page, [one for one in explanations if one.outcome.vector is None])
 
     def _note_cancelled(self, time: int, *, over: bool = False) -> None:
         """Note what cancelled accesses may have done until ``time``, after which they are over."""
@@ -304,21 +311,3 @@ class Referee:
             history.set_control(time, replace(control, cr4=command["new"]))
         if history.drops.dropped_everything(time):
             history.forget(time)
-
-    def _outcome(self, control: Control, access: Access, answer: Row) -> Outcome:
-        """Return an answer in the form that the history has permitted answers in.
-
-        Hardware may give any number: raise ``IllegalAnswer`` for a vector that no access ends in.
-        """
-        page_rights = page_rights_of(answer) if self._config.rights else None
-        if not control.cr0 & Cr0.PG:
-            return Outcome(answer["paddr"], page_rights=page_rights)
-        if answer["fault"] and access.purpose in QUIET and not answer["vector"]:
-            return NOTHING
-        if answer["fault"]:
-            if answer["vector"] not in [*Vector]:
-                raise IllegalAnswer(f"Vector {answer['vector']} was answered; permitted are "
-                                    + ", ".join(f"{one:d}" for one in Vector))
-            return Outcome(vector=Vector(answer["vector"]), error_code=answer["error"])
-        page = dict(enumerate(self._mode.pages)).get(answer["page"])
-        return Outcome(answer["paddr"], page, answer["memory_type"], page_rights=page_rights)

@@ -21,6 +21,9 @@ class Loss(enum.IntEnum):
 PAGE_RIGHTS = ("writable", "user", "execute_disable", "key", "dirty", "global_page")
 """The fields of ``ANSWER`` that say what a page permits, and whether it is dirty and global."""
 
+SECOND = {name: f"second_{name}" for name in ("paddr", "page", "memory_type", *PAGE_RIGHTS)}
+"""By what is told of a page, the field of ``ANSWER`` that has it of the second page."""
+
 ANSWER = np.dtype(
     [
         ("paddr", "<u8"),  # 0 on a fault
@@ -42,6 +45,9 @@ ANSWER = np.dtype(
         ("key", "u1"),
         ("dirty", "u1"),
         ("global_page", "u1"),
+        # Of the page into which the access crosses: all 0 on a fault, and where none is crossed.
+        ("second_paddr", "<u8"),  # of its first byte
+        *((name, "u1") for name in [*SECOND.values()][1:]),
     ],
     align=True,
 )
@@ -85,6 +91,15 @@ class Answer(NamedTuple):
     key: int = 0
     dirty: int = 0
     global_page: int = 0
+    second_paddr: int = 0
+    second_page: int = 0
+    second_memory_type: int = 0
+    second_writable: int = 0
+    second_user: int = 0
+    second_execute_disable: int = 0
+    second_key: int = 0
+    second_dirty: int = 0
+    second_global_page: int = 0
 
 
 NOTHING = Answer()

@@ -75,12 +75,12 @@ COMMAND = np.dtype(
         ("old", "<u4"),
         ("expect_fault", "u1"),  # ACCESS, DATA: ``stop_on_unexpected`` does not stop at a fault
         ("purpose", "u1"),  # ACCESS: Purpose
+        ("inherit", "u1"),  # the registers are those of the last CONTROL, not those that follow
         # MOV CRn: the value; EXCHANGE: the entry; WAIT: cycles; DATA: the data; CANCEL: which;
         # INVPCID: bits 63:12 of its descriptor
         ("new", "<u8"),
         ("pcid", "<u2"),  # INVPCID
-        ("size", "u1"),  # DATA: bytes
-        ("inherit", "u1"),  # the registers are those of the last CONTROL, not those that follow
+        ("size", "<u2"),  # ACCESS, DATA: bytes; 0 stands for 1
         ("cr0", "<u4"),
         ("cr3", "<u8"),
         ("cr4", "<u4"),
@@ -110,14 +110,17 @@ def accesses(
     port: ArrayLike = 0,
     expect_fault: ArrayLike = 0,
     purpose: ArrayLike = 0,
+    size: ArrayLike = 0,
 ) -> NDArray[np.void]:
     """Return access commands, one per element of the arguments broadcast together.
 
     ``control`` are the registers of all of them, or of each; None stands for those of the last
-    ``set_control`` before.
+    ``set_control`` before. ``size`` is in bytes, 0 for one; more are for an MMU with
+    ``access_bytes``, which translates both pages of an access that crosses into another one.
     """
     return _commands(Op.ACCESS, control, vaddr=vaddr, kind=kind, user=user, implicit=implicit,
-                     ac=ac, stack=stack, port=port, expect_fault=expect_fault, purpose=purpose)
+                     ac=ac, stack=stack, port=port, expect_fault=expect_fault, purpose=purpose,
+                     size=size)
 
 
 def data_accesses(

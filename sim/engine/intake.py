@@ -67,8 +67,9 @@ def check_commands(commands: NDArray[np.void], config: Config) -> None:
 
     The sorts are an operation, an access kind, a flag or an invalidation that there is not; data
     of another size than 1, 2, 4 or 8 or not at a multiple of it; an entry not at a multiple of its
-    size; a linear address or a PCID that is too wide; a purpose of an MMU without ``probes``, or a
-    cancel of one without ``cancel``. Raise ``IndexError`` for a port that there is not.
+    size; a linear address or a PCID that is too wide; an access of more than ``access_bytes``, a
+    purpose of an MMU without ``probes``, or a cancel of one without ``cancel``. Raise
+    ``IndexError`` for a port that there is not.
     """
     mode = config.mode
     op = commands["op"].copy()
@@ -114,6 +115,10 @@ def _check_accesses(commands: NDArray[np.void], access: Rows, config: Config) ->
                 f"Purpose must be at most {highest:d}" + " without probes" * (not config.probes))
         _refuse(commands, (commands["op"] == Op.DATA) & (commands["purpose"] > 0), "purpose",
                 "Purpose of data must be 0")
+    longest = max(config.access_bytes, 1)
+    _refuse(commands, (commands["op"] == Op.ACCESS) & (commands["size"] > longest), "size",
+            f"Size of an access must be at most {longest}"
+            + " without access_bytes" * (not config.access_bytes))
     _check_vaddr(commands, access, config.mode)
 
 

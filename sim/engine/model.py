@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 from ...hdl.config import Config
 from ...model.mmu.batch import Accesses, Controls, EntrySource, FrameSource, walk_batch
 from ...model.mmu.control import QUIET
+from ...model.mmu.crossing import walk_pages
 from ...model.mmu.flag_rules import FlagRules
 from ...model.mmu.walk import Access, Control, Walk, walk
 from ...model.physical.memory import PhysicalMemory
-from ...model.x86 import AccessKind, PagingMode, Purpose
-from .answer import ANSWER, NOTHING, REFUSED, Answer, access_memory
+from ...model.x86 import PAGE_BYTES, AccessKind, PagingMode, Purpose
+from .answer import ANSWER, NOTHING, REFUSED, SECOND, Answer, access_memory
 from .base import Run, check_stops
 from .command import COMMAND, FLAGS, REGISTERS, THROUGH_PORT, Op
 from .intake import Intake
@@ -78,7 +79,7 @@ class ModelEngine:
 
         A fault of a command that ``stops`` is the end, at the latest behind such a run.
         """
-        runs = _long_runs(commands["op"] == Op.ACCESS, self.SHORTEST_BATCH)
+        runs = _long_runs((commands["op"] == Op.ACCESS) & ~_crosses(commands), self.SHORTEST_BATCH)
         if not runs:
             return replace(self._one_by_one(memory, commands, stops), precise=False)
         answers, source, done = np.zeros(len(commands), ANSWER), FrameSource(memory, self.mode), 0
@@ -103,7 +104,10 @@ class ModelEngine:
         return self._answer(memory, result, 0, 0)
 
     def answers(self, source: EntrySource, commands: NDArray[np.void]) -> NDArray[np.void]:
-        """Return the answers to access ``commands`` through the page tables in ``source``."""
+        """Return the answers to access ``commands`` through the page tables in ``source``.
+
+        None of them may cross into another page.
+        """
         control = Controls(**{name: commands[name] for name in REGISTERS})
         purpose = commands["purpose"] if self.config.probes else 0
         access = Accesses(commands["vaddr"], commands["kind"],
@@ -137,10 +141,14 @@ class ModelEngine:
         for row, ((op, vaddr, kind, new, size, purpose), flag, values, stop) in enumerate(zip(
                 heads, flags, registers, stops.tolist(), strict=True)):
             if op in THROUGH_PORT:
-                access = Access(vaddr, KINDS[kind], *map(bool, flag), purpose=PURPOSES[purpose])
-                result = walk(memory, self.mode, control_of(*values), access, self.paddr_bits,
-                              self.flags)
-                answer = self._answer(memory, result, new, size if op == Op.DATA else 0)
+                access = Access(vaddr, KINDS[kind], *map(bool, flag), purpose=PURPOSES[purpose],
+                                size=max(size, 1))
+                control = control_of(*values)
+                if op == Op.ACCESS and size > 1:
+                    answer = self._access_pages(memory, control, access)
+                else:
+                    result = walk(memory, self.mode, control, access, self.paddr_bits, self.flags)
+                    answer = self._answer(memory, result, new, size if op == Op.DATA else 0)
                 answers.append(answer)
                 if stop and answer.fault:
                     return Run(np.array(answers, ANSWER), stopped=True)
@@ -153,6 +161,18 @@ class ModelEngine:
             else:
                 answers.append(NOTHING)
         return Run(np.array(answers, ANSWER))
+
+    def _access_pages(self, memory: PhysicalMemory, control: Control, access: Access) -> Answer:
+        """Return the answer to an access of several bytes, which may lie in two pages."""
+        both = walk_pages(memory, self.mode, control, access, self.paddr_bits, self.flags)
+        last = both.second or both.first
+        assert last is not None
+        answer = self._answer(memory, last, 0, 0)
+        if both.first is None or both.second is None or both.fault:
+            return answer
+        second = answer._asdict()
+        return self._answer(memory, both.first, 0, 0)._replace(
+            **{field: second[name] for name, field in SECOND.items()})
 
     def _answer(
         self, memory: PhysicalMemory, result: Walk, new: int, size: int
@@ -186,6 +206,13 @@ def _long_runs(chosen: NDArray[np.bool_], shortest: int) -> list[tuple[int, int]
     edges = np.flatnonzero(np.diff(chosen, prepend=False, append=False)).reshape(-1, 2)
     runs = edges[edges[:, 1] - edges[:, 0] >= shortest]
     return [(int(first), int(stop)) for first, stop in runs]
+
+
+def _crosses(commands: NDArray[np.void]) -> NDArray[np.bool_]:
+    """Return which accesses end in another page than they begin in."""
+    start = commands["vaddr"] & np.uint64(PAGE_BYTES - 1)
+    crosses: NDArray[np.bool_] = start + commands["size"] > PAGE_BYTES
+    return crosses
 
 
 def golden_walk(

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from ...hdl.config import Config
-from ...hdl.port_shapes import response_layout
+from ...hdl.flat import flat_fields
+from ...hdl.port_shapes import response_layout, sized_response_layout
 from ...hdl.shapes import control_layout, invalidate_layout, request_layout
 from ...model.x86 import PAGE_SHIFT, Cr0, Cr3, Cr4, Efer, lowest_bit
 
@@ -45,9 +46,11 @@ def invalidate_fields(config: Config) -> dict[str, str]:
 
 
 def response_fields(config: Config) -> dict[str, str]:
-    """Return which field of the answer each field of a response is, but for the tag."""
+    """Return which field of the answer each field of a response is, by flat name, but for the tag.
+    """
+    layout = sized_response_layout(config) if config.access_bytes else response_layout(config)
     return {name: "error" if name == "error_code" else name
-            for name in response_layout(config).members if name not in INSIDE}
+            for name, _, _ in flat_fields(layout) if name not in INSIDE}
 
 
 def control_values(config: Config, registers: Mapping[str, int]) -> dict[str, int]:

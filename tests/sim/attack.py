@@ -13,6 +13,7 @@ import numpy as np
 from pagewalk.hdl.config import Config
 from pagewalk.model.x86 import (
     IA32,
+    PAGE_BYTES,
     PAGE_SHIFT,
     X86_64,
     Cr3,
@@ -47,6 +48,11 @@ CONFIGS = {
         mode=X86_64, entries=2, walk_cache=1, ports=THREE, tag_bits=2, l2_entries=16, l2_ways=2),
     "ia32-l2-tiny": Config(
         mode=IA32, entries=2, walk_cache=1, tag_bits=2, l2_entries=16, l2_policy="lru", misses=3),
+    "x86_64-sizes-tiny": Config(
+        mode=X86_64, entries=2, walk_cache=1, ports=THREE, tag_bits=3, access_bytes=64, misses=2,
+        rights=True, probes=True, cancel=True),
+    "ia32-sizes-tiny": Config(
+        mode=IA32, entries=2, walk_cache=1, tag_bits=2, access_bytes=16, l2_entries=16, l2_ways=2),
     "x86_64-prefetch-tiny": Config(
         mode=X86_64, entries=1, walk_cache=1, ports=THREE, walkers=3, misses=4, order="tag",
         l2_entries=16, l2_ways=2, prefetch="next"),
@@ -94,6 +100,15 @@ class Attack(Churn):
     def _purpose(self):
         probes = self.config.probes and self._chance(0.4)
         return self._pick([*Purpose][1:]) if probes else Purpose.ACCESS
+
+    def _extent(self, vaddr):
+        """Return an address near the end of the page, as a rule, where accesses have sizes."""
+        longest = self.config.access_bytes
+        if not longest:
+            return vaddr, 1
+        if self._chance(0.6):
+            vaddr = (vaddr | PAGE_BYTES - 1) - int(self.rng.integers(longest))
+        return vaddr, int(self.rng.integers(longest + 1))
 
     def _exchange(self, paddr, entry):
         if self.config.ad == "write":

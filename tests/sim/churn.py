@@ -128,6 +128,7 @@ class Churn:
             self.hot[int(self.rng.integers(HOT_PAGES))] = self._vaddr()
         if vaddr is None:
             vaddr = self._pick(self.hot) if self._chance(0.8) else self._vaddr()
+        vaddr, size = self._extent(vaddr)
         lax = self._chance(0.6)  # a supervisor that may nearly everything
         bits = self._bits(8)
         kind = self._pick((AccessKind.READ, AccessKind.READ, AccessKind.WRITE, AccessKind.FETCH))
@@ -140,7 +141,11 @@ class Churn:
         self.commands.append(accesses(
             control, vaddr, kind, user=not lax and bits >> 1 & 1, implicit=implicit,
             ac=lax or bits >> 2 & 1, port=self._port() if port is None else port,
-            purpose=self._purpose()))
+            purpose=self._purpose(), size=size))
+
+    def _extent(self, vaddr):
+        """Return where in the page of ``vaddr`` an access begins, and its size in bytes."""
+        return vaddr, 1
 
     def _purpose(self):
         return Purpose.ACCESS

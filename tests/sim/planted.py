@@ -10,6 +10,7 @@ from functools import cache
 from unittest.mock import patch
 
 from pagewalk.hdl.invalidate import Invalidator
+from pagewalk.hdl.page_crossing import PageCrossing
 from pagewalk.hdl.walker import Walker
 from pagewalk.sim.engine import compiled
 
@@ -28,6 +29,7 @@ PLANTS = {
         (Invalidator, "_page_fault", {"1 << number": "self.idle << number"})],
     "late-response-is-used": [
         (Walker, "elaborate", {"rsp.valid & (rsp.payload.tag == tag)": "rsp.valid"})],
+    "first-page-may-fault": [(PageCrossing, "_go_on", {"m.If(fault)": "m.If(fault & 0)"})],
 }
 """By name: which method of which component, the words in it, and those in their place.
 
@@ -35,6 +37,7 @@ PLANTS = {
 address, and not all of its PCID. ``fault-drops-when-idle``: what a page fault ends is dropped only
 when no request waits, and requests that are taken before still use it.
 ``late-response-is-used``: a response that memory gives after a reset answers the walk after it.
+``first-page-may-fault``: an access that crosses a page is answered as its second page is.
 """
 
 

@@ -164,13 +164,23 @@ class Commands:
         flags = {"user": access.user, "ac": access.ac, "stack": access.stack,
                  "port": int(self.rng.integers(len(self.config.ports)))}
         if self.rng.random() < 0.5:
-            return accesses(control, access.vaddr, access.kind, implicit=access.implicit,
-                            purpose=self._purpose(), **flags)
+            vaddr, size = self._extent(access.vaddr)
+            return accesses(control, vaddr, access.kind, implicit=access.implicit,
+                            purpose=self._purpose(), size=size, **flags)
         size = 1 << int(self.rng.integers(4))
         # Among few bytes, so that loads meet stores.
         vaddr = access.vaddr & ~0xFFF | bits(self.rng, 4) & -size
         return data_accesses(control, vaddr, access.kind, bits(self.rng, 64),
                              size=size, **flags)
+
+    def _extent(self, vaddr):
+        """Return where an access begins and its size: where it may have one, near a page's end."""
+        longest = self.config.access_bytes
+        if not longest:
+            return vaddr, 0
+        if self.rng.random() < 0.6:
+            vaddr = (vaddr | 0xFFF) - int(self.rng.integers(longest))
+        return vaddr, int(self.rng.integers(longest + 1))
 
     def _purpose(self):
         """Return a purpose of which the answer does not depend on what a TLB holds."""

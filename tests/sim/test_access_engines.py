@@ -11,9 +11,10 @@ from .engine_runs import VALUES, assert_same, assert_same_runs, simulators
 from .random_commands import Commands, random_memory
 
 SMALL = {"entries": 4, "walk_cache": 2}
-COMPILED = Config(mode=X86_64, **SMALL, accessed="success", ad="write")
+COMPILED = Config(mode=X86_64, **SMALL, accessed="success", ad="write", access_bytes=16)
 SIMULATED = [Config(mode=mode, **SMALL, **rules) for mode in (X86_64, IA32)
-             for rules in ({"ad": "fault"}, {"accessed": "success", "walkers": 3})]
+             for rules in ({"ad": "fault"}, {"accessed": "success", "walkers": 3},
+                           {"access_bytes": 16, "rights": True, "probes": True, "misses": 2})]
 
 
 def assert_as_the_model(config, engine, seed, count, epochs=1):
@@ -26,6 +27,7 @@ def assert_as_the_model(config, engine, seed, count, epochs=1):
         assert_same(engine.run(memory, commands).answers, expected, VALUES)
         assert (memory.frames == golden_memory.frames).all()
         assert expected["fault"].any()
+        assert expected["second_paddr"].any() == (config.access_bytes > 0)
 
 
 @pytest.mark.slow

@@ -36,16 +36,18 @@ def test_no_answer_is_illegal(name, first):
 
 
 BUGS = {  # seeds with which so short a program finds the bug
-    "invlpg-drops-one-table": (3, 4),
-    "fault-drops-when-idle": (9, 22),
-    "late-response-is-used": (4, 5),
+    "invlpg-drops-one-table": ("ia32-tiny", 3, 4),
+    "fault-drops-when-idle": ("ia32-tiny", 9, 22),
+    "late-response-is-used": ("ia32-tiny", 4, 5),
+    "first-page-may-fault": ("ia32-sizes-tiny", 1, 2),
 }
 
 
 @pytest.mark.parametrize("bug", PLANTS)
 def test_a_bug_put_into_the_hardware_is_found(bug):
-    config = CONFIGS["ia32-tiny"]
-    for seed in BUGS[bug]:
+    name, *seeds = BUGS[bug]
+    config = CONFIGS[name]
+    for seed in seeds:
         attack(config, seed, **SHORT)
         with planted(bug), pytest.raises(Found):
             attack(config, seed, **SHORT)

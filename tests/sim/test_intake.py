@@ -62,6 +62,7 @@ WRONG = [
      "PCID must have at most 12 bits, not 0xffff"),
     (accesses(C, 0, purpose=1), "Purpose must be at most 0 without probes, not 1"),
     (changed(data_accesses(C, 0), purpose=3), "Purpose must be at most 0 without probes, not 3"),
+    (accesses(C, 0, size=2), "Size of an access must be at most 1 without access_bytes, not 2"),
     (cancel(0), "Operation must not cancel, as the hardware cannot, not 9"),
     (accesses(None, 0), None),
 ]
@@ -90,6 +91,14 @@ def test_a_purpose_that_there_is_not_is_named(wrong, message):
     check_commands(accesses(C, 0, purpose=[0, 1, 2, 3]), PROBING)
     with pytest.raises(ValueError, match=f"^{message} in command 0$"):
         check_commands(wrong, PROBING)
+
+
+def test_an_access_of_too_many_bytes_is_named():
+    config = Config(access_bytes=16)
+    check_commands(accesses(C, 0xFFF, size=[0, 1, 16]), config)
+    with pytest.raises(ValueError, match=r"^Size of an access must be at most 16, not 17 in "
+                                         r"command 1$"):
+        check_commands(accesses(C, 0, size=[16, 17]), config)
 
 
 def test_a_cancel_is_for_a_port():

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.random import default_rng
 
+from pagewalk.hdl.config import Config
 from pagewalk.model.mmu.walk import Control
-from pagewalk.model.x86 import MODES, Entry, InvalidateOp, Vector
+from pagewalk.model.x86 import IA32, MODES, Entry, InvalidateOp, Vector
 from pagewalk.sim.engine.answer import ANSWER
 from pagewalk.sim.engine.command import Op, accesses, exchange, invalidation, read, wait
 from pagewalk.sim.engine.model import ModelEngine
@@ -111,6 +112,23 @@ def test_what_others_write_is_met_and_what_walks_set_is_read(mode, shortest):
     answers = Engine(mode, shortest).run(tables.memory, commands).answers
     assert answers["paddr"].tolist() == [0x5ABC] * 3 + [0] + [0x9ABC] * 3 + [0]
     assert answers["value"][[3, 7]].tolist() == [0x5000 | PERMISSIVE, other | Entry.A | Entry.D]
+
+
+@pytest.mark.parametrize("shortest", [1, ONE_BY_ONE])
+def test_an_access_that_crosses_a_page_is_answered_for_both(shortest):
+    tables = Tables(IA32)
+    tables.map(0x12_3000, 0x5000)
+    *_, second = tables.map(0x12_4000, 0x9000)
+    control = Control(tables.cr3)
+    commands = np.concatenate([
+        accesses(control, 0x12_3FFC, size=[0, 4, 5, 16]), exchange(second, 0),
+        accesses(control, 0x12_3FFC, size=[4, 5])])
+    engine = Engine(Config(mode=IA32, access_bytes=16), shortest)
+    answers = engine.run(tables.memory, commands).answers
+    assert answers["paddr"].tolist() == [0x5FFC] * 4 + [0, 0x5FFC, 0]
+    assert answers["second_paddr"].tolist() == [0, 0, 0x9000, 0x9000, 0, 0, 0]
+    assert answers["vaddr"].tolist() == [0] * 6 + [0x12_4000]
+    assert answers["vector"].tolist() == [0] * 6 + [Vector.PF]
 
 
 def test_no_commands_have_no_answers():

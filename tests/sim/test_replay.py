@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pagewalk.model.mmu.walk import Access, walk
 from pagewalk.model.x86 import IA32, X86_64, AccessKind, Cr0, Cr4, Entry, InvalidateOp
-from pagewalk.sim.engine.answer import ANSWER, PAGE_RIGHTS
+from pagewalk.sim.engine.answer import ANSWER, PAGE_RIGHTS, SECOND
 from pagewalk.sim.engine.base import Run
 from pagewalk.sim.engine.command import Op
 from pagewalk.sim.engine.model import ModelEngine
@@ -231,7 +231,7 @@ SPOILS = {
     "accepted": set(),
     "answered": set(),
     "hit": set(),
-    **{name: {"model_" + name} for name in ("lost", *PAGE_RIGHTS)},
+    **{name: {"model_" + name} for name in ("lost", *PAGE_RIGHTS, *SECOND.values())},
 }
 
 
