@@ -1,21 +1,22 @@
 """``pagewalk fpga``: area and clock of the MMU, or of a component, in an FPGA."""
 
 import argparse
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from ...hdl.config import Config
 from ..errors import InputError
 from ..fpga.chip import DEVICES, Chip
 from ..fpga.component import WHOLE, Design, design
-from ..fpga.figures import figures, table_text
+from ..fpga.figures import figures
 from ..fpga.measure import Measurement, measure
 from ..fpga.peer import PEERS_DEVICE, PEERS_ROUTER
 from ..fpga.placement import ROUTERS
-from ..fpga.standard import standard_rows
+from ..fpga.tables import TABLES, MeasuredTable, table_text
 from .common import AGREED, Verbs, add_verb, json_file, output_file, progress_bar, whole
 from .conditions import conditions
 from .files import output_name
-from .fpga_tables import measurement_table, path_table, peer_table, standard_table
+from .fpga_tables import measured_table, measurement_table, path_table, peer_table
 from .output import STDOUT, printing
 from .whole_config import add_config, config_of
 
@@ -37,11 +38,13 @@ def add(verbs: Verbs) -> None:
     """Add the verb to the command line."""
     parser = add_verb(verbs, "fpga", _fpga,
                       "Synthesize, place and route the MMU: its area and clock in an FPGA.")
-    parser.add_argument("--standard", action="store_true",
-                        help="measure the standard table instead, a list of configurations and "
-                             "components; of the other options only --jobs counts")
+    tables = parser.add_mutually_exclusive_group()
+    for name, table in TABLES.items():
+        tables.add_argument(f"--{name}", action="store_const", const=name, dest="table",
+                            help=f"measure a table instead: {table.title}")
     parser.add_argument("-o", metavar="TABLE.csv", type=output_name, dest="output",
-                        help="with --standard: write the table to a file, too")
+                        help="write that table to a file, too; for it, only --jobs and --no-place "
+                             "of the options below count")
     _add_options(parser)
 
 
@@ -59,14 +62,18 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
                         help="place with the seeds 1 to N, and give the median (%(default)s)")
     parser.add_argument("--jobs", type=whole(1, MOST_SEEDS), metavar="N", default=1,
                         help="place with N seeds at a time (%(default)s)")
+    parser.add_argument("--no-place", action="store_false", dest="places",
+                        help="place and route nothing: the area alone, in seconds, and the clock "
+                             "of what was placed before")
     add_config(parser)
 
 
 def _fpga(args: argparse.Namespace) -> int:
-    if args.standard:
-        return _standard(args)
+    if args.table is not None:
+        return _table(args, TABLES[args.table])
     if args.output is not None:
-        raise InputError("argument -o: there is no table to write; expected --standard with it")
+        raise InputError("argument -o: there is no table to write; expected one of "
+                         f"{', '.join(f'--{name}' for name in TABLES)} with it")
     order = _order(args)
     with json_file(args.json) as write:
         result = _measure(order, "FPGA:")
@@ -74,39 +81,40 @@ def _fpga(args: argparse.Namespace) -> int:
     with printing(args.json) as console:
         console.print(measurement_table(order.config, order.hardware, order.chip, args.router,
                                         result))
-        console.print()
-        console.print(path_table(result.path))
+        if result.path is not None:
+            console.print()
+            console.print(path_table(result.path))
         if (args.component, args.device, args.router) == (WHOLE, PEERS_DEVICE, PEERS_ROUTER):
             console.print()
             console.print(peer_table(result))
     return AGREED
 
 
-def _standard(args: argparse.Namespace) -> int:
-    """Measure the standard table; show it and write it."""
+def _table(args: argparse.Namespace, table: MeasuredTable) -> int:
+    """Measure a table; show it and write it."""
     if args.output == STDOUT:
         raise InputError("argument -o: standard output is where the table is shown; expected a "
                          "file name")
     parser = argparse.ArgumentParser()
     _add_options(parser)
-    rows, orders = standard_rows(), {}
-    for row in rows:
-        words = argparse.Namespace(json=args.json)
-        orders[row.name] = _order(parser.parse_args(
-            [*row.words.split(), "--jobs", f"{args.jobs}"], words))
     results: dict[str, Measurement] = {}
+    written: list[dict[str, Any]] = []
     with json_file(args.json) as write, output_file(args.output or STDOUT) as write_table:
-        for name, order in orders.items():
-            results[name] = _measure(order, f"FPGA: {name}:")
-        write({"rows": [{"name": row.name, "words": row.words,
-                         **_figures(orders[row.name], results[row.name])} for row in rows],
-               **conditions(args)})
+        rows = table.rows()
+        for number, row in enumerate(rows, 1):
+            order = _order(parser.parse_args(row.words.split(), argparse.Namespace(json=args.json)))
+            order.args.jobs, order.args.places = args.jobs, args.places
+            result = results[row.name] = _measure(
+                order, f"FPGA, {number} of {len(rows)}: {row.name}:")
+            written.append({**asdict(row), **_figures(order, result)})
+        write({"rows": written, **conditions(args)})
         if args.output is not None:
-            write_table(table_text(results))
+            write_table(table_text(table, rows, results))
     with printing(args.json) as console:
-        console.print(standard_table(results))
-        console.print()
-        console.print(peer_table())
+        console.print(measured_table(table, rows, results))
+        if args.table != "peers":
+            console.print()
+            console.print(peer_table())
     return AGREED
 
 
@@ -124,7 +132,7 @@ def _measure(order: _Order, doing: str) -> Measurement:
     args = order.args
     with progress_bar(doing) as move:
         return measure(order.hardware, order.chip, args.router, range(1, args.seeds + 1),
-                       jobs=args.jobs, told=move)
+                       jobs=args.jobs, told=move, places=args.places)
 
 
 def _figures(order: _Order, result: Measurement) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The tables that ``pagewalk fpga`` shows."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
@@ -8,13 +8,14 @@ from ...hdl.config import Config
 from ..fpga.chip import TARGET_MHZ, Chip
 from ..fpga.component import WHOLE, Design
 from ..fpga.critical_path import CriticalPath
-from ..fpga.figures import COLUMNS, path_text, row
 from ..fpga.measure import Measurement
 from ..fpga.peer import PEERS
+from ..fpga.table_row import TableRow
+from ..fpga.tables import MeasuredTable, path_text
 from ..uncut import Uncut
 from .conditions import config_as_json
 
-__all__ = ["measurement_table", "path_table", "peer_table", "standard_table"]
+__all__ = ["measured_table", "measurement_table", "path_table", "peer_table"]
 
 LABELS = {"lut4": "LUT4", "ff": "flip-flops", "carry": "carry cells", "dpr16x4": "LUT RAM, 16 x 4",
           "bram": "block RAM"}
@@ -23,7 +24,6 @@ LABELS = {"lut4": "LUT4", "ff": "flip-flops", "carry": "carry cells", "dpr16x4":
 def measurement_table(config: Config, hardware: Design, chip: Chip, router: int,
                       result: Measurement) -> Uncut:
     """Return what was measured, how, and what came of it."""
-    path = result.path
     rows = {
         "configuration": ", ".join(
             f"{name} {'+'.join(value) if isinstance(value, list) else value}"
@@ -33,6 +33,20 @@ def measurement_table(config: Config, hardware: Design, chip: Chip, router: int,
         **{LABELS[resource]: f"{count}" for resource, count in result.cells.items()},
         "flip-flops by component": ", ".join(
             f"{name or WHOLE} {count}" for name, count in result.registers.items()),
+        **_clock_rows(result),
+    }
+    table = _table(f"{hardware.path} on {chip.title}", "")
+    for label, value in rows.items():
+        table.add_row(label, value)
+    return Uncut(table)
+
+
+def _clock_rows(result: Measurement) -> dict[str, str]:
+    """Return what the placements tell, nothing if there are none."""
+    path = result.path
+    if path is None:
+        return {}
+    return {
         "Fmax, median": f"{result.fmax_mhz:.1f} MHz",
         "Fmax, best": f"{result.best_mhz:.1f} MHz",
         "by seed": ", ".join(f"{placed.fmax_mhz:.1f}" for placed in result.placements),
@@ -40,10 +54,6 @@ def measurement_table(config: Config, hardware: Design, chip: Chip, router: int,
                          f"logic, {path.routing_ns:.1f} ns routing",
         "through": path_text(result),
     }
-    table = _table(f"{hardware.path} on {chip.title}", "")
-    for label, value in rows.items():
-        table.add_row(label, value)
-    return Uncut(table)
 
 
 def path_table(path: CriticalPath) -> Uncut:
@@ -62,24 +72,29 @@ def peer_table(result: Measurement | None = None) -> Uncut:
     table = _table("other MMUs, measured in the same way", "from", "LUT4", "FF", "MHz")
     if result is not None:
         table.add_row("this", "", f"{result.cells['lut4']}", f"{result.cells['ff']}",
-                      f"{result.fmax_mhz:.1f}")
+                      _clock(result.fmax_mhz))
     for peer in PEERS:
         table.add_row(peer.name, peer.source, f"{peer.lut4}", f"{peer.ff}",
-                      "not placed" if peer.fmax_mhz is None else f"{peer.fmax_mhz:.1f}")
+                      _clock(peer.fmax_mhz))
     return Uncut(table)
 
 
-def standard_table(rows: Mapping[str, Measurement]) -> Uncut:
-    """Return the standard table."""
-    table = _table(*COLUMNS)
-    for name, result in rows.items():
-        table.add_row(name, *row(result))
+def _clock(mhz: float | None) -> str:
+    return "not placed" if mhz is None else f"{mhz:.1f}"
+
+
+def measured_table(measured: MeasuredTable, rows: Sequence[TableRow],
+                   results: Mapping[str, Measurement]) -> Uncut:
+    """Return one of the tables that are measured by one command."""
+    table = _table(*measured.columns)
+    for row in rows:
+        table.add_row(*measured.cells(row, results))
     return Uncut(table)
 
 
 def _table(*columns: str) -> Table:
     """Return an empty table; columns of figures are set to the right."""
-    texts = ("component", "signal", "from", "critical path", "")
+    texts = ("component", "signal", "from", "critical path", "than", "best peer", "")
     table = Table(box=None, pad_edge=False)
     for number, column in enumerate(columns):
         is_text = number == 0 or column in texts

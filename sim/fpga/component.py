@@ -1,6 +1,7 @@
 """The hardware that is measured: the whole MMU, or one component as it is in the MMU."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from amaranth import ClockDomain, Signal
@@ -62,6 +63,7 @@ def component_names(config: Config) -> list[str]:
     return list(_by_file(_build(config)[1]))
 
 
+@lru_cache(maxsize=1)  # for one component after the other
 def _build(config: Config) -> tuple[str, dict[str, str]]:
     """Return the MMU as RTLIL, and the file of each component in it by the component's path."""
     domain = ClockDomain("sync")

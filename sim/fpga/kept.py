@@ -16,7 +16,7 @@ from ...hdl.user_cache import (
     make_own,
 )
 
-__all__ = ["kept"]
+__all__ = ["kept", "recall"]
 
 DIGEST_BYTES = hashlib.sha256().digest_size
 
@@ -27,15 +27,11 @@ def kept(kind: str, causes: Iterable[str], make: Callable[[], str]) -> str:
     The causes are all that the text depends on. It stays in the user's cache, in a file whose name
     begins with ``kind``. If nothing can be kept there, a warning says so.
     """
-    digest = hashlib.sha256("\0".join(causes).encode()).hexdigest()
     try:
-        folder = cache_folder("pagewalk") / "fpga"
-        check_trusted(folder.parent)
-        check_trusted(folder)
-        path = folder / f"{kind}-{digest}"
+        path = _path(kind, causes)
         text = _read(path)
         if text is None:
-            make_own(folder)
+            make_own(path.parent)
     except CacheUnusable as error:
         LOG.warning("%s; until then nothing is kept of what the FPGA tools make", error)
         return make()
@@ -43,6 +39,23 @@ def kept(kind: str, causes: Iterable[str], make: Callable[[], str]) -> str:
         text = make()
         _write(path, text)
     return text
+
+
+def recall(kind: str, causes: Iterable[str]) -> str | None:
+    """Return the text that ``kept`` has made of the ``causes`` before, None if there is none."""
+    try:
+        return _read(_path(kind, causes))
+    except CacheUnusable:
+        return None
+
+
+def _path(kind: str, causes: Iterable[str]) -> Path:
+    """Return where a text is kept; raise ``CacheUnusable`` if nobody should read there."""
+    digest = hashlib.sha256("\0".join(causes).encode()).hexdigest()
+    folder = cache_folder("pagewalk") / "fpga"
+    check_trusted(folder.parent)
+    check_trusted(folder)
+    return folder / f"{kind}-{digest}"
 
 
 def _read(path: Path) -> str | None:

@@ -8,12 +8,13 @@ from typing import Any
 from ...hdl.outside_tool import work_folder
 from ...hdl.toolchain import run_wasm_tool
 from .chip import TARGET_MHZ, Chip
-from .kept import kept
+from .kept import kept, recall
 from .synthesis import tool_version
 
-__all__ = ["ROUTERS", "Placement", "Stretch", "place_and_route"]
+__all__ = ["ROUTERS", "Placement", "Stretch", "place_and_route", "placed_before"]
 
 ROUTERS = (1, 2)
+KIND = "report"  # of what is kept
 WITHIN_CLOCK = "posedge"  # how an end of a path is called that is a clock edge
 
 # What nextpnr prints when it begins something that takes long, and what that is called.
@@ -69,10 +70,7 @@ def place_and_route(netlist: str, chip: Chip, router: int, seed: int,
     :exc:`ToolMissing`, :exc:`ToolFailed`
         If nextpnr is missing or fails, for example as the design does not fit.
     """
-    tool = chip.family.tool
-    arguments = [*chip.arguments, *chip.family.arguments, "--json", "netlist.json",
-                 "--router", f"router{router}", "--freq", str(TARGET_MHZ), "--seed", str(seed),
-                 "--timing-allow-fail", "--report", "report.json"]
+    arguments = _arguments(chip, router, seed)
 
     def watch_line(line: str) -> None:
         for begin, phase in PHASES.items():
@@ -81,11 +79,28 @@ def place_and_route(netlist: str, chip: Chip, router: int, seed: int,
 
     def make() -> str:
         with work_folder() as folder:
-            run_wasm_tool(tool, arguments, folder, {"netlist.json": netlist}, watch_line)
+            run_wasm_tool(chip.family.tool, arguments, folder, {"netlist.json": netlist},
+                          watch_line)
             return (folder / "report.json").read_text(encoding="utf-8")
 
-    version = tool_version(tool.package.replace("_", "-"))
-    return parse_report(kept("report", [netlist, *arguments, version], make), seed)
+    return parse_report(kept(KIND, _causes(netlist, chip, arguments), make), seed)
+
+
+def placed_before(netlist: str, chip: Chip, router: int, seed: int) -> Placement | None:
+    """Return what ``place_and_route`` made of the same before, None if it did not."""
+    report = recall(KIND, _causes(netlist, chip, _arguments(chip, router, seed)))
+    return None if report is None else parse_report(report, seed)
+
+
+def _arguments(chip: Chip, router: int, seed: int) -> list[str]:
+    return [*chip.arguments, *chip.family.arguments, "--json", "netlist.json",
+            "--router", f"router{router}", "--freq", str(TARGET_MHZ), "--seed", str(seed),
+            "--timing-allow-fail", "--report", "report.json"]
+
+
+def _causes(netlist: str, chip: Chip, arguments: Sequence[str]) -> list[str]:
+    """Return all that a report depends on."""
+    return [netlist, *arguments, tool_version(chip.family.tool.package.replace("_", "-"))]
 
 
 def parse_report(text: str, seed: int) -> Placement:

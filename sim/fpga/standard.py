@@ -1,19 +1,10 @@
 """The standard table: what is measured to tell what each part and each feature costs."""
 
-from dataclasses import dataclass
-
 from ...hdl.config import Config
 from .component import WHOLE, component_names
+from .table_row import TableRow
 
-__all__ = ["StandardRow", "standard_rows"]
-
-
-@dataclass(frozen=True, slots=True)
-class StandardRow:
-    """A row of the table: its name, and the words of the command line that ask for it."""
-
-    name: str
-    words: str
+__all__ = ["standard_rows"]
 
 
 WHOLE_ROWS = {
@@ -34,13 +25,13 @@ WHOLE_ROWS = {
 ROUTERS_SHOWN = (2, 1)
 
 
-def standard_rows() -> list[StandardRow]:
+def standard_rows() -> list[TableRow]:
     """Return the rows: configurations with each router, then every component of one of them."""
     name, words = next(iter(WHOLE_ROWS.items()))
     components = component_names(Config(entries=16))
     return [
-        *(StandardRow(f"{whole}, router{router}", f"{options} --router {router}")
+        *(TableRow(f"{whole}, router{router}", f"{options} --router {router}")
           for whole, options in WHOLE_ROWS.items() for router in ROUTERS_SHOWN),
-        *(StandardRow(f"{name}: {component} alone", f"{words} --component {component}")
+        *(TableRow(f"{name}: {component} alone", f"{words} --component {component}")
           for component in components if component != WHOLE),
     ]

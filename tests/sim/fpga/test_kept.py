@@ -2,7 +2,7 @@
 
 import pytest
 
-from pagewalk.sim.fpga.kept import kept
+from pagewalk.sim.fpga.kept import kept, recall
 
 
 @pytest.fixture
@@ -34,6 +34,22 @@ def test_other_causes_are_another(made):
     assert made("a", "b") != made("ab", "")
     assert made("a", "b", "c") != made("a", "b")
     assert made.count == 4 - 1
+
+
+def test_what_was_made_is_recalled_and_nothing_else_is_made(made):
+    assert recall("kind", ["a"]) is None
+    assert not made.folder.exists()
+    made("a")
+    assert recall("kind", ["a"]) == "made of ('a',)"
+    assert recall("kind", ["b"]) is recall("other", ["a"]) is None
+    assert made.count == 1
+
+
+def test_nothing_is_recalled_without_a_folder(made, caplog):
+    made.folder.parent.mkdir()
+    made.folder.touch()
+    assert recall("kind", ["a"]) is None
+    assert not caplog.messages
 
 
 @pytest.mark.parametrize("damage", [lambda content: content[:-1], lambda _: b"",

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 
 import pytest
 
+from pagewalk.hdl import toolchain
 from pagewalk.hdl.config import Config
 from pagewalk.model.x86 import IA32
 from pagewalk.sim.fpga import measure as measure_file
@@ -54,6 +55,26 @@ def test_what_was_made_before_needs_no_tools(chip, monkeypatch):
     monkeypatch.setattr(placement, "run_wasm_tool", None)
     assert first == measure(design(SMALL, "replacement"), chip, 1, [1], jobs=1,
                             told=lambda *_: None)
+
+
+def test_without_placing_there_is_an_area_and_the_clock_of_what_was_placed_before(
+        chip, tmp_path, monkeypatch):
+    def measured(seeds, **options):
+        return measure(design(SMALL, "replacement"), chip, 1, seeds, jobs=1,
+                       told=lambda *_: None, **options)
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with monkeypatch.context() as patch:
+        patch.setattr(placement, "run_wasm_tool", None)
+        patch.setattr(toolchain, "find_spec", lambda name: None if "nextpnr" in name else name)
+        area = measured([1], places=False)
+    assert area.cells["ff"] == 3
+    assert area.registers == {"": 3}
+    assert (area.placements, area.path, area.fmax_mhz, area.best_mhz) == ((), None, None, None)
+    placed = measured([1])
+    monkeypatch.setattr(placement, "run_wasm_tool", None)
+    assert measured([1], places=False) == placed
+    assert measured([1, 2], places=False) == area  # a median of fewer would be another figure
 
 
 @pytest.mark.parametrize("device", DEVICES)

@@ -4,7 +4,9 @@ import json
 
 import pytest
 
-from pagewalk.sim.fpga.placement import Stretch, parse_report
+from pagewalk.sim.fpga import placement as placement_file
+from pagewalk.sim.fpga.chip import DEVICES
+from pagewalk.sim.fpga.placement import Stretch, parse_report, place_and_route, placed_before
 
 
 def part(kind, ns, cell, net=None):
@@ -44,3 +46,20 @@ def test_the_slowest_clock_counts():
 def test_paths_from_and_to_pads_do_not_count():
     report = REPORT | {"critical_paths": REPORT["critical_paths"][:1]}
     assert parse_report(json.dumps(report), 1).path == ()
+
+
+def test_what_was_placed_before_is_known_by_all_that_it_depends_on(tmp_path, monkeypatch):
+    def nextpnr(_tool, _arguments, folder, files, _watch):
+        assert files == {"netlist.json": "a netlist"}
+        (folder / "report.json").write_text(json.dumps(REPORT))
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(placement_file, "run_wasm_tool", nextpnr)
+    chip = DEVICES["ecp5-85k"]
+    assert placed_before("a netlist", chip, 2, 1) is None
+    placed = place_and_route("a netlist", chip, 2, 1, lambda _: None)
+    assert placed_before("a netlist", chip, 2, 1) == placed
+    assert placed_before("another", chip, 2, 1) is None
+    assert placed_before("a netlist", DEVICES["ecp5-25k"], 2, 1) is None
+    assert placed_before("a netlist", chip, 1, 1) is None
+    assert placed_before("a netlist", chip, 2, 2) is None
