@@ -9,8 +9,8 @@ import pytest
 from pagewalk.hdl import toolchain
 from pagewalk.hdl.config import Config
 from pagewalk.model.x86 import IA32
+from pagewalk.sim.fpga import kept, placement, synthesis
 from pagewalk.sim.fpga import measure as measure_file
-from pagewalk.sim.fpga import placement, synthesis
 from pagewalk.sim.fpga.chip import DEVICES
 from pagewalk.sim.fpga.component import design
 from pagewalk.sim.fpga.measure import measure
@@ -58,12 +58,16 @@ def test_what_was_made_before_needs_no_tools(chip, monkeypatch):
 
 
 def test_without_placing_there_is_an_area_and_the_clock_of_what_was_placed_before(
-        chip, tmp_path, monkeypatch):
+        tmp_path, monkeypatch):
     def measured(seeds, **options):
-        return measure(design(SMALL, "replacement"), chip, 1, seeds, jobs=1,
+        return measure(design(SMALL, "replacement"), DEVICES["ecp5-85k"], 1, seeds, jobs=1,
                        told=lambda *_: None, **options)
 
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    def nextpnr(_tool, _arguments, folder, _files, _watch):
+        (folder / "report.json").write_text(
+            '{"fmax": {"clk": {"achieved": 90}}, "critical_paths": [], "utilization": {}}')
+
+    monkeypatch.setattr(kept, "cache_folder", tmp_path.joinpath)
     with monkeypatch.context() as patch:
         patch.setattr(placement, "run_wasm_tool", None)
         patch.setattr(toolchain, "find_spec", lambda name: None if "nextpnr" in name else name)
@@ -71,7 +75,10 @@ def test_without_placing_there_is_an_area_and_the_clock_of_what_was_placed_befor
     assert area.cells["ff"] == 3
     assert area.registers == {"": 3}
     assert (area.placements, area.path, area.fmax_mhz, area.best_mhz) == ((), None, None, None)
+    monkeypatch.setattr(placement, "run_wasm_tool", nextpnr)
+    monkeypatch.setattr(toolchain, "find_spec", lambda name: name)
     placed = measured([1])
+    assert placed.fmax_mhz == 90
     monkeypatch.setattr(placement, "run_wasm_tool", None)
     assert measured([1], places=False) == placed
     assert measured([1, 2], places=False) == area  # a median of fewer would be another figure
