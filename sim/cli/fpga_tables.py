@@ -28,8 +28,9 @@ def measurement_table(config: Config, hardware: Design, chip: Chip, router: int,
         "configuration": ", ".join(
             f"{name} {'+'.join(value) if isinstance(value, list) else value}"
             for name, value in config_as_json(config).items()),
-        "flow": f"{chip.family.synthesis}; router{router}, out of context, every port registered, "
-                f"target {TARGET_MHZ} MHz",
+        "flow": chip.family.synthesis + (
+            f"; router{router}, out of context, every port registered, target {TARGET_MHZ} MHz"
+            if result.placements else ""),
         **{LABELS[resource]: f"{count}" for resource, count in result.cells.items()},
         "flip-flops by component": ", ".join(
             f"{name or WHOLE} {count}" for name, count in result.registers.items()),
