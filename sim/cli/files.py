@@ -20,7 +20,8 @@ INPUTS = ("image", "program", "vectors", "trace", "free_lists", "swap", "log", "
           "grade", "frames")
 OUTPUTS = {"json": "--json", "record": "--record", "follow_to": "--follow-to", "moodle": "--moodle",
            "gradescope": "--gradescope", "output": "-o", "convert": "--convert", "csv": "--csv",
-           "stats_to": "--stats", "curve": "--curve", "vcd": "--vcd", "html": "--html"}
+           "stats_to": "--stats", "curve": "--curve", "vcd": "--vcd", "html": "--html",
+           "try_to": "--try"}
 
 
 def file_name(text: str) -> str:

@@ -45,4 +45,5 @@ def page_file(path: Path | None) -> Iterator[Show]:
 
 def taken_output(args: argparse.Namespace) -> Path | None:
     """Return ``STDOUT`` if figures or a page are written there, where nothing else may be."""
-    return STDOUT if STDOUT in (args.json, args.html) else None
+    pages = (args.html, getattr(args, "try_to", None))
+    return STDOUT if STDOUT in (args.json, *pages) else None

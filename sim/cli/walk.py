@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -18,13 +19,14 @@ from ..explain.error_bits import error_bits
 from ..explain.tlb_contents import cached_rights, table_entries, tlb_entry
 from ..explain.toy_tables import ToyTables
 from ..explain.walk_figures import walk_figures
+from ..html.try_page import try_page
 from ..html.walk_page import walk_page
 from ..mapping.table_tree import require_mode
 from ..memory_file.file_memory import FileMemory
 from ..picture import size_name, walk_picture
-from .common import AGREED, Verbs, add_verb, json_file, whole
-from .conditions import conditions
-from .files import file_name
+from .common import AGREED, Verbs, add_verb, json_file, output_file, whole
+from .conditions import conditions, release
+from .files import file_name, output_name
 from .memory_options import (
     REGISTERS,
     add_memory_options,
@@ -68,6 +70,9 @@ def add(verbs: Verbs) -> None:
                              "name of its level, and flags with commas, such as PTE=-RW,+XD, "
                              "PDE=frame=0x12, or the whole entry, PTE=0x1067; may be given more "
                              "than once")
+    parser.add_argument("--try", metavar="FILE", type=output_name, dest="try_to",
+                        help="write an HTML page on which address, registers and entries can be "
+                             "changed; it needs script, but no network")
     add_memory_options(parser)
     parser.add_argument("--pkru", metavar="VALUE", type=bits(REGISTER_WIDTHS["pkru"]),
                         help="the value of PKRU")
@@ -118,6 +123,11 @@ class _Place:
         """Return a walk as figures."""
         return walk_figures(self.mode, self.control, done, self.paddr_bits)
 
+    def try_page(self, changes: list[tuple[str, str]]) -> str:
+        """Return the interactive page of the tables, with the entries changed."""
+        return try_page(self.mode, self.control, self.access, self.changed(changes),
+                        self.paddr_bits, f"Made by pagewalk {release()}.")
+
     def changed(self, changes: list[tuple[str, str]]) -> PhysicalMemory:
         """Return memory with the entries changed; each change may lead on to the next."""
         done: dict[int, int] = {}
@@ -153,7 +163,8 @@ def _refuse(args: argparse.Namespace, *names: str) -> None:
 
 def _walk(args: argparse.Namespace) -> int:
     changes = ", ".join(f"{name}={flags}" for name, flags in args.changes)
-    with json_file(args.json) as write, page_file(args.html) as show:
+    with (json_file(args.json) as write, page_file(args.html) as show,
+          output_file(args.try_to) if args.try_to is not None else nullcontext() as write_try):
         place = _Place(args)
         before = place.walk(place.new_memory())
         after = place.walk(place.changed(args.changes)) if args.changes else None
@@ -163,6 +174,8 @@ def _walk(args: argparse.Namespace) -> int:
             figures["after"] = place.figures(after)
         write(figures | known)
         show(lambda: walk_page(place.mode, figures, changes), known)
+        if write_try is not None:
+            write_try(place.try_page(args.changes))
     with printing(taken_output(args)) as console:
         if after is not None:
             console.print("before:\n")

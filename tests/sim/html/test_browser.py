@@ -1,7 +1,6 @@
 """The pages of ``--html`` in Chromium, without a network: as they are shown, and to whom."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,6 @@ import pytest
 from pagewalk.sim.cli.main import main
 
 ROOT = Path(__file__).parents[3]
-CHROMIUM = shutil.which("chromium")
 WIDTHS = (1280, 400)
 REPORTS = {
     "walk": ["walk", "0x21004", "--toy", "examples/tables/toy_5_5.toml", "--set", "PTE=-P"],
@@ -19,51 +17,27 @@ REPORTS = {
     "quiz": ["quiz", "--seed", "7", "--answers"],
 }
 
-pytestmark = [
-    pytest.mark.slow, pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """A Chromium that reaches nothing."""
-    api = pytest.importorskip("playwright.sync_api")
-    with api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield found
-        found.close()
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 
 @pytest.fixture
-def opened(browser, tmp_path, capsys, monkeypatch):
+def report(opened, tmp_path, capsys, monkeypatch):
     """Make a report, and open its page; return that and the figures."""
-    contexts = []
-
     def call(name, width=WIDTHS[0], **options):
         monkeypatch.chdir(ROOT)
         path, figures = tmp_path / "page.html", tmp_path / "figures.json"
         assert main([*REPORTS[name], "--html", str(path), "--json", str(figures)]) == 0
         capsys.readouterr()
-        contexts.append(browser.new_context(
-            offline=True, viewport={"width": width, "height": 900}, **options))
-        page, problems = contexts[-1].new_page(), []
-        page.on("console", lambda message: problems.append(message.text))
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("requestfailed", lambda request: problems.append(request.url))
-        page.goto(path.as_uri())
-        assert not problems
-        return page, json.loads(figures.read_text(encoding="utf-8"))
+        return opened(path, width, **options), json.loads(figures.read_text(encoding="utf-8"))
 
-    yield call
-    for context in contexts:
-        context.close()
+    return call
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", REPORTS)
-def test_nothing_keeps_people_out(name, scheme, opened):
+def test_nothing_keeps_people_out(name, scheme, report):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    page, _ = opened(name, color_scheme=scheme)
+    page, _ = report(name, color_scheme=scheme)
     page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
     found = axe.run(page).response["violations"]
     assert [(one["id"], one["nodes"][0]["html"]) for one in found] == []
@@ -71,20 +45,20 @@ def test_nothing_keeps_people_out(name, scheme, opened):
 
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("name", REPORTS)
-def test_a_page_is_no_wider_than_the_screen(name, width, opened):
-    page, _ = opened(name, width)
+def test_a_page_is_no_wider_than_the_screen(name, width, report):
+    page, _ = report(name, width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 @pytest.mark.parametrize("name", REPORTS)
-def test_a_page_reads_the_same_without_script(name, opened):
-    with_script, _ = opened(name)
-    without, _ = opened(name, java_script_enabled=False)
+def test_a_page_reads_the_same_without_script(name, report):
+    with_script, _ = report(name)
+    without, _ = report(name, java_script_enabled=False)
     assert without.locator("main").inner_text() == with_script.locator("main").inner_text()
 
 
-def test_the_numbers_of_a_walk_are_read_back(opened):
-    page, figures = opened("long walk")
+def test_the_numbers_of_a_walk_are_read_back(report):
+    page, figures = report("long walk")
     rows = page.locator("table", has_text="Entries that were read").locator("tbody tr").all()
     assert [[int(cell, 16) for cell in row.locator("td").all_inner_texts()[1:3]]
             for row in rows] == [[one["paddr"], one["entry"]] for one in figures["levels"]]
@@ -92,8 +66,8 @@ def test_the_numbers_of_a_walk_are_read_back(opened):
         f"Physical address {figures['paddr']:#x}" if figures["fault"] is None else "#")
 
 
-def test_the_keyboard_reaches_what_is_wide_and_opens_what_is_folded(opened):
-    page, _ = opened("quiz", WIDTHS[1])
+def test_the_keyboard_reaches_what_is_wide_and_opens_what_is_folded(report):
+    page, _ = report("quiz", WIDTHS[1])
     page.keyboard.press("Tab")
     wide = page.locator(":focus")
     assert wide.get_attribute("aria-label") == "What is given in exercise 1"
