@@ -20,6 +20,7 @@ from . import (
     quiz,
     replay,
     run,
+    step,
     tour,
     trace,
     verilog,
@@ -34,8 +35,8 @@ from .vcd_option import check_vcd
 
 __all__ = ["VERBS", "command_parser", "dispatch"]
 
-VERBS = (run, cosim, exec_verb, trace, replay, conform, boot, buddy, image, dump, walk, tour,
-         quiz, verilog, fpga)
+VERBS = (run, cosim, exec_verb, trace, replay, conform, boot, buddy, image, dump, walk, step,
+         tour, quiz, verilog, fpga)
 """The verbs in the order in which help lists them."""
 
 

@@ -17,7 +17,7 @@ __all__ = ["check_outputs", "file_name", "json_file", "output_file", "output_nam
 
 # In a verb's arguments.
 INPUTS = ("image", "program", "vectors", "trace", "free_lists", "swap", "log", "dump", "toy",
-          "grade", "frames")
+          "grade", "frames", "requests")
 OUTPUTS = {"json": "--json", "record": "--record", "follow_to": "--follow-to", "moodle": "--moodle",
            "gradescope": "--gradescope", "output": "-o", "convert": "--convert", "csv": "--csv",
            "stats_to": "--stats", "curve": "--curve", "vcd": "--vcd", "html": "--html",

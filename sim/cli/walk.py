@@ -1,10 +1,8 @@
 """``pagewalk walk``: one translation, every level of it, and what a change would do."""
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from rich.console import Console
@@ -17,26 +15,17 @@ from ..errors import InputError
 from ..explain.entry_flags import BadFlags, parsed_change
 from ..explain.error_bits import error_bits
 from ..explain.tlb_contents import cached_rights, table_entries, tlb_entry
-from ..explain.toy_tables import ToyTables
 from ..explain.walk_figures import walk_figures
 from ..html.try_page import try_page
 from ..html.walk_page import walk_page
-from ..mapping.table_tree import require_mode
-from ..memory_file.file_memory import FileMemory
 from ..picture import size_name, walk_picture
 from .common import AGREED, Verbs, add_verb, json_file, output_file, whole
 from .conditions import conditions, release
-from .files import file_name, output_name
-from .memory_options import (
-    REGISTERS,
-    add_memory_options,
-    bits,
-    opened_memory,
-    processors,
-    small_inputs,
-)
+from .files import output_name
+from .memory_options import add_memory_options, bits, small_inputs
 from .output import printing
 from .page_file import add_page, page_file, taken_output
+from .table_source import add_source, table_source
 
 __all__ = ["add"]
 
@@ -49,11 +38,7 @@ def add(verbs: Verbs) -> None:
                       "Translate one address, and show and explain every level of the walk.")
     add_page(parser)
     parser.add_argument("address", metavar="ADDRESS", type=bits(64), help="the linear address")
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--image", "--dump", metavar="FILE", type=file_name,
-                        help="walk in a memory image (.npz), or in any file that 'dump' reads")
-    source.add_argument("--toy", metavar="FILE.toml", type=file_name,
-                        help="walk in page tables written by hand; examples/tables has some")
+    add_source(parser, required=True, verb="walk")
     group = parser.add_argument_group("the access (a read by the supervisor)")
     kind = group.add_mutually_exclusive_group()
     kind.add_argument("--write", action="store_const", const=AccessKind.WRITE, dest="kind",
@@ -93,21 +78,8 @@ class _Place:
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.paddr_bits = args.paddr_bits
-        self.new_memory: Callable[[], PhysicalMemory]
-        if args.toy is not None:
-            toy = ToyTables(args.toy)
-            _refuse(args, "places", "view", "cpu", "mode")
-            self.mode, control, self.new_memory = toy.mode, toy.control, toy.memory
-            given = {name: getattr(args, name) for name in REGISTERS}
-            control = replace(control, **{name: value for name, value in given.items()
-                                          if value is not None})
-        else:
-            file = opened_memory(args.image, args)
-            cpu = processors(file, args)[0]
-            self.mode = require_mode(file, cpu)
-            control, self.new_memory = cpu.control, partial(FileMemory, file)
-        self.control: Control = (control if args.pkru is None
-                                 else replace(control, pkru=args.pkru))
+        source = table_source(args)
+        self.mode, self.control, self.new_memory = source.mode, source.control, source.new_memory
         if args.address >> self.mode.vaddr_bits:
             raise InputError(f"argument ADDRESS: {args.address:#x} is no address of "
                              f"{self.mode.name} paging; expected at most {self.mode.vaddr_bits} "
@@ -151,14 +123,6 @@ class _Place:
             memory.read(paddr, self.mode.entry_bytes)  # of a file: it is fetched
             memory.write(paddr, self.mode.entry_bytes, entry)
         return memory
-
-
-def _refuse(args: argparse.Namespace, *names: str) -> None:
-    """Raise ``InputError`` for options that toy tables have no use for."""
-    for name in names:
-        if getattr(args, name) not in (None, []):
-            option = {"places": "map"}.get(name, name)
-            raise InputError(f"argument --{option}: is not for toy tables; expected --image")
 
 
 def _walk(args: argparse.Namespace) -> int:

@@ -39,6 +39,10 @@ class DueAccesses:
         """Return whether any access waits."""
         return any(self._by_port)
 
+    def waiting(self, port: int) -> tuple[int, ...]:
+        """Return the commands of the accesses that wait at a port, in the order of acceptance."""
+        return tuple(one.row for one in self._by_port[port])
+
     def elsewhere(self, port: int | None) -> bool:
         """Return whether any access waits at a port other than ``port``."""
         return any(due for number, due in enumerate(self._by_port) if number != port)

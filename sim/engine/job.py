@@ -91,9 +91,8 @@ class Job:
         self.config = config
         self.stop_on_fault, self.stop_on_unexpected = stop_on_fault, stop_on_unexpected
         self.stopped = False
-        names = COMMAND.names or ()
-        self.commands = [dict(zip(names, row, strict=True)) for row in commands.tolist()]
-        self.answers = [NOTHING] * len(commands)
+        self.commands: list[Fields] = []
+        self.answers: list[Answer] = []
         self.due = DueAccesses(config)
         self.tag: int | None = None  # of the command on offer, if it goes through a port or cancels
         self.fields = request_fields(config), invalidate_fields(config)
@@ -101,7 +100,7 @@ class Job:
         self.pulses = config.invalidation == "pulse"
         self.refused = False  # whether the hardware says so of the command on offer
         self.event_words: Counter[int] = Counter()
-        self.end = len(commands)  # where the run ends: earlier, if a fault stops it
+        self.end = 0  # where the run ends: before the last command, if a fault stops it
         self.row = 0  # the command whose turn it is
         self.started = -1  # the command whose turn has begun,
         self.start = 0  # in this cycle
@@ -110,6 +109,15 @@ class Job:
         self.progress = 0  # cycle of the last acceptance, answer or wait
         self.accepting, self.taking = True, [True for _ in self.config.ports]
         self.responding = False
+        self.extend(commands)
+
+    def extend(self, commands: NDArray[np.void]) -> None:
+        """Add commands (N,) to a run that nothing has stopped; their turn comes after the others.
+        """
+        names = COMMAND.names or ()
+        self.commands += [dict(zip(names, row, strict=True)) for row in commands.tolist()]
+        self.answers += [NOTHING] * len(commands)
+        self.end, self.progress = len(self.commands), self.cycle
 
     @property
     def done(self) -> bool:

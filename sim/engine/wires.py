@@ -8,7 +8,7 @@ from amaranth import ClockDomain, Module
 from ...hdl.flat import flat_fields
 from ...hdl.mmu import Mmu
 
-__all__ = ["Wires"]
+__all__ = ["Record", "Wires"]
 
 
 class Record:

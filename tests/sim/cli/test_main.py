@@ -100,8 +100,8 @@ def test_image_lists_and_cuts(pagewalk, shipped, tmp_path):
     assert len(Image.load(out_path).views[0].probes) == 50
 
 
-VERBS = ("run", "trace", "replay", "conform", "boot", "buddy", "image", "tour", "quiz", "verilog",
-         "fpga")
+VERBS = ("run", "trace", "replay", "conform", "boot", "buddy", "image", "step", "tour", "quiz",
+         "verilog", "fpga")
 
 
 @pytest.mark.parametrize("arguments", [[], *([verb] for verb in VERBS)], ids=str)

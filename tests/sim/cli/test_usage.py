@@ -86,8 +86,8 @@ def test_what_no_verb_takes_is_named(words, wrong, refused):
 def test_no_verb_names_the_verbs(refused):
     assert refused() == (
         "the following arguments are required: VERB; expected one of "
-        "run, cosim, exec, trace, replay, conform, boot, buddy, image, dump, walk, tour, quiz, "
-        "verilog, fpga")
+        "run, cosim, exec, trace, replay, conform, boot, buddy, image, dump, walk, step, tour, "
+        "quiz, verilog, fpga")
 
 
 def test_the_version_is_that_of_the_package(capsys):
