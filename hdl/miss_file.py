@@ -1,6 +1,6 @@
 """The misses of a request port that are not answered yet: what they ask, and how far they are."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -31,17 +31,19 @@ def kept_layout(config):
 class MissFile(wiring.Component):
     """Keeps up to ``config.misses`` requests, has them walked, and gives them back to the port.
 
-    A request that is kept either waits for a walk, which is asked for in the next cycle, or later
-    in turn with the others, or it waits to be looked up again. Once its walk has responded, or it
-    is to be looked up, it may be given back: with ``order`` ``"tag"`` in turn with the others, with
-    ``"request"`` only when it is the oldest. The turn goes to the next number after the one that
-    had it last. One that is ``serving`` is the port's to take; its place is free when the port says
-    that it is answered, but if its lookup found nothing it goes ``back`` to wait for a walk.
+    A request that is kept either waits for a walk, which is asked for in the same cycle if no other
+    waits for one, or else later in turn with the others, or it waits to be looked up again. Once
+    its walk has responded, or it is to be looked up, it may be given back: with ``order`` ``"tag"``
+    in turn with the others, with ``"request"`` only when it is the oldest. The turn goes to the
+    next number after the one that had it last. One that is ``serving`` is the port's to take; its
+    place is free when the port says that it is answered, but if its lookup found nothing it goes
+    ``back`` to wait for a walk. The port may also answer a request in the cycle of its response:
+    it is then given back to be entered only, and its place is free when it is taken.
 
     When a page was entered into the TLB, each request that waits for a walk that is not asked for
     yet may have become a hit: it is looked up again, though once only, so that each is walked in
-    the end. So that this comes in time, no walk is asked for anew in the cycle of a response and
-    the next two.
+    the end. So that this comes in time, no walk is asked for anew in the two cycles after that of a
+    response, nor in that itself but for a request that is kept just then.
 
     A request that is cancelled goes at once, or if a walk was asked for it when that has responded,
     which then enters nothing. With ``order`` ``"request"`` its place is free only when it is the
@@ -75,6 +77,13 @@ class MissFile(wiring.Component):
         looked up.
     answered : In(1), back : In(1)
         What the port took last is answered, or has to be walked.
+    arrives : Out(1), arrival : Out(kept_layout)
+        A walk has responded, without a fault, to a request that may be answered before it is given
+        back; and that request. ``arrival`` stays the same while ``holds``.
+    holds : In(1), withdrawn : Out(1)
+        The port still offers its answer to the last ``arrival``; that is cancelled.
+    told : In(1), silent : Out(1)
+        ``arrival`` is answered; what is served was answered so before.
     cancel : In(cancel_layout)
         Requests to cancel.
     """
@@ -91,6 +100,9 @@ class MissFile(wiring.Component):
             "serving": Out(1), "taken": In(1), "lost": Out(1),
             "walked": Out(1), "result": Out(walk_response_layout(config)), "enters": Out(1),
             "answered": In(1), "back": In(1),
+            "arrives": Out(1), "arrival": Out(kept_layout(config)),
+            "holds": In(1), "withdrawn": Out(1),
+            "told": In(1), "silent": Out(1),
             "cancel": In(cancel_layout(config)),
         })
 
@@ -98,20 +110,21 @@ class MissFile(wiring.Component):
         m = Module()
         count = self._config.misses
         # One bit for each place; a place in use waits for one thing, or is with the port.
-        used, queued, asked, returned, again, enters, tried, dead = (
+        used, queued, asked, returned, again, enters, tried, dead, told = (
             Signal(count, name=name) for name in (
-                "used", "queued", "asked", "returned", "again", "enters", "tried", "dead"))
+                "used", "queued", "asked", "returned", "again", "enters", "tried", "dead", "told"))
         kept, place, arrived, gone, back, taken, over, bounced = (
             Signal(count, name=name) for name in (
                 "kept", "place", "arrived", "gone", "back", "taken", "over", "bounced"))
-        served, with_port = Signal(count), Signal(count)  # one-hot
-        vacant, response = ~used, self.walk.rsp
+        served, with_port, named = Signal(count), Signal(count), Signal(count)  # one-hot
+        vacant, response, oldest = ~used, self.walk.rsp, Const(1).replicate(count)
         m.d.comb += [
             self.room.eq(vacant.any()),
             self.room_for_two.eq((vacant & (vacant - 1)).any()),
             self.empty.eq(vacant.all()),
             kept.eq(Mux(self.keep, place, 0)),
-            arrived.eq(Mux(response.valid, 1 << response.payload.miss, 0)),
+            named.eq(1 << response.payload.miss),
+            arrived.eq(Mux(response.valid, named, 0)),
             gone.eq(self._cancelled(m, kept, used)),
             back.eq(Mux(self.back, with_port, 0)),
             taken.eq(Mux(self.taken, served, 0)),
@@ -120,17 +133,20 @@ class MissFile(wiring.Component):
             self.walked.eq((returned & served).any()),
             self.enters.eq((enters & served).any()),
             self.lost.eq(self.serving & (gone & served).any()),
+            self.silent.eq((told & served).any()),
             response.ready.eq(1),
         ]
-        chosen = self._ask(m, ((queued & ~bounced) | Mux(self.walks, kept, 0) | back) & ~gone)
+        waiting = ((queued & ~bounced) | Mux(self.walks, kept, 0) | back) & ~gone
+        chosen, asking, asked_number = self._ask(m, waiting, queued, place)
         candidates = (returned | again | (arrived & ~dead)) & ~gone
-        released = used & (Mux(self.answered, with_port, 0) | over)
+        released = used & (Mux(self.answered, with_port, 0) | (taken & told) | over)
         if self._config.order == "request":
-            released, candidates = self._in_order(
+            released, candidates, oldest = self._in_order(
                 m, place, kept, released, candidates, with_port)
         else:
             m.d.comb += place.eq(vacant & -vacant)
         number = self._serve(m, candidates, served, gone)
+        arrival, arrival_number = self._arrive(m, named, oldest & ~dead, gone)
         m.d.sync += [
             used.eq((used | kept) & ~released),
             queued.eq(((queued & ~bounced) | Mux(self.walks, kept, 0) | back) & ~chosen & ~gone),
@@ -139,13 +155,14 @@ class MissFile(wiring.Component):
             again.eq((again | bounced | Mux(self.walks, 0, kept)) & ~taken & ~gone),
             tried.eq((tried | back) & ~kept),
             dead.eq((dead | gone) & ~kept),
+            told.eq((told | Mux(self.told, arrival, 0)) & ~kept),
         ]
         enterable = ~response.payload.fault & ~response.payload.stale
         m.d.sync += enters.eq(Mux(
             self.spoiled, 0, (enters & ~arrived) | Mux(enterable, arrived, 0)))
         with m.If(self.taken):
             m.d.sync += with_port.eq(served)
-        self._keep_requests(m, place, number)
+        self._keep_requests(m, place, number, arrival_number, asking, asked_number)
         return m
 
     def _cancelled(self, m, kept, used):
@@ -162,31 +179,53 @@ class MissFile(wiring.Component):
         m.d.comb += [one.eq(found) for one, found in zip(matches, gone, strict=True)]
         return Mux(self.cancel.valid, used & (matches | self.cancel.all.replicate(len(used))), 0)
 
-    def _ask(self, m, waiting):
-        """Ask for a walk for one of ``waiting`` after the other; return the one chosen, one-hot.
+    def _arrive(self, m, named, answerable, gone):
+        """Say whether the request that a response ``named`` is ``answerable``; return its place.
 
-        What is offered stays, whatever happens to the request. None is chosen in the cycle of a
-        response and the next two: the page of that response may be the one that it waits for.
+        That, and its number, which is returned, too, stay the same while the port ``holds``.
         """
-        asking, asked = Signal(), Signal(self._config.misses)
-        chosen, responded, free = Signal.like(asked), Signal(2), Signal()
-        number = Signal.like(self.walk.req.payload.miss)
-        m.d.sync += responded.eq(Cat(self.walk.rsp.valid, responded[0]))
+        response, last = self.walk.rsp, Signal.like(named)
+        last_number = Signal.like(response.payload.miss)
+        place, number = Signal.like(last), Signal.like(last_number)
         m.d.comb += [
-            free.eq((~asking | self.walk.req.ready) & ~self.walk.rsp.valid & ~responded.any()),
-            chosen.eq(Mux(free, _after(asked, waiting), 0)),
-            self.walk.req.valid.eq(asking),
-            self.walk.req.payload.port.eq(self._number),
-            self.walk.req.payload.miss.eq(number),
+            place.eq(Mux(self.holds, last, named)),
+            number.eq(Mux(self.holds, last_number, response.payload.miss)),
+            self.arrives.eq(response.valid & ~response.payload.fault & (named & answerable).any()),
+            self.withdrawn.eq((place & gone).any()),
         ]
-        with m.If(free & waiting.any()):
-            m.d.sync += [asking.eq(1), asked.eq(chosen), number.eq(encode(chosen))]
-        with m.Elif(self.walk.req.ready):
+        m.d.sync += [last.eq(place), last_number.eq(number)]
+        return place, number
+
+    def _ask(self, m, waiting, queued, place):
+        """Ask for a walk for one of ``waiting`` after the other; return those chosen, one-hot.
+
+        What is kept in the cycle, at ``place``, is asked for at once if nothing is ``queued``; any
+        other from the next cycle on. What is offered stays, whatever happens to the request. None
+        is chosen in the cycle of a response and the next two: the page of that response may be the
+        one that it waits for. What is kept in the first is, so that this follows from registers.
+        """
+        asking, asked, direct = Signal(), Signal(self._config.misses), Signal()
+        chosen, responded, free = Signal.like(asked), Signal(2), Signal()
+        request, response = self.walk.req, self.walk.rsp
+        number = Signal.like(request.payload.miss)
+        m.d.sync += responded.eq(Cat(response.valid, responded[0]))
+        m.d.comb += [
+            direct.eq(self.keep & self.walks & ~asking & ~queued.any() & ~responded.any()),
+            free.eq((~asking | request.ready) & ~response.valid & ~responded.any()),
+            chosen.eq(Mux(free | direct, _after(asked, waiting), 0)),
+            request.valid.eq(asking | direct),
+            request.payload.port.eq(self._number),
+            request.payload.miss.eq(Mux(asking, number, encode(place))),
+        ]
+        with m.If((free | direct) & waiting.any()):
+            m.d.sync += [asking.eq(~(direct & request.ready)), asked.eq(chosen),
+                         number.eq(encode(chosen))]
+        with m.Elif(request.ready):
             m.d.sync += asking.eq(0)
-        return chosen
+        return chosen, asking, number
 
     def _in_order(self, m, place, kept, finished, candidates, with_port):
-        """Keep the order of the requests; return the place that is released, and who is next.
+        """Keep the order of the requests; return who is released, who is next, and the oldest.
 
         The turn is that of the oldest request, or of the one after it while the port has that.
         """
@@ -207,7 +246,7 @@ class MissFile(wiring.Component):
             m.d.sync += turn.eq(with_port)
         with m.If(kept.any()):
             m.d.sync += tail.eq(tail.rotate_left(1))
-        return released, candidates & following & ~self.back.replicate(count)
+        return released, candidates & following & ~self.back.replicate(count), head
 
     def _serve(self, m, candidates, served, gone):
         """Serve one of ``candidates`` after the other; return the number of the one served.
@@ -231,27 +270,33 @@ class MissFile(wiring.Component):
             m.d.sync += serving.eq(1)
         return number
 
-    def _keep_requests(self, m, place, number):
-        """Keep what was requested, and what walks have found."""
+    def _keep_requests(self, m, place, number, arrival, asking, asked):
+        """Keep what was requested, and what walks have found.
+
+        ``number`` is served, ``arrival`` answered at once. What is ``asking`` has the number
+        ``asked``; else what is kept in the cycle may be asked for.
+        """
         depth = max(2, self._config.misses)
         m.submodules.requests = requests = memory.Memory(
             shape=kept_layout(self._config), depth=depth, init=[])
         m.submodules.results = results = memory.Memory(
             shape=walk_response_layout(self._config), depth=depth, init=[])
-        write, ask, serve = (
-            requests.write_port(), requests.read_port(domain="comb"),
-            requests.read_port(domain="comb"))
+        write, (ask, serve, arrive) = requests.write_port(), (
+            requests.read_port(domain="comb") for _ in range(3))
         enter, leave = results.write_port(), results.read_port(domain="comb")
         request = self.walk.req.payload
         m.d.comb += [
             write.addr.eq(encode(place)),
             write.data.eq(self.request),
             write.en.eq(self.keep),
-            ask.addr.eq(request.miss),
-            request.access.eq(ask.data.access),
-            request.control.eq(ask.data.control),
+            ask.addr.eq(asked),
+            *(request[name].eq(Mux(asking, ask.data[name].as_value(),
+                                   self.request[name].as_value()))
+              for name in ("access", "control")),
             serve.addr.eq(number),
             self.upcoming.eq(serve.data),
+            arrive.addr.eq(arrival),
+            self.arrival.eq(arrive.data),
             enter.addr.eq(self.walk.rsp.payload.miss),
             enter.data.eq(self.walk.rsp.payload),
             enter.en.eq(self.walk.rsp.valid),

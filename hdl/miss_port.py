@@ -21,20 +21,24 @@ class MissPort(RequestPort):
 
     A request is looked up as by ``RequestPort``. If it misses it goes into a ``MissFile`` in the
     cycle in which a hit would be answered, and frees the way for the next one. Requests are
-    accepted as long as fewer than ``config.misses`` are there. Its walk is asked for in the next
-    cycle, or later if other misses wait for theirs, or a response comes just then.
+    accepted as long as fewer than ``config.misses`` are there. Its walk is asked for in the same
+    cycle, or later if other misses wait for theirs, or a response came in the two cycles before.
 
     With ``order`` ``"tag"`` a hit is answered at once, in any order with the misses. With
     ``"request"`` a request behind one that is in the file goes there as well, even if it hits; a
     hit is looked up again when it is the oldest. Misses are walked meanwhile, all at once.
 
-    When the response to a walk comes, in cycle *w*, no lookup is made from *w* + 2 on. In that
-    cycle the page is looked up once more; in *w* + 3 it is entered, and the answer is offered,
-    which the port keeps until it is taken. Both come later by as many cycles as the request in the
-    port waits for its answer to be taken, as a page fault waits to be taken, and as a drop is at
-    work; and a request that is given back waits for the one that was before, with its answer or
-    its way back into the file. One request is given back at a time, before any new one is looked
-    up. It is given back in turn; as only so many as are in the file come before a lookup, none
+    When the response to a walk comes, in cycle *w*, the answer is offered in that cycle, unless it
+    is a fault, the port has another request to answer or one to take from the file, a page fault
+    waits to be taken, or with ``"request"`` the request is not the oldest. No lookup is made from
+    *w* + 2 on, or after an answer in *w* from *w* + 1 on. In *w* + 2 the page is looked up once
+    more; in *w* + 3 it is entered, and what was not answered in *w* is. An answer that is offered
+    in *w* is kept until it is taken, and keeps the port from taking what is in the file and from
+    giving another answer. Lookup and entry come later by as many cycles as the request in the port
+    waits for its answer to be taken, as a page fault waits to be taken, and as a drop is at work;
+    and a request that is given back waits for the one that was before, with its answer or its way
+    back into the file. One request is given back at a time, before any new one is looked up. It is
+    given back in turn; as only so many as are in the file come before a lookup, none
     waits without end.
 
     A request that was looked up before the fill that it needs is not patched. If its walk was asked
@@ -66,52 +70,79 @@ class MissPort(RequestPort):
         given_back, walked = Signal(), Signal()  # held is from the file, and was walked
         result = Signal(walk_response_layout(self._config), reset_less=True)
         filling = Signal()  # the held request was walked, and its page is entered in this cycle
+        # The port offers an answer in the cycle of the response to its walk; it still does so, as
+        # that was not taken; if it answers anything, then so.
+        at_once, offering, aside = (Signal(name=name) for name in ("at_once", "offering", "aside"))
         staged = separate_register(kept_layout(self._config), "staged")  # given back, if one is
         free, looks, looked_up = Signal(), Signal(), Signal()
         missed, behind, answered, faulted, leaves = (
             Signal(name=name) for name in ("missed", "behind", "answered", "faulted", "leaves"))
         asked, waiting = self._take_in(m, free, looks)
-        at_hand = self._look_up(m, tlb, asked, staged, misses, held, held_valid, free)
+        at_hand = self._look_up(m, tlb, asked, staged, misses, held, held_valid | filling, free)
         cancelled = held_valid & self._is_cancelled(held)
+        own = held_valid if self._config.hit_latency else held_valid | looks
+        responded = self._answer_at_once(m, misses, own, at_once, offering, aside)
         m.d.comb += [
             *self._answer_from(responder, tlb, at_hand),
-            responder.walked.eq(walked),
-            responder.walk.eq(result),
+            responder.walked.eq(walked | aside),
+            responder.walk.eq(Mux(own | offering, result, self.walk.rsp.payload)),
             missed.eq(at_hand.translated & ~tlb.hit & ~walked & ~self._only_looks(at_hand)),
             behind.eq(~given_back & ~misses.empty if self._config.order == "request" else 0),
-            rsp.valid.eq((held_valid if self._config.hit_latency else held_valid | looks)
-                         & ~missed & ~behind),
+            rsp.valid.eq(Mux(aside, offering | at_once, ~missed & ~behind)),
             rsp.payload.eq(responder.response),
-            answered.eq(rsp.valid & rsp.ready),
+            answered.eq(rsp.valid & rsp.ready & ~aside),
             faulted.eq(answered & responder.response.fault),
             self.idle.eq(~held_valid & ~waiting & misses.empty),
             tlb.at_hand.eq(at_hand.found),
             tlb.touch.eq(answered & at_hand.translated & tlb.hit & ~walked),
         ]
+        with m.If(aside):
+            m.d.comb += [responder.access.eq(misses.arrival.access), responder.control.pg.eq(1)]
         kept = held_valid & ~given_back & (missed | behind)
         back = held_valid & given_back & missed
         fault_free = Mux(walked, ~result.fault, ~held.refused & ~(
             held.translated & (tlb.denied | responder.nothing)))
         # From what is known of the request straight to what may follow it.
-        m.d.comb += leaves.eq(held_valid & (missed | behind | (rsp.ready & fault_free)))
+        goes = rsp.ready & ~offering & fault_free
+        m.d.comb += leaves.eq(held_valid & (missed | behind | goes))
         self._keep_aside(m, misses, held, missed, kept & ~cancelled, back & ~cancelled,
                          answered & given_back)
         # What goes back does so in the cycle after it was taken, in which none is served yet.
         m.d.comb += misses.taken.eq(misses.serving & ~self.busy & ~self.page_fault.valid
-                                    & (~held_valid | leaves))
-        stopped = misses.serving | filling | self.page_fault.valid | ~misses.room
-        follows = Mux(missed | behind, given_back | misses.room_for_two, rsp.ready & fault_free)
+                                    & ~offering & (~held_valid | leaves))
+        stopped = responded | misses.serving | filling | self.page_fault.valid | ~misses.room
+        follows = Mux(missed | behind, given_back | misses.room_for_two, goes)
         self._let_in_behind(m, held_valid, free, looks, looked_up, stopped, follows)
         self._hold(m, misses, asked, held_valid, given_back, walked, looks, answered,
                    ends=answered | leaves | cancelled)
         with m.If(misses.taken):
             m.d.sync += result.eq(misses.result)
+        with m.Elif(at_once):
+            m.d.sync += result.eq(self.walk.rsp.payload)
         m.d.sync += filling.eq(misses.taken & ~misses.lost & misses.walked & misses.enters
                                & ~self.drop.valid)
         self._enter(m, tlb, asked, misses, result, filling)
         self._hold_page_fault(m, held, faulted)
         self._report(m, tlb.translation.page, looked_up & at_hand.translated, tlb.hit, faulted)
         return m
+
+    def _answer_at_once(self, m, misses, own, at_once, offering, aside):
+        """Answer a request of the file in the cycle of the response to its walk, ``at_once``.
+
+        The port does so if it has no ``own`` request, and goes on ``offering`` the answer until it
+        is taken. Return whether such a response came in the cycle before.
+        """
+        rsp, responded = self.requests.rsp, Signal()
+        m.d.comb += [
+            aside.eq(offering | ~own),
+            at_once.eq(misses.arrives & ~own & ~offering & ~misses.serving
+                       & ~self.page_fault.valid),
+            misses.told.eq(rsp.valid & rsp.ready & aside),
+            misses.holds.eq(offering),
+        ]
+        m.d.sync += [responded.eq(at_once),
+                     offering.eq(aside & rsp.valid & ~rsp.ready & ~misses.withdrawn)]
+        return responded
 
     def _let_in_behind(self, m, held_valid, free, looks, looked_up, stopped, follows):
         """Decide whether a request may be looked up.
@@ -133,7 +164,7 @@ class MissPort(RequestPort):
         out_of_register = self._config.hit_latency == 2
         with m.If(looks & stays & ~(self._is_cancelled(asked) if out_of_register else Const(0))):
             m.d.sync += held_valid.eq(1)
-        with m.If(misses.taken & ~misses.lost):
+        with m.If(misses.taken & ~misses.lost & ~misses.silent):
             m.d.sync += [held_valid.eq(1), given_back.eq(1), walked.eq(misses.walked)]
 
     def _held_layout(self, tlb):
@@ -148,11 +179,11 @@ class MissPort(RequestPort):
         cancel = self.requests.cancel
         return cancel.valid & (cancel.all | (cancel.tag == request.access.tag))
 
-    def _look_up(self, m, tlb, asked, staged, misses, held, held_valid, free):
+    def _look_up(self, m, tlb, asked, staged, misses, held, keeps, free):
         """Look up the request ``asked``, or one given back; return that which is to be answered.
 
         The one looked up goes into ``held`` when that is free. With no hit latency it is answered
-        itself, as long as none is held.
+        itself, unless ``held`` keeps one to be answered or entered.
         """
         fresh, loaded = Signal(held.shape()), Signal(held.shape())
         m.d.comb += [
@@ -169,7 +200,7 @@ class MissPort(RequestPort):
         if self._config.hit_latency:
             return held
         at_hand = Signal(held.shape())
-        m.d.comb += at_hand.eq(Mux(held_valid, held, fresh))
+        m.d.comb += at_hand.eq(Mux(keeps, held, fresh))
         return at_hand
 
     def _keep_aside(self, m, misses, held, missed, kept, back, answered):

@@ -63,10 +63,10 @@ class Mmu(wiring.Component):
     With several ``misses`` a port goes on behind a miss, while fewer than so many of its requests
     wait: with ``order`` ``"request"`` it answers in the order of the requests, with ``"tag"`` each
     as soon as it can, so that answers are to be told by their tags. Misses are walked at once, as
-    far as there are walkers. A walk then begins one cycle later, and its answer comes three cycles
-    later; ``MissPort`` says what else waits for what. With ``cancel`` a requester can take back
-    what it has asked for: it gets no answer from the next cycle on, but a walk that was asked for
-    goes on, sets the flags, and is waited for by an invalidation.
+    far as there are walkers. A miss alone takes no longer than with one, but the fault of a
+    walk comes three cycles later; ``MissPort`` says what waits for what. With ``cancel`` a
+    requester can take back what it has asked for: it gets no answer from the next cycle on, but a
+    walk that was asked for goes on, sets the flags, and is waited for by an invalidation.
 
     With ``access_bytes`` an access that crosses into another page is looked up in both, and the
     second lookup comes when the first is known: in the cycle in which that hits, or after its

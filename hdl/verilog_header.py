@@ -113,8 +113,8 @@ nothing while it waits for a walk; other ports go on, and do so while its answer
 
 MISSES = """
 It goes on while fewer than {misses} of its requests wait for a walk or behind one. Other ports go
-on, and do so while its answer is not taken. A walk begins a cycle later than is said below, and its
-answer comes three cycles later."""
+on, and do so while its answer is not taken. What is said below of a miss is so of one alone; the
+fault of a walk comes three cycles later."""
 
 BEHIND_MISSES = {
     "request": "in order, behind the answer to a miss as well." + MISSES,

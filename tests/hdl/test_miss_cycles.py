@@ -46,7 +46,8 @@ def test_walks_take_at_most_two_cycles_more_in_two_stages_than_the_bars_for_one(
     """Bars: a level a latency and three cycles; with the last table, a latency and four."""
     for (case, mode), formulas in documented().items():
         levels = len(MODES[mode].levels)
-        for config, extra in (("one stage", 0), ("two stages", 2)):
+        for config, extra in (("one stage", 0), ("two stages", 2), ("one stage, misses", 0),
+                              ("walkers, misses", 2)):
             if case == "nothing is cached":
                 assert plus(formulas[config], 3 + extra) == (levels, True)
             elif case == "the walk cache has the last table":

@@ -26,7 +26,7 @@ def test_a_page_fault_keeps_other_answers_until_its_drop_and_what_was_walked_bef
         order, hit_latency, drop_delay):
     tables, control, (fault, early, late) = pages(3, NO_USER)
     # The first walk responds, the second just after it, the third after the drop.
-    delays = chain([20, 21 + (hit_latency == 0) * -2, 60, drop_delay], repeat(1))
+    delays = chain([20, 21 - (hit_latency == 0), 60, drop_delay], repeat(1))
     bench = MissBench(tables, order=order, hit_latency=hit_latency, delay=lambda: next(delays))
 
     async def testbench(ctx):

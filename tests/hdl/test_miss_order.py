@@ -5,6 +5,7 @@ import pytest
 from pagewalk.model.mmu.walk import Access, Control
 from pagewalk.model.x86 import X86_64, AccessKind, Entry
 
+from .golden import access_fields
 from .miss_bench import MissBench
 from .port_bench import VADDR
 from .tables import PERMISSIVE, Tables
@@ -32,14 +33,71 @@ def offered_first(trace, name):
 @ORDERS
 @LATENCIES
 @pytest.mark.parametrize("delay", [1, 4])
-def test_a_miss_alone_is_asked_for_in_the_cycle_after_and_answered_three_after_its_walk(
+def test_a_miss_alone_is_asked_for_as_it_is_put_aside_and_answered_as_its_walk_responds(
         order, hit_latency, delay):
     tables, control, (vaddr,) = pages(1)
     bench = MissBench(tables, order=order, hit_latency=hit_latency, delay=lambda: delay)
     bench.ask([(Access(vaddr), control)])
     accepted, walked = bench.accepted[0], bench.trace.cycles("walk_rsp_valid")
-    assert bench.trace.cycles("walk_req_valid") == [accepted + TO_FILE[hit_latency] + 1]
-    assert bench.trace.cycles("rsp_valid") == [walked[0] + 3]
+    assert bench.trace.cycles("walk_req_valid") == [accepted + TO_FILE[hit_latency]]
+    assert bench.trace.cycles("rsp_valid") == walked
+
+
+@ORDERS
+@LATENCIES
+def test_a_request_that_follows_the_answer_to_a_miss_of_its_page_waits_for_the_page_and_hits(
+        order, hit_latency):
+    """It is offered in the cycle after the answer, as by a core that waits for each."""
+    tables, control, (vaddr,) = pages(1)
+    bench = MissBench(tables, order=order, hit_latency=hit_latency, delay=lambda: 6)
+
+    async def testbench(ctx):
+        ctx.set(bench.dut.requests.rsp.ready, 1)
+        await bench.request(ctx, 0, Access(vaddr), control)
+        while not bench.responses:
+            await ctx.tick()
+        await bench.request(ctx, 1, Access(vaddr), control)
+        await bench.until_idle(ctx)
+
+    bench.run(testbench)
+    assert len(bench.walks) == 1
+    assert bench.answered[1] == bench.answered[0] + 4 + min(hit_latency, 1)
+    assert bench.events.total("hit_4k") == bench.events.total("miss") == 1
+
+
+@ORDERS
+@LATENCIES
+@pytest.mark.parametrize("cancel", [False, True])
+@pytest.mark.parametrize("ways", [0, 2])
+def test_an_answer_to_a_walk_is_kept_until_it_is_taken_or_cancelled_and_enters_its_page(
+        order, hit_latency, cancel, ways):
+    """It is entered into the set of its page, though the address of another is at the port."""
+    tables, control, (vaddr, other) = pages(2)
+    bench = MissBench(tables, order=order, hit_latency=hit_latency, cancel=True, entries=8,
+                      ways=ways, delay=lambda: 6)
+
+    async def testbench(ctx):
+        requests = bench.dut.requests
+        await bench.request(ctx, 0, Access(vaddr), control)
+        while not ctx.get(requests.rsp.valid):
+            await ctx.tick()
+        ctx.set(requests.req.payload, access_fields(Access(other)))
+        for _ in range(10):
+            await ctx.tick()
+        if cancel:
+            ctx.set(requests.cancel, {"valid": 1, "all": 0, "tag": 0})
+            await ctx.tick()
+            ctx.set(requests.cancel.valid, 0)
+        ctx.set(requests.rsp.ready, 1)
+        await bench.until_idle(ctx)
+        await bench.request(ctx, 1, Access(vaddr), control)
+        await bench.until_idle(ctx)
+
+    bench.run(testbench)
+    walked = bench.trace.cycles("walk_rsp_valid")
+    assert bench.trace.cycles("rsp_valid")[:10] == [*range(walked[0], walked[0] + 10)]
+    assert bench.order == ([1] if cancel else [0, 1])
+    assert len(walked) == 1 + cancel  # what is cancelled before it is given back enters nothing
 
 
 @LATENCIES
@@ -79,7 +137,10 @@ def test_by_tag_hits_are_answered_at_once_under_misses_one_a_cycle(hit_latency):
 
 @LATENCIES
 def test_in_order_what_is_behind_a_miss_is_walked_at_once_and_answered_after_it(hit_latency):
-    """The walks respond the last first; the answers then come every other cycle."""
+    """The walks respond the last first. The oldest is answered in the cycle of its response.
+
+    It is given back in three cycles more; the other answers then come every other cycle.
+    """
     tables, control, vaddrs = pages(4)
     walks = iter([40, 30, 20, 10])
     bench = MissBench(tables, order="request", hit_latency=hit_latency, delay=lambda: next(walks))
@@ -89,9 +150,9 @@ def test_in_order_what_is_behind_a_miss_is_walked_at_once_and_answered_after_it(
     pace = 2 if hit_latency == 0 else 1  # a miss takes a cycle then, in which none is accepted
     assert asked == list(range(asked[0], asked[0] + 4 * pace, pace))
     assert bench.walks == [Access(vaddr) for vaddr in reversed(vaddrs)]
-    first = bench.trace.cycles("walk_rsp_valid")[-1] + 3
-    assert [bench.answered[number] for number in range(4)] == [first, first + 2, first + 4,
-                                                               first + 6]
+    first = bench.trace.cycles("walk_rsp_valid")[-1]
+    assert [bench.answered[number] for number in range(4)] == [first, first + 5, first + 7,
+                                                               first + 9]
 
 
 @ORDERS
@@ -123,7 +184,7 @@ def test_an_in_order_port_answers_a_hit_behind_a_miss_after_it_and_by_tag_before
     bench.run(testbench)
     assert bench.order == ([0, 1, 2] if order == "request" else [0, 2, 1])
     if order == "request":
-        assert bench.answered[2] == bench.answered[1] + 2
+        assert bench.answered[2] == bench.answered[1] + 5
     assert len(bench.walks) == 2
     events = bench.events
     assert (events.total("lookup"), events.total("miss"), events.total("hit_4k")) == (3, 2, 1)
@@ -191,8 +252,8 @@ def test_answers_that_are_not_taken_are_kept_and_come_one_by_one(order, hit_late
 
     bench.run(testbench)
     cycles = sorted(bench.answered.values())
-    # The second one was given back and waited for the first.
-    assert cycles == [cycles[0] + later for later in (0, 1, 3, 5)]
+    # The first one is given back after it was answered, and then the others.
+    assert cycles == [cycles[0] + later for later in (0, 4, 6, 8)]
     assert [bench.responses[number]["paddr"] >> 12 for number in range(4)] == [
         0x100, 0x101, 0x102, 0x103]
 

@@ -16,7 +16,8 @@ class FileInputs(NamedTuple):
 
     ``kept`` is a request to keep: one that ``walks``, or else is to be looked up again. ``taken``
     says that the port takes what is served, ``back`` that what it took last has to be walked,
-    ``answered`` that it is answered. ``filled`` says that a page was entered, ``spoiled`` that no
+    ``answered`` that it is answered. ``told`` is the place of a request that was answered before it
+    is given back. ``filled`` says that a page was entered, ``spoiled`` that no
     response may be entered any more. ``gone`` are requests that are cancelled, ``accepted`` that
     the walk that is asked for is.
     """
@@ -26,6 +27,7 @@ class FileInputs(NamedTuple):
     taken: bool
     back: bool
     answered: bool
+    told: int
     filled: bool
     spoiled: bool
     gone: int
@@ -40,7 +42,7 @@ class MissFileModel:
         self._all = (1 << self._count) - 1
         self.used = 0
         self._queued = self._asked = self._returned = self._again = 0
-        self._enters = self._tried = self._dead = 0
+        self._enters = self._tried = self._dead = self._told = 0
         self._requests: list[Asked | None] = [None] * self._count
         self._results: list[WalkResult | None] = [None] * self._count
         self._head = self._tail = self._turn = 1
@@ -59,6 +61,17 @@ class MissFileModel:
         return (self._all & ~self.used).bit_count()
 
     @property
+    def asks_at_once(self) -> bool:
+        """Whether a walk is asked for what is kept in this cycle, if it needs one."""
+        return not self.asking and not self._queued and self._since_response >= 2
+
+    @property
+    def place(self) -> int:
+        """The place of what is kept in this cycle."""
+        vacant = self._all & ~self.used
+        return self._tail if self._ordered else vacant & -vacant
+
+    @property
     def asked(self) -> tuple[Asked, int]:
         """The request for which a walk is asked for, and its number."""
         number = self._asked_last.bit_length() - 1
@@ -75,6 +88,17 @@ class MissFileModel:
         result = self._results[number] if self._returned & self._served else None
         return request, result, bool(self._enters & self._served)
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether what is served was answered already."""
+        return bool(self._told & self._served)
+
+    def answerable(self, place: int) -> Asked | None:
+        """Return the request at a place, if it may be answered as soon as its walk responds."""
+        if place & self._dead or (self._ordered and place != self._head):
+            return None
+        return self._requests[place.bit_length() - 1]
+
     def is_lost(self, gone: int) -> bool:
         """Return whether what is served is cancelled."""
         return self.serving and bool(gone & self._served)
@@ -88,17 +112,17 @@ class MissFileModel:
     def cycle(self, told: FileInputs, response: WalkResult | None) -> None:
         """Play a cycle, with the response to a walk if there is one."""
         arrived = 0 if response is None else 1 << response.miss
-        vacant = self._all & ~self.used
-        place = self._tail if self._ordered else vacant & -vacant
-        kept = place if told.kept is not None else 0
+        kept = self.place if told.kept is not None else 0
         back = self._with_port if told.back else 0
         taken = self._served if told.taken else 0
         bounced = self._queued & ~self._tried if told.filled else 0
         gone, over = told.gone, (self._dead | told.gone) & ~(self._asked & ~arrived)
         waiting = (self._queued & ~bounced | (kept if told.walks else 0) | back) & ~gone
-        chosen = self._ask(waiting, arrived, accepted=told.accepted)
+        direct = bool(kept) and told.walks and self.asks_at_once
+        chosen = self._ask(waiting, arrived, direct=direct, accepted=told.accepted)
         candidates = (self._returned | self._again | (arrived & ~self._dead)) & ~gone
-        released = self.used & ((self._with_port if told.answered else 0) | over)
+        released = self.used & ((self._with_port if told.answered else 0)
+                                | taken & self._told | over)
         if self._ordered:
             released, candidates = self._in_order(told, kept, released, candidates)
         served = self._served
@@ -110,6 +134,7 @@ class MissFileModel:
         self._again = (self._again | bounced | (0 if told.walks else kept)) & ~taken & ~gone
         self._tried = (self._tried | back) & ~kept
         self._dead = (self._dead | gone) & ~kept
+        self._told = (self._told | told.told) & ~kept
         self._note_response(told, arrived, response)
         if told.taken:
             self._with_port = served
@@ -125,11 +150,15 @@ class MissFileModel:
         self._enters = 0 if told.spoiled else (
             self._enters & ~arrived | (arrived if enterable else 0))
 
-    def _ask(self, waiting: int, arrived: int, *, accepted: bool) -> int:
-        """Ask for the next walk, if none is asked for and no response came lately; return whose."""
+    def _ask(self, waiting: int, arrived: int, *, direct: bool, accepted: bool) -> int:
+        """Ask for the next walk, if none is asked for and no response came lately; return whose.
+
+        It is asked for in this cycle if it is ``direct``, else from the next one on.
+        """
         free = (not self.asking or accepted) and not arrived and self._since_response >= 2
-        if free and waiting:
-            self.asking, self._asked_last = True, after(self._asked_last, waiting)
+        if (free or direct) and waiting:
+            self.asking = not (direct and accepted)
+            self._asked_last = after(self._asked_last, waiting)
             return self._asked_last
         if accepted:
             self.asking = False

@@ -20,20 +20,29 @@ class MissPortModel(PortModel):
         self._file = MissFileModel(geometry)
         self._given_back = False  # what is held is from the file,
         self._result: WalkResult | None = None  # and was walked, with this result
-        self._filling: WalkResult | None = None  # to be entered in this cycle
+        # What is entered in this cycle: the request as it was looked up, and what its walk found.
+        self._filling: tuple[Held, WalkResult] | None = None
         self._chosen = 0  # the place that it goes to, if the page has none
+        # What was answered in the cycle of the response, while it is not taken, and its place.
+        self._offering: tuple[PortAnswer, int] | None = None
+        self._responded = False  # the cycle before was that of such a response
 
     @property
     def idle(self) -> bool:
         return self._held is None and self._waiting is None and not self._file.used
 
-    @property
-    def asks(self) -> Asked | None:
-        return self._file.asked[0] if self._file.asking else None
+    def asks(self, cancel: tuple[int | None] | None) -> Asked | None:
+        held, file = self._held, self._file
+        if file.asking:
+            return file.asked[0]
+        kept = held if not self._given_back and self._goes_aside(held)[0] else None
+        at_once = kept is not None and file.asks_at_once and not self._names(cancel, kept.asked)
+        return kept.asked if kept is not None and at_once else None
 
     @property
     def asks_number(self) -> int:
-        return self._file.asked[1]
+        file = self._file
+        return file.asked[1] if file.asking else file.place.bit_length() - 1
 
     def cycle(self, offered: Asked | None, takes: bool, paused: bool, result: WalkResult | None,
               cancel: tuple[int | None] | None, dropping: bool
@@ -44,9 +53,12 @@ class MissPortModel(PortModel):
         missed, behind = self._goes_aside(held)
         own = None if held is None else self._own_answer(held)
         leaves = held is not None and (
-            missed or behind or bool(takes and own is not None and not own.fault))
-        taken = file.serving and not busy and self.fault is None and (held is None or leaves)
-        free = not (file.serving or self._filling or self.fault is not None or not file.room)
+            missed or behind
+            or bool(takes and self._offering is None and own is not None and not own.fault))
+        taken = (file.serving and not busy and self.fault is None and self._offering is None
+                 and (held is None or leaves))
+        free = bool(file.room) and self.fault is None and not (
+            self._responded or file.serving or self._filling)
         if held is not None:
             follows = (self._given_back or file.room > 1) if missed or behind else leaves
             free = free and bool(self._latency) and follows
@@ -59,10 +71,16 @@ class MissPortModel(PortModel):
                 at_hand = fresh
                 missed, behind = self._goes_aside(fresh)
                 own = self._own_answer(fresh)
-        answer = None if missed or behind else own
-        answered = answer is not None and takes
-        filled = self._fill(held, busy=busy, dropping=dropping)
-        lost = file.is_lost(gone)
+        early, self._responded = self._offering, False
+        if early is None and at_hand is None:
+            early = self._at_once(result)
+            self._responded = early is not None
+        answer = early[0] if early is not None else None if missed or behind else own
+        answered = early is None and answer is not None and takes
+        told = early[1] if early is not None and takes else 0
+        self._offering = None if takes or early is None or early[1] & gone else early
+        filled = self._fill(busy=busy, dropping=dropping)
+        lost, silent = file.is_lost(gone), file.is_silent
         walked = self._take(taken)
         if answered and at_hand is not None and at_hand.hit and self._result is None:
             self._touch(at_hand)
@@ -74,18 +92,30 @@ class MissPortModel(PortModel):
         kept = held.asked if held is not None and aside and not self._given_back else None
         file.cycle(FileInputs(
             kept, missed, taken, bool(aside and self._given_back and missed),
-            bool(answered and self._given_back), filled, dropping or busy, gone, self._starts),
-            result)
+            bool(answered and self._given_back), told, filled, dropping or busy, gone,
+            self._starts), result)
         self._starts = False
         self._hold(fresh, looks, cancel, answered=bool(answered),
                    ends=bool(answered or leaves or cancelled))
         if walked is not None and not lost:
-            self._held, self._result, enters = walked
-            self._given_back = True
-            self._filling = self._result if enters and not dropping else None
+            given, result, enters = walked
+            if result is not None and enters and not dropping:
+                self._filling = given, result
+            if not silent:
+                self._held, self._result, self._given_back = given, result, True
         self._looked = fresh
         self._carry_out()
         return answer, events
+
+    def _at_once(self, result: WalkResult | None) -> tuple[PortAnswer, int] | None:
+        """Return the answer that is given in the cycle of the response to a walk, and its place."""
+        if result is None or result.found is None or self._file.serving or self.fault is not None:
+            return None
+        place = 1 << result.miss
+        asked = self._file.answerable(place)
+        if asked is None:
+            return None
+        return Held(asked, None, rights=self._rights).of_walk(result), place
 
     @staticmethod
     def _names(cancel: tuple[int | None] | None, asked: Asked | None) -> bool:
@@ -120,14 +150,15 @@ class MissPortModel(PortModel):
             self._waiting = None
         return looks
 
-    def _fill(self, held: Held | None, *, busy: bool, dropping: bool) -> bool:
+    def _fill(self, *, busy: bool, dropping: bool) -> bool:
         """Enter the page of the request that was given back; return whether it was."""
-        result, self._filling = self._filling, None
-        if result is None or dropping or busy or held is None:
+        filling, self._filling = self._filling, None
+        if filling is None or dropping or busy:
             return False
-        assert held.lookup is not None
+        given, result = filling
+        assert given.lookup is not None
         assert result.found is not None
-        self._tlb.fill(held.asked, held.lookup, result.found, self._chosen)
+        self._tlb.fill(given.asked, given.lookup, result.found, self._chosen)
         return True
 
     def _take(self, taken: bool) -> tuple[Held, WalkResult | None, bool] | None:

@@ -74,7 +74,7 @@ class MmuModel:
             inputs.operation, inputs.view, geometry.paddr_bits)
         outputs.drop = drop = None if busy else self._drop(inputs, outputs, faulting)
         paused = inputs.operation is not None or faulting is not None or busy
-        asking = [port.asks for port in ports]
+        asking = [port.asks(inputs.cancels.get(number)) for number, port in enumerate(ports)]
         result, hit, offered = walker.result, None, None
         if l2 is not None:
             hit, offered = l2.look(result)

@@ -17,7 +17,7 @@ def make_l1(geometry: TimedGeometry) -> L1Model:
 
 
 class Held:
-    """A request that was looked up: what was found, and the answer if no walk is needed."""
+    """A request, what its lookup found if it had one, and the answer if that needs no walk."""
 
     __slots__ = ("_rights", "answer", "asked", "hit", "lookup")
 
@@ -33,7 +33,8 @@ class Held:
         if not asked.translated:
             answer = PortAnswer(asked.tag, access.vaddr & 0xFFFF_FFFF)
             return answer._replace(writable=1, user=1, dirty=1) if self._rights else answer
-        assert lookup is not None
+        if lookup is None:
+            return None
         if not self.hit or lookup.line is None:
             return self._fault(0, 0) if asked.only_looks else None
         if lookup.denied:
@@ -102,9 +103,8 @@ class PortModel:
         """Whether no request waits for its answer."""
         return self._held is None and self._waiting is None
 
-    @property
-    def asks(self) -> Asked | None:
-        """The request for which a walk is asked for in this cycle."""
+    def asks(self, _cancel: tuple[int | None] | None) -> Asked | None:
+        """Return the request for which a walk is asked for in a cycle with this cancellation."""
         held = self._held
         if held is None or held.answer is not None or self._walking or self._walked is not None:
             return None
