@@ -155,6 +155,8 @@ def timed(geometry, *, drops=True, waits=0, mode=X86_64):
 
     async def testbench(ctx):
         await bench.access(ctx, control, Access(VADDR), 1)  # waits for a reset that takes long
+        for _ in range(4):  # the page is entered
+            await ctx.tick()
         if waits:
             await put(ctx, port.req, access_fields(Access(VADDR)))
         ctx.set(mmu.invalidate, {"strobe": 1, "op": MOV_CR4.value, "new": drops * Cr4.PGE})

@@ -104,7 +104,7 @@ def test_in_any_cycle_a_cancelled_access_is_not_answered_and_its_tag_is_free(par
             assert responses[before:] == [(5, 0, OTHER | 0xFFE, OTHER + 0x1000)], delay
 
     bench.run(testbench, background=[collector(bench, responses)])
-    assert cancelled > 10
+    assert 10 <= cancelled < 26  # a fault is known in ten cycles
 
 
 @pytest.mark.parametrize("delay", range(0, 20, 3))
