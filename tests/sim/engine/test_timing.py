@@ -129,14 +129,15 @@ MODEL_ERRORS = {
 }
 HARDWARE_ERRORS = {
     "a walk begins in the cycle of a drop": [
-        (Walker, "_run", "self.walk.req.ready.eq(~self.drop.valid)", "self.walk.req.ready.eq(1)")],
+        (Walker, "_run",
+         {"self.walk.req.ready.eq(~self.drop.valid)": "self.walk.req.ready.eq(1)"})],
     "an operation is accepted a cycle early": [
-        (Invalidator, "elaborate", "self.operation.ready.eq(self.idle & ~pending & ~self.busy)",
-         "self.operation.ready.eq(self.idle & ~pending)")],
+        (Invalidator, "elaborate", {"self.operation.ready.eq(self.idle & ~pending & ~self.busy)":
+                                    "self.operation.ready.eq(self.idle & ~pending)"})],
     "requests come in the cycle of a drop": [
-        (RequestPort, "_take_in", "req.ready.eq(free & ~self.pause)", "req.ready.eq(free)")],
+        (RequestPort, "_take_in", {"req.ready.eq(free & ~self.pause)": "req.ready.eq(free)"})],
     "who waits is chosen anew": [
-        (WalkArbiter, "elaborate", "with m.If(~waiting):", "with m.If(1):")],
+        (WalkArbiter, "elaborate", {"with m.If(~waiting):": "with m.If(1):"})],
 }
 CAUGHT = range(1, 30)  # seeds, of which one must show it
 
