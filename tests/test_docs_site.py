@@ -93,7 +93,7 @@ LATENCIES = {
     "registered": {"data": [2 + 4 * 2]},
     "walk-cache": {"data": [2 + 1]},
     "latency": {"data": [2 + 3 + 3]},
-    "hit-under-miss": {"data": [6 + 3, 1, 6 + 3 + 3, 1]},
+    "hit-under-miss": {"data": [2 + 3, 1, 2 + 3 + 3, 1]},
     "crossing": {"data": [1, 2, 1]},
     "update": {"data": [2 + 4]},
     "ports": {"fetch": [1, 1, 1], "data": [2 + 2 * 2]},
